@@ -1,0 +1,73 @@
+# Every target starts from a bare clone: it makes .venv with the locked packages first.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+CATALOG ?= var/catalog
+RUN_ARGS ?=
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# --- environment -----------------------------------------------------------------------------------
+$(VENV)/bin/python:
+	@python="$$(scripts/find-python)"; "$$python" -m venv $(VENV)
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.PHONY: venv
+venv: $(VENV)/.dev  ## create .venv with everything, for development
+
+.PHONY: lock
+lock: $(VENV)/.dev  ## recompile both lock files (hashes, no index address)
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.12 --extra build \
+		--custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.12 --extra build --extra dev \
+		-c requirements.lock --custom-compile-command 'make lock' pyproject.toml -o requirements-dev.lock
+
+# --- run ---------------------------------------------------------------------------------------------
+$(CATALOG)/manifest.json: | $(VENV)/.run
+	$(PY) download_data.py sample --catalog $(CATALOG)
+
+.PHONY: backtest
+backtest: $(VENV)/.run | $(CATALOG)/manifest.json  ## run the OTE strategy over the catalog (makes the offline sample first)
+	$(PY) backtest_node.py run --catalog $(CATALOG) $(RUN_ARGS)
+
+# --- check -------------------------------------------------------------------------------------------
+.PHONY: test
+test: $(VENV)/.dev  ## run the whole test suite
+	$(PY) -m pytest -q
+
+.PHONY: test-slow
+test-slow: $(VENV)/.dev  ## run the tests that take minutes
+	$(PY) -m pytest -q -m slow
+
+.PHONY: lint
+lint: $(VENV)/.dev  ## ruff, format check, mypy --strict, import contracts
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+.PHONY: format
+format: $(VENV)/.dev  ## format and fix what ruff can fix
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/.dev  ## measure the figures of docs/benchmarks.md
+	$(PY) benchmarks/run.py
+
+.PHONY: clean
+clean:  ## remove the environment and everything that was generated
+	rm -rf $(VENV) var build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
