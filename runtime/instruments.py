@@ -1,0 +1,160 @@
+"""From symbol, venue and market to the Nautilus instrument: increments, precisions, minimums, fees.
+
+Fees are the venues' public base tier; a backtest may override them. Limits that a venue changes per
+symbol and week (maximum quantities, leverage brackets) are left open.
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, Literal
+
+from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
+from nautilus_trader.model.instruments import CryptoPerpetual, CurrencyPair, Instrument
+from nautilus_trader.model.objects import Currency, Money, Price, Quantity
+
+from runtime.errors import ConfigurationError
+
+type VenueName = Literal["binance", "bybit"]
+type Market = Literal["spot", "usdm", "linear"]
+
+VENUES: Final = ("binance", "bybit")
+MARKETS: Final = ("spot", "usdm", "linear")
+# Longest first: FDUSD must win over USD. A symbol is base + quote without a separator at both venues.
+QUOTES: Final = (
+    "FDUSD", "USDT", "USDC", "TUSD", "BUSD", "DAI", "EUR", "TRY", "BRL", "JPY", "BTC", "ETH", "BNB", "USD",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MarketTerms:
+    """What a venue's market adds to a symbol: id suffix, fees (fractions of the value), minimum order."""
+
+    id_suffix: str
+    maker_fee: Decimal
+    taker_fee: Decimal
+    min_notional: Decimal
+    is_perpetual: bool
+
+
+TERMS: Final[dict[tuple[str, str], MarketTerms]] = {
+    ("binance", "spot"): MarketTerms("", Decimal("0.001"), Decimal("0.001"), Decimal(5), is_perpetual=False),
+    ("binance", "usdm"): MarketTerms(
+        "-PERP", Decimal("0.0002"), Decimal("0.0005"), Decimal(5), is_perpetual=True
+    ),
+    ("bybit", "spot"): MarketTerms(
+        "-SPOT", Decimal("0.001"), Decimal("0.001"), Decimal(5), is_perpetual=False
+    ),
+    ("bybit", "linear"): MarketTerms(
+        "-LINEAR", Decimal("0.0002"), Decimal("0.00055"), Decimal(5), is_perpetual=True
+    ),
+}
+
+
+def market_terms(venue: str, market: str) -> MarketTerms:
+    """Return the terms of a market.
+
+    Raises
+    ------
+    ConfigurationError
+        When the venue has no such market.
+    """
+    terms = TERMS.get((venue, market))
+    if terms is None:
+        markets = " or ".join(known for name, known in TERMS if name == venue)
+        raise ConfigurationError(f"--market {market}: {venue} has no such market, use {markets or 'spot'}")
+    return terms
+
+
+def instrument_id_text(venue: str, market: str, symbol: str) -> str:
+    """Return Nautilus' own id of a symbol.
+
+    Examples
+    --------
+    >>> instrument_id_text("binance", "usdm", "BTCUSDT")
+    'BTCUSDT-PERP.BINANCE'
+    """
+    return f"{symbol}{market_terms(venue, market).id_suffix}.{venue.upper()}"
+
+
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """Split a venue's symbol into base and quote currency.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is no symbol, or ends in no quote currency that we know.
+
+    Examples
+    --------
+    >>> split_symbol("XRPUSDT")
+    ('XRP', 'USDT')
+    """
+    quote = next((quote for quote in QUOTES if symbol.endswith(quote) and symbol != quote), None)
+    if quote is None or not re.fullmatch(r"[A-Z0-9]{3,20}", symbol):
+        raise ConfigurationError(f"--symbol {symbol}: expected base and quote in capitals, such as XRPUSDT")
+    return symbol.removesuffix(quote), quote
+
+
+def decimals_of(increment: Decimal) -> int:
+    """Return the number of decimals of an increment: 4 for 0.0001, 0 for 1 or 10."""
+    exponent = increment.normalize().as_tuple().exponent
+    assert isinstance(exponent, int)  # NaN and infinities never get here
+    return max(0, -exponent)
+
+
+def make_instrument(
+    venue: str, market: str, symbol: str, tick_size: Decimal, lot_size: Decimal
+) -> Instrument:
+    """Build the instrument.
+
+    Parameters
+    ----------
+    venue, market
+        One of the pairs of `TERMS`.
+    symbol
+        The venue's own symbol in capitals, such as XRPUSDT.
+    tick_size, lot_size
+        Price increment (quote currency) and size increment (base currency), > 0.
+
+    Returns
+    -------
+    CurrencyPair or CryptoPerpetual
+        Its ``ts_init`` is 0: the definition holds for the whole recording.
+
+    Raises
+    ------
+    ConfigurationError
+        On an unknown market or symbol.
+    """
+    terms = market_terms(venue, market)
+    base, quote = split_symbol(symbol)
+    price_decimals, size_decimals = decimals_of(tick_size), decimals_of(lot_size)
+    quote_currency = Currency.from_str(quote)
+    min_quantity = Quantity(lot_size, precision=size_decimals)
+    common = {
+        "instrument_id": InstrumentId(Symbol(symbol + terms.id_suffix), Venue(venue.upper())),
+        "raw_symbol": Symbol(symbol),
+        "base_currency": Currency.from_str(base),
+        "quote_currency": quote_currency,
+        "price_precision": price_decimals,
+        "size_precision": size_decimals,
+        "price_increment": Price(tick_size, precision=price_decimals),
+        "size_increment": min_quantity,
+        "min_quantity": min_quantity,
+        "min_notional": Money(terms.min_notional, quote_currency),
+        "maker_fee": terms.maker_fee,
+        "taker_fee": terms.taker_fee,
+        "ts_event": 0,
+        "ts_init": 0,
+    }
+    if not terms.is_perpetual:
+        return CurrencyPair(**common)
+    return CryptoPerpetual(
+        **common,
+        settlement_currency=quote_currency,
+        is_inverse=False,
+        # The venues' brackets start at 20x or more for every listed contract.
+        margin_init=Decimal("0.05"),
+        margin_maint=Decimal("0.025"),
+    )
