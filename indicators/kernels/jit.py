@@ -32,7 +32,11 @@ def kernel_digest() -> str:
 def cache_folder() -> Path:
     """Return the folder of compiled kernels: ``var/numba/<digest>``, or below the user's cache if read-only."""
     preferred = ROOT / "var"
-    base = preferred if os.access(preferred if preferred.exists() else ROOT, os.W_OK) else Path.home() / ".cache" / "smcbot"
+    base = (
+        preferred
+        if os.access(preferred if preferred.exists() else ROOT, os.W_OK)
+        else Path.home() / ".cache" / "smcbot"
+    )
     return base / "numba" / kernel_digest()
 
 
@@ -49,4 +53,3 @@ def kernel[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """
     compiled: Callable[P, R] = numba.njit(cache=True, error_model="numpy", fastmath=False)(function)
     return compiled
-
