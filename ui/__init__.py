@@ -1,0 +1,1 @@
+"""The edge towards people: reports, and later the terminal. Knows nothing of `runtime`."""

@@ -1,0 +1,484 @@
+"""One settings file: `config.yaml` into frozen structs, refused with the path of the wrong setting.
+
+A strategy's parameters stay a plain dictionary here: they are checked against the strategy's own config
+class (:func:`merged_parameters`), so that a new field of a strategy needs no second definition.
+"""
+
+import hashlib
+import re
+import types
+from collections.abc import Hashable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from runtime.cli import did_you_mean
+from runtime.errors import ConfigurationError
+
+DEFAULT_PATH: Final = Path("config.yaml")
+COMMAND_LINE: Final = "command line"
+# These keys of a strategy entry are ours; every other key is a field of the strategy's config class.
+STRATEGY_KEYS: Final = ("strategy", "instruments", "symbols")
+# The caller decides these for each instrument, so the settings file must not.
+RESERVED_PARAMETERS: Final = ("instrument_id", "trade_from_ns", "order_id_tag", "strategy_id")
+
+type Parameters = dict[str, Any]
+
+
+class FeeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fee rates that replace the instrument's own.
+
+    Parameters
+    ----------
+    maker
+        Share of the notional for resting orders, e.g. 0.001 is 0.1 %; null keeps the instrument's rate.
+    taker
+        Share of the notional for orders that take liquidity; null keeps the instrument's rate.
+    """
+
+    maker: Decimal | None = None
+    taker: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        for name, rate in (("maker", self.maker), ("taker", self.taker)):
+            if rate is not None and not Decimal("-0.05") <= rate <= Decimal("0.05"):
+                raise ValueError(
+                    f"{name} {rate} is a share of the notional between -0.05 and 0.05 (0.001 = 0.1 %)"
+                )
+
+
+class FillSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the simulated venue fills orders; the defaults are the pessimistic ones (docs/fills.md).
+
+    Parameters
+    ----------
+    latency_ms
+        Time between sending an order, change or cancel and its arrival at the venue, milliseconds.
+    liquidity_consumption
+        A print fills at most its own size; false lets any print fill the whole order.
+    queue_position
+        A resting order fills only after what stood before it has traded, with trades alone: when the
+        price trades through it; false fills at the first touch.
+    slippage_ticks
+        Price increments by which every market and stop-market order is filled worse than the last print.
+    slippage_bps
+        The same as a share of the price, in hundredths of a percent, rounded up to whole increments.
+    seed
+        Seed of the simulator's random numbers (nothing random happens with the defaults).
+    """
+
+    latency_ms: Annotated[float, Meta(ge=0, le=60_000)] = 50.0
+    liquidity_consumption: bool = True
+    queue_position: bool = True
+    slippage_ticks: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    slippage_bps: Decimal = Decimal(0)
+    seed: Annotated[int, Meta(ge=0)] = 42
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.slippage_bps <= 1000:
+            raise ValueError(f"slippage_bps {self.slippage_bps} must be between 0 and 1000")
+        if self.slippage_ticks and self.slippage_bps:
+            raise ValueError("slippage_ticks and slippage_bps are both set: choose one")
+
+
+class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a backtest needs besides data and strategy.
+
+    Parameters
+    ----------
+    chunk_size
+        Trades held in memory at a time, or "all"; the result does not depend on it.
+    balance
+        Starting balance in the quote currency, per venue.
+    leverage
+        Leverage of margin accounts (perpetuals); spot accounts ignore it.
+    fees
+        Fee rates that replace the instrument's own.
+    fills
+        How orders are filled.
+    runs
+        Folder that receives one folder per run.
+    charts
+        Largest number of trades drawn in the tearsheet.
+    """
+
+    chunk_size: Annotated[int, Meta(ge=1)] | Literal["all"] = 50_000
+    balance: Decimal = Decimal(10_000)
+    leverage: Annotated[float, Meta(ge=1, le=200)] = 10.0
+    fees: FeeSettings = FeeSettings()
+    fills: FillSettings = FillSettings()
+    runs: str = "var/runs"
+    charts: Annotated[int, Meta(ge=0, le=500)] = 60
+
+    def __post_init__(self) -> None:
+        if not self.balance > 0:
+            raise ValueError(f"balance {self.balance} must be above 0")
+
+
+class StrategySettings(Struct, frozen=True, kw_only=True):
+    """One entry of `strategies`: which strategy, on what, with which parameters.
+
+    In the file the parameters stand flat beside `strategy`, `instruments` and `symbols`.
+
+    Parameters
+    ----------
+    strategy
+        Name as listed by ``backtest_node.py strategies``.
+    instruments
+        Nautilus instrument ids; empty means every instrument of the catalog that has trades.
+    symbols
+        Instrument id -> parameters that replace the entry's for that instrument.
+    parameters
+        Field name of the strategy's config -> value.
+    """
+
+    strategy: str
+    instruments: tuple[str, ...] = ()
+    symbols: dict[str, Parameters] = {}
+    parameters: Parameters = {}
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything `config.yaml` may say.
+
+    Parameters
+    ----------
+    catalog
+        Folder of the Nautilus ParquetDataCatalog.
+    backtest
+        Account, fills and report of a backtest.
+    strategies
+        Strategies with their parameters; the first one runs unless ``--strategy`` names another.
+    """
+
+    catalog: str = "var/catalog"
+    backtest: BacktestSettings = BacktestSettings()
+    strategies: tuple[StrategySettings, ...] = (StrategySettings(strategy="ote"),)
+
+    def strategy(self, name: str | None) -> tuple[StrategySettings, str]:
+        """Return the entry of that name (None: the first) and its path in the file.
+
+        A name without an entry is a strategy with default parameters.
+        """
+        for index, entry in enumerate(self.strategies):
+            if name is None or entry.strategy == name:
+                return entry, f"$.strategies[{index}]"
+        return StrategySettings(strategy=name or "ote"), "$.strategies"
+
+
+def load_settings(path: Path | str | None = None) -> Settings:
+    """Read the settings file.
+
+    Parameters
+    ----------
+    path
+        The file; None reads `config.yaml` of the working directory, or gives the defaults without one.
+
+    Raises
+    ------
+    ConfigurationError
+        When the file is missing, not YAML, or has an unknown key, a wrong type or an impossible combination.
+    """
+    file = DEFAULT_PATH if path is None else Path(path)
+    if path is None and not file.exists():
+        return Settings()
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{file}: no such settings file; copy config.example.yaml to start one"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: cannot be read as UTF-8 text: {error}") from error
+    return parse_settings(text, str(file))
+
+
+def parse_settings(text: str, source: str = "config.yaml") -> Settings:
+    """Convert YAML text to settings; `source` names the text in errors (ConfigurationError)."""
+    content = _load_yaml(text, source)
+    if content is None:
+        return Settings()
+    if not isinstance(content, dict):
+        raise ConfigurationError(
+            f"{source}: expected settings like `catalog: var/catalog`, got {content!r} - at $"
+        )
+    content = dict(content)
+    if "strategies" in content:
+        content["strategies"] = _strategy_entries(content["strategies"], source)
+    _refuse_unknown(Settings, content, "$", source)
+    return _convert(content, source)
+
+
+def merged_parameters(
+    entry: StrategySettings, instrument_id: str, command_line: Mapping[str, str]
+) -> dict[str, tuple[Any, str]]:
+    """Merge a strategy's parameters for one instrument: defaults < entry < symbols < ``--set``.
+
+    Parameters
+    ----------
+    entry
+        Strategy entry of the settings.
+    instrument_id
+        Whose overrides apply.
+    command_line
+        ``--set`` values as typed.
+
+    Returns
+    -------
+    dict
+        Parameter -> (value, where it comes from: `entry`, `symbols` or `command line`).
+    """
+    merged = {key: (value, "entry") for key, value in entry.parameters.items()}
+    merged |= {key: (value, "symbols") for key, value in entry.symbols.get(instrument_id, {}).items()}
+    merged |= {key: (_scalar(value), COMMAND_LINE) for key, value in command_line.items()}
+    return merged
+
+
+def check_parameters(
+    config_class: type[Any],
+    parameters: Mapping[str, tuple[Any, str]],
+    instrument_id: str,
+    entry_path: str,
+    source: str,
+) -> Any:
+    """Build the strategy's config from merged parameters.
+
+    Parameters
+    ----------
+    config_class
+        Frozen msgspec struct with a ``parse(bytes)`` class method (Nautilus' StrategyConfig).
+    parameters
+        As :func:`merged_parameters` returns them.
+    instrument_id
+        The instrument the config is for.
+    entry_path, source
+        Where the entry stands, for errors: ``$.strategies[0]`` of ``config.yaml``.
+
+    Returns
+    -------
+    object
+        The validated config.
+
+    Raises
+    ------
+    ConfigurationError
+        Unknown parameter (with a suggestion), wrong type, value out of range, impossible combination.
+    """
+    known = [name for name in config_class.__struct_fields__ if name not in RESERVED_PARAMETERS]
+    for name, (_value, origin) in parameters.items():
+        where = _parameter_path(name, origin, entry_path, instrument_id)
+        if name in RESERVED_PARAMETERS:
+            raise ConfigurationError(f"{where} is set by the program for each instrument: remove it")
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; known: {', '.join(sorted(known))}"
+            raise ConfigurationError(
+                f"unknown setting {where}{hint}"
+                if origin == COMMAND_LINE
+                else f"{source}: unknown setting {where}{hint}"
+            )
+    values = {name: value for name, (value, _origin) in parameters.items()}
+    try:
+        return config_class.parse(msgspec.json.encode({**values, "instrument_id": instrument_id}))
+    except (msgspec.ValidationError, ValueError, TypeError) as error:
+        message, _, path = str(error).replace("`", "").partition(" - at ")
+        name = path.removeprefix("$.").split("[")[0].split(".")[0]
+        if name in parameters:
+            origin = parameters[name][1]
+            where = _parameter_path(name, origin, entry_path, instrument_id)
+            prefix = "" if origin == COMMAND_LINE else f"{source}: "
+            raise ConfigurationError(f"{prefix}{message} - at {where}") from error
+        raise ConfigurationError(f"{source}: {message} - at {entry_path}") from error
+
+
+def as_plain(settings: Settings) -> dict[str, Any]:
+    """Return the settings as the mapping that the file would hold, strategies flat, decimals as text."""
+    plain: dict[str, Any] = msgspec.to_builtins(settings)
+    plain["strategies"] = [
+        {
+            "strategy": entry.strategy,
+            "instruments": list(entry.instruments),
+            "symbols": msgspec.to_builtins(entry.symbols),
+            **msgspec.to_builtins(entry.parameters),
+        }
+        for entry in settings.strategies
+    ]
+    return plain
+
+
+def settings_hash(plain: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of settings in canonical JSON (keys sorted)."""
+    return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()
+
+
+def settings_schema(strategies: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return the JSON schema of `config.yaml` for editors.
+
+    Parameters
+    ----------
+    strategies
+        Strategy name -> its parameters, each ``{name, type, default, doc}`` (``strategies.registry``).
+
+    Returns
+    -------
+    dict
+        JSON schema, draft 2020-12.
+    """
+    schema = msgspec.json.schema(Settings, schema_hook=_schema_hook)
+    definitions: dict[str, Any] = schema["$defs"]
+    _describe(definitions)
+    reserved = set(RESERVED_PARAMETERS)
+    entries = [
+        {
+            "if": {"properties": {"strategy": {"const": name}}},
+            "then": {
+                "properties": {
+                    **{key: {} for key in STRATEGY_KEYS},
+                    **{
+                        item["name"]: {"description": item["doc"], "default": item["default"]}
+                        for item in parameters
+                        if item["name"] not in reserved
+                    },
+                },
+                "additionalProperties": False,
+            },
+        }
+        for name, parameters in sorted(strategies.items())
+    ]
+    own = definitions["StrategySettings"]["properties"]
+    own.pop("parameters")
+    own["strategy"]["enum"] = sorted(strategies)
+    definitions["StrategySettings"]["allOf"] = entries
+    definitions["Settings"]["title"] = "config.yaml"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without the traps: no silent duplicate keys, no dates, `1e-3` is a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _value in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(None, None, f"key {key!r} is not text", key_node.start_mark)
+            if key in seen:
+                raise yaml.MarkedYAMLError(None, None, f"{key} is set twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_FLOAT_WITHOUT_DOT = re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$")
+_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT_WITHOUT_DOT, list("-+0123456789"))
+
+
+def _load_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader with fewer types
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" - at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigurationError(f"{source}: {error.problem}{where}") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{source}: not YAML: {error}") from error
+
+
+def _scalar(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+    except yaml.YAMLError:
+        return text
+
+
+def _strategy_entries(raw: Any, source: str) -> list[Any]:
+    """Give flat strategy entries the shape of :class:`StrategySettings`."""
+    if not isinstance(raw, list):
+        raise ConfigurationError(f"{source}: expected a list of strategies - at $.strategies")
+    entries = []
+    for index, item in enumerate(raw):
+        path = f"$.strategies[{index}]"
+        if not isinstance(item, dict) or "strategy" not in item:
+            raise ConfigurationError(f"{source}: each strategy needs a name, `strategy: ote` - at {path}")
+        own = {key: item[key] for key in STRATEGY_KEYS if key in item}
+        symbols = own.get("symbols") or {}
+        if not isinstance(symbols, dict) or not all(isinstance(value, dict) for value in symbols.values()):
+            raise ConfigurationError(
+                f"{source}: expected instrument ids with parameters, "
+                f"`XRPUSDT.BINANCE: {{bucket_usd: 5000}}` - at {path}.symbols"
+            )
+        own["symbols"] = symbols
+        own["instruments"] = own.get("instruments") or []
+        own["parameters"] = {key: value for key, value in item.items() if key not in STRATEGY_KEYS}
+        entries.append(own)
+    return entries
+
+
+def _refuse_unknown(struct: type[Any], content: Mapping[str, Any], path: str, source: str) -> None:
+    """Refuse the first unknown key below `path`, with a suggestion: msgspec names neither."""
+    hints = get_type_hints(struct)
+    for key, value in content.items():
+        if key not in hints:
+            hint = did_you_mean(key, list(hints)) or f"; known: {', '.join(sorted(hints))}"
+            raise ConfigurationError(f"{source}: unknown setting {path}.{key}{hint}")
+        inner = _struct_of(hints[key])
+        if inner is not None and isinstance(value, dict):
+            _refuse_unknown(inner, value, f"{path}.{key}", source)
+
+
+def _struct_of(annotation: Any) -> type[Any] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
+        return annotation
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next((found for arg in get_args(annotation) if (found := _struct_of(arg))), None)
+    return None
+
+
+def _convert(content: Mapping[str, Any], source: str) -> Settings:
+    try:
+        return msgspec.convert(content, Settings)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).replace("`", "").partition(" - at ")
+        raise ConfigurationError(f"{source}: {message} - at {path or '$'}") from error
+
+
+def _parameter_path(name: str, origin: str, entry_path: str, instrument_id: str) -> str:
+    if origin == COMMAND_LINE:
+        return f"--set {name}"
+    if origin == "symbols":
+        return f"{entry_path}.symbols.{instrument_id}.{name}"
+    return f"{entry_path}.{name}"
+
+
+def _schema_hook(kind: type[Any]) -> dict[str, Any]:
+    raise NotImplementedError(kind)
+
+
+def _describe(definitions: dict[str, Any]) -> None:
+    """Copy the documented meaning of each field into its schema."""
+    for struct in (Settings, BacktestSettings, FillSettings, FeeSettings, StrategySettings):
+        schema = definitions[struct.__name__]
+        documented = field_docs(struct)
+        schema["description"] = (struct.__doc__ or "").partition("\n")[0]
+        for name, field in schema["properties"].items():
+            field["description"] = documented[name]
+
+
+def field_docs(struct: type[Any]) -> dict[str, str]:
+    """Return field name -> text of the "Parameters" section of a numpydoc class docstring."""
+    lines = (struct.__doc__ or "").partition("Parameters")[2].splitlines()[2:]
+    docs: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        if line.strip() and len(line) - len(line.lstrip()) <= 4:
+            name = line.strip().partition(" ")[0]
+            docs[name] = ""
+        elif name:
+            docs[name] = f"{docs[name]} {line.strip()}".strip()
+    return docs

@@ -1,0 +1,341 @@
+"""The report of one run as a single HTML page: no script, style, font or picture from anywhere else."""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from ui.reports.charts import BucketWindow, TradePicture, equity_chart, r_chart, trade_chart
+from ui.reports.metrics import Mark
+from ui.reports.svg import format_time
+
+ASSETS: Final = Path(__file__).parent
+MAX_ROWS: Final = 2_000
+MAX_BYTES: Final = 6_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnTrade:
+    """A closed trade with the buckets around it.
+
+    Parameters
+    ----------
+    number
+        Its place among the run's trades, from 1.
+    trade
+        The closed trade (`strategies.trade_manager.record.ClosedTrade`).
+    window, picture
+        What is drawn.
+    """
+
+    number: int
+    trade: Any
+    window: BucketWindow
+    picture: TradePicture
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything the page shows.
+
+    Parameters
+    ----------
+    summary
+        The run's summary, as in `summary.json`.
+    trades
+        All closed trades in order of exit.
+    marks
+        Equity: (UNIX nanoseconds, quote currency), ascending.
+    drawn
+        The trades that get a chart.
+    config
+        The effective settings as YAML.
+    """
+
+    summary: Mapping[str, Any]
+    trades: Sequence[Any]
+    marks: Sequence[Mark]
+    drawn: Sequence[DrawnTrade]
+    config: str
+
+
+def render(report: Report) -> str:
+    """Return the page. It is at most 6 MB: charts that do not fit are left out, and the page says so."""
+    figures = [_figure(one) for one in report.drawn]
+    rest = _page(report, [], len(report.drawn))
+    room, kept = MAX_BYTES - len(rest.encode()) - 10_000, []
+    for figure in figures:
+        room -= len(figure.encode())
+        if room < 0:
+            break
+        kept.append(figure)
+    return _page(report, kept, len(report.drawn))
+
+
+def _page(report: Report, figures: Sequence[str], wanted: int) -> str:
+    summary = report.summary
+    title = f"{summary['strategy']} on {', '.join(summary['instruments'])}"
+    style = (ASSETS / "page.css").read_text(encoding="utf-8")
+    script = (ASSETS / "page.js").read_text(encoding="utf-8")
+    curve = equity_chart(report.marks, float(summary["starting_balance"]), str(summary["currency"]))
+    parts = [
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>',
+        '<meta name="viewport" content="width=device-width,initial-scale=1">',
+        f"<style>{style}</style></head><body><main>",
+        _header(summary, title),
+        _tiles(summary),
+        _card("Equity", curve or '<p class="muted">No marks: the run is shorter than five minutes.</p>'),
+        _distribution(report),
+        _groups(summary),
+        _assumptions(summary),
+        _gallery(figures, wanted, len(report.trades)),
+        _trade_table(report.trades),
+        '<details class="card"><summary>Effective settings</summary>',
+        f"<pre>{_text(report.config)}</pre></details>",
+        f"</main><script>{script}</script></body></html>",
+    ]
+    return "".join(parts)
+
+
+def _header(summary: Mapping[str, Any], title: str) -> str:
+    synthetic = (
+        '<p class="bad">Synthetic data: these figures say nothing about a market.</p>'
+        if summary.get("synthetic")
+        else ""
+    )
+    return (
+        f"<header><div><h1>{_text(title)}</h1>"
+        f'<p class="muted">{_text(summary["start"])} to {_text(summary["end"])} '
+        f"· run {_text(summary['run_id'])}</p>"
+        f"{synthetic}</div>"
+        '<button id="theme" type="button" aria-label="switch between light and dark">◐</button></header>'
+    )
+
+
+def _tiles(summary: Mapping[str, Any]) -> str:
+    currency = str(summary["currency"])
+    tiles = (
+        ("return", _signed(summary["total_return_pct"], "{:+.2f} %"), True),
+        (f"profit, {currency}", _signed(summary["pnl"], "{:+,.2f}"), True),
+        ("closed trades", f"{summary['positions_closed']:,}", False),
+        ("win rate", _share(summary["win_rate"]), False),
+        ("profit factor", _plain(summary["profit_factor"], "{:.2f}"), False),
+        ("expectancy", _signed(summary["expectancy_r"], "{:+.3f} R"), True),
+        ("max drawdown", _plain(summary["max_drawdown_pct"], "{:.2f} %"), False),
+        ("Sharpe (365 d)", _plain(summary["sharpe"], "{:.2f}"), False),
+        ("Sortino (365 d)", _plain(summary["sortino"], "{:.2f}"), False),
+        (f"fees, {currency}", _plain(summary["fees"], "{:,.2f}"), False),
+        ("time in market", _plain(summary["time_in_market_pct"], "{:.1f} %"), False),
+        (f"final balance, {currency}", _plain(summary["final_balance"], "{:,.2f}"), False),
+    )
+    cells = [
+        f'<div class="tile"><b class="{_tone(value) if toned else ""}">{value}</b>'
+        f"<span>{_text(name)}</span></div>"
+        for name, value, toned in tiles
+    ]
+    return f'<section class="tiles">{"".join(cells)}</section>'
+
+
+def _distribution(report: Report) -> str:
+    drawing = r_chart([trade.r_multiple for trade in report.trades])
+    chart = drawing or '<p class="muted">No closed trades.</p>'
+    reasons = _group_table("exit reason", report.summary["by_exit_reason"])
+    return f'<div class="two">{_card("Results in R", chart)}{_card("By exit reason", reasons)}</div>'
+
+
+def _groups(summary: Mapping[str, Any]) -> str:
+    rows = [
+        ("zones found", summary["zones"]),
+        ("entries submitted", summary["entries_submitted"]),
+        ("entries filled", summary["entries_filled"]),
+        ("entries cancelled by the model", summary["entries_cancelled_by_model"]),
+        *((f"zones skipped: {reason}", count) for reason, count in summary["zones_skipped"].items()),
+        ("buckets", f"{summary['buckets']:,}"),
+        ("trades replayed", f"{summary['ticks']:,}"),
+    ]
+    funnel = _pairs(rows)
+    symbols = _group_table("symbol", summary["by_symbol"])
+    if summary["tainted_trades"]:
+        without = {"all but tainted": summary["without_tainted"]}
+        symbols += (
+            f'<p class="muted gap">{summary["tainted_trades"]} trades touched buckets with missing ids; '
+            f"without them:</p>{_group_table('', without)}"
+        )
+    open_positions = "".join(
+        f"<p>Open at the end: {_text(one['side'])} {_text(one['quantity'])} {_text(one['instrument_id'])} "
+        f"from {_text(one['entry_price'])}, valued at {_text(one['last_price'])}: "
+        f"{_text(one['unrealized_pnl'])} (in the balance, not in the profit)</p>"
+        for one in summary["open_positions"]
+    )
+    return (
+        f'<div class="two">{_card("From zone to trade", funnel)}'
+        f"{_card('By symbol', symbols + open_positions)}</div>"
+    )
+
+
+def _assumptions(summary: Mapping[str, Any]) -> str:
+    fills = dict(summary["fills"])
+    fees = fills.pop("fees")
+    rows = [(name.replace("_", " "), _word(value)) for name, value in fills.items()]
+    rows += [
+        (f"fees {instrument_id}", f"maker {_percent(rates['maker'])}, taker {_percent(rates['taker'])}")
+        for instrument_id, rates in fees.items()
+    ]
+    process = [
+        ("decision sha256", summary["decision_sha256"]),
+        ("trades per second in the engine", _plain(summary["engine_ticks_per_s"], "{:,.0f}")),
+        ("wall time", _plain(summary["wall_s"], "{:.1f} s")),
+        ("peak memory", _plain(summary["peak_rss_mb"], "{:.0f} MB")),
+    ]
+    return (
+        f'<div class="two">{_card("How fills were simulated", _pairs(rows))}'
+        f"{_card('The run', _pairs(process))}</div>"
+    )
+
+
+def _gallery(figures: Sequence[str], wanted: int, trades: int) -> str:
+    if not wanted:
+        return ""
+    if len(figures) < trades:
+        shown = f"{len(figures)} of {trades} trades, spread evenly over the run. trades.csv has them all."
+    else:
+        shown = f"All {trades} trades."
+    keys = (
+        ("background:var(--range);outline:1px solid var(--accent)", "dealing range"),
+        ("background:var(--ote)", "OTE band"),
+        ("background:var(--sweet);height:2px;vertical-align:middle", "sweet spot"),
+        ("background:var(--down);height:2px;vertical-align:middle", "stop"),
+        ("background:var(--up);height:2px;vertical-align:middle", "target"),
+    )
+    legend = "".join(f'<span><i style="{style}"></i>{name}</span>' for style, name in keys)
+    buttons = "".join(
+        f'<button type="button" data-show="{value}" aria-pressed="{"true" if value == "all" else "false"}">'
+        f"{name}</button>"
+        for value, name in (("all", "all"), ("won", "winners"), ("lost", "losers"))
+    )
+    return (
+        f'<section><h2>Trades on their buckets</h2><p class="muted">{shown} Each candle is one equal-dollar '
+        f'bucket; ▲▼ first fill, ○ exit.</p><div class="bar">{buttons}<div class="key">{legend}</div></div>'
+        f'<div class="charts">{"".join(figures)}</div></section><br>'
+    )
+
+
+def _figure(drawn: DrawnTrade) -> str:
+    trade = drawn.trade
+    result = "won" if trade.pnl > 0 else "lost"
+    r = _signed(trade.r_multiple, "{:+.2f} R")
+    minutes = (trade.exit_ts_ns - trade.entry_ts_ns) / 60e9
+    return (
+        f'<figure class="trade" data-result="{result}"><figcaption><b>#{drawn.number} '
+        f"{'long' if drawn.picture.is_long else 'short'}</b><span>{_text(trade.instrument_id)}</span>"
+        f'<b class="{_tone(r)}">{r}</b><span>{_text(_reason(trade.exit_reason))}</span>'
+        f'<span class="muted">{format_time(trade.entry_ts_ns)}, {minutes:.1f} min</span></figcaption>'
+        f"{trade_chart(drawn.window, drawn.picture)}</figure>"
+    )
+
+
+def _trade_table(trades: Sequence[Any]) -> str:
+    if not trades:
+        return ""
+    head = (
+        "#",
+        "entry (UTC)",
+        "symbol",
+        "side",
+        "quantity",
+        "entry",
+        "exit",
+        "minutes",
+        "reason",
+        "R",
+        "MAE R",
+        "MFE R",
+        "fees",
+        "profit",
+    )
+    rows = []
+    for index, trade in enumerate(trades[:MAX_ROWS], 1):
+        profit = _signed(trade.pnl, "{:+,.4f}")
+        cells = (
+            str(index),
+            format_time(trade.entry_ts_ns),
+            trade.instrument_id,
+            str(trade.side).lower(),
+            f"{trade.qty}",
+            f"{float(trade.entry_price):.8g}",
+            f"{float(trade.exit_price):.8g}",
+            f"{(trade.exit_ts_ns - trade.entry_ts_ns) / 60e9:.1f}",
+            _reason(trade.exit_reason),
+            f"{trade.r_multiple:+.2f}",
+            f"{trade.mae_r:.2f}",
+            f"{trade.mfe_r:.2f}",
+            f"{float(trade.fees):.4f}",
+        )
+        plain = "".join(f"<td>{_text(cell)}</td>" for cell in cells)
+        rows.append(f'<tr>{plain}<td class="{_tone(profit)}">{profit}</td></tr>')
+    more = f" (the first {MAX_ROWS:,})" if len(trades) > MAX_ROWS else ""
+    table = _table(head, "".join(rows))
+    return f'<details class="card"><summary>All {len(trades):,} trades{more}</summary>{table}</details>'
+
+
+def _group_table(name: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
+    if not groups:
+        return '<p class="muted">No closed trades.</p>'
+    rows = []
+    for group, figures in groups.items():
+        profit = _signed(figures["pnl"], "{:+,.2f}")
+        rows.append(
+            f"<tr><td>{_text(_reason(group))}</td><td>{figures['positions_closed']}</td>"
+            f"<td>{_share(figures['win_rate'])}</td><td>{_plain(figures['profit_factor'], '{:.2f}')}</td>"
+            f"<td>{_signed(figures['expectancy_r'], '{:+.3f}')}</td>"
+            f"<td>{_plain(figures['fees'], '{:,.2f}')}</td>"
+            f'<td class="{_tone(profit)}">{profit}</td></tr>'
+        )
+    return _table((name, "trades", "win rate", "profit factor", "mean R", "fees", "profit"), "".join(rows))
+
+
+def _table(head: Sequence[str], body: str) -> str:
+    cells = "".join(f"<th>{_text(one)}</th>" for one in head)
+    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _pairs(rows: Sequence[tuple[str, Any]]) -> str:
+    return f"<dl>{''.join(f'<dt>{_text(name)}</dt><dd>{_text(value)}</dd>' for name, value in rows)}</dl>"
+
+
+def _card(title: str, content: str) -> str:
+    return f'<section class="card"><h2>{_text(title)}</h2>{content}</section>'
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value), quote=True)
+
+
+def _plain(value: Any, form: str) -> str:
+    return "–" if value is None else form.format(Decimal(str(value)))
+
+
+def _signed(value: Any, form: str) -> str:
+    return _plain(value, form).replace("-", "−")
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _percent(rate: str) -> str:
+    return f"{Decimal(rate) * 100:.4g} %"
+
+
+def _tone(signed: str) -> str:
+    return "bad" if signed.startswith("−") else "good" if signed.startswith("+") else ""
+
+
+def _reason(reason: str) -> str:
+    return reason.replace("_", " ")
+
+
+def _word(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
