@@ -296,7 +296,7 @@ class Catalog:
         with self._write_lock():
             self._finish_pending()
             self._manifest = self._reconciled(read_manifest(self.path))
-            self._require_increments(instrument)
+            self.require_increments(instrument)
             entry = self._series_for_trades(instrument_id, kind, has_ids=trades.trade_id[0] != NO_ID)
             count = MergeCount()
             touched = _touched(entry.files, trades)
@@ -348,7 +348,7 @@ class Catalog:
         with self._write_lock():
             self._finish_pending()
             self._manifest = self._reconciled(read_manifest(self.path))
-            self._require_increments(instrument)
+            self.require_increments(instrument)
             entry = self._manifest.series.get(
                 series_key(instrument_id, "klines", interval),
                 SeriesEntry(instrument=instrument_id, kind="klines", interval=interval),
@@ -410,7 +410,8 @@ class Catalog:
             )
         return entry
 
-    def _require_increments(self, instrument: Instrument) -> None:
+    def require_increments(self, instrument: Instrument) -> None:
+        """Raise ConfigurationError when the stored instrument has other increments."""
         stored = self.find_instrument(str(instrument.id))
         if stored is None:
             return

@@ -1,0 +1,105 @@
+"""Reading Parquet, above all the tidy form.
+
+Trades: ``ts_ns, price, qty, buyer_maker, trade_id``; klines: ``ts_open_ns, open, high, low, close, volume``.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from runtime.download.layouts import Columns, recognise, time_unit
+from runtime.download.records import NO_ID, BadRows, KlineBlock, TradeBlock, without_faults
+from runtime.errors import DataError
+
+BATCH_ROWS: Final = 65_536
+PARQUET_MAGIC: Final = b"PAR1"
+_TYPES: Final = {"time": pa.int64(), "id": pa.int64(), "maker": pa.bool_()}
+
+
+def read_parquet(
+    path: Path, venue: str, market: str, kind: str, bad: BadRows
+) -> Iterator[TradeBlock] | Iterator[KlineBlock]:
+    """Yield the good rows of a Parquet file in blocks; bad ones go to `bad` with their row, from 1.
+
+    ``trade_id`` may be null in every row (the venue has no ids), but not in some of them.
+
+    Raises
+    ------
+    ConfigurationError
+        When the file is of another kind.
+    DataError
+        When it is damaged, empty, or lacks a column.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if not file.metadata.num_rows or not names:
+                raise DataError(f"{path.name}: is empty")
+            columns = recognise(names, venue, market, kind, path.name)
+            if kind != "klines" and "maker" not in columns.roles:
+                raise DataError(f"{path.name}: lacks a column buyer_maker (see docs/how-to/import.md)")
+            by_role = {role: names[at] for role, at in columns.roles.items()}
+            has_ids = "id" in by_role and _has_any(file, by_role["id"])
+            if not has_ids:
+                by_role.pop("id", None)
+            row = unit = 0
+            for batch in file.iter_batches(BATCH_ROWS, columns=list(by_role.values())):
+                unit = unit or _unit_of_times(batch.column(batch.schema.get_field_index(by_role["time"])))
+                if unit:
+                    yield _block(batch, by_role, columns, unit, path.name, bad, row)
+                row += batch.num_rows
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DataError(f"{path.name}: damaged Parquet file ({str(error).splitlines()[0]})") from error
+
+
+def _has_any(file: pq.ParquetFile, name: str) -> bool:
+    batches = file.iter_batches(BATCH_ROWS, columns=[name])
+    return any(batch.column(0).null_count < batch.num_rows for batch in batches)
+
+
+def _unit_of_times(column: pa.Array) -> int:
+    """Return nanoseconds per unit of the first time; 0 while there is none."""
+    first = pc.cast(column, pa.int64()).drop_null()[:1].to_pylist()
+    return time_unit(first[0]) if first else 0
+
+
+def _block(
+    batch: pa.RecordBatch,
+    by_role: dict[str, str],
+    columns: Columns,
+    unit: int,
+    file: str,
+    bad: BadRows,
+    row: int,
+) -> Any:
+    lines = np.arange(row + 1, row + 1 + batch.num_rows)
+    arrays = {role: batch.column(batch.schema.get_field_index(name)) for role, name in by_role.items()}
+    is_complete = np.ones(batch.num_rows, dtype=np.bool_)
+    for role, array in arrays.items():
+        if array.null_count:
+            is_null = pc.is_null(array).to_numpy(zero_copy_only=False)
+            for at in np.flatnonzero(is_null & is_complete):
+                bad.report(file, int(lines[at]), f"{by_role[role]} is missing")
+            is_complete &= ~is_null
+    values = {}
+    for role, array in arrays.items():
+        full = array.filter(pa.array(is_complete)) if not is_complete.all() else array
+        values[role] = pc.cast(full, _TYPES.get(role, pa.float64())).to_numpy(zero_copy_only=False)
+    lines = lines[is_complete]
+    times = values["time"] * unit
+    if columns.layout.kind == "klines":
+        names = ("open", "high", "low", "close", "volume")
+        klines = KlineBlock(ts_ns=times, line=lines, **{name: values[name] for name in names})
+        return without_faults(klines, file, bad)
+    ids = values.get("id", np.full(len(lines), NO_ID))
+    # -1 is our own mark for "none", so a stored -1 is as wrong as any other negative id.
+    ids = np.where(ids == NO_ID, NO_ID - 1, ids) if "id" in values else ids
+    trades = TradeBlock(times, values["price"], values["qty"], ~values["maker"], ids, lines)
+    return without_faults(trades, file, bad)

@@ -1,0 +1,102 @@
+"""Staged klines to the catalog: in the order of their open times, each once."""
+
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+from nautilus_trader.model.instruments import Instrument
+from numpy.typing import NDArray
+
+from runtime.arrow_schema import BAR_PRICES, BarColumns
+from runtime.catalog import Catalog
+from runtime.download.records import BadRows
+from runtime.errors import ConfigurationError
+from runtime.importer.request import ImportRequest, Outcome, refuse_if_bad
+from runtime.importer.staging import Stage
+from runtime.intervals import interval_nanos
+from runtime.manifest import SourceEntry
+
+DAY_NS: Final = 86_400_000_000_000
+
+
+def import_klines(
+    request: ImportRequest, catalog: Catalog, stage: Stage, instrument: Instrument, bad: BadRows
+) -> Outcome:
+    """Order the staged klines, drop repeated ones and merge the rest into the catalog.
+
+    A volume between two lots (it is a sum, computed by somebody) is rounded; a price is not.
+
+    Raises
+    ------
+    ConfigurationError
+        No open time fits the interval, or prices off the grid.
+    DataError
+        Klines that come again with other content, without `skip_bad_rows`.
+    """
+    assert request.interval is not None
+    step_ns = interval_nanos(request.interval)
+    # Weeks begin on Monday, and the epoch was a Thursday.
+    phase_ns = 4 * DAY_NS if request.interval == "1w" else 0
+    opens = np.asarray(stage.column("ts_ns"))
+    is_off = opens % step_ns != phase_ns
+    if is_off.all():
+        raise ConfigurationError(
+            f"{stage.files[0].name}: no open time is a multiple of {request.interval}: check --interval"
+        )
+    for position in np.flatnonzero(is_off).tolist():
+        bad.report(*stage.place(position), f"open time is no multiple of {request.interval}")
+    rows = _bar_columns(stage, opens, step_ns, instrument)
+    order = np.argsort(opens, kind="stable")
+    order = order[~is_off[order]]
+    is_repeat = np.r_[False, np.diff(opens[order]) == 0]
+    first = np.maximum.accumulate(np.where(is_repeat, 0, np.arange(len(order))))
+    is_conflict = is_repeat & ~_is_same(rows[order], rows[order[first]])
+    for position in order[is_conflict].tolist():
+        bad.report(*stage.place(position), "open time comes again with other content")
+    refuse_if_bad(bad, request)
+    kept = order[~is_repeat]
+    sources = _sources(stage, opens, step_ns, bad)
+    report = catalog.write_bars(
+        instrument, request.interval, rows[kept], sources=sources, skip_conflicts=request.skip_bad_rows
+    )
+    for position in kept[np.array(report.conflicts, dtype=np.int64)].tolist():
+        bad.report(*stage.place(position), "open time is stored with other content")
+    refuse_if_bad(bad, request)
+    duplicates = report.duplicates + int((is_repeat & ~is_conflict).sum())
+    return Outcome(duplicates, 0, report, sources)
+
+
+def _bar_columns(stage: Stage, opens: NDArray[np.int64], step_ns: int, instrument: Instrument) -> BarColumns:
+    tick = Decimal(str(instrument.price_increment))
+    prices = {f"{name}_ticks": np.asarray(stage.count_units(name, tick)) for name in BAR_PRICES}
+    volume = stage.count_units("volume", Decimal(str(instrument.size_increment)), rounds=True)
+    return BarColumns(ts_open_ns=opens, ts_close_ns=opens + step_ns, volume_lots=np.asarray(volume), **prices)
+
+
+def _is_same(left: BarColumns, right: BarColumns) -> NDArray[np.bool_]:
+    names = ("open_ticks", "high_ticks", "low_ticks", "close_ticks", "volume_lots")
+    same: NDArray[np.bool_] = np.logical_and.reduce(
+        [getattr(left, name) == getattr(right, name) for name in names]
+    )
+    return same
+
+
+def _sources(stage: Stage, opens: NDArray[np.int64], step_ns: int, bad: BadRows) -> tuple[SourceEntry, ...]:
+    sources = []
+    for path, digest, span in zip(stage.files, stage.digests, stage.spans(), strict=True):
+        times = np.unique(opens[span])
+        steps = np.diff(times) // step_ns
+        sources.append(
+            SourceEntry(
+                name=path.name,
+                sha256=digest,
+                rows=span.stop - span.start,
+                bad_rows=bad.by_file.get(path.name, 0),
+                duplicates=span.stop - span.start - len(times),
+                first_ns=int(times[0]) + step_ns if len(times) else None,
+                last_ns=int(times[-1]) + step_ns if len(times) else None,
+                missing_ids=int((steps - 1).sum()),
+                id_gaps=int((steps > 1).sum()),
+            )
+        )
+    return tuple(sources)

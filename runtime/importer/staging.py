@@ -1,0 +1,149 @@
+"""Parsed rows on disk, one raw file per column, so that memory does not grow with the archives."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.download.increments import DecimalsSeen, whole_units
+from runtime.download.parquet_files import PARQUET_MAGIC, read_parquet
+from runtime.download.records import BadRows, KlineBlock, TradeBlock
+from runtime.download.text_files import read_text
+from runtime.errors import ConfigurationError, DataError
+from runtime.importer.request import ImportRequest
+from runtime.trade_merge import BLOCK_ROWS
+
+STAGING_PREFIX: Final = ".import-"
+PRICE_COLUMNS: Final = ("price", "open", "high", "low", "close")
+SIZE_COLUMNS: Final = ("qty", "volume")
+
+type Advance = Callable[[float], None]
+
+
+@contextmanager
+def staging_folder(catalog: Path) -> Iterator[Path]:
+    """Give a folder inside the catalog (same disk), and sweep those of killed imports."""
+    for old in catalog.glob(f"{STAGING_PREFIX}*"):
+        process = old.name.removeprefix(STAGING_PREFIX).split("-")[0]
+        if not process.isdigit() or not _is_running(int(process)):
+            shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=catalog, prefix=f"{STAGING_PREFIX}{os.getpid()}-") as name:
+        yield Path(name)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@dataclass(slots=True)
+class Stage:
+    """Rows of all files on disk, one raw file per column, and where each file's rows begin."""
+
+    folder: Path
+    dtypes: dict[str, np.dtype[Any]]
+    files: list[Path] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    rows: int = 0
+    price_decimals: DecimalsSeen = field(default_factory=DecimalsSeen)
+    size_decimals: DecimalsSeen = field(default_factory=DecimalsSeen)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Map a staged column of shape (rows,) into memory."""
+        return np.memmap(self.folder / name, dtype=self.dtypes[name], mode="r", shape=(self.rows,))
+
+    def place(self, row: int) -> tuple[str, int]:
+        """Return file name and line of a staged row."""
+        at = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return self.files[at].name, int(self.column("line")[row])
+
+    def spans(self) -> list[slice]:
+        """Return the rows of each file."""
+        ends = [*self.starts[1:], self.rows]
+        return [slice(low, high) for low, high in zip(self.starts, ends, strict=True)]
+
+    def count_units(self, name: str, increment: Decimal, *, rounds: bool = False) -> NDArray[np.int64]:
+        """Count a column in increments, shape (rows,), and map the result.
+
+        Raises
+        ------
+        ConfigurationError
+            When a value is no multiple and `rounds` is False, with its file and line.
+        """
+        target = self.folder / f"{name}_units"
+        values = self.column(name)
+        with target.open("wb") as stream:
+            for low in range(0, self.rows, BLOCK_ROWS):
+                units, is_on_grid = whole_units(np.asarray(values[low : low + BLOCK_ROWS]), increment)
+                if not (rounds or is_on_grid.all()):
+                    row = low + int(np.argmin(is_on_grid))
+                    file, line = self.place(row)
+                    flag = "--lot-size" if name in SIZE_COLUMNS else "--tick-size"
+                    raise ConfigurationError(
+                        f"{file}:{line}: {name} {values[row]:.12g} is no multiple of {increment}: give a "
+                        f"finer {flag}; if the catalog has the coarser one, import all into another --catalog"
+                    )
+                units.tofile(stream)
+        return np.memmap(target, dtype=np.int64, mode="r", shape=(self.rows,))
+
+
+def stage_files(request: ImportRequest, folder: Path, bad: BadRows, advance: Advance) -> Stage:
+    """Parse all files of a request into `folder`; bad rows go to `bad`, progress in bytes to `advance`."""
+    block_type = KlineBlock if request.kind == "klines" else TradeBlock
+    names = [column.name for column in fields(block_type)]
+    kinds = {"ts_ns": np.int64, "trade_id": np.int64, "line": np.int64, "is_buyer": np.bool_}
+    dtypes = {name: np.dtype(kinds.get(name, np.float64)) for name in names}
+    stage = Stage(folder, dtypes)
+    prices = [name for name in names if name in PRICE_COLUMNS]
+    size = next(name for name in names if name in SIZE_COLUMNS)
+    streams = {name: (folder / name).open("wb") for name in names}
+    try:
+        for path in request.files:
+            digest = _sha256(path)
+            if digest in stage.digests:
+                continue  # the same file named twice
+            stage.files.append(path)
+            stage.digests.append(digest)
+            stage.starts.append(stage.rows)
+            for block in _read(path, request, bad):
+                for name in names:
+                    getattr(block, name).tofile(streams[name])
+                for name in prices:
+                    stage.price_decimals.add(getattr(block, name))
+                stage.size_decimals.add(getattr(block, size))
+                stage.rows += len(block.ts_ns)
+            if stage.rows == stage.starts[-1] and path.name not in bad.by_file:
+                raise DataError(f"{path.name}: has a header but no rows")
+            advance(path.stat().st_size)
+    finally:
+        for stream in streams.values():
+            stream.close()
+    return stage
+
+
+def _read(path: Path, request: ImportRequest, bad: BadRows) -> Iterator[Any]:
+    with path.open("rb") as stream:
+        magic = stream.read(4)
+    if magic == PARQUET_MAGIC or path.suffix == ".parquet":
+        return read_parquet(path, request.venue, request.market, request.kind, bad)
+    return read_text(path, request.venue, request.market, request.kind, request.symbol, bad)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,155 @@
+"""Staged trades to the catalog: in the order of their ids, each id once."""
+
+from dataclasses import fields
+from decimal import Decimal
+
+import numpy as np
+from nautilus_trader.model.instruments import Instrument
+from numpy.typing import NDArray
+
+from runtime.arrow_schema import NO_ID, TradeColumns
+from runtime.catalog import Catalog
+from runtime.download.records import BadRows
+from runtime.errors import ConfigurationError
+from runtime.importer.request import ImportRequest, Outcome, refuse_if_bad
+from runtime.importer.staging import Stage
+from runtime.manifest import SourceEntry
+from runtime.trade_merge import BLOCK_ROWS, is_same_trade
+
+
+def import_trades(
+    request: ImportRequest, catalog: Catalog, stage: Stage, instrument: Instrument, bad: BadRows
+) -> Outcome:
+    """Order the staged trades, drop repeated ones and merge the rest into the catalog.
+
+    Raises
+    ------
+    ConfigurationError
+        Prices or sizes off the grid, or some files with and some without ids.
+    DataError
+        Ids that come again with other content, without `skip_bad_rows`.
+    """
+    rows = TradeColumns(
+        stage.column("ts_ns"),
+        stage.count_units("price", Decimal(str(instrument.price_increment))),
+        stage.count_units("qty", Decimal(str(instrument.size_increment))),
+        stage.column("is_buyer"),
+        stage.column("trade_id"),
+    )
+    has_ids = _have_ids(rows.trade_id, stage)
+    order = _order(rows, stage, has_ids=has_ids)
+    repeated, is_conflict = _repeats(rows, order, has_ids=has_ids)
+    _report_conflicts(repeated[is_conflict], stage, bad)
+    refuse_if_bad(bad, request)
+    if order is not None and len(repeated):
+        is_kept = np.ones(stage.rows, dtype=np.bool_)
+        is_kept[repeated] = False
+        order = order[is_kept[order]]
+    sources = _sources(stage, rows, bad, repeated[~is_conflict], has_ids=has_ids)
+    report = catalog.write_trades(
+        instrument,
+        _gathered(rows, order, stage),
+        kind=request.kind,
+        sources=sources,
+        skip_conflicts=request.skip_bad_rows,
+    )
+    if report.conflicts:
+        at = np.array(report.conflicts)
+        _report_conflicts(at if order is None else order[at], stage, bad)
+        refuse_if_bad(bad, request)
+    steps_back = sum(int((np.diff(rows.ts_ns[span]) < 0).sum()) for span in stage.spans()) if has_ids else 0
+    return Outcome(report.duplicates + int((~is_conflict).sum()), steps_back, report, sources)
+
+
+def _have_ids(ids: NDArray[np.int64], stage: Stage) -> bool:
+    kinds = {bool(ids[span.start] != NO_ID) for span in stage.spans() if span.start < span.stop}
+    if len(kinds) > 1:
+        raise ConfigurationError("some files have trade ids and some have none: import them separately")
+    return kinds.pop()
+
+
+def _order(rows: TradeColumns, stage: Stage, *, has_ids: bool) -> NDArray[np.int64] | None:
+    """Return the positions of the rows in order, None when they are in order already.
+
+    By id where there are ids, never by time. Without ids by time, rows of one time in the file's order;
+    archives that begin with the newest trade are turned round first.
+    """
+    if has_ids:
+        return None if _is_sorted(rows.trade_id, 1) else np.argsort(rows.trade_id, kind="stable")
+    if _is_sorted(rows.ts_ns, 0):
+        return None
+    parts = []
+    for span in stage.spans():
+        positions = np.arange(span.start, span.stop)
+        times = rows.ts_ns[span]
+        newest_first = len(times) > 0 and times[0] > times[-1]
+        parts.append(positions[::-1] if newest_first else positions)
+    positions = np.concatenate(parts)
+    return positions[np.argsort(rows.ts_ns[positions], kind="stable")]
+
+
+def _is_sorted(keys: NDArray[np.int64], smallest_step: int) -> bool:
+    return all(
+        not (np.diff(keys[low : low + BLOCK_ROWS + 1]) < smallest_step).any()
+        for low in range(0, len(keys), BLOCK_ROWS)
+    )
+
+
+def _repeats(
+    rows: TradeColumns, order: NDArray[np.int64] | None, *, has_ids: bool
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the positions whose id came before, and whether they differ from its first row."""
+    if order is None or not has_ids:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_)
+    ids = rows.trade_id[order]
+    is_repeat = np.r_[False, ids[1:] == ids[:-1]]
+    firsts = np.flatnonzero(~is_repeat)
+    at = np.flatnonzero(is_repeat)
+    first_of = order[firsts[np.searchsorted(firsts, at, side="right") - 1]]
+    repeated = order[at]
+    return repeated, ~is_same_trade(rows[first_of], rows[repeated])
+
+
+def _report_conflicts(positions: NDArray[np.int64], stage: Stage, bad: BadRows) -> None:
+    ids = stage.column("trade_id")
+    for position in positions.tolist():
+        file, line = stage.place(position)
+        bad.report(file, line, f"trade id {ids[position]} comes again with other content")
+
+
+def _gathered(rows: TradeColumns, order: NDArray[np.int64] | None, stage: Stage) -> TradeColumns:
+    """Write the rows in order to disk and map them, so that the catalog can stream them."""
+    if order is None:
+        return rows
+    columns = []
+    for column in fields(rows):
+        values = getattr(rows, column.name)
+        target = stage.folder / f"{column.name}_ordered"
+        with target.open("wb") as stream:
+            for low in range(0, len(order), BLOCK_ROWS):
+                values[order[low : low + BLOCK_ROWS]].tofile(stream)
+        columns.append(np.memmap(target, dtype=values.dtype, mode="r", shape=(len(order),)))
+    return TradeColumns(*columns)
+
+
+def _sources(
+    stage: Stage, rows: TradeColumns, bad: BadRows, duplicates: NDArray[np.int64], *, has_ids: bool
+) -> tuple[SourceEntry, ...]:
+    sources = []
+    for path, digest, span in zip(stage.files, stage.digests, stage.spans(), strict=True):
+        times = rows.ts_ns[span]
+        steps = np.diff(np.unique(rows.trade_id[span])) if has_ids else np.empty(0, dtype=np.int64)
+        sources.append(
+            SourceEntry(
+                name=path.name,
+                sha256=digest,
+                rows=span.stop - span.start,
+                bad_rows=bad.by_file.get(path.name, 0),
+                duplicates=int(((duplicates >= span.start) & (duplicates < span.stop)).sum()),
+                first_ns=int(times.min()) if len(times) else None,
+                last_ns=int(times.max()) if len(times) else None,
+                missing_ids=int((steps - 1).sum()) if has_ids else None,
+                id_gaps=int((steps > 1).sum()) if has_ids else None,
+            )
+        )
+    return tuple(sources)
