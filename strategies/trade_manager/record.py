@@ -1,0 +1,143 @@
+"""What a strategy leaves behind: every decision with its inputs, and every closed trade with its result."""
+
+from typing import Literal
+
+import msgspec
+
+type DecisionKind = Literal[
+    "zone",
+    "zone_skipped",
+    "zone_ended",
+    "entry_submitted",
+    "entry_repriced",
+    "entry_cancelled",
+    "entry_rejected",
+    "entry_filled",
+    "cancel_asked",
+    "protection",
+    "exit_submitted",
+    "dust",
+    "position_closed",
+    "expired",
+    "halted",
+]
+"""The words of ``Decision.kind``; ``docs/glossary.md`` uses the same ones."""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision: what was decided, when, and on which inputs.
+
+    Prices and quantities are exact decimals as text, empty where the decision has none.
+
+    Parameters
+    ----------
+    ts_ns
+        Time of the trade or venue event that caused it, UNIX nanoseconds.
+    strategy_id, instrument_id
+        Nautilus ids.
+    kind
+        What was decided, see `DecisionKind`.
+    setup_id
+        The setup it belongs to, empty before there is one.
+    side
+        ``long`` or ``short``, empty where it has no meaning.
+    bucket_seq
+        Sequence number of the last closed bucket, -1 before the first.
+    zone_id
+        Event id of the dealing range, -1 where there is none.
+    reason
+        Why, as a snake_case word.
+    price, stop, target, qty
+        Entry (or exit) price, stop price, target price and quantity.
+    probability, threshold
+        What a cancel policy said, None where none was asked.
+    detail
+        Further inputs by name.
+    """
+
+    ts_ns: int
+    strategy_id: str
+    instrument_id: str
+    kind: DecisionKind
+    setup_id: str = ""
+    side: str = ""
+    bucket_seq: int = -1
+    zone_id: int = -1
+    reason: str = ""
+    price: str = ""
+    stop: str = ""
+    target: str = ""
+    qty: str = ""
+    probability: float | None = None
+    threshold: float | None = None
+    detail: dict[str, str | int | float] = {}
+
+
+class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """One setup from its first entry fill to the last exit fill, with every order of it final.
+
+    Decimals are exact text. ``pnl`` is after fees; base coins too few to sell stay behind as dust, valued
+    at the average exit price, and enter the next trade at that value, so profits add up to the account.
+
+    Parameters
+    ----------
+    setup_id
+        Id of the setup, also part of its client order ids.
+    strategy_id, instrument_id
+        Nautilus ids.
+    side
+        ``long`` or ``short``.
+    entry_ts_ns, exit_ts_ns
+        First entry fill and last exit fill, UNIX nanoseconds.
+    entry_price, exit_price
+        Average fill prices, quote currency.
+    qty
+        Sum of the entry fills, base currency.
+    pnl
+        Profit after fees, quote currency.
+    fees
+        Commissions, quote currency; those taken in base coins count at their fill price.
+    dust_qty
+        Base coins left behind because the venue sells no smaller amount.
+    r_multiple
+        ``pnl`` over the initial risk: sum of entry fill quantity times distance of its fill to the stop.
+    mae_r, mfe_r
+        Worst and best price while in position, as multiples of the same risk per unit; mae_r <= 0 <= mfe_r.
+    exit_reason
+        ``stop``, ``target``, or why the position was closed at market.
+    stop_price, target_price
+        As of the first fill.
+    zone_id
+        Event id of the dealing range.
+    zone_low, zone_high
+        The dealing range as of the first fill.
+    tainted
+        Trades were missing in a bucket between entry and exit.
+    entry_bucket_seq, exit_bucket_seq
+        Last closed bucket at the first entry fill and at the last exit fill.
+    """
+
+    setup_id: str
+    strategy_id: str
+    instrument_id: str
+    side: Literal["long", "short"]
+    entry_ts_ns: int
+    exit_ts_ns: int
+    entry_price: str
+    exit_price: str
+    qty: str
+    pnl: str
+    fees: str
+    dust_qty: str
+    r_multiple: float
+    mae_r: float
+    mfe_r: float
+    exit_reason: str
+    stop_price: str
+    target_price: str
+    zone_id: int
+    zone_low: float
+    zone_high: float
+    tainted: bool
+    entry_bucket_seq: int
+    exit_bucket_seq: int
