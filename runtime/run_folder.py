@@ -50,6 +50,7 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=False)
         self._events: BinaryIO = (path / EVENTS).open("wb", buffering=WRITE_BUFFER)
         self._sha256 = hashlib.sha256()
+        self.config_text = ""
         self._trades = _Table(path / TRADES, trade_fields)
         self._signals = _Table(path / SIGNALS, signal_fields)
         self._equity = _Table(path / EQUITY, ("ts_ns", "equity"))
@@ -97,8 +98,8 @@ class RunFolder:
 
     def write_config(self, plain: Mapping[str, Any]) -> None:
         """Write `config.effective.yaml`: the settings this run had, defaults included."""
-        text = yaml.safe_dump(dict(plain), sort_keys=False, allow_unicode=True)
-        self._write(EFFECTIVE_CONFIG, text.encode())
+        self.config_text = yaml.safe_dump(dict(plain), sort_keys=False, allow_unicode=True)
+        self._write(EFFECTIVE_CONFIG, self.config_text.encode())
 
     def write_tearsheet(self, html: str) -> None:
         """Write `tearsheet.html`."""

@@ -33,16 +33,18 @@ R_LOW, R_HIGH = -2.0, 4.0
 
 @dataclass(frozen=True, slots=True)
 class BucketWindow:
-    """Consecutive closed buckets around a trade, columns of shape (n,).
+    """Consecutive candles around a trade, columns of shape (n,); mostly one bucket each.
 
     Parameters
     ----------
     seq
-        Sequence numbers, ascending.
+        Sequence number of each candle's first bucket, ascending.
     ts_close_ns
         Time of the trade that closed each bucket, UNIX nanoseconds.
     open, high, low, close
         Prices, quote currency.
+    per_candle
+        Buckets in each candle; the last one may hold fewer.
     """
 
     seq: NDArray[np.int64]
@@ -51,6 +53,7 @@ class BucketWindow:
     high: NDArray[np.float64]
     low: NDArray[np.float64]
     close: NDArray[np.float64]
+    per_candle: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class TradePicture:
     is_long
         Side of the position.
     entry_seq, exit_seq
-        Bucket that was open at the first fill and at the last one.
+        Last closed bucket at the first fill and at the last one.
     entry_price, exit_price, stop_price, target_price
         Average fills and the initial exits.
     range_low, range_high
@@ -140,7 +143,7 @@ def r_chart(r_multiples: Sequence[float]) -> str:
         counts[min(max(index, 0), bins - 1)] += 1
     x = Scale(R_LOW, R_HIGH, left, width - 10)
     y = Scale(0, max(counts) * 1.1, height - 30, 14)
-    parts = y_axis(y, left, width - 10, lambda value: f"{value:g}", count=4)
+    parts = y_axis(y, left, width - 10, lambda value: f"{value:g}" if value.is_integer() else "", count=4)
     for index, count in enumerate(counts):
         if count:
             start = R_LOW + index * R_BIN
@@ -166,7 +169,7 @@ def r_chart(r_multiples: Sequence[float]) -> str:
 
 def trade_chart(window: BucketWindow, trade: TradePicture) -> str:
     """Draw the buckets around one trade as candles, with its zone, orders and fills."""
-    width, height, left, right = 700.0, 330.0, 10.0, 596.0
+    width, height, left, right = 700.0, 340.0, 10.0, 578.0
     count = len(window.seq)
     levels = [trade.entry_price, trade.exit_price, trade.range_low, trade.range_high]
     levels += [price for price in (trade.stop_price, trade.target_price) if price is not None]
@@ -197,7 +200,7 @@ def trade_chart(window: BucketWindow, trade: TradePicture) -> str:
         _triangle(entry_x, y(trade.entry_price), is_up=trade.is_long),
         f'<circle class="exit-mark" cx="{number(exit_x)}" cy="{number(y(trade.exit_price))}" r="4.5"/>',
     ]
-    parts += [text(right + 6, at + 3.5, content, f"label {css}") for at, content, css in spread(labels, 13)]
+    parts += [text(right + 6, at + 3.5, content, f"label {css}") for at, content, css in spread(labels, 15)]
     for index in thinned(count, 5)[1:-1] if count > 6 else [0]:
         parts.append(
             text(
@@ -228,8 +231,9 @@ def _candles(window: BucketWindow, x: Scale, y: Scale) -> list[str]:
 
 
 def _position(window: BucketWindow, seq: int) -> float:
-    """Return the place of a bucket in the window; one that is still open lies after the last."""
-    return float(min(max(seq - int(window.seq[0]), 0), len(window.seq) - 1))
+    """Return the candle that holds a bucket, the nearest one where none does."""
+    place = (seq - int(window.seq[0])) // window.per_candle
+    return float(min(max(place, 0), len(window.seq) - 1))
 
 
 def _triangle(x: float, y: float, *, is_up: bool) -> str:

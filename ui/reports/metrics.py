@@ -62,7 +62,7 @@ def trade_figures(trades: Sequence[ClosedTrade]) -> Figures:
         `profit_factor` = gross profit / gross loss; `expectancy_r` = mean R multiple;
         `pnl` and `fees` as exact decimals, quote currency.
     """
-    profits = [trade.pnl for trade in trades]
+    profits = [Decimal(trade.pnl) for trade in trades]
     won = sum((profit for profit in profits if profit > 0), Decimal(0))
     lost = -sum((profit for profit in profits if profit < 0), Decimal(0))
     return {
@@ -71,7 +71,7 @@ def trade_figures(trades: Sequence[ClosedTrade]) -> Figures:
         "profit_factor": ratio(float(won), float(lost)),
         "expectancy_r": ratio(math.fsum(trade.r_multiple for trade in trades), len(trades)),
         "pnl": won - lost,
-        "fees": sum((trade.fees for trade in trades), Decimal(0)),
+        "fees": sum((Decimal(trade.fees) for trade in trades), Decimal(0)),
     }
 
 

@@ -17,15 +17,20 @@ def format_summary(summary: Mapping[str, Any]) -> str:
     currency = summary["currency"]
     fills = summary["fills"]
     blocks = [
-        f"{summary['strategy']} on {', '.join(summary['instruments'])}, {summary['start']} to {summary['end']}",
+        (
+            f"{summary['strategy']} on {', '.join(summary['instruments'])}\n"
+            f"{summary['start']} to {summary['end']}"
+        ),
         _pairs(
             (
                 ("trades replayed", f"{summary['ticks']:,} into {summary['buckets']:,} buckets"),
                 ("zones", f"{summary['zones']:,}{_skipped(summary['zones_skipped'])}"),
                 (
                     "entries",
-                    f"{summary['entries_submitted']:,} submitted, {summary['entries_filled']:,} filled, "
-                    f"{summary['entries_cancelled_by_model']:,} cancelled by the model",
+                    (
+                        f"{summary['entries_submitted']:,} submitted, {summary['entries_filled']:,} filled, "
+                        f"{summary['entries_cancelled_by_model']:,} cancelled by the model"
+                    ),
                 ),
             )
         ),
@@ -51,8 +56,10 @@ def format_summary(summary: Mapping[str, Any]) -> str:
                 *(
                     (
                         "open at the end",
-                        f"{one['side']} {one['quantity']} {one['instrument_id']} from "
-                        f"{one['entry_price']}, {one['unrealized_pnl']}",
+                        (
+                            f"{one['side']} {one['quantity']} {one['instrument_id']} from "
+                            f"{one['entry_price']}, {one['unrealized_pnl']}"
+                        ),
                     )
                     for one in summary["open_positions"]
                 ),
@@ -62,7 +69,7 @@ def format_summary(summary: Mapping[str, Any]) -> str:
             [
                 (
                     f"exit: {reason.replace('_', ' ')}",
-                    f"{figures['positions_closed']:>5,}  {_number(figures['pnl'], 1, '+,.2f', ' ' + currency)}",
+                    f"{figures['positions_closed']:,}, {_number(figures['pnl'], 1, '+,.2f')} {currency}",
                 )
                 for reason, figures in summary["by_exit_reason"].items()
             ]
@@ -71,8 +78,11 @@ def format_summary(summary: Mapping[str, Any]) -> str:
             (
                 (
                     "fills",
-                    f"latency {fills['latency_ms']:g} ms, liquidity consumption {_on(fills['liquidity_consumption'])}"
-                    f", queue position {_on(fills['queue_position'])}, slippage {_slippage(fills)}",
+                    (
+                        f"latency {fills['latency_ms']:g} ms, "
+                        f"liquidity consumption {_on(fills['liquidity_consumption'])}, "
+                        f"queue position {_on(fills['queue_position'])}, slippage {_slippage(fills)}"
+                    ),
                 ),
                 *(
                     (f"fees {name}", f"maker {rates['maker']}, taker {rates['taker']}")
@@ -93,7 +103,7 @@ def format_summary(summary: Mapping[str, Any]) -> str:
     if summary["tainted_trades"]:
         clean = summary["without_tainted"]
         blocks.append(
-            f"{summary['tainted_trades']} trades touched buckets with missing ids; without them: "
+            f"{summary['tainted_trades']} trades in buckets with missing ids; without them: "
             f"{clean['positions_closed']} trades, {_number(clean['expectancy_r'], 1, '+.3f', ' R')}, "
             f"{_number(clean['pnl'], 1, '+,.2f', ' ' + currency)}"
         )

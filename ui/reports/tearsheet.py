@@ -7,12 +7,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from strategies.trade_manager.record import ClosedTrade
 from ui.reports.charts import BucketWindow, TradePicture, equity_chart, r_chart, trade_chart
 from ui.reports.metrics import Mark
 from ui.reports.svg import format_time
 
 ASSETS: Final = Path(__file__).parent
 MAX_ROWS: Final = 2_000
+MAX_CANDLES: Final = 260
 MAX_BYTES: Final = 6_000_000
 
 
@@ -31,7 +36,7 @@ class DrawnTrade:
     """
 
     number: int
-    trade: Any
+    trade: ClosedTrade
     window: BucketWindow
     picture: TradePicture
 
@@ -55,10 +60,74 @@ class Report:
     """
 
     summary: Mapping[str, Any]
-    trades: Sequence[Any]
+    trades: Sequence[ClosedTrade]
     marks: Sequence[Mark]
     drawn: Sequence[DrawnTrade]
     config: str
+
+
+def drawn_trade(
+    number: int, trade: ClosedTrade, packets: NDArray[Any], retracements: tuple[float, float, float]
+) -> DrawnTrade:
+    """Return what the page needs to draw one trade.
+
+    Parameters
+    ----------
+    number
+        Place among the run's trades, from 1.
+    trade
+        The closed trade.
+    packets
+        Rows of ``PACKET_DTYPE`` around it, consecutive, at least one.
+    retracements
+        Shares of the range, measured back from its end: near edge of the OTE band, sweet spot, far edge.
+    """
+    merged = merge_buckets(packets, MAX_CANDLES)
+    is_long = trade.side == "long"
+    low, high = trade.zone_low, trade.zone_high
+    near, sweet, far = (
+        high - part * (high - low) if is_long else low + part * (high - low) for part in retracements
+    )
+    stop, target = (float(price) if price else None for price in (trade.stop_price, trade.target_price))
+    picture = TradePicture(
+        is_long=is_long,
+        entry_seq=trade.entry_bucket_seq,
+        exit_seq=trade.exit_bucket_seq,
+        entry_price=float(trade.entry_price),
+        exit_price=float(trade.exit_price),
+        stop_price=stop,
+        target_price=target,
+        range_low=low,
+        range_high=high,
+        ote=(min(near, far), max(near, far)),
+        sweet_price=sweet,
+        caption=f"Buckets around trade {number}, {trade.side} {trade.instrument_id}, {trade.exit_reason}",
+    )
+    return DrawnTrade(number, trade, merged, picture)
+
+
+def merge_buckets(packets: NDArray[Any], limit: int) -> BucketWindow:
+    """Return packets as candles, several buckets to a candle where there are more than `limit`.
+
+    Parameters
+    ----------
+    packets
+        Rows of ``PACKET_DTYPE``, consecutive, at least one.
+    limit
+        Largest number of candles.
+    """
+    each = -(-len(packets) // limit)
+    first = np.arange(0, len(packets), each)
+    last = np.minimum(first + each, len(packets)) - 1
+    return BucketWindow(
+        seq=packets["seq"][first].astype(np.int64),
+        ts_close_ns=packets["ts_close_ns"][last].astype(np.int64),
+        open=packets["open"][first].astype(np.float64),
+        high=np.maximum.reduceat(packets["high"], first),
+        low=np.minimum.reduceat(packets["low"], first),
+        close=packets["close"][last].astype(np.float64),
+        per_candle=each,
+    )
 
 
 def render(report: Report) -> str:
@@ -128,7 +197,7 @@ def _tiles(summary: Mapping[str, Any]) -> str:
         ("Sortino (365 d)", _plain(summary["sortino"], "{:.2f}"), False),
         (f"fees, {currency}", _plain(summary["fees"], "{:,.2f}"), False),
         ("time in market", _plain(summary["time_in_market_pct"], "{:.1f} %"), False),
-        (f"final balance, {currency}", _plain(summary["final_balance"], "{:,.2f}"), False),
+        (f"balance, {currency}", _plain(summary["final_balance"], "{:,.2f}"), False),
     )
     cells = [
         f'<div class="tile"><b class="{_tone(value) if toned else ""}">{value}</b>'
@@ -151,7 +220,7 @@ def _groups(summary: Mapping[str, Any]) -> str:
         ("entries submitted", summary["entries_submitted"]),
         ("entries filled", summary["entries_filled"]),
         ("entries cancelled by the model", summary["entries_cancelled_by_model"]),
-        *((f"zones skipped: {reason}", count) for reason, count in summary["zones_skipped"].items()),
+        *((f"zones skipped: {_reason(reason)}", count) for reason, count in summary["zones_skipped"].items()),
         ("buckets", f"{summary['buckets']:,}"),
         ("trades replayed", f"{summary['ticks']:,}"),
     ]
@@ -224,19 +293,21 @@ def _gallery(figures: Sequence[str], wanted: int, trades: int) -> str:
 
 def _figure(drawn: DrawnTrade) -> str:
     trade = drawn.trade
-    result = "won" if trade.pnl > 0 else "lost"
+    result = "won" if Decimal(trade.pnl) > 0 else "lost"
     r = _signed(trade.r_multiple, "{:+.2f} R")
+    each = drawn.window.per_candle
+    merged = f'<span class="muted">{each} buckets per candle</span>' if each > 1 else ""
     minutes = (trade.exit_ts_ns - trade.entry_ts_ns) / 60e9
     return (
         f'<figure class="trade" data-result="{result}"><figcaption><b>#{drawn.number} '
         f"{'long' if drawn.picture.is_long else 'short'}</b><span>{_text(trade.instrument_id)}</span>"
         f'<b class="{_tone(r)}">{r}</b><span>{_text(_reason(trade.exit_reason))}</span>'
-        f'<span class="muted">{format_time(trade.entry_ts_ns)}, {minutes:.1f} min</span></figcaption>'
+        f'<span class="muted">{format_time(trade.entry_ts_ns)}, {minutes:.1f} min</span>{merged}</figcaption>'
         f"{trade_chart(drawn.window, drawn.picture)}</figure>"
     )
 
 
-def _trade_table(trades: Sequence[Any]) -> str:
+def _trade_table(trades: Sequence[ClosedTrade]) -> str:
     if not trades:
         return ""
     head = (
@@ -262,8 +333,8 @@ def _trade_table(trades: Sequence[Any]) -> str:
             str(index),
             format_time(trade.entry_ts_ns),
             trade.instrument_id,
-            str(trade.side).lower(),
-            f"{trade.qty}",
+            trade.side,
+            trade.qty,
             f"{float(trade.entry_price):.8g}",
             f"{float(trade.exit_price):.8g}",
             f"{(trade.exit_ts_ns - trade.entry_ts_ns) / 60e9:.1f}",
