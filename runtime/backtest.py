@@ -1,0 +1,211 @@
+"""One backtest: replay a planned range of the catalog through Nautilus and hand back what happened.
+
+Nothing here draws or judges: figures and pages are made by `ui.reports`, put together by the root script.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from nautilus_trader.accounting.error import AccountError
+from strategies.trade_manager.record import ClosedTrade, Decision
+
+from runtime.cli import format_ns
+from runtime.errors import DataError, OperatorError
+from runtime.nodes import Node, data_configs, run_config, venue_configs
+from runtime.recorder import Recorder, RecorderConfig, last_price, unrealized_pnl
+from runtime.run_folder import RunFolder, new_run_id
+from runtime.run_plan import RunPlan
+from runtime.settings import as_plain, settings_hash
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What happened in a run.
+
+    Parameters
+    ----------
+    run_id, folder, plan
+        Name of the run, its folder (open for the report), and what was run.
+    trades
+        Closed trades in order of exit.
+    marks
+        Equity every five minutes and at the end: (UNIX nanoseconds, quote currency).
+    final_balance
+        Equity at the last trade, quote currency, exact.
+    counters
+        Sum of the strategies' counters.
+    open_positions
+        Positions open at the end, valued at the last trade.
+    engine_s
+        Seconds the engine ran.
+    started_s
+        `time.perf_counter()` at the start of the command.
+    config
+        Effective settings.
+    """
+
+    run_id: str
+    folder: RunFolder
+    plan: RunPlan
+    trades: Sequence[ClosedTrade]
+    marks: Sequence[tuple[int, float]]
+    final_balance: Decimal
+    counters: Mapping[str, int]
+    open_positions: Sequence[Mapping[str, str]]
+    engine_s: float
+    started_s: float
+    config: Mapping[str, Any]
+
+    @property
+    def starting_balance(self) -> Decimal:
+        """What all accounts began with, quote currency."""
+        venues = {one.id.venue.value for one in self.plan.instruments}
+        return self.plan.request.settings.backtest.balance * len(venues)
+
+
+def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) -> RunResult:
+    """Replay the planned data through the strategies.
+
+    Parameters
+    ----------
+    plan
+        From :func:`plan_run`.
+    on_time
+        Called every five simulated minutes with the simulated time, UNIX nanoseconds.
+
+    Raises
+    ------
+    DataError
+        When the catalog turns out damaged, or trades were lost on the way.
+    OperatorError
+        When the account went negative.
+    """
+    started_s = time.perf_counter()
+    backtest = plan.request.settings.backtest
+    run_id = new_run_id(plan.spec.name, datetime.now(UTC))
+    folder = RunFolder(
+        Path(backtest.runs) / run_id, ClosedTrade.__struct_fields__, Decision.__struct_fields__
+    )
+    config = effective_config(plan)
+    folder.write_config(config)
+    node = Node(
+        run_config(
+            venue_configs(plan.instruments, backtest),
+            data_configs(
+                str(plan.catalog.path),
+                [one.id.value for one in plan.instruments],
+                plan.bar_types,
+                plan.data_from_ns,
+                plan.last_ns,
+            ),
+            list(plan.strategies),
+            backtest.chunk_size,
+        ),
+        backtest.fees,
+    )
+    recorder = Recorder(RecorderConfig(mark_from_ns=plan.trade_from_ns or plan.first_ts_ns), folder, on_time)
+    with folder:
+        node.build()
+        (engine,) = node.get_engines()
+        engine.add_actor(recorder)
+        engine_started_s = time.perf_counter()
+        _run_node(node, plan)
+        engine_s = time.perf_counter() - engine_started_s
+        ticks = engine.iteration - _bars_before(plan, plan.last_ns)
+        if ticks != plan.ticks:
+            raise DataError(
+                f"{plan.catalog.path}: {plan.ticks:,} trades in the range but {ticks:,} reached the engine"
+            )
+        final_balance = recorder.mark(plan.last_ts_ns)
+        result = RunResult(
+            run_id=run_id,
+            folder=folder,
+            plan=plan,
+            trades=recorder.trades,
+            marks=recorder.marks,
+            final_balance=final_balance,
+            counters=_summed(strategy.counters for strategy in engine.trader.strategies()),
+            open_positions=[_open_position(engine.cache, one) for one in engine.cache.positions_open()],
+            engine_s=engine_s,
+            started_s=started_s,
+            config=config,
+        )
+    node.dispose()  # type: ignore[no-untyped-call]
+    return result
+
+
+def effective_config(plan: RunPlan) -> dict[str, Any]:
+    """Return the settings of a run with every default written out, and their hash."""
+    request = plan.request
+    plain = as_plain(request.settings)
+    plain["catalog"] = str(request.catalog)
+    plain["strategies"] = [
+        {
+            "strategy": plan.spec.name,
+            "instruments": [one.id.value for one in plan.instruments],
+            "symbols": {
+                str(one.config["instrument_id"]): {
+                    key: value for key, value in one.config.items() if key != "instrument_id"
+                }
+                for one in plan.strategies
+            },
+        }
+    ]
+    plain["run"] = {
+        "start": None if request.start_ns is None else format_ns(request.start_ns),
+        "end": None if request.end_ns is None else format_ns(request.end_ns),
+        "strategy_version": plan.spec.version,
+    }
+    return {**plain, "config_sha256": settings_hash(plain)}
+
+
+def _run_node(node: Node, plan: RunPlan) -> None:
+    try:
+        node.run()
+    except AccountError as error:
+        raise OperatorError(f"the simulated account cannot go on: {error}") from error
+    except OperatorError:
+        raise
+    except BaseException as error:
+        # Nautilus reads Parquet in Rust, whose panics are no ordinary exceptions. Only when our own
+        # reader also finds damage is the file to blame; otherwise the error is a bug and stays one.
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        for instrument in plan.instruments:
+            for _block in plan.catalog.read_trades(instrument.id.value, plan.data_from_ns, plan.last_ns):
+                pass
+        raise
+
+
+def _bars_before(plan: RunPlan, last_ns: int | None) -> int:
+    return sum(
+        len(block.ts_open_ns)
+        for bar_type in plan.bar_types
+        for block in plan.catalog.read_bars(bar_type, None, last_ns)
+    )
+
+
+def _summed(counters: Iterator[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in counters:
+        for name, count in one.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def _open_position(cache: Any, position: Any) -> dict[str, str]:
+    price = last_price(cache, position.instrument_id)
+    return {
+        "instrument_id": position.instrument_id.value,
+        "side": position.side.name.lower() if hasattr(position.side, "name") else str(position.side),
+        "quantity": str(position.quantity),
+        "entry_price": f"{position.avg_px_open:.12g}",
+        "last_price": str(price),
+        "value": str(position.quantity.as_decimal() * price),
+        "unrealized_pnl": str(unrealized_pnl(cache, position)),
+    }

@@ -1,0 +1,300 @@
+"""Settings into the parts that a Nautilus node is built from.
+
+:func:`strategy_configs` is the one way from settings to strategies: backtest, paper and live call it, so
+the strategy cannot know where it runs.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from nautilus_trader.backtest.config import (
+    BacktestDataConfig,
+    BacktestEngineConfig,
+    BacktestRunConfig,
+    BacktestVenueConfig,
+    ImportableFeeModelConfig,
+    ImportableFillModelConfig,
+    ImportableLatencyModelConfig,
+)
+from nautilus_trader.backtest.node import BacktestNode
+from nautilus_trader.cache.config import CacheConfig
+from nautilus_trader.config import ImportableStrategyConfig, LoggingConfig
+from nautilus_trader.model.data import Bar, TradeTick
+from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.instruments import CurrencyPair, Instrument
+from nautilus_trader.persistence.catalog import ParquetDataCatalog
+
+from runtime.errors import ConfigurationError
+from runtime.settings import (
+    BacktestSettings,
+    FeeSettings,
+    StrategySettings,
+    check_parameters,
+    merged_parameters,
+)
+from strategies.registry import StrategySpec
+
+NANOS_PER_MILLI: Final = 1_000_000
+# Only the last trade and bar are ever asked for; the default of 10,000 each is memory for nothing.
+CACHE_CAPACITY: Final = 16
+# Below it a chunk is all overhead; above it the whole history is one chunk. Never None: Nautilus then
+# orders trades of equal time by another rule than when it streams.
+ALL_IN_ONE_CHUNK: Final = 1_000_000_000_000
+
+
+def strategy_configs(
+    spec: StrategySpec,
+    entry: StrategySettings,
+    instrument_ids: Iterable[str],
+    *,
+    command_line: Mapping[str, str] | None = None,
+    trade_from_ns: int = 0,
+    entry_path: str = "$.strategies[0]",
+    source: str = "config.yaml",
+) -> list[ImportableStrategyConfig]:
+    """Return one strategy configuration per instrument, sorted by instrument id.
+
+    Parameters
+    ----------
+    spec
+        The strategy, from ``strategies.registry``.
+    entry
+        Its entry in the settings.
+    instrument_ids
+        Nautilus instrument ids.
+    command_line
+        ``--set`` values as typed; they win over everything else.
+    trade_from_ns
+        No entries before this time (warm-up), UNIX nanoseconds.
+    entry_path, source
+        Where the entry stands, for errors.
+
+    Raises
+    ------
+    ConfigurationError
+        Unknown parameter, wrong type or impossible combination, with its path.
+    """
+    config_class = spec.config_class()
+    configs = []
+    for instrument_id in sorted(instrument_ids):
+        parameters = merged_parameters(entry, instrument_id, command_line or {})
+        checked = check_parameters(config_class, parameters, instrument_id, entry_path, source)
+        # Every field goes in, so that the stored run says what a default was at the time.
+        plain: dict[str, Any] = msgspec.json.decode(checked.json())
+        plain |= {
+            "instrument_id": instrument_id,
+            "order_id_tag": order_id_tag(instrument_id),
+            "trade_from_ns": trade_from_ns,
+        }
+        configs.append(
+            ImportableStrategyConfig(
+                strategy_path=spec.strategy_path, config_path=spec.config_path, config=plain
+            )
+        )
+    return configs
+
+
+def order_id_tag(instrument_id: str) -> str:
+    """Return the part of a strategy's id that names its instrument: letters and digits only.
+
+    It depends on nothing but the instrument, so adding another one does not rename running strategies.
+
+    Examples
+    --------
+    >>> order_id_tag("BTCUSDT-PERP.BINANCE")
+    'BTCUSDTPERPBINANCE'
+    """
+    return re.sub(r"[^A-Za-z0-9]", "", instrument_id)
+
+
+def venue_configs(instruments: Sequence[Instrument], settings: BacktestSettings) -> list[BacktestVenueConfig]:
+    """Return one simulated venue per venue of the instruments, with honest fills.
+
+    Raises
+    ------
+    ConfigurationError
+        When spot and perpetuals of one venue, or several quote currencies, are mixed.
+    """
+    quotes = sorted({settlement_currency(instrument) for instrument in instruments})
+    if len(quotes) > 1:
+        raise ConfigurationError(
+            f"instruments settle in {' and '.join(quotes)}: one run has one account currency, run them apart"
+        )
+    by_venue: dict[str, list[Instrument]] = {}
+    for instrument in instruments:
+        by_venue.setdefault(instrument.id.venue.value, []).append(instrument)
+    return [_venue_config(venue, by_venue[venue], settings) for venue in sorted(by_venue)]
+
+
+def settlement_currency(instrument: Instrument) -> str:
+    """Return the code of the currency in which profit and balance of the instrument are counted."""
+    return str(instrument.get_cost_currency().code)
+
+
+def is_spot(instrument: Instrument) -> bool:
+    """Tell whether the instrument is bought and held (cash account) rather than margined."""
+    return isinstance(instrument, CurrencyPair)
+
+
+def _venue_config(
+    venue: str, instruments: Sequence[Instrument], settings: BacktestSettings
+) -> BacktestVenueConfig:
+    kinds = {is_spot(instrument) for instrument in instruments}
+    if len(kinds) > 1:
+        raise ConfigurationError(
+            f"{venue} has spot and perpetuals in one run: they are separate accounts, run them apart"
+        )
+    fills = settings.fills
+    return BacktestVenueConfig(
+        name=venue,
+        oms_type="NETTING",
+        account_type="CASH" if kinds == {True} else "MARGIN",
+        starting_balances=[f"{settings.balance} {settlement_currency(instruments[0])}"],
+        default_leverage=settings.leverage if kinds == {False} else 1.0,
+        bar_execution=False,  # trades move the market; a bar would move it a second time
+        liquidity_consumption=fills.liquidity_consumption,
+        queue_position=fills.queue_position,
+        support_contingent_orders=False,  # as at the venues: protection is the strategy's own
+        fill_model=ImportableFillModelConfig(
+            fill_model_path="runtime.fees:TakerSlippageModel",
+            config_path="runtime.fees:TakerSlippageConfig",
+            config={
+                "slippage_ticks": fills.slippage_ticks,
+                "slippage_bps": str(fills.slippage_bps),
+                "seed": fills.seed,
+            },
+        ),
+        latency_model=ImportableLatencyModelConfig(
+            latency_model_path="nautilus_trader.backtest.models:LatencyModel",
+            config_path="nautilus_trader.backtest.config:LatencyModelConfig",
+            config={"base_latency_nanos": round(fills.latency_ms * NANOS_PER_MILLI)},
+        ),
+        fee_model=ImportableFeeModelConfig(
+            fee_model_path="runtime.fees:VenueFeeModel",
+            config_path="runtime.fees:VenueFeeConfig",
+            config={},
+        ),
+    )
+
+
+def fill_assumptions(settings: BacktestSettings, instruments: Sequence[Instrument]) -> dict[str, Any]:
+    """Return how fills were simulated, in the words and units of the report."""
+    fills = settings.fills
+    spot = is_spot(instruments[0])
+    return {
+        "latency_ms": fills.latency_ms,
+        "liquidity_consumption": fills.liquidity_consumption,
+        "queue_position": fills.queue_position,
+        "slippage_ticks": fills.slippage_ticks,
+        "slippage_bps": str(fills.slippage_bps),
+        "seed": fills.seed,
+        "fees": {
+            instrument.id.value: {"maker": str(instrument.maker_fee), "taker": str(instrument.taker_fee)}
+            for instrument in instruments
+        },
+        "fee_of_a_purchase": "base currency" if spot else "quote currency",
+        "account": "CASH, long only" if spot else f"MARGIN, leverage {settings.leverage:g}",
+        "funding": "none" if spot else "not settled",
+    }
+
+
+def data_configs(
+    catalog_path: str,
+    instrument_ids: Iterable[str],
+    bar_types: Iterable[str],
+    start_ns: int | None,
+    end_ns: int | None,
+) -> list[BacktestDataConfig]:
+    """Return the data of a run: trades per instrument, then bars, each sorted by id.
+
+    The order matters: it decides which of several instruments comes first at equal times.
+
+    Parameters
+    ----------
+    catalog_path
+        Folder of the catalog.
+    instrument_ids
+        Instruments whose trades are replayed.
+    bar_types
+        External bars; loaded from their first one, since a higher timeframe needs a long warm-up.
+    start_ns, end_ns
+        First and last time of the trades, both included, UNIX nanoseconds; None is open.
+    """
+    trades = [
+        BacktestDataConfig(
+            catalog_path=catalog_path,
+            data_cls=TradeTick.fully_qualified_name(),
+            instrument_id=InstrumentId.from_str(instrument_id),
+            start_time=start_ns,
+            end_time=end_ns,
+        )
+        for instrument_id in sorted(instrument_ids)
+    ]
+    bars = [
+        BacktestDataConfig(
+            catalog_path=catalog_path,
+            data_cls=Bar,  # the class, not its name: a name makes Nautilus ignore the bar type
+            bar_types=[bar_type],
+            end_time=end_ns,
+        )
+        for bar_type in sorted(set(bar_types))
+    ]
+    return trades + bars
+
+
+def run_config(
+    venues: list[BacktestVenueConfig],
+    data: list[BacktestDataConfig],
+    strategies: list[ImportableStrategyConfig],
+    chunk_size: int | str,
+) -> BacktestRunConfig:
+    """Return the configuration of one backtest: silent, streamed, errors raised."""
+    return BacktestRunConfig(
+        engine=BacktestEngineConfig(
+            strategies=strategies,
+            cache=CacheConfig(tick_capacity=CACHE_CAPACITY, bar_capacity=CACHE_CAPACITY),
+            logging=LoggingConfig(bypass_logging=True),
+            run_analysis=False,  # the figures are ours (ui/reports/metrics.py): 365 days, exact money
+        ),
+        venues=venues,
+        data=data,
+        chunk_size=ALL_IN_ONE_CHUNK if chunk_size == "all" else int(chunk_size),
+        raise_exception=True,
+        dispose_on_completion=False,
+    )
+
+
+class FeeOverrideCatalog(ParquetDataCatalog):
+    """A catalog whose instruments carry the fee rates of the settings."""
+
+    fees: FeeSettings = FeeSettings()
+
+    def instruments(self, *args: Any, **kwargs: Any) -> list[Instrument]:
+        """Return the catalog's instruments with the overridden rates."""
+        return [with_fees(one, self.fees) for one in super().instruments(*args, **kwargs)]
+
+
+class Node(BacktestNode):
+    """A backtest node that trades at the fee rates of the settings."""
+
+    def __init__(self, config: BacktestRunConfig, fees: FeeSettings) -> None:
+        super().__init__([config])
+        self._fees = fees
+
+    def load_catalog(self, config: BacktestDataConfig) -> ParquetDataCatalog:  # type: ignore[override]
+        """Return the catalog of a data configuration, see :class:`FeeOverrideCatalog`."""
+        catalog = FeeOverrideCatalog(config.catalog_path)
+        catalog.fees = self._fees
+        return catalog
+
+
+def with_fees(instrument: Instrument, fees: FeeSettings) -> Instrument:
+    """Return the instrument with maker and taker rates replaced where the settings give them."""
+    rates: dict[str, Decimal | None] = {"maker_fee": fees.maker, "taker_fee": fees.taker}
+    chosen = {name: str(rate) for name, rate in rates.items() if rate is not None}
+    if not chosen:
+        return instrument
+    return type(instrument).from_dict(type(instrument).to_dict(instrument) | chosen)

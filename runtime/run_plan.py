@@ -1,0 +1,208 @@
+"""A request checked against catalog, strategy and range: whatever is wrong is found before a run begins."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nautilus_trader.config import ImportableStrategyConfig
+from nautilus_trader.model.instruments import Instrument
+
+from runtime.catalog import Catalog
+from runtime.cli import did_you_mean, format_ns
+from runtime.errors import ConfigurationError
+from runtime.nodes import strategy_configs, with_fees
+from runtime.run_request import RunRequest
+from runtime.settings import RESERVED_PARAMETERS
+from strategies.registry import StrategySpec, discover, parameters
+
+DAY_NS: Final = 86_400_000_000_000
+EXTERNAL_BARS: Final = "-EXTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """A request that has been checked against the catalog and the strategy.
+
+    Parameters
+    ----------
+    request, spec, catalog
+        What was asked for, the strategy, and the data.
+    instruments
+        Sorted by id, with the fees of this run.
+    strategies
+        One configuration per instrument, in the same order.
+    bar_types
+        External bars the strategies want.
+    data_from_ns
+        First trade that is replayed: the last 00:00 UTC before the start; None from the beginning.
+    trade_from_ns
+        No entries before; 0 for none.
+    last_ns
+        Last trade that is replayed, included; None to the end.
+    ticks, first_ts_ns, last_ts_ns
+        Number of trades in that range, and its real ends.
+    """
+
+    request: RunRequest
+    spec: StrategySpec
+    catalog: Catalog
+    instruments: tuple[Instrument, ...]
+    strategies: tuple[ImportableStrategyConfig, ...]
+    bar_types: tuple[str, ...]
+    data_from_ns: int | None
+    trade_from_ns: int
+    last_ns: int | None
+    ticks: int
+    first_ts_ns: int
+    last_ts_ns: int
+
+    @property
+    def retracements(self) -> tuple[float, float, float]:
+        """Near edge of the OTE band, sweet spot and far edge, as shares of the range back from its end."""
+        config = self.strategies[0].config
+        return (
+            float(config.get("retracement_min", 0.618)),
+            float(config.get("retracement_entry", 0.705)),
+            float(config.get("retracement_max", 0.79)),
+        )
+
+
+def plan_run(request: RunRequest) -> RunPlan:
+    """Check a request completely, before any run folder exists.
+
+    Raises
+    ------
+    ConfigurationError
+        Unknown strategy, instrument or setting; no catalog; nothing in the range.
+    DataError
+        A damaged file in the range.
+    """
+    entry, entry_path = request.settings.strategy(request.strategy)
+    spec = find_strategy(entry.strategy)
+    catalog = Catalog(request.catalog)
+    names = sorted(set(request.instruments or entry.instruments or tradable(catalog)))
+    _require_known(catalog, names)
+    instruments = tuple(with_fees(catalog.instrument(name), request.settings.backtest.fees) for name in names)
+    if request.start_ns is not None and request.end_ns is not None and request.start_ns >= request.end_ns:
+        raise ConfigurationError(
+            f"--start {format_ns(request.start_ns)} is not before --end {format_ns(request.end_ns)}"
+        )
+    strategies = strategy_configs(
+        spec,
+        entry,
+        names,
+        command_line=request.command_line,
+        trade_from_ns=request.start_ns or 0,
+        entry_path=entry_path,
+        source=request.source,
+    )
+    bar_types = sorted({name for one in strategies for name in external_bars(one.config)})
+    _require_bars(catalog, bar_types)
+    data_from_ns = _anchor(request.start_ns, strategies)
+    last_ns = None if request.end_ns is None else request.end_ns - 1
+    spans = [_span(catalog, name, data_from_ns, request.start_ns, last_ns) for name in names]
+    return RunPlan(
+        request=request,
+        spec=spec,
+        catalog=catalog,
+        instruments=instruments,
+        strategies=tuple(strategies),
+        bar_types=tuple(bar_types),
+        data_from_ns=data_from_ns,
+        trade_from_ns=request.start_ns or 0,
+        last_ns=last_ns,
+        ticks=sum(count for count, _first, _last in spans),
+        first_ts_ns=min(first for _count, first, _last in spans),
+        last_ts_ns=max(last for _count, _first, last in spans),
+    )
+
+
+def percent_of(plan: RunPlan, advance: Callable[[float], None]) -> Callable[[int], None]:
+    """Return a function of the simulated time (UNIX nanoseconds) that advances a bar of 100 percent."""
+    span_ns = max(plan.last_ts_ns - plan.first_ts_ns, 1)
+    done = 0.0
+
+    def on_time(ts_ns: int) -> None:
+        nonlocal done
+        percent = min(max(100 * (ts_ns - plan.first_ts_ns) / span_ns, done), 100.0)
+        advance(percent - done)
+        done = percent
+
+    return on_time
+
+
+def describe_strategies() -> list[dict[str, Any]]:
+    """Return every strategy: name, version, summary and its parameters, sorted by name."""
+    return [
+        {
+            "name": spec.name,
+            "version": spec.version,
+            "summary": spec.summary,
+            "parameters": [one for one in parameters(spec) if one["name"] not in RESERVED_PARAMETERS],
+        }
+        for spec in discover().values()
+    ]
+
+
+def find_strategy(name: str) -> StrategySpec:
+    """Return the strategy of that name, or raise ConfigurationError with a suggestion."""
+    known = discover()
+    if name not in known:
+        hint = did_you_mean(name, list(known))
+        raise ConfigurationError(f"unknown strategy {name}{hint or '; known: ' + ', '.join(sorted(known))}")
+    return known[name]
+
+
+def tradable(catalog: Catalog) -> list[str]:
+    """Return the ids of the catalog's instruments that have trades, sorted."""
+    return sorted({one["instrument"] for one in catalog.series() if one["kind"] != "klines"})
+
+
+def external_bars(config: Mapping[str, Any]) -> list[str]:
+    """Return the external bar types that a strategy configuration names, in any of its fields."""
+    return [value for value in config.values() if isinstance(value, str) and value.endswith(EXTERNAL_BARS)]
+
+
+def _require_known(catalog: Catalog, names: Sequence[str]) -> None:
+    known = tradable(catalog)
+    if not known:
+        raise ConfigurationError(f"{catalog.path} holds no trades: fill it with `download_data.py import`")
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or "."
+            raise ConfigurationError(
+                f"{catalog.path} has no trades of {name}{hint} It holds {', '.join(known)}"
+            )
+
+
+def _require_bars(catalog: Catalog, bar_types: Sequence[str]) -> None:
+    for bar_type in bar_types:
+        if next(iter(catalog.read_bars(bar_type)), None) is None:
+            raise ConfigurationError(
+                f"{catalog.path} has no bars {bar_type}, which the strategy's settings ask for: "
+                f"import klines, or take the setting out"
+            )
+
+
+def _anchor(start_ns: int | None, strategies: Sequence[ImportableStrategyConfig]) -> int | None:
+    """Return where the data must begin so that buckets are the ones a longer run would have."""
+    if start_ns is None or any(one.config.get("anchor", "utc_day") == "none" for one in strategies):
+        return None
+    return start_ns // DAY_NS * DAY_NS
+
+
+def _span(
+    catalog: Catalog, name: str, from_ns: int | None, start_ns: int | None, last_ns: int | None
+) -> tuple[int, int, int]:
+    """Count an instrument's trades in the range; reading them all finds a damaged file before the run."""
+    count, first, last = 0, 0, -1
+    for trades in catalog.read_trades(name, from_ns, last_ns):
+        first = first if count else int(trades.ts_ns[0])
+        last = int(trades.ts_ns[-1])
+        count += len(trades.ts_ns)
+    if count == 0 or last < (start_ns or 0):
+        held = next(one for one in catalog.series() if one["instrument"] == name and one["kind"] != "klines")
+        raise ConfigurationError(
+            f"no trades of {name} in the chosen range: {catalog.path} holds {held['first']} to {held['last']}"
+        )
+    return count, first, last

@@ -1,0 +1,92 @@
+"""The summary of a run: the one JSON object of ``backtest_node.py run --json``."""
+
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+
+from runtime.backtest import RunResult
+from runtime.cli import format_ns
+from runtime.nodes import fill_assumptions, settlement_currency
+
+SKIP_PREFIX: Final = "zones_skipped_"
+COUNTERS: Final = ("buckets", "zones", "entries_submitted", "entries_filled", "entries_cancelled_by_model")
+
+
+def summary_of(result: RunResult, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the summary of a run: every field of ``backtest_node.py run --json``.
+
+    Parameters
+    ----------
+    result
+        The run.
+    figures
+        From ``ui.reports.metrics.summarise``.
+
+    Returns
+    -------
+    dict
+        Only JSON values: decimals become numbers, NaN and infinities None.
+    """
+    plan = result.plan
+    counters = result.counters
+    start, final = result.starting_balance, result.final_balance
+    names = [one.id.value for one in plan.instruments]
+    summary: dict[str, Any] = {
+        "run_id": result.run_id,
+        "strategy": plan.spec.name,
+        "strategy_version": plan.spec.version,
+        "instruments": names,
+        "start": format_ns(plan.trade_from_ns or plan.first_ts_ns),
+        "end": format_ns(plan.last_ts_ns),
+        "data_from": format_ns(plan.first_ts_ns),
+        "synthetic": any(
+            entry.synthetic for entry in plan.catalog.manifest.series.values() if entry.instrument in names
+        ),
+        "ticks": plan.ticks,
+        **{name: counters.get(name, 0) for name in COUNTERS},
+        "zones_skipped": {
+            name.removeprefix(SKIP_PREFIX): count
+            for name, count in sorted(counters.items())
+            if name.startswith(SKIP_PREFIX)
+        },
+        "counters": dict(sorted(counters.items())),
+        **figures,
+        "currency": settlement_currency(plan.instruments[0]),
+        "starting_balance": start,
+        "final_balance": final,
+        "total_return_pct": (final / start - 1) * 100,
+        "open_positions": list(result.open_positions),
+        "fills": fill_assumptions(plan.request.settings.backtest, plan.instruments),
+        "decision_sha256": result.folder.decision_sha256,
+        "config_sha256": result.config["config_sha256"],
+        "engine_ticks_per_s": plan.ticks / result.engine_s if result.engine_s > 0 else None,
+        "engine_s": result.engine_s,
+        "wall_s": time.perf_counter() - result.started_s,
+        "peak_rss_mb": peak_rss_mb(),
+        "run_dir": str(result.folder.path),
+    }
+    plain: dict[str, Any] = json_values(summary)
+    return plain
+
+
+def json_values(value: Any) -> Any:
+    """Return a value with decimals as numbers and what JSON cannot say (NaN, infinity) as None."""
+    if isinstance(value, Mapping):
+        return {str(key): json_values(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_values(one) for one in value]
+    if isinstance(value, Decimal | float | np.floating):
+        number = float(value)
+        return number if np.isfinite(number) else None
+    return value
+
+
+def peak_rss_mb() -> float:
+    """Return the largest memory this process has held so far, in MB of 2**20 bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20) if sys.platform == "darwin" else peak / (1 << 10)
