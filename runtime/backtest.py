@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from nautilus_trader.accounting.error import AccountError
-from strategies.trade_manager.record import ClosedTrade, Decision
 
 from runtime.cli import format_ns
 from runtime.errors import DataError, OperatorError
@@ -21,6 +20,7 @@ from runtime.recorder import Recorder, RecorderConfig, last_price, unrealized_pn
 from runtime.run_folder import RunFolder, new_run_id
 from runtime.run_plan import RunPlan
 from runtime.settings import as_plain, settings_hash
+from strategies.trade_manager.record import ClosedTrade, Decision
 
 
 @dataclass(frozen=True, slots=True)

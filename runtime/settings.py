@@ -7,7 +7,7 @@ class (:func:`merged_parameters`), so that a new field of a strategy needs no se
 import hashlib
 import re
 import types
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
@@ -314,48 +314,6 @@ def settings_hash(plain: Mapping[str, Any]) -> str:
     return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()
 
 
-def settings_schema(strategies: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """Return the JSON schema of `config.yaml` for editors.
-
-    Parameters
-    ----------
-    strategies
-        Strategy name -> its parameters, each ``{name, type, default, doc}`` (``strategies.registry``).
-
-    Returns
-    -------
-    dict
-        JSON schema, draft 2020-12.
-    """
-    schema = msgspec.json.schema(Settings, schema_hook=_schema_hook)
-    definitions: dict[str, Any] = schema["$defs"]
-    _describe(definitions)
-    reserved = set(RESERVED_PARAMETERS)
-    entries = [
-        {
-            "if": {"properties": {"strategy": {"const": name}}},
-            "then": {
-                "properties": {
-                    **{key: {} for key in STRATEGY_KEYS},
-                    **{
-                        item["name"]: {"description": item["doc"], "default": item["default"]}
-                        for item in parameters
-                        if item["name"] not in reserved
-                    },
-                },
-                "additionalProperties": False,
-            },
-        }
-        for name, parameters in sorted(strategies.items())
-    ]
-    own = definitions["StrategySettings"]["properties"]
-    own.pop("parameters")
-    own["strategy"]["enum"] = sorted(strategies)
-    definitions["StrategySettings"]["allOf"] = entries
-    definitions["Settings"]["title"] = "config.yaml"
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
 class _StrictLoader(yaml.SafeLoader):
     """YAML without the traps: no silent duplicate keys, no dates, `1e-3` is a number."""
 
@@ -454,31 +412,3 @@ def _parameter_path(name: str, origin: str, entry_path: str, instrument_id: str)
     if origin == "symbols":
         return f"{entry_path}.symbols.{instrument_id}.{name}"
     return f"{entry_path}.{name}"
-
-
-def _schema_hook(kind: type[Any]) -> dict[str, Any]:
-    raise NotImplementedError(kind)
-
-
-def _describe(definitions: dict[str, Any]) -> None:
-    """Copy the documented meaning of each field into its schema."""
-    for struct in (Settings, BacktestSettings, FillSettings, FeeSettings, StrategySettings):
-        schema = definitions[struct.__name__]
-        documented = field_docs(struct)
-        schema["description"] = (struct.__doc__ or "").partition("\n")[0]
-        for name, field in schema["properties"].items():
-            field["description"] = documented[name]
-
-
-def field_docs(struct: type[Any]) -> dict[str, str]:
-    """Return field name -> text of the "Parameters" section of a numpydoc class docstring."""
-    lines = (struct.__doc__ or "").partition("Parameters")[2].splitlines()[2:]
-    docs: dict[str, str] = {}
-    name = ""
-    for line in lines:
-        if line.strip() and len(line) - len(line.lstrip()) <= 4:
-            name = line.strip().partition(" ")[0]
-            docs[name] = ""
-        elif name:
-            docs[name] = f"{docs[name]} {line.strip()}".strip()
-    return docs

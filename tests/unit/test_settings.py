@@ -17,12 +17,12 @@ from runtime.settings import (
     StrategySettings,
     as_plain,
     check_parameters,
-    field_docs,
     load_settings,
     merged_parameters,
     parse_settings,
     settings_hash,
 )
+from strategies.registry import documented_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -206,7 +206,7 @@ def test_hash_depends_on_values_not_on_their_order() -> None:
 @pytest.mark.parametrize("struct", [Settings, BacktestSettings, FeeSettings, FillSettings, StrategySettings])
 def test_every_setting_is_documented(struct: type[msgspec.Struct]) -> None:
     """The docstring's Parameters section has a text for each field and for nothing else."""
-    documented = field_docs(struct)
+    documented = documented_parameters(struct.__doc__ or "")
     assert set(documented) == set(struct.__struct_fields__)
     assert all(documented.values())
 
