@@ -30,15 +30,15 @@ TREND, RANGE, VOLATILE = range(3)
 DAY_NS: Final = 86_400_000_000_000
 MICROSECOND_NS: Final = 1_000
 FIRST_ID: Final = 1_000_000_000
-TRADES_PER_DAY: Final = 150_000
+TRADES_PER_DAY: Final = 160_000
 
 # --- the zigzag ---------------------------------------------------------------------------------------
-LEG_USD: Final = (650_000.0, 800_000.0)
+LEG_USD: Final = (560_000.0, 680_000.0)
 # An impulse as a fraction of the price; how much of it a retracement takes back. By regime.
-IMPULSE: Final = ((0.006, 0.013), (0.006, 0.009), (0.011, 0.020))
+IMPULSE: Final = ((0.005, 0.010), (0.005, 0.007), (0.009, 0.016))
 HOLD_DEPTH: Final = ((0.60, 0.93), (0.80, 0.96), (0.60, 0.93))
-FAIL_DEPTH: Final = (1.15, 1.50)
-FAIL_SHARE: Final = 0.45
+FAIL_DEPTH: Final = (1.15, 1.40)
+FAIL_SHARE: Final = 0.55
 LARGEST_LEG: Final = 0.035
 # A new impulse must pass the end of the one before, or nothing breaks.
 OVERSHOOT: Final = 1.12
@@ -49,14 +49,14 @@ HOME_PULL: Final = 0.35
 
 # --- the trades ---------------------------------------------------------------------------------------
 CLUSTER, KEEP, SIDE, WAIT, NOISE_1, NOISE_2, SIZE, WHALE = range(8)
-MEAN_USD: Final = 2_400.0
+MEAN_USD: Final = 2_600.0
 LARGEST_USD: Final = 60_000.0
 WHALE_SHARE: Final = 0.0008
 WHALE_USD: Final = (30_000.0, 150_000.0)
 LARGEST_CLUSTER: Final = 12
 KEEP_SIDE: Final = 0.35
 LEAN: Final = 0.15
-TOXIC_LEAN: Final = 0.75
+TOXIC_LEAN: Final = 0.40
 TOXIC_FROM: Final = 0.33
 TOXIC_HASTE: Final = 5.0
 TOXIC_SIZE: Final = 1.5
@@ -234,7 +234,7 @@ def make_tape(
     Returns
     -------
     TradeColumns
-        150,000 trades per day, ids without gaps, times in whole microseconds.
+        160,000 trades per day, ids without gaps, times in whole microseconds.
     """
     rows = TRADES_PER_DAY * days
     random = np.random.Generator(np.random.PCG64(seed))

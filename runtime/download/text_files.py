@@ -61,7 +61,7 @@ def open_text(path: Path) -> Iterator[IO[bytes]]:
                     members = [name for name in archive.namelist() if not name.endswith("/")]
                     if len(members) != 1:
                         raise DataError(
-                            f"{path.name}: zip holds {len(members)} files, expected one CSV: unpack it first"
+                            f"{path.name}: holds {len(members)} files, expected one CSV: unpack it"
                         )
                     with archive.open(members[0]) as member:
                         yield member
@@ -120,13 +120,9 @@ def _fast(path: Path, columns: Columns, symbol: str) -> Iterator[Any]:
 
 
 def _csv_options(columns: Columns) -> tuple[Any, Any, Any]:
-    types = {
-        "time": pa.float64(),
-        "id": pa.int64(),
-        "maker": pa.bool_(),
-        "side": pa.string(),
-        "symbol": pa.string(),
-    }
+    # Text keeps all digits of a time: float64 would round nanoseconds.
+    text_roles = dict.fromkeys(("time", "side", "symbol"), pa.string())
+    types = {"id": pa.int64(), "maker": pa.bool_(), **text_roles}
     names = [f"column_{at}" for at in range(columns.width)]
     return (
         pa_csv.ReadOptions(block_size=BLOCK_BYTES, column_names=names, skip_rows=int(columns.has_header)),

@@ -46,9 +46,10 @@ def import_trades(
         is_kept[repeated] = False
         order = order[is_kept[order]]
     sources = _sources(stage, rows, bad, repeated[~is_conflict], has_ids=has_ids)
+    ordered = _gathered(rows, order, stage)
     report = catalog.write_trades(
         instrument,
-        _gathered(rows, order, stage),
+        ordered,
         kind=request.kind,
         sources=sources,
         skip_conflicts=request.skip_bad_rows,
@@ -57,8 +58,13 @@ def import_trades(
         at = np.array(report.conflicts)
         _report_conflicts(at if order is None else order[at], stage, bad)
         refuse_if_bad(bad, request)
-    steps_back = sum(int((np.diff(rows.ts_ns[span]) < 0).sum()) for span in stage.spans()) if has_ids else 0
-    return Outcome(report.duplicates + int((~is_conflict).sum()), steps_back, report, sources)
+    duplicates = report.duplicates + int((~is_conflict).sum())
+    return Outcome(duplicates, _steps_back(ordered.ts_ns), report, sources)
+
+
+def _steps_back(ts_ns: NDArray[np.int64]) -> int:
+    starts = range(0, len(ts_ns), BLOCK_ROWS)
+    return sum(int((np.diff(ts_ns[low : low + BLOCK_ROWS + 1]) < 0).sum()) for low in starts)
 
 
 def _have_ids(ids: NDArray[np.int64], stage: Stage) -> bool:

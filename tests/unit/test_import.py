@@ -1,0 +1,477 @@
+"""Archive formats: what a file says, and what is wrong with it."""
+
+import csv
+import gzip
+import io
+import zipfile
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nautilus_trader.persistence.catalog import ParquetDataCatalog
+
+from runtime.catalog import Catalog
+from runtime.download import text_files
+from runtime.download.increments import DecimalsSeen, whole_units
+from runtime.download.records import BadRows
+from runtime.errors import ConfigurationError, DataError
+from runtime.importer import ImportRequest, import_files
+
+T_MS = 1_710_000_000_123  # 2024-03-09
+T_US = 1_773_792_000_123_456  # 2026-03-18
+
+# Each format: venue, market, kind, header, row of (id, time, price, qty, taker bought).
+SPOT_TRADES = ("binance", "spot", "trades", "", "{id},{price},{qty},12.5,{us},{Maker},True")
+FORMATS = {
+    "Binance spot trades, microseconds": SPOT_TRADES,
+    "Binance spot trades, milliseconds": (*SPOT_TRADES[:4], "{id},{price},{qty},12.5,{ms},{Maker},True"),
+    "Binance futures trades": (
+        "binance", "usdm", "trades", "id,price,qty,quote_qty,time,is_buyer_maker",
+        "{id},{price},{qty},12.5,{ms},{maker}",
+    ),
+    "Binance futures trades of old, no header": (
+        "binance", "usdm", "trades", "", "{id},{price},{qty},12.5,{ms},{maker}",
+    ),
+    "Binance spot aggTrades": ("binance", "spot", "aggtrades", "", "{id},{price},{qty},1,2,{us},{Maker},True"),
+    "Binance futures aggTrades": (
+        "binance", "usdm", "aggtrades",
+        "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker",
+        "{id},{price},{qty},1,2,{ms},{maker}",
+    ),
+    "Bybit linear trades": (
+        "bybit", "linear", "trades",
+        "timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,homeNotional,foreignNotional",
+        "{s},XRPUSDT,{Side},{qty},{price},PlusTick,0a-{id},1,1,1",
+    ),
+    "Bybit spot trades": (
+        "bybit", "spot", "trades", "id,timestamp,price,volume,side", "{id},{ms},{price},{qty},{side}",
+    ),
+    "Bybit spot trades with RPI": (
+        "bybit", "spot", "trades", "id,timestamp,price,volume,side,rpi", "{id},{ms},{price},{qty},{side},0",
+    ),
+    "tidy trades": (
+        "binance", "spot", "trades", "ts_ns,price,qty,buyer_maker,trade_id", "{ns},{price},{qty},{maker},{id}",
+    ),
+}  # fmt: skip
+TRADES = [(100, 0, 1.5225, 3.5, True), (101, 0, 1.5226, 6.6, False), (104, 7, 1.5224, 2000.1, True)]
+
+
+def row(template: str, number: int, wait: int, price: float, qty: float, bought: bool) -> str:
+    """Write one trade in a format."""
+    return template.format(
+        id=number, price=price, qty=qty, us=T_US + wait * 1000, ms=T_MS + wait, ns=(T_MS + wait) * 1_000_000,
+        s=f"{(T_MS + wait) / 1000:.4f}", maker=str(not bought).lower(), Maker=not bought,
+        side="buy" if bought else "sell", Side="Buy" if bought else "Sell",
+    )  # fmt: skip
+
+
+def text(name: str, trades: list[Any] = TRADES) -> str:
+    """Write a whole file of a format."""
+    header, template = FORMATS[name][3:]
+    return "\n".join([*([header] if header else []), *(row(template, *trade) for trade in trades), ""])
+
+
+def request(
+    path: Path | list[Path], name: str = "Binance spot trades, microseconds", **changes: Any
+) -> ImportRequest:
+    """Ask for the import of files of a format."""
+    venue, market, kind = FORMATS[name][:3]
+    files = (path,) if isinstance(path, Path) else tuple(path)
+    fields = {"files": files, "venue": venue, "market": market, "symbol": "XRPUSDT", "kind": kind, **changes}
+    return ImportRequest(**fields)
+
+
+def write(path: Path, content: str) -> Path:
+    """Write text as plain, gzip or zip file by its name."""
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(content.encode()))
+    elif path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("inner.csv", content)
+    else:
+        path.write_text(content)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".zip"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_the_same_trades(tmp_path: Path, name: str, suffix: str) -> None:
+    """Prices, sizes, sides, times and ids are those of the file, whatever its form."""
+    report = import_files(request(write(tmp_path / f"a{suffix}", text(name)), name), tmp_path / "catalog")
+    instrument = str(report.instrument.id)
+    ticks = ParquetDataCatalog(str(tmp_path / "catalog")).trade_ticks([instrument])
+    assert [(float(tick.price), float(tick.size), tick.aggressor_side.name == "BUYER") for tick in ticks] == [
+        trade[2:] for trade in TRADES
+    ]
+    start = T_US * 1_000 if "micro" in name or name == "Binance spot aggTrades" else T_MS * 1_000_000
+    assert [tick.ts_event for tick in ticks] == [start, start, start + 7_000_000]
+    stored = Catalog(tmp_path / "catalog").read_trades_all(instrument)
+    has_ids = FORMATS[name][0] == "binance"
+    assert stored.trade_id.tolist() == ([100, 101, 104] if has_ids else [-1, -1, -1])
+    series = report.as_json()["series"]
+    assert (series["missing_ids"], series["id_gaps"]) == ((2, 1) if has_ids else ("no ids", None))
+    assert report.inferred == ("tick_size", "lot_size")
+
+
+@given(
+    cells=st.lists(
+        st.tuples(st.integers(0, 10**12), st.floats(1e-4, 1e6), st.floats(1e-4, 1e6), st.booleans()),
+        min_size=1,
+        max_size=30,
+    ),
+    name=st.sampled_from(sorted(FORMATS)),
+)
+def test_the_fast_and_the_careful_way_agree(
+    tmp_path_factory: pytest.TempPathFactory, cells: list[Any], name: str
+) -> None:
+    """Both parsers read the same rows from a good file."""
+    trades = [
+        (number, at, round(price, 4), round(qty, 4), buy)
+        for at, (number, price, qty, buy) in enumerate(cells)
+    ]
+    path = write(tmp_path_factory.mktemp("ways") / "a.csv", text(name, trades))
+    columns = text_files.first_line(path, *FORMATS[name][:3])
+    bad = BadRows()
+    (fast,) = text_files._fast(path, columns, "XRPUSDT")
+    (careful,) = text_files._careful(path, columns, "XRPUSDT", bad, skip_lines=0)
+    assert bad.count == 0
+    for field in ("ts_ns", "price", "qty", "is_buyer", "trade_id", "line"):
+        np.testing.assert_array_equal(getattr(fast, field), getattr(careful, field), field)
+
+
+BAD_LINES = {
+    "not a number": ("102,abc,1.0,1,{t},True,True", "price 'abc' is not a number"),
+    "NaN price": ("102,nan,1.0,1,{t},True,True", "price is not a positive number"),
+    "infinite quantity": ("102,1.5,inf,1,{t},True,True", "quantity is not a positive number"),
+    "zero price": ("102,0,1.0,1,{t},True,True", "price is not a positive number"),
+    "negative quantity": ("102,1.5,-1,1,{t},True,True", "quantity is not a positive number"),
+    "missing field": ("102,1.5,1.0,1,{t},True", "6 fields instead of 7"),
+    "unknown flag": ("102,1.5,1.0,1,{t},maybe,True", "flag 'maybe' is neither true nor false"),
+    "id with a letter": ("1O2,1.5,1.0,1,{t},True,True", "trade id '1O2' is not a number"),
+    "time of another century": ("102,1.5,1.0,1,9{t},True,True", "time is not between 2009 and 2100"),
+    "known id, other price": ("100,1.7,3.5,1,{t},False,True", "trade id 100 comes again with other content"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LINES)
+def test_bad_rows_are_named_by_file_and_line(tmp_path: Path, name: str) -> None:
+    """Refused as a whole by default; with the flag everything else is imported and the row counted."""
+    line, reason = BAD_LINES[name]
+    lines = text("Binance spot trades, microseconds").splitlines()
+    lines.insert(2, line.format(t=T_US))
+    path = write(tmp_path / "day.csv", "\n".join(lines) + "\n")
+    with pytest.raises(DataError) as refused:
+        import_files(request(path), tmp_path / "catalog")
+    assert str(refused.value).startswith("1 bad row in 1 file, first day.csv:3: ")
+    assert reason in str(refused.value)
+    assert Catalog(tmp_path / "catalog").series() == []
+    report = import_files(request(path, skip_bad_rows=True), tmp_path / "catalog")
+    assert (report.bad.count, report.rows_read, report.outcome.write.added) == (1, 4, 3)
+    assert report.bad.examples[0].startswith("day.csv:3: ")
+
+
+def test_a_bad_row_far_into_a_large_file_is_found_once(tmp_path: Path) -> None:
+    """The careful way starts where the fast one gave up; no row is lost or read twice."""
+    trades = [(number, number, 1.5, 2.0, True) for number in range(130_000)]
+    lines = text("Binance spot trades, microseconds", trades).splitlines()
+    lines[120_000] = "x" + lines[120_000]
+    path = write(tmp_path / "day.csv.gz", "\n".join(lines))
+    report = import_files(request(path, skip_bad_rows=True), tmp_path / "catalog")
+    assert report.bad.examples == ["day.csv.gz:120001: trade id 'x120000' is not a number"]
+    stored = Catalog(tmp_path / "catalog").read_trades_all("XRPUSDT.BINANCE")
+    assert stored.trade_id.tolist() == [number for number in range(130_000) if number != 120_000]
+
+
+def test_blank_lines_and_windows_line_ends_are_no_fault(tmp_path: Path) -> None:
+    """Editors and spreadsheets leave them."""
+    content = "\ufeff" + text("Bybit spot trades").replace("\n", "\r\n") + "\r\n\r\n"
+    report = import_files(
+        request(write(tmp_path / "a.csv", content), "Bybit spot trades"), tmp_path / "catalog"
+    )
+    assert (report.outcome.write.added, report.bad.count) == (3, 0)
+
+
+DAMAGED = {
+    "empty.csv": b"",
+    "blank.csv": b"\n\n",
+    "short.csv.gz": gzip.compress(text("Binance spot trades, microseconds").encode() * 50)[:60],
+    "broken.zip": b"PK\x03\x04 this is not a zip archive",
+    "broken.parquet": b"PAR1 this is not a Parquet file",
+    "notes.txt": b"Dear diary,\ntoday I bought a coin.\n",
+    "picture.csv": bytes(range(256)) * 4,
+    "header.csv": b"id,price,qty,quote_qty,time,is_buyer_maker,is_best_match\n",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_and_foreign_files_are_one_line(tmp_path: Path, name: str) -> None:
+    """No traceback, no partial import: the file is named."""
+    path = tmp_path / name
+    path.write_bytes(DAMAGED[name])
+    with pytest.raises(DataError, match=name.replace(".", r"\.")) as error:
+        import_files(request(path), tmp_path / "catalog")
+    assert "\n" not in str(error.value)
+
+
+def test_wrong_kind_says_what_it_looks_like(tmp_path: Path) -> None:
+    """The usual mistake: aggTrades given as trades, or futures as spot."""
+    path = write(tmp_path / "a.csv", text("Binance spot aggTrades"))
+    with pytest.raises(
+        ConfigurationError, match="looks like Binance spot aggTrades, not binance spot trades"
+    ):
+        import_files(request(path), tmp_path / "catalog")
+    path = write(tmp_path / "b.csv", text("Binance futures trades"))
+    with pytest.raises(ConfigurationError, match="looks like Binance futures trades"):
+        import_files(request(path), tmp_path / "catalog")
+
+
+def test_a_bybit_file_of_another_symbol_is_refused(tmp_path: Path) -> None:
+    """Its rows name their symbol."""
+    path = write(tmp_path / "a.csv", text("Bybit linear trades"))
+    with pytest.raises(DataError, match="symbol XRPUSDT instead of ETHUSDT"):
+        import_files(request(path, "Bybit linear trades", symbol="ETHUSDT"), tmp_path / "catalog")
+
+
+def test_order_is_by_id_and_never_by_time(tmp_path: Path) -> None:
+    """Shuffled files come out in id order, also where the time steps back."""
+    trades = [(3, 9, 1.5, 1.0, True), (1, 5, 1.6, 1.0, True), (4, 8, 1.8, 1.0, True), (2, 7, 1.7, 1.0, False)]
+    path = write(tmp_path / "a.csv", text("Binance spot trades, microseconds", trades))
+    report = import_files(request(path), tmp_path / "catalog")
+    stored = Catalog(tmp_path / "catalog").read_trades_all("XRPUSDT.BINANCE")
+    assert stored.trade_id.tolist() == [1, 2, 3, 4]
+    assert (stored.ts_ns - T_US * 1000).tolist() == [5_000_000, 7_000_000, 9_000_000, 9_000_000]
+    assert report.outcome.time_steps_back == 1
+
+
+def test_bybit_archives_that_start_with_the_newest_trade_are_turned_round(tmp_path: Path) -> None:
+    """Within one millisecond the newest-first file is reversed too."""
+    trades = [(1, 9, 1.3, 1.0, True), (1, 5, 1.2, 1.0, True), (1, 5, 1.1, 1.0, True)]
+    path = write(tmp_path / "a.csv", text("Bybit spot trades", trades))
+    import_files(request(path, "Bybit spot trades"), tmp_path / "catalog")
+    stored = Catalog(tmp_path / "catalog").read_trades_all("XRPUSDT-SPOT.BYBIT")
+    assert stored.price_ticks.tolist() == [11, 12, 13]
+
+
+def test_overlapping_files_give_each_trade_once(tmp_path: Path) -> None:
+    """Two files that share trades, given in the wrong order, and one of them twice."""
+    day = [(number, number * 1000, 1.5, 2.5, True) for number in range(50)]
+    name = "Binance spot trades, microseconds"
+    late = write(tmp_path / "late.csv", text(name, day[20:]))
+    early = write(tmp_path / "early.csv", text(name, day[:30]))
+    report = import_files(request([late, early, late]), tmp_path / "catalog")
+    assert (report.outcome.write.added, report.outcome.duplicates) == (50, 10)
+    again = import_files(request([early]), tmp_path / "catalog")
+    assert (again.outcome.write.added, again.outcome.duplicates) == (0, 30)
+    entry = Catalog(tmp_path / "catalog").manifest.series["XRPUSDT.BINANCE trades"]
+    assert [source.name for source in entry.sources] == ["late.csv", "early.csv"]
+
+
+def tidy(path: Path, **columns: Any) -> Path:
+    """Write a tidy Parquet file of three trades with some columns changed."""
+    table = {
+        "ts_ns": [T_MS * 1_000_000] * 3,
+        "price": [1.5225, 1.5226, 1.5224],
+        "qty": [3.5, 6.6, 2000.1],
+        "buyer_maker": [False, True, False],
+        "trade_id": pa.array([100, 101, 104], pa.int64()),
+    }
+    pq.write_table(pa.table({**table, **columns}), path)
+    return path
+
+
+def test_tidy_parquet_with_and_without_ids(tmp_path: Path) -> None:
+    """A trade_id that is null throughout means that the venue has none."""
+    report = import_files(request(tidy(tmp_path / "a.parquet")), tmp_path / "one")
+    assert report.as_json()["series"]["missing_ids"] == 2
+    path = tidy(tmp_path / "b.parquet", trade_id=pa.array([None] * 3, pa.int64()))
+    report = import_files(request(path, "Bybit linear trades"), tmp_path / "two")
+    assert report.as_json()["series"]["missing_ids"] == "no ids"
+    path = tidy(tmp_path / "c.parquet", trade_id=pa.array([1, None, 3], pa.int64()))
+    with pytest.raises(DataError, match=r"c\.parquet:2: trade_id is missing"):
+        import_files(request(path), tmp_path / "three")
+
+
+def test_tidy_parquet_without_a_column_is_refused(tmp_path: Path) -> None:
+    """The columns it has are shown."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"ts_ns": [1], "price": [1.0]}), path)
+    with pytest.raises(DataError, match=r"a\.parquet: columns of no known archive format: ts_ns, price"):
+        import_files(request(path), tmp_path / "catalog")
+
+
+KLINE_ROWS = [(0, 1.5, 1.75, 1.25, 1.5, 10.5), (1, 1.5, 1.5, 1.5, 1.5, 0.0), (4, 1.5, 2.0, 1.5, 1.75, 3.0)]
+BINANCE_KLINES = (
+    "open_time,open,high,low,close,volume,close_time,quote_volume,count,"
+    "taker_buy_volume,taker_buy_quote_volume,ignore"
+)
+BYBIT_KLINES = "startTime,openPrice,highPrice,lowPrice,closePrice,volume,turnover"
+KLINE_FORMATS = {
+    "Binance spot": ("binance", "spot", "", "{us},{ohlcv},{us},1,1,1,1,0"),
+    "Binance futures": ("binance", "usdm", BINANCE_KLINES, "{ms},{ohlcv},{ms},1,1,1,1,0"),
+    "Bybit REST": (
+        "bybit",
+        "linear",
+        "startTime,openPrice,highPrice,lowPrice,closePrice,volume,turnover",
+        "{ms},{ohlcv},1",
+    ),
+    "Bybit no header": ("bybit", "linear", "", "{ms},{ohlcv},1"),
+    "Bybit MetaTrader": ("bybit", "linear", "", "{text},{ohlcv}"),
+    "tidy": ("binance", "spot", "ts_open_ns,open,high,low,close,volume", "{ns},{ohlcv}"),
+}
+
+
+@pytest.mark.parametrize("name", KLINE_FORMATS)
+def test_klines_become_bars_stamped_at_their_close(tmp_path: Path, name: str) -> None:
+    """ts_event is open time plus interval; absent bars are counted."""
+    venue, market, header, template = KLINE_FORMATS[name]
+    start = 1_773_792_000  # a full hour
+    lines = [header] if header else []
+    for number, *values in KLINE_ROWS:
+        at = start + number * 300
+        stamp = np.datetime64(at, "s").item().strftime("%Y.%m.%d %H:%M")
+        ohlcv = ",".join(map(str, values))
+        lines.append(template.format(us=at * 10**6, ms=at * 1000, ns=at * 10**9, text=stamp, ohlcv=ohlcv))
+    path = write(tmp_path / "k.csv", "\n".join(lines))
+    report = import_files(
+        ImportRequest((path,), venue, market, "XRPUSDT", "klines", interval="5m"), tmp_path / "catalog"
+    )
+    bars = ParquetDataCatalog(str(tmp_path / "catalog")).bars()
+    assert [(bar.ts_event - start * 10**9) // (300 * 10**9) for bar in bars] == [1, 2, 5]
+    assert [
+        tuple(float(x) for x in (bar.open, bar.high, bar.low, bar.close, bar.volume)) for bar in bars
+    ] == [tuple(values) for _, *values in KLINE_ROWS]
+    assert str(bars[0].bar_type) == f"{report.instrument.id}-5-MINUTE-LAST-EXTERNAL"
+    series = report.as_json()["series"]
+    assert (series["interval"], series["rows"], series["missing_ids"], series["id_gaps"]) == ("5m", 3, 2, 1)
+
+
+def test_klines_of_another_interval_are_refused(tmp_path: Path) -> None:
+    """Hourly opens are multiples of 5 minutes, 5-minute opens are not hours."""
+    content = "\n".join(f"{1_773_792_000_000 + k * 300_000},1,1,1,1,1,0,1,1,1,1,0" for k in (1, 2))
+    path = write(tmp_path / "k.csv", content)
+    with pytest.raises(ConfigurationError, match="no open time is a multiple of 1h: check --interval"):
+        import_files(
+            ImportRequest((path,), "binance", "spot", "XRPUSDT", "klines", "1h"), tmp_path / "catalog"
+        )
+
+
+def test_kline_rules(tmp_path: Path) -> None:
+    """A close above the high is a bad row; the same kline twice is a duplicate."""
+    good, bad = "1773792000000,1,2,1,2,1,0,1,1,1,1,0", "1773792300000,1,2,1,3,1,0,1,1,1,1,0"
+    path = write(tmp_path / "k.csv", "\n".join([good, bad, good]))
+    ask = ImportRequest((path,), "binance", "spot", "XRPUSDT", "klines", "5m")
+    with pytest.raises(DataError, match=r"k\.csv:2: open or close lies outside low and high"):
+        import_files(ask, tmp_path / "catalog")
+    ask = ImportRequest((path,), "binance", "spot", "XRPUSDT", "klines", "5m", skip_bad_rows=True)
+    report = import_files(ask, tmp_path / "catalog")
+    assert (report.outcome.write.added, report.outcome.duplicates, report.bad.count) == (1, 1, 1)
+
+
+def test_prices_off_the_given_grid_are_named(tmp_path: Path) -> None:
+    """A wrong --tick-size must not round prices."""
+    path = write(tmp_path / "a.csv", text("Binance spot trades, microseconds"))
+    with pytest.raises(
+        ConfigurationError, match=r"a\.csv:1: price 1\.5225 is no multiple of 0\.001: give a finer --tick"
+    ):
+        import_files(request(path, tick_size=Decimal("0.001")), tmp_path / "catalog")
+    report = import_files(request(path, tick_size=Decimal("0.00005")), tmp_path / "catalog")
+    assert (str(report.instrument.price_increment), report.inferred) == ("0.00005", ("lot_size",))
+    with pytest.raises(
+        ConfigurationError, match=r"price_increment 0\.00005, not 0\.0001: say --tick-size 0\.00005"
+    ):
+        import_files(request(path, tick_size=Decimal("0.0001")), tmp_path / "catalog")
+
+
+@given(
+    units=st.lists(st.integers(1, 10**9), min_size=1, max_size=20),
+    decimals=st.integers(0, 8),
+    per_step=st.sampled_from([1, 5, 25]),
+)
+def test_floats_are_counted_exactly(units: list[int], decimals: int, per_step: int) -> None:
+    """The float64 of a decimal is turned back into the integer it was written from."""
+    step = Decimal(per_step).scaleb(-decimals)
+    values = np.array([float(unit * step) for unit in units])
+    counted, is_on_grid = whole_units(values, step)
+    assert is_on_grid.all()
+    assert counted.tolist() == units
+    seen = DecimalsSeen()
+    seen.add(values)
+    inferred, is_on_grid = whole_units(values, seen.increment)
+    assert is_on_grid.all()
+    assert [unit * seen.increment for unit in inferred.tolist()] == [unit * step for unit in units]
+
+
+def test_a_zip_of_two_files_is_refused(tmp_path: Path) -> None:
+    """Which one is meant cannot be known."""
+    path = tmp_path / "two.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a.csv", "b.csv"):
+            archive.writestr(name, "1")
+    with pytest.raises(DataError, match=r"two\.zip: holds 2 files"):
+        import_files(request(path), tmp_path / "catalog")
+
+
+def test_usage_errors_name_the_option(tmp_path: Path) -> None:
+    """Each wrong argument is one ConfigurationError."""
+    path = write(tmp_path / "a.csv", text("Binance spot trades, microseconds"))
+    for changes, message in {
+        "klines without interval": ({"kind": "klines"}, "--kind klines needs --interval"),
+        "trades with interval": ({"interval": "5m"}, "--kind trades has no --interval"),
+        "unknown market": (
+            {"market": "linear"},
+            "--market linear: binance has no such market, use spot or usdm",
+        ),
+        "no symbol": ({"symbol": "xrp"}, "--symbol xrp: expected base and quote"),
+        "no file": ({"files": (tmp_path / "absent.csv",)}, "absent.csv: no such file"),
+    }.values():
+        with pytest.raises(ConfigurationError, match=message):
+            import_files(request(path, **changes), tmp_path / "catalog")
+
+
+def test_csv_writers_that_quote_are_read(tmp_path: Path) -> None:
+    """Quoted fields are plain CSV."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, quoting=csv.QUOTE_ALL)
+    writer.writerows(line.split(",") for line in text("Binance spot trades, microseconds").splitlines())
+    report = import_files(request(write(tmp_path / "a.csv", stream.getvalue())), tmp_path / "catalog")
+    assert report.outcome.write.added == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "venue", "market", "symbol", "instrument"),
+    [
+        ("binance-usdm_BTCUSDT_2024-08-08", "binance", "usdm", "BTCUSDT", "BTCUSDT-PERP.BINANCE"),
+        ("binance-spot_ETHUSDT_2024-08-08", "binance", "spot", "ETHUSDT", "ETHUSDT.BINANCE"),
+        ("bybit-linear_ETHUSDT_2025-11-18", "bybit", "linear", "ETHUSDT", "ETHUSDT-LINEAR.BYBIT"),
+    ],
+)
+def test_real_recordings_import_with_all_rows(
+    tmp_path: Path, shared_data: Path, file: str, venue: str, market: str, symbol: str, instrument: str
+) -> None:
+    """Every row of the recording is in the catalog, with its price and side."""
+    path = shared_data / "trades" / f"{file}.parquet"
+    report = import_files(ImportRequest((path,), venue, market, symbol, "trades"), tmp_path / "catalog")
+    table = pq.read_table(path)
+    ticks = ParquetDataCatalog(str(tmp_path / "catalog")).trade_ticks([instrument])
+    assert str(report.instrument.id) == instrument
+    assert [float(str(tick.price)) for tick in ticks] == table["price"].to_pylist()
+    assert [float(str(tick.size)) for tick in ticks] == table["qty"].to_pylist()
+    assert [tick.aggressor_side.name == "SELLER" for tick in ticks] == table["buyer_maker"].to_pylist()
+
+
+def test_real_klines_import(tmp_path: Path, shared_data: Path) -> None:
+    """Half a year of 5-minute klines: every row, prices exact."""
+    path = shared_data / "klines_5m" / "ADAUSDT.parquet"
+    ask = ImportRequest((path,), "binance", "spot", "ADAUSDT", "klines", interval="5m")
+    report = import_files(ask, tmp_path / "catalog")
+    table = pq.read_table(path)
+    (bars,) = Catalog(tmp_path / "catalog").read_bars("ADAUSDT.BINANCE-5-MINUTE-LAST-EXTERNAL")
+    tick = float(report.instrument.price_increment)
+    assert len(bars) == table.num_rows
+    np.testing.assert_allclose(bars.close_ticks * tick, table["close"].to_numpy(), rtol=1e-12)
