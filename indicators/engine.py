@@ -1,5 +1,255 @@
 """The structure engine: one causal pass over closed bars that finds every structure of the system."""
 
-from indicators.structure_config import StructureConfig
+import struct
+from collections.abc import Sequence
+from dataclasses import asdict
+from math import inf
+from typing import Any, Self
 
-__all__ = ["StructureConfig"]
+import numpy as np
+from numpy.typing import NDArray
+
+from indicators import state_bytes
+from indicators.events import EVENT_DTYPE, EventTable
+from indicators.kernels import engine as kernel
+from indicators.kernels.bar import first_bad_row
+from indicators.kernels.zone import FULL, HALF, TOUCHED
+from indicators.snapshot import ROW_DTYPE, SNAPSHOT_DTYPE, SnapshotTable
+from indicators.structure_config import CHOICES, StructureConfig
+
+__all__ = ["StructureConfig", "StructureEngine"]
+
+STATE_DTYPE = kernel.state_dtype(ROW_DTYPE)
+_pack_bar = struct.Struct("=2q6d").pack_into
+_NO_EVENTS: EventTable = np.empty(0, EVENT_DTYPE)
+_NO_EVENTS.flags.writeable = False
+_NEVER = np.iinfo(np.int64).min
+# Events of one buffer of `scan`: some 35 MB, of which only what is written costs memory.
+_SCAN_EVENTS = 1 << 18
+
+
+def _number(config: dict[str, Any], name: str) -> float | int:
+    value = config[name]
+    return CHOICES[name].index(value) if name in CHOICES else value
+
+
+def fresh_state(config: StructureConfig) -> NDArray[np.void]:
+    """Return the state before the first bar, shape (1,), dtype `STATE_DTYPE`."""
+    states = np.zeros(1, STATE_DTYPE)
+    state = states[0]
+    values = asdict(config)
+    for name in state["settings"].dtype.names:
+        state["settings"][name] = _number(values, name)
+    state["tracks_extremes"] = config.order_block_trigger == "break" and config.order_block_origin == "extreme"
+
+    state["bar"]["seq"] = -1
+    state["bar"]["ts_close"] = _NEVER
+    state["bar"]["atr"] = np.nan
+    averages = state["averages"]
+    averages["range_mean"]["length"] = config.atr_length
+    averages["slow_range_mean"]["length"] = config.atr_slow_length
+    averages["strength"]["length"] = config.rsi_length
+    averages["strength"]["close"] = np.nan
+    for name in ("atr_slow", "ema_fast", "ema_slow", "rsi"):
+        averages[name] = np.nan
+
+    gaps, blocks = state["gaps"], state["blocks"]
+    gaps["is_gap"] = 1
+    gaps["active_below"] = {"touch": TOUCHED, "ce": HALF, "full": FULL}[config.fvg_valid_until]
+    gaps["max_age"] = config.fvg_max_age
+    gaps["near_ratio"] = inf
+    blocks["active_below"] = HALF
+    blocks["ends_by_wick"] = config.order_block_end == "wick"
+    blocks["max_age"] = config.order_block_max_age
+    blocks["near_ratio"] = config.order_block_near_ratio
+    for stacks in (gaps, blocks):
+        stacks["sign"] = (1, -1)
+
+    scopes = state["scopes"]
+    scopes["name"] = (1, 2)
+    scopes["left"] = (config.internal_left, config.external_left)
+    scopes["right"] = (config.internal_right, config.external_right)
+    scopes["break_seq"] = -1
+    scopes["sides"]["levels"]["seq"] = -1
+    scopes["sides"]["levels"]["before_seq"] = -1
+    scopes["sides"]["fresh_id"] = -1
+    books = state["books"]
+    books["extreme_seq"] = -1
+    books["swing_seq"] = -1
+    books["equal"] = np.nan
+    state["periods"]["days"] = (1, 7)
+    for name in ("previous_low", "previous_high"):
+        state["periods"][name] = np.nan
+    return states
+
+
+class StructureEngine:
+    """Every market structure of one stream of closed bars, klines or volume buckets alike.
+
+    `update` takes one bar, `scan` takes columns; both continue the same state through the same kernel,
+    so any mixture of them gives the same events. Nothing here looks ahead.
+
+    Parameters
+    ----------
+    config
+        Parameters of all detectors.
+
+    Examples
+    --------
+    >>> engine = StructureEngine(StructureConfig(tick_size=0.5))
+    >>> len(engine.update(0, 60_000_000_000, 10.0, 11.0, 9.0, 10.5, 3.0, float("nan")))
+    0
+    """
+
+    def __init__(self, config: StructureConfig) -> None:
+        self.config = config
+        self._events = np.empty(kernel.MAX_EVENTS_PER_BAR, EVENT_DTYPE)
+        self._adopt(fresh_state(config))
+
+    def _adopt(self, states: NDArray[np.void]) -> None:
+        self._states = states
+        self._bar_bytes = memoryview(states.view(np.uint8))  # `bar` is the first field
+        self._last_ts_close = int(states[0]["bar"]["ts_close"])
+
+    def update(
+        self,
+        ts_open_ns: int,
+        ts_close_ns: int,
+        open_: float,
+        high: float,
+        low: float,
+        close: float,
+        volume: float,
+        buy_volume: float,
+    ) -> EventTable:
+        """Take one closed bar; return the events that became known with it, shape (n,), often (0,).
+
+        Parameters
+        ----------
+        ts_open_ns, ts_close_ns
+            UNIX nanoseconds; the close time may repeat but not step back.
+        open_, high, low, close
+            Prices.
+        volume, buy_volume
+            Base volume >= 0 and the part that takers bought (NaN: unknown).
+
+        Raises
+        ------
+        ValueError
+            If the bar is impossible, not finite or older than the last one; the state is untouched.
+        """
+        is_legal = (
+            -inf < low <= open_ <= high < inf
+            and low <= close <= high
+            and 0.0 <= volume < inf
+            and (0.0 <= buy_volume < inf or buy_volume != buy_volume)
+            and self._last_ts_close <= ts_close_ns >= ts_open_ns
+        )
+        if not is_legal:
+            raise ValueError(
+                self._complaint((ts_open_ns, ts_close_ns, open_, high, low, close, volume, buy_volume))
+            )
+        _pack_bar(self._bar_bytes, 0, ts_open_ns, ts_close_ns, open_, high, low, close, volume, buy_volume)
+        self._last_ts_close = ts_close_ns
+        count = kernel.step_stream(self._states, self._events)
+        return self._events[:count].copy() if count else _NO_EVENTS
+
+    def _complaint(self, bar: Sequence[float], row: int | None = None) -> str:
+        ts_open_ns, ts_close_ns, open_, high, low, close, volume, buy_volume = bar
+        where = "bar" if row is None else f"bar in row {row}"
+        return (
+            f"{where} is not a legal closed bar: open {open_} high {high} low {low} close {close} "
+            f"volume {volume} buy_volume {buy_volume} ts_open_ns {ts_open_ns} ts_close_ns {ts_close_ns}; want finite prices "
+            "with low <= open, close <= high, volumes >= 0, ts_open_ns <= ts_close_ns and no close time before the "
+            "last one: drop or repair it"
+        )
+
+    def scan(
+        self,
+        ts_open_ns: NDArray[np.int64],
+        ts_close_ns: NDArray[np.int64],
+        open_: NDArray[np.float64],
+        high: NDArray[np.float64],
+        low: NDArray[np.float64],
+        close: NDArray[np.float64],
+        volume: NDArray[np.float64],
+        buy_volume: NDArray[np.float64],
+    ) -> tuple[EventTable, SnapshotTable]:
+        """Take columns of closed bars, each of shape (n,), as if `update` were called n times.
+
+        Returns
+        -------
+        events, snapshots
+            All events, shape (m,), and one snapshot row per bar, shape (n,).
+
+        Raises
+        ------
+        ValueError
+            If columns differ in length or any row is not a legal bar; then no row was taken.
+        """
+        times = [np.ascontiguousarray(column, np.int64) for column in (ts_open_ns, ts_close_ns)]
+        sizes = (open_, high, low, close, volume, buy_volume)
+        columns = (*times, *(np.ascontiguousarray(column, np.float64) for column in sizes))
+        lengths = {column.shape for column in columns}
+        if len(lengths) != 1 or columns[0].ndim != 1:
+            raise ValueError(f"columns must have one common length, got shapes {sorted(lengths)}")
+        bad = first_bad_row(*columns, self._last_ts_close)
+        if bad >= 0:
+            raise ValueError(self._complaint([column[bad].item() for column in columns], bad))
+
+        count = len(columns[0])
+        snapshots = np.empty(count, SNAPSHOT_DTYPE)
+        rows = snapshots.view(ROW_DTYPE)
+        tables: list[EventTable] = []
+        start = 0
+        while start < count:
+            room = min(4 * (count - start), _SCAN_EVENTS) + kernel.MAX_EVENTS_PER_BAR
+            events: EventTable = np.empty(room, EVENT_DTYPE)
+            start = kernel.scan(self._states, events, rows, *columns, start)
+            tables.append(events[: int(self._states[0]["log"]["count"])])
+        if count:
+            self._states[0]["row"] = rows[-1]
+            self._last_ts_close = int(columns[1][-1])
+        if not tables:
+            return _NO_EVENTS, snapshots
+        return tables[0] if len(tables) == 1 else np.concatenate(tables), snapshots
+
+    @property
+    def bars(self) -> int:
+        """Number of bars taken so far."""
+        return int(self._states[0]["bar"]["seq"]) + 1
+
+    @property
+    def snapshot(self) -> np.void:
+        """Row of `SNAPSHOT_DTYPE` after the last bar, a copy.
+
+        Raises
+        ------
+        ValueError
+            Before the first bar.
+        """
+        if self.bars == 0:
+            raise ValueError("no snapshot before the first bar")
+        row: np.void = self._states["row"].copy().view(SNAPSHOT_DTYPE)[0]
+        return row
+
+    def reset(self) -> None:
+        """Forget every bar: the state of a new engine with the same parameters."""
+        self._adopt(fresh_state(self.config))
+
+    def to_bytes(self) -> bytes:
+        """Return the whole state; `from_bytes` continues from it as if there had been no break."""
+        return state_bytes.pack(self._states, self.config.digest())
+
+    @classmethod
+    def from_bytes(cls, data: bytes, config: StructureConfig) -> Self:
+        """Return an engine in the state that `to_bytes` saved.
+
+        Raises
+        ------
+        ValueError
+            If the bytes are no state, or of another version, other parameters or another layout.
+        """
+        engine = cls(config)
+        engine._adopt(state_bytes.unpack(data, STATE_DTYPE, config.digest()))
+        return engine

@@ -9,6 +9,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from indicators.kernels import event as ev
+
 type EventTable = np.ndarray[tuple[int], np.dtype[np.void]]
 """Array of shape (n,) with dtype `EVENT_DTYPE`."""
 
@@ -24,48 +26,48 @@ class Scope(IntEnum):
 class EventKind(IntEnum):
     """What happened. The columns of each kind are defined in ``docs/structure.md``."""
 
-    SWING = 1
-    SWING_REPLACED = 2
-    SWING_LOCKED = 3
-    BOS = 4
-    CHOCH = 5
-    FVG = 10
-    FVG_TOUCHED = 11
-    FVG_CE = 12
-    FVG_FILLED = 13
-    FVG_INVERTED = 14
-    FVG_EXPIRED = 15
-    FVG_DROPPED = 16
-    OB = 20
-    OB_REINFORCED = 21
-    OB_TOUCHED = 22
-    OB_MITIGATED = 23
-    OB_INVALIDATED = 24
-    OB_EXPIRED = 25
-    OB_DROPPED = 26
-    BREAKER = 30
-    BREAKER_TOUCHED = 31
-    BREAKER_MITIGATED = 32
-    BREAKER_INVALIDATED = 33
-    BREAKER_EXPIRED = 34
-    BREAKER_DROPPED = 35
-    SWEEP_EXTREME = 40
-    SWEEP_SWING = 41
-    LIQUIDITY_TAKEN = 42
-    LIQUIDITY_DROPPED = 43
-    EQUAL_LEVELS = 44
-    PERIOD_LEVELS = 50
-    RANGE_FORMED = 60
-    RANGE_EXTENDED = 61
-    RANGE_RETRACING = 62
-    OTE_ENTERED = 63
-    OTE_SWEET_TOUCHED = 64
-    OTE_COMPLETED = 65
-    OTE_FAILED = 66
-    RANGE_INVALIDATED = 67
-    RANGE_SUPERSEDED = 68
-    RANGE_OPPOSED = 69
-    RANGE_EXPIRED = 70
+    SWING = ev.SWING
+    SWING_REPLACED = ev.SWING_REPLACED
+    SWING_LOCKED = ev.SWING_LOCKED
+    BOS = ev.BOS
+    CHOCH = ev.CHOCH
+    FVG = ev.FVG
+    FVG_TOUCHED = ev.FVG_TOUCHED
+    FVG_CE = ev.FVG_CE
+    FVG_FILLED = ev.FVG_FILLED
+    FVG_INVERTED = ev.FVG_INVERTED
+    FVG_EXPIRED = ev.FVG_EXPIRED
+    FVG_DROPPED = ev.FVG_DROPPED
+    OB = ev.OB
+    OB_REINFORCED = ev.OB_REINFORCED
+    OB_TOUCHED = ev.OB_TOUCHED
+    OB_MITIGATED = ev.OB_MITIGATED
+    OB_INVALIDATED = ev.OB_INVALIDATED
+    OB_EXPIRED = ev.OB_EXPIRED
+    OB_DROPPED = ev.OB_DROPPED
+    BREAKER = ev.BREAKER
+    BREAKER_TOUCHED = ev.BREAKER_TOUCHED
+    BREAKER_MITIGATED = ev.BREAKER_MITIGATED
+    BREAKER_INVALIDATED = ev.BREAKER_INVALIDATED
+    BREAKER_EXPIRED = ev.BREAKER_EXPIRED
+    BREAKER_DROPPED = ev.BREAKER_DROPPED
+    SWEEP_EXTREME = ev.SWEEP_EXTREME
+    SWEEP_SWING = ev.SWEEP_SWING
+    LIQUIDITY_TAKEN = ev.LIQUIDITY_TAKEN
+    LIQUIDITY_DROPPED = ev.LIQUIDITY_DROPPED
+    EQUAL_LEVELS = ev.EQUAL_LEVELS
+    PERIOD_LEVELS = ev.PERIOD_LEVELS
+    RANGE_FORMED = ev.RANGE_FORMED
+    RANGE_EXTENDED = ev.RANGE_EXTENDED
+    RANGE_RETRACING = ev.RANGE_RETRACING
+    OTE_ENTERED = ev.OTE_ENTERED
+    OTE_SWEET_TOUCHED = ev.OTE_SWEET_TOUCHED
+    OTE_COMPLETED = ev.OTE_COMPLETED
+    OTE_FAILED = ev.OTE_FAILED
+    RANGE_INVALIDATED = ev.RANGE_INVALIDATED
+    RANGE_SUPERSEDED = ev.RANGE_SUPERSEDED
+    RANGE_OPPOSED = ev.RANGE_OPPOSED
+    RANGE_EXPIRED = ev.RANGE_EXPIRED
 
 
 EVENT_DTYPE = np.dtype(
@@ -91,9 +93,9 @@ EVENT_DTYPE = np.dtype(
     align=True,
 )
 
-FLAG_FIRST = 1
+FLAG_FIRST = ev.FLAG_FIRST
 """BOS: the first break of the stream, when there was no trend yet."""
-FLAG_SHIFT = 2
+FLAG_SHIFT = ev.FLAG_SHIFT
 """BOS, CHOCH: market structure shift, the breaking bar's body exceeds ``displacement_atr`` ATRs."""
 
 

@@ -12,29 +12,29 @@ type SnapshotTable = np.ndarray[tuple[int], np.dtype[np.void]]
 type _Fields = list[tuple[str, type[np.generic]]]
 
 
-def _structure_fields(scope: str) -> _Fields:
+def _structure_fields(prefix: str) -> _Fields:
     return [
-        (f"{scope}_swing_high", np.float64),  # price of the zigzag's latest swing high
-        (f"{scope}_swing_low", np.float64),
-        (f"{scope}_trailing_high", np.float64),  # highest high since that swing high's bar
-        (f"{scope}_trailing_low", np.float64),
-        (f"{scope}_range_low", np.float64),  # the live dealing range formed last
-        (f"{scope}_range_high", np.float64),
-        (f"{scope}_range_sweet", np.float64),  # price of the sweet spot
-        (f"{scope}_range_position", np.float64),  # (close - low) / (high - low)
-        (f"{scope}_range_retracement", np.float64),  # (B - close) / (B - A)
-        (f"{scope}_bars_since_break", np.int32),  # 0 on the breaking bar, -1 before the first break
-        (f"{scope}_range_age", np.int32),  # bars since RANGE_FORMED, -1: none live
-        (f"{scope}_trend", np.int8),  # +1, -1, 0 before the first break
-        (f"{scope}_break", np.int8),  # flag of bar t: +-1 BOS, +-2 CHOCH, 0 none
-        (f"{scope}_high_is_used", np.int8),  # 1: the swing high was already broken
-        (f"{scope}_low_is_used", np.int8),
-        (f"{scope}_high_label", np.int8),  # SwingLabel of the last locked high
-        (f"{scope}_low_label", np.int8),
-        (f"{scope}_range_direction", np.int8),  # +1 long setup, -1 short setup, 0 none live
-        (f"{scope}_range_stage", np.int8),  # RangeStage
-        (f"{scope}_range_zone", np.int8),  # +1 premium, -1 discount, 0 equilibrium band or no range
-        (f"{scope}_in_ote", np.int8),  # 1: ote_low <= retracement of the close <= ote_high
+        (f"{prefix}swing_high", np.float64),  # price of the zigzag's latest swing high
+        (f"{prefix}swing_low", np.float64),
+        (f"{prefix}trailing_high", np.float64),  # highest high since that swing high's bar
+        (f"{prefix}trailing_low", np.float64),
+        (f"{prefix}range_low", np.float64),  # the live dealing range formed last
+        (f"{prefix}range_high", np.float64),
+        (f"{prefix}range_sweet", np.float64),  # price of the sweet spot
+        (f"{prefix}range_position", np.float64),  # (close - low) / (high - low)
+        (f"{prefix}range_retracement", np.float64),  # (B - close) / (B - A)
+        (f"{prefix}bars_since_break", np.int32),  # 0 on the breaking bar, -1 before the first break
+        (f"{prefix}range_age", np.int32),  # bars since RANGE_FORMED, -1: none live
+        (f"{prefix}trend", np.int8),  # +1, -1, 0 before the first break
+        (f"{prefix}break", np.int8),  # flag of bar t: +-1 BOS, +-2 CHOCH, 0 none
+        (f"{prefix}high_is_used", np.int8),  # 1: the swing high was already broken
+        (f"{prefix}low_is_used", np.int8),
+        (f"{prefix}high_label", np.int8),  # SwingLabel of the last locked high
+        (f"{prefix}low_label", np.int8),
+        (f"{prefix}range_direction", np.int8),  # +1 long setup, -1 short setup, 0 none live
+        (f"{prefix}range_stage", np.int8),  # RangeStage
+        (f"{prefix}range_zone", np.int8),  # +1 premium, -1 discount, 0 equilibrium band or no range
+        (f"{prefix}in_ote", np.int8),  # 1: ote_low <= retracement of the close <= ote_high
     ]
 
 
@@ -48,8 +48,8 @@ SNAPSHOT_DTYPE = np.dtype(
         ("ema_fast", np.float64),
         ("ema_slow", np.float64),
         ("rsi", np.float64),  # 0..100, NaN before rsi_length changes
-        *_structure_fields("internal"),
-        *_structure_fields("external"),
+        *_structure_fields("internal_"),
+        *_structure_fields("external_"),
         ("bull_fvg_low", np.float64),  # nearest active gap below: the one with the highest top
         ("bull_fvg_high", np.float64),
         ("bear_fvg_low", np.float64),  # nearest active gap above: the one with the lowest bottom
@@ -91,3 +91,20 @@ SNAPSHOT_DTYPE = np.dtype(
     ],
     align=True,
 )
+
+
+def _row_dtype() -> np.dtype[np.void]:
+    """Return the same layout with one nested record per structure, which is how the kernels see a row."""
+    structure = np.dtype(_structure_fields(""), align=True)
+    names = SNAPSHOT_DTYPE.names or ()
+    fields: list[tuple[str, np.dtype[np.generic]]] = []
+    for name in names:
+        scope, _, rest = name.partition("_")
+        if scope not in ("internal", "external"):
+            fields.append((name, SNAPSHOT_DTYPE[name]))
+        elif rest == "swing_high":
+            fields.append((scope, structure))
+    return np.dtype(fields, align=True)
+
+
+ROW_DTYPE = _row_dtype()

@@ -1,0 +1,240 @@
+"""Liquidity: unbroken swing levels, what takes them, equal highs and lows, and sweeps.
+
+Levels are those of the internal swings, signed (+1 highs, -1 lows), the nearest on top of its stack:
+a level that a later one exceeds was taken by that later bar's own wick, so the stack is sorted.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from indicators.kernels import event as ev
+from indicators.kernels.bar import MASK, RING
+from indicators.kernels.jit import kernel
+
+CAP = 512
+
+RESTING_DTYPE = np.dtype(
+    [
+        ("price", np.float64),
+        ("pool", np.float64),  # highest level of the pool of equal levels it belongs to
+        ("members", np.int64),
+        ("id", np.int64),
+        ("seq", np.int64),
+        ("ts", np.int64),
+    ]
+)
+BOOK_DTYPE = np.dtype(
+    [
+        ("count", np.int64),
+        ("has_taken", np.int64),  # 1: `taken` was taken since the last swing of this side
+        ("taken", RESTING_DTYPE),
+        ("equal", np.float64),  # newest pool that no wick exceeded, signed, NaN none
+        ("outcome", np.int64),  # of the current bar: 0, 1 sweep, 2 run
+        ("extreme_seq", np.int64),  # last SWEEP_EXTREME, SWEEP_SWING of this side; -1 never
+        ("swing_seq", np.int64),
+        ("head", np.int64),  # deque of the bars that may still be the extreme of the window
+        ("tail", np.int64),
+        ("window", np.int64, (RING,)),
+        ("levels", RESTING_DTYPE, (CAP,)),
+    ]
+)
+
+
+@kernel
+def sweep_extreme(state: Any, events: Any, book: Any, k: int) -> None:
+    """Report a wick beyond the extreme of the last n bars that closed back; then take the bar in."""
+    bar = state.bar
+    now, lookback = bar.seq, state.settings.sweep_lookback
+    sign = 1 - 2 * k
+    reach, close, open_ = (bar.high, bar.close, bar.open) if k == 0 else (-bar.low, -bar.close, -bar.open)
+    window = book.window
+    if book.head < book.tail and window[book.head & MASK] < now - lookback:
+        book.head += 1
+    if now >= lookback:
+        origin = window[book.head & MASK]
+        extreme = bar.highs[origin & MASK] if k == 0 else -bar.lows[origin & MASK]
+        if reach > extreme and close < extreme and close < open_:
+            raw, tip = sign * extreme, sign * reach
+            ev.emit(
+                state,
+                events,
+                ev.SWEEP_EXTREME,
+                -sign,
+                ev.SCOPE_NONE,
+                origin,
+                bar.times[origin & MASK],
+                min(raw, tip),
+                max(raw, tip),
+                raw,
+                -1,
+                np.nan,
+                (reach - extreme) / bar.atr,
+                0,
+            )
+            book.extreme_seq = now
+
+    while book.tail > book.head:
+        last = window[(book.tail - 1) & MASK]
+        if (bar.highs[last & MASK] if k == 0 else -bar.lows[last & MASK]) >= reach:
+            break
+        book.tail -= 1
+    window[book.tail & MASK] = now
+    book.tail += 1
+
+
+@kernel
+def take(state: Any, events: Any, book: Any, k: int) -> None:
+    """Pop every level that the current bar's wick exceeds."""
+    bar = state.bar
+    sign = 1 - 2 * k
+    reach, close, open_ = (bar.high, bar.close, bar.open) if k == 0 else (-bar.low, -bar.close, -bar.open)
+    book.outcome = 0
+    if reach > book.equal:
+        book.equal = np.nan
+    while book.count > 0 and reach > book.levels[book.count - 1].price:
+        level = book.levels[book.count - 1]
+        is_run = close >= level.price
+        raw, tip = sign * level.price, sign * reach
+        depth = (reach - level.price) / bar.atr
+        ev.emit(
+            state,
+            events,
+            ev.LIQUIDITY_TAKEN,
+            sign,
+            ev.SCOPE_NONE,
+            level.seq,
+            level.ts,
+            raw,
+            raw,
+            raw,
+            level.id,
+            np.nan,
+            depth,
+            1 if is_run else 0,
+        )
+        if not is_run and close < open_:
+            ev.emit(
+                state,
+                events,
+                ev.SWEEP_SWING,
+                -sign,
+                ev.SCOPE_NONE,
+                level.seq,
+                level.ts,
+                min(raw, tip),
+                max(raw, tip),
+                raw,
+                level.id,
+                np.nan,
+                depth,
+                0,
+            )
+            book.swing_seq = bar.seq
+        book.outcome = max(book.outcome, 2 if is_run else 1)
+        copy(level, book.taken)
+        book.has_taken = 1
+        book.count -= 1
+
+
+@kernel
+def copy(source: Any, target: Any) -> None:
+    """Copy one resting level."""
+    target.price = source.price
+    target.pool = source.pool
+    target.members = source.members
+    target.id = source.id
+    target.seq = source.seq
+    target.ts = source.ts
+
+
+@kernel
+def push(state: Any, events: Any, k: int) -> int:
+    """Compare the swing that the current bar confirmed with its neighbours and put it on its stack.
+
+    Returns 1 if it makes equal levels, else 0.
+    """
+    bar, settings, book = state.bar, state.settings, state.books[k]
+    scope = state.scopes[0]
+    event_id = scope.sides[k].fresh_id
+    seq = bar.seq - scope.right
+    sign = 1 - 2 * k
+    price = bar.highs[seq & MASK] if k == 0 else -bar.lows[seq & MASK]
+    unit = bar.atr if np.isnan(state.averages.atr_slow) else state.averages.atr_slow
+    tolerance = settings.equal_atr * unit
+
+    top = book.levels[max(book.count - 1, 0)]
+    match = top
+    is_equal = book.count > 0 and 0.0 <= top.price - price <= tolerance
+    if not is_equal and settings.equal_both_sides == 1 and book.has_taken == 1:
+        match = book.taken
+        is_equal = 0.0 <= price - match.price <= tolerance
+    book.has_taken = 0
+    pool, members = price, 1
+    if is_equal:
+        pool, members = max(match.pool, price), match.members + 1
+        one, other = sign * match.price, sign * price
+        ev.emit(
+            state,
+            events,
+            ev.EQUAL_LEVELS,
+            sign,
+            ev.SCOPE_NONE,
+            seq,
+            bar.times[seq & MASK],
+            min(one, other),
+            max(one, other),
+            sign * pool,
+            match.id,
+            np.nan,
+            abs(match.price - price) / unit,
+            members,
+        )
+        book.equal = pool
+
+    if book.count == CAP:
+        drop(state, events, book, sign)
+    level = book.levels[book.count]
+    level.price = price
+    level.pool = pool
+    level.members = members
+    level.id = event_id
+    level.seq = seq
+    level.ts = bar.times[seq & MASK]
+    book.count += 1
+    return 1 if is_equal else 0
+
+
+@kernel
+def drop(state: Any, events: Any, book: Any, sign: int) -> None:
+    """Forget the oldest level of a full stack."""
+    level = book.levels[0]
+    raw = sign * level.price
+    ev.emit(
+        state,
+        events,
+        ev.LIQUIDITY_DROPPED,
+        sign,
+        ev.SCOPE_NONE,
+        level.seq,
+        level.ts,
+        raw,
+        raw,
+        raw,
+        level.id,
+        np.nan,
+        np.nan,
+        0,
+    )
+    for i in range(book.count - 1):
+        book.levels[i] = book.levels[i + 1]
+    book.count -= 1
+
+
+@kernel
+def step(state: Any, events: Any) -> None:
+    """Report sweeps and taken levels of the current bar: the levels known one bar earlier."""
+    sweep_extreme(state, events, state.books[0], 0)
+    sweep_extreme(state, events, state.books[1], 1)
+    take(state, events, state.books[0], 0)
+    take(state, events, state.books[1], 1)

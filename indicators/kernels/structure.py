@@ -1,0 +1,172 @@
+"""Break of structure (BOS) and change of character (CHoCH): closes beyond the zigzag's swings.
+
+One `scope` record per structure: internal and external. Each holds two sides, highs (k = 0) and lows
+(k = 1), in signed prices. Breaks are tested against levels that were known one bar earlier.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from indicators.kernels import event as ev
+from indicators.kernels import pattern, swing
+from indicators.kernels.jit import kernel
+from indicators.kernels.order_block import BLOCK_DTYPE
+from indicators.kernels.retracement import RANGE_DTYPE
+
+UNBROKEN, EMITTED, SUPPRESSED = 0, 1, 2  # `broken`
+
+SIDE_DTYPE = np.dtype(
+    [
+        ("levels", swing.LEVEL_DTYPE, (2,)),  # swing.LATEST, swing.GUARD
+        ("extremes", BLOCK_DTYPE, (2,)),  # bar of the leg's extreme, for order blocks by break
+        ("locked_price", np.float64),
+        ("has_locked", np.int64),
+        ("label", np.int64),
+        ("fresh_id", np.int64),  # SWING that the current bar confirmed, -1 none
+        ("broken", np.int64),  # by the current bar
+        ("broken_level", np.int64),  # which of `levels` it was
+        ("broken_id", np.int64),  # the event, -1 if none was emitted
+        ("range", RANGE_DTYPE),
+    ]
+)
+SCOPE_DTYPE = np.dtype(
+    [
+        ("name", np.int64),
+        ("left", np.int64),
+        ("right", np.int64),
+        ("trend", np.int64),
+        ("last_sign", np.int64),  # type of the zigzag's last swing
+        ("zigzag_moved", np.int64),  # by the last confirm: 1 replaced, 2 new swing
+        ("break_flag", np.int64),  # of the current bar: direction, doubled for CHOCH
+        ("break_seq", np.int64),  # -1 before the first
+        ("sides", SIDE_DTYPE, (2,)),
+        ("pattern", pattern.PATTERN_DTYPE),
+    ]
+)
+
+
+@kernel
+def tested_level(state: Any, scope: Any, k: int) -> int:
+    """Return which level of side k a break must pass: the latest, or the protected one against the trend."""
+    is_protected = state.settings.choch_level == 1 and scope.trend == 2 * k - 1
+    return swing.GUARD if is_protected and scope.sides[k].levels[swing.GUARD].seq >= 0 else swing.LATEST
+
+
+@kernel
+def is_reported_outside(state: Any, scope: Any, k: int, price: float) -> bool:
+    """Tell whether the external structure broke the same level on this bar."""
+    if scope.name != ev.SCOPE_INTERNAL or state.settings.internal_suppressed == 0:
+        return False
+    side = state.scopes[1].sides[k]
+    return bool(side.broken != UNBROKEN and side.levels[side.broken_level].price == price)
+
+
+@kernel
+def report(state: Any, events: Any, scope: Any, k: int, level: Any, price: float) -> int:
+    """Emit BOS or CHOCH for a level that the signed price passed; return its event_id."""
+    bar, settings = state.bar, state.settings
+    sign = 1 - 2 * k
+    body = abs(bar.close - bar.open)
+    is_change = scope.trend == -sign
+    flag = ev.FLAG_FIRST if scope.trend == 0 else 0
+    if body > settings.displacement_atr * bar.impulse_atr:
+        flag |= ev.FLAG_SHIFT
+    scope.break_flag = 2 * sign if is_change else sign
+    scope.break_seq = bar.seq
+    raw = sign * level.price
+    return ev.emit(
+        state,
+        events,
+        ev.CHOCH if is_change else ev.BOS,
+        sign,
+        scope.name,
+        level.seq,
+        level.ts,
+        raw,
+        raw,
+        raw,
+        level.id,
+        body / bar.impulse_atr,
+        (price - level.price) / bar.atr,
+        flag,
+    )
+
+
+@kernel
+def step_side(state: Any, events: Any, scope: Any, k: int, price: float) -> None:
+    """Test one side; `price` is the signed close or extreme that breaks."""
+    side, other = scope.sides[k], scope.sides[1 - k]
+    side.broken = UNBROKEN
+    side.broken_id = -1
+    which = tested_level(state, scope, k)
+    level = side.levels[which]
+    if level.seq < 0 or level.is_used == 1 or not price > level.price:
+        return
+
+    sign = 1 - 2 * k
+    side.broken = EMITTED
+    side.broken_level = which
+    if is_reported_outside(state, scope, k, level.price):
+        side.broken = SUPPRESSED
+    elif state.settings.structure_rule == 0:
+        side.broken_id = report(state, events, scope, k, level, price)
+    level.is_used = 1
+    latest = side.levels[swing.LATEST]
+    if price > latest.price:
+        latest.is_used = 1
+    scope.trend = sign
+    if state.settings.choch_level == 1:
+        other.levels[swing.GUARD] = other.levels[swing.LATEST]
+        if state.tracks_extremes == 1:
+            other.extremes[swing.GUARD] = other.extremes[swing.LATEST]
+
+
+@kernel
+def step(state: Any, events: Any, scope: Any) -> None:
+    """Advance both legs by the current bar, then look for breaks up and down."""
+    bar = state.bar
+    seq, ts = bar.seq, bar.ts_close
+    high, low = bar.high, bar.low
+    scope.break_flag = 0
+    for k in range(2):
+        signed_low, signed_high = (low, high) if k == 0 else (-high, -low)
+        side = scope.sides[k]
+        if side.levels[swing.LATEST].seq >= 0:
+            swing.extend_leg(side.levels[swing.LATEST], signed_low, signed_high, seq, ts)
+        if side.levels[swing.GUARD].seq >= 0:
+            swing.extend_leg(side.levels[swing.GUARD], signed_low, signed_high, seq, ts)
+
+    by_wick = state.settings.structure_break == 1
+    step_side(state, events, scope, 0, high if by_wick else bar.close)
+    step_side(state, events, scope, 1, -low if by_wick else -bar.close)
+    if state.settings.structure_rule == 1:
+        pattern.on_bar(state, events, scope)
+
+
+@kernel
+def extend_extremes(state: Any) -> None:
+    """Take the current bar into the extremes that order blocks by break look for (after they looked)."""
+    if state.tracks_extremes == 0:
+        return
+    bar = state.bar
+    for k in range(2):
+        side = state.scopes[0].sides[k]
+        for which in range(2):
+            if side.levels[which].seq >= 0:
+                swing.extend_extreme(bar, side.extremes[which], 1 - 2 * k, bar.seq)
+
+
+@kernel
+def confirm_swings(state: Any, events: Any, scope: Any) -> None:
+    """Report the swings that the current bar confirms, the high first."""
+    for k in range(2):
+        scope.sides[k].fresh_id = -1
+    found = swing.find(state, scope)
+    if found == 0:
+        return
+    for k in range(2):
+        if found & (k + 1):
+            swing.confirm(state, events, scope, k, state.bar.seq - scope.right)
+            if state.settings.structure_rule == 1 and scope.zigzag_moved > 0:
+                pattern.on_zigzag(state, events, scope, k)
