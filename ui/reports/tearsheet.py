@@ -397,7 +397,7 @@ def _share(value: float | None) -> str:
 
 
 def _percent(rate: str) -> str:
-    return f"{Decimal(rate) * 100:.4g} %"
+    return f"{float(rate) * 100:.4g} %"
 
 
 def _tone(signed: str) -> str:
