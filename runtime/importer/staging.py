@@ -1,6 +1,7 @@
 """Parsed rows on disk, one raw file per column, so that memory does not grow with the archives."""
 
 import hashlib
+import mmap
 import os
 import shutil
 import tempfile
@@ -59,13 +60,29 @@ class Stage:
     files: list[Path] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
+    maps: list[mmap.mmap] = field(default_factory=list)
     rows: int = 0
     price_decimals: DecimalsSeen = field(default_factory=DecimalsSeen)
     size_decimals: DecimalsSeen = field(default_factory=DecimalsSeen)
 
     def column(self, name: str) -> NDArray[Any]:
         """Map a staged column of shape (rows,) into memory."""
-        return np.memmap(self.folder / name, dtype=self.dtypes[name], mode="r", shape=(self.rows,))
+        return self.map(self.folder / name, self.dtypes[name])
+
+    def map(self, path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Map a raw file into memory as a read-only array."""
+        with path.open("rb") as stream:
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self.maps.append(mapped)
+        return np.frombuffer(mapped, dtype=dtype)
+
+    def release(self) -> None:
+        """Give the pages of all mapped columns back; they are read again where they are needed.
+
+        Without it the resident memory of an import grows by 40 bytes per trade.
+        """
+        for mapped in self.maps:
+            mapped.madvise(mmap.MADV_DONTNEED)
 
     def place(self, row: int) -> tuple[str, int]:
         """Return file name and line of a staged row."""
@@ -83,13 +100,14 @@ class Stage:
         Raises
         ------
         ConfigurationError
-            When a value is no multiple and `rounds` is False, with its file and line.
+            When a value is no positive multiple and `rounds` is False, with its file and line.
         """
         target = self.folder / f"{name}_units"
         values = self.column(name)
         with target.open("wb") as stream:
             for low in range(0, self.rows, BLOCK_ROWS):
-                units, is_on_grid = whole_units(np.asarray(values[low : low + BLOCK_ROWS]), increment)
+                units, is_on_grid = whole_units(values[low : low + BLOCK_ROWS], increment)
+                is_on_grid &= units > 0
                 if not (rounds or is_on_grid.all()):
                     row = low + int(np.argmin(is_on_grid))
                     file, line = self.place(row)
@@ -99,7 +117,8 @@ class Stage:
                         f"finer {flag}; if the catalog has the coarser one, import all into another --catalog"
                     )
                 units.tofile(stream)
-        return np.memmap(target, dtype=np.int64, mode="r", shape=(self.rows,))
+        self.release()
+        return self.map(target, np.dtype(np.int64))
 
 
 def stage_files(request: ImportRequest, folder: Path, bad: BadRows, advance: Advance) -> Stage:

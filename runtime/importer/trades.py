@@ -47,12 +47,14 @@ def import_trades(
         order = order[is_kept[order]]
     sources = _sources(stage, rows, bad, repeated[~is_conflict], has_ids=has_ids)
     ordered = _gathered(rows, order, stage)
+    stage.release()
     report = catalog.write_trades(
         instrument,
         ordered,
         kind=request.kind,
         sources=sources,
         skip_conflicts=request.skip_bad_rows,
+        advance=lambda _rows: stage.release(),
     )
     if report.conflicts:
         at = np.array(report.conflicts)
@@ -134,8 +136,20 @@ def _gathered(rows: TradeColumns, order: NDArray[np.int64] | None, stage: Stage)
         with target.open("wb") as stream:
             for low in range(0, len(order), BLOCK_ROWS):
                 values[order[low : low + BLOCK_ROWS]].tofile(stream)
-        columns.append(np.memmap(target, dtype=values.dtype, mode="r", shape=(len(order),)))
+        columns.append(stage.map(target, values.dtype))
+        stage.release()
     return TradeColumns(*columns)
+
+
+def _gaps(ids: NDArray[np.int64]) -> tuple[int, int]:
+    """Count the ids that a file lacks between its lowest and highest, and the stretches of them."""
+    ordered = ids if _is_sorted(ids, 0) else np.sort(ids)
+    missing = gaps = 0
+    for low in range(0, len(ordered), BLOCK_ROWS):
+        steps = np.diff(ordered[low : low + BLOCK_ROWS + 1])
+        missing += int((steps[steps > 1] - 1).sum())
+        gaps += int((steps > 1).sum())
+    return missing, gaps
 
 
 def _sources(
@@ -144,7 +158,7 @@ def _sources(
     sources = []
     for path, digest, span in zip(stage.files, stage.digests, stage.spans(), strict=True):
         times = rows.ts_ns[span]
-        steps = np.diff(np.unique(rows.trade_id[span])) if has_ids else np.empty(0, dtype=np.int64)
+        missing, gaps = _gaps(rows.trade_id[span]) if has_ids else (None, None)
         sources.append(
             SourceEntry(
                 name=path.name,
@@ -154,8 +168,8 @@ def _sources(
                 duplicates=int(((duplicates >= span.start) & (duplicates < span.stop)).sum()),
                 first_ns=int(times.min()) if len(times) else None,
                 last_ns=int(times.max()) if len(times) else None,
-                missing_ids=int((steps - 1).sum()) if has_ids else None,
-                id_gaps=int((steps > 1).sum()) if has_ids else None,
+                missing_ids=missing,
+                id_gaps=gaps,
             )
         )
     return tuple(sources)
