@@ -1,0 +1,1 @@
+"""Strategies: what to trade, when, and how a position is protected."""

@@ -4,6 +4,7 @@ A new strategy is one new file, see ``docs/how-to/write-a-strategy.md``.
 """
 
 import importlib
+import inspect
 import pkgutil
 import re
 import types
@@ -84,7 +85,7 @@ def parameters(spec: StrategySpec) -> list[dict[str, Any]]:
     config = spec.config_class()
     docs = documented_parameters(config.__doc__ or "")
     hints = typing.get_type_hints(config)
-    own = {name for base in config.__mro__ if _is_ours(base) for name in base.__dict__.get("__annotations__", {})}
+    own = {name for base in config.__mro__ if _is_ours(base) for name in inspect.get_annotations(base)}
     return [
         {
             "name": field.name,
@@ -141,6 +142,8 @@ def type_name(hint: Any) -> str:
     >>> type_name(float | None)
     'float | None'
     """
+    if isinstance(hint, typing.TypeAliasType):
+        hint = hint.__value__
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " | ".join(type_name(part) for part in typing.get_args(hint))
     if typing.get_origin(hint) is typing.Literal:

@@ -1,0 +1,1 @@
+"""One trade from plan to result, in plain Python: nothing here knows Nautilus."""

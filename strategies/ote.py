@@ -1,0 +1,565 @@
+"""Optimal trade entry (OTE) on equal-dollar volume buckets.
+
+Trades become buckets, buckets become structure, a break of structure leaves a dealing range, and a post-only
+limit waits at the sweet spot of its retracement before price is there.
+
+The entry follows the range as it extends, is taken back when the zone ends, and from the first fill on stop
+and target follow the position. When a zone ends after the fill, the position keeps its stop and target: the
+zone was a reason to enter, the plan says how to leave.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+import msgspec
+from nautilus_trader.config import StrategyConfig
+from nautilus_trader.model.data import Bar, BarType, TradeTick
+from nautilus_trader.model.enums import AggressorSide
+from nautilus_trader.model.identifiers import InstrumentId
+
+from indicators.engine import StructureConfig, StructureEngine
+from indicators.events import Scope
+from packet_builder.builder import BucketConfig, VolumeBucketBuilder
+from packet_builder.packet import PACKET_DTYPE
+from strategies.dynamic_cancel import KEEP, Approach, CancelPolicy, load_policy
+from strategies.guards import Circumstances, GuardRules, blocked
+from strategies.registry import StrategySpec
+from strategies.setup_strategy import SetupStrategy, side_name
+from strategies.trade_manager.plan import (
+    EntryPlan,
+    EntryRules,
+    SideKind,
+    Skip,
+    SkipReason,
+    Zone,
+    plan_entry,
+    reprice_distance,
+    side_allowed,
+)
+from strategies.trade_manager.setup import ExitRules, PostOnlyReject, Setup
+from strategies.trade_manager.targets import TargetKind, target_price
+from strategies.trade_manager.zones import ZoneBook, ZoneChange, is_alive
+
+SPEC: Final = StrategySpec(
+    name="ote",
+    version="1",
+    summary="Post-only limit at the sweet spot of the retracement after a break of structure",
+    strategy_path="strategies.ote:OteStrategy",
+    config_path="strategies.ote:OteConfig",
+)
+TAG: Final = "OTE"
+
+_COLUMN: Final = {name: index for index, name in enumerate(PACKET_DTYPE.names or ())}
+_SEQ, _TS_OPEN, _TS_CLOSE = (_COLUMN[name] for name in ("seq", "ts_open_ns", "ts_close_ns"))
+_OPEN, _HIGH, _LOW, _CLOSE = (_COLUMN[name] for name in ("open", "high", "low", "close"))
+_QTY, _BUY_QTY, _TAINTED = (_COLUMN[name] for name in ("total_qty", "buy_qty", "is_tainted"))
+_SCOPES: Final = {"external": Scope.EXTERNAL, "internal": Scope.INTERNAL}
+_BUYER: Final = AggressorSide.BUYER
+_SELLER: Final = AggressorSide.SELLER
+
+
+class OteConfig(StrategyConfig, frozen=True, kw_only=True):
+    """Settings of `OteStrategy`.
+
+    Parameters
+    ----------
+    instrument_id
+        What to trade: one strategy instance per instrument.
+    bucket_usd
+        Quote currency that fills a volume bucket, a multiple of tick x lot.
+    structure
+        Which breaks count: ``external`` (swings of 50 buckets to either side) or ``internal`` (5).
+    side
+        ``both``, ``long`` or ``short``; a spot account is long only whatever this says.
+    retracement_min, retracement_max
+        The OTE zone, share of the leg retraced.
+    sweet_spot
+        Where in the zone the entry waits, share of the leg retraced.
+    range_expiry_buckets
+        A zone that was touched expires after this many buckets.
+    opposite_break_ends_zone
+        A break in the other direction ends the zone.
+    stop_buffer_pct
+        Stop beyond the origin of the leg, percent of its price.
+    target
+        ``range_high`` (the end of the leg; its low for a short), ``extension_1.27`` or ``extension_1.618``.
+    min_reward_risk
+        Zones below this gross reward over gross risk are skipped.
+    risk_per_trade_pct
+        Share of the equity lost when the stop is hit, percent, before fees.
+    max_notional_pct
+        Largest position, percent of the equity.
+    reprice_min_ticks, reprice_min_leg_pct
+        The entry follows an extended range when the sweet spot moved by the larger of these, in price
+        increments and in percent of the leg.
+    entry_ttl_secs
+        An entry older than this (since its first submission) is taken back; 0 for never.
+    post_only_reject
+        When the entry would have taken liquidity: ``reprice`` once behind the market, or ``drop`` the setup.
+    stop_limit_offset_pct
+        Spot: how far beyond the stop the limit of the stop-limit order stands, percent.
+    exit_market_after_secs
+        An exit that should have filled (the target's limit on spot, a stop jumped over) goes to market.
+    approach_band_pct
+        The cancel policy is asked while price is within this distance of the entry, percent.
+    cancel_policy
+        ``module:Class`` of a `CancelPolicy`; the default keeps every entry and costs nothing.
+    htf_bar_type
+        Higher-timeframe bars for a bias filter: entries only in the direction of EMA20/EMA50. None for no
+        filter. Until 150 bars have closed the bias is unknown and nothing is entered.
+    max_data_age_secs
+        No entry on trades older than this by the node's clock.
+    max_bucket_move_pct
+        No entry on a bucket whose high is this far above its low, percent: a bad print or a crash.
+    trade_from_ns
+        No entries before this time (warm-up), UNIX nanoseconds.
+    """
+
+    instrument_id: InstrumentId
+    bucket_usd: Decimal = Decimal(10_000)
+    structure: Literal["external", "internal"] = "external"
+    side: SideKind = "both"
+    retracement_min: float = 0.618
+    retracement_max: float = 0.79
+    sweet_spot: float = 0.705
+    range_expiry_buckets: int = 200
+    opposite_break_ends_zone: bool = True
+    stop_buffer_pct: float = 0.1
+    target: TargetKind = "range_high"
+    min_reward_risk: float = 1.0
+    risk_per_trade_pct: float = 1.0
+    max_notional_pct: float = 100.0
+    reprice_min_ticks: int = 2
+    reprice_min_leg_pct: float = 5.0
+    entry_ttl_secs: float = 0.0
+    post_only_reject: PostOnlyReject = "reprice"
+    stop_limit_offset_pct: float = 0.2
+    exit_market_after_secs: float = 5.0
+    approach_band_pct: float = 1.0
+    cancel_policy: str = KEEP
+    htf_bar_type: BarType | None = None
+    max_data_age_secs: float = 10.0
+    max_bucket_move_pct: float = 20.0
+    trade_from_ns: int = 0
+
+    def __post_init__(self) -> None:  # msgspec checks fields when it decodes only; this runs always
+        # A whole number in Python code is as exact as the text that a file gives.
+        msgspec.structs.force_setattr(self, "bucket_usd", Decimal(self.bucket_usd))
+        if not self.bucket_usd > 0:
+            raise ValueError(f"bucket_usd ({self.bucket_usd}) must be above 0")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:  # NaN fails as well
+                raise ValueError(f"{name} ({value}) must be between {low:g} and {high:g}")
+        if not self.retracement_min < self.sweet_spot <= self.retracement_max:
+            raise ValueError(
+                f"sweet_spot ({self.sweet_spot}) must be above retracement_min ({self.retracement_min}) "
+                f"and at most retracement_max ({self.retracement_max})"
+            )
+        module_name, _, class_name = self.cancel_policy.partition(":")
+        if not module_name or not class_name:
+            raise ValueError(f"cancel_policy ({self.cancel_policy!r}) must be module:Class")
+
+
+_CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "structure": ("external", "internal"),
+    "side": ("both", "long", "short"),
+    "target": ("range_high", "extension_1.27", "extension_1.618"),
+    "post_only_reject": ("reprice", "drop"),
+}
+_RANGES: Final[dict[str, tuple[float, float]]] = {
+    "retracement_min": (0.01, 0.99),
+    "retracement_max": (0.01, 0.99),
+    "sweet_spot": (0.01, 0.99),
+    "range_expiry_buckets": (1, 1_000_000),
+    "stop_buffer_pct": (0, 50),
+    "min_reward_risk": (0, 100),
+    "risk_per_trade_pct": (0.0001, 100),
+    "max_notional_pct": (0.0001, 10_000),
+    "reprice_min_ticks": (0, 1_000_000),
+    "reprice_min_leg_pct": (0, 1_000),
+    "entry_ttl_secs": (0, 1e9),
+    "stop_limit_offset_pct": (0, 50),
+    "exit_market_after_secs": (0, 86_400),
+    "approach_band_pct": (0, 100),
+    "max_data_age_secs": (0, 86_400),
+    "max_bucket_move_pct": (0.0001, 10_000),
+    "trade_from_ns": (0, 1 << 62),
+}
+
+
+class OteStrategy(SetupStrategy):
+    """Trade the sweet spot of dealing ranges on one instrument.
+
+    Parameters
+    ----------
+    config
+        See `OteConfig`.
+    """
+
+    def __init__(self, config: OteConfig) -> None:
+        super().__init__(config, config.instrument_id, TAG, exit_rules(config))
+        self.zones = ZoneBook(_SCOPES[config.structure])
+        self.bias: int | None = None if config.htf_bar_type is None else 0
+        self._entry_rules = entry_rules(config)
+        self._guard_rules = GuardRules(
+            config.trade_from_ns, config.max_data_age_secs, config.max_bucket_move_pct
+        )
+        self._policy: CancelPolicy | None = None
+        self._band_low = self._band_high = float("nan")
+        self._asked_in_bucket = -1
+        self._watch = False
+        self._ids_are_numbers = True
+        self._saw_refused_trade = False
+        self._packet: Sequence[Any] = ()
+        self._packet_row: Any = None
+        # Zones to look at when the next bucket closes: new, waiting for a better moment, or to be followed.
+        self._waiting: dict[int, Zone] = {}
+        self._push: Callable[[int, float, float, bool, int], int]
+        self._update_structure: Callable[..., Any]
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """Read the instrument, build buckets and structure, and listen to trades."""
+        if not self.prepare():
+            self.stop()
+            return
+        self.build_perception()
+        if self.config.cancel_policy != KEEP:
+            self._policy = load_policy(self.config.cancel_policy)
+        self.subscribe_trade_ticks(self.instrument_id)
+        if self.config.htf_bar_type is not None:
+            self._htf_bias = importlib.import_module("indicators.bias").HtfBias()
+            self.subscribe_bars(self.config.htf_bar_type)
+
+    def on_stop(self) -> None:
+        """Take the entry back; a position keeps its exits at the venue (or see ``manage_stop``)."""
+        self.stop_setup()
+        for zone in list(self.zones.live.values()):
+            self._count_end(zone)
+
+    def build_perception(self) -> None:
+        """Make the bucket builder and the structure engine; a test puts its own in their place."""
+        config, market = self.config, self.market
+        self.builder = VolumeBucketBuilder(
+            BucketConfig(bucket_usd=config.bucket_usd, tick_size=market.tick_size, lot_size=market.lot_size)
+        )
+        self.structure = StructureEngine(structure_config(config, float(market.tick_size)))
+        self._push = self.builder.push
+        self._update_structure = self.structure.update
+
+    # -- market data ---------------------------------------------------------------------------------------
+
+    def on_trade_tick(self, tick: TradeTick) -> None:
+        """Take one trade: the hot path, every statement of which runs for every trade."""
+        price = tick.price.as_double()
+        ts_ns = tick.ts_event
+        self.last_price = price
+        side = tick.aggressor_side
+        try:
+            trade_id = int(tick.trade_id.value) if self._ids_are_numbers else -1
+            closed = self._push(
+                ts_ns, price, tick.size.as_double(), side == _BUYER or _require_seller(side), trade_id
+            )
+        except ValueError as error:
+            closed = self._unusual_trade(tick, error)
+        if self._watch:
+            self._on_watched_price(ts_ns, price)
+        if closed:
+            self._on_packets(ts_ns)
+
+    def on_bar(self, bar: Bar) -> None:
+        """Take one closed higher-timeframe bar."""
+        self.bias = self._htf_bias.update(bar.close.as_double())
+
+    def _unusual_trade(self, tick: TradeTick, error: ValueError) -> int:
+        """Take a trade whose id is no number, or count one that cannot be counted in a bucket."""
+        try:
+            trade_id = int(tick.trade_id.value)
+        except ValueError:
+            self._ids_are_numbers = False  # Bybit: UUIDs, gaps cannot be seen
+            trade_id = -1
+        else:
+            self._refuse_trade(error)
+            return 0
+        try:
+            is_buyer = tick.aggressor_side == _BUYER or _require_seller(tick.aggressor_side)
+            return self._push(
+                tick.ts_event, tick.price.as_double(), tick.size.as_double(), is_buyer, trade_id
+            )
+        except ValueError as second:
+            self._refuse_trade(second)
+            return 0
+
+    def _refuse_trade(self, error: ValueError) -> None:
+        self.count("trades_refused")
+        self._saw_refused_trade = True  # the bucket lacks it: tainted
+        self.log.warning(f"{self.instrument_id} trade left out: {error}")
+
+    def _on_watched_price(self, ts_ns: int, price: float) -> None:
+        setup = self.setup
+        if setup is None:
+            return
+        actions = setup.on_price(ts_ns, price)
+        if actions:
+            self.carry_out(setup, actions)
+        if self._policy is not None and self._band_low <= price <= self._band_high:
+            self._ask_policy(self._policy, setup, ts_ns, price)
+
+    def _on_packets(self, ts_ns: int) -> None:
+        packets = self.builder.closed
+        for index, packet in enumerate(packets.tolist()):
+            self._packet, self._packet_row = packet, packets[index]
+            self.bucket_seq = packet[_SEQ]
+            self.counters["buckets"] += 1
+            is_tainted = packet[_TAINTED] or self._saw_refused_trade
+            if self.setup is not None:
+                self.setup.on_bucket(self.bucket_seq, is_tainted=is_tainted)
+            events = self._update_structure(
+                packet[_TS_OPEN],
+                packet[_TS_CLOSE],
+                packet[_OPEN],
+                packet[_HIGH],
+                packet[_LOW],
+                packet[_CLOSE],
+                packet[_QTY],
+                packet[_BUY_QTY],
+            )
+            if len(events):
+                self.on_structure(events.tolist(), ts_ns)
+            if self._waiting:
+                self._consider(ts_ns, is_tainted=is_tainted)
+        self._saw_refused_trade = False
+
+    # -- zones ---------------------------------------------------------------------------------------------
+
+    def on_structure(self, rows: Sequence[Sequence[Any]], ts_ns: int) -> None:
+        """Take the events of one closed bucket.
+
+        Parameters
+        ----------
+        rows
+            Rows of ``EVENT_DTYPE`` as tuples.
+        ts_ns
+            Time of the trade that closed the bucket, UNIX nanoseconds.
+        """
+        for change, zone in self.zones.take(rows):
+            if change is ZoneChange.FORMED:
+                self.count("zones")
+                self._decide_zone("zone", zone, ts_ns)
+                self._waiting[zone.zone_id] = zone
+            elif change is ZoneChange.EXTENDED:
+                self._waiting[zone.zone_id] = zone
+            elif not is_alive(change):
+                self._end_zone(zone, change, ts_ns)
+
+    def _end_zone(self, zone: Zone, change: ZoneChange, ts_ns: int) -> None:
+        self._waiting.pop(zone.zone_id, None)
+        self._count_end(zone)
+        self.count(f"zones_ended_{change}")
+        self._decide_zone("expired" if change is ZoneChange.EXPIRED else "zone_ended", zone, ts_ns, change)
+        setup = self.setup
+        if setup is not None and not setup.is_closed and setup.plan.zone_id == zone.zone_id:
+            self.carry_out(setup, setup.cancel_entry(change.value, ts_ns))
+
+    def _count_end(self, zone: Zone) -> None:
+        if not zone.is_used and zone.skip is not None:
+            self.count(f"zones_skipped_{zone.skip}")
+
+    def _consider(self, ts_ns: int, *, is_tainted: bool) -> None:
+        """Look at the zones that wait, newest first: enter, follow, or find out why not."""
+        low, high = self._packet[_LOW], self._packet[_HIGH]
+        now = Circumstances(
+            ts_ns=ts_ns,
+            data_age_ns=self.clock.timestamp_ns() - ts_ns,
+            is_halted=self.is_halted,
+            is_tainted=is_tainted,
+            bucket_move_ratio=(high - low) / low,
+            bias=self.bias,
+        )
+        for zone in reversed(list(self._waiting.values())):
+            if zone.is_used:
+                self._follow(zone, now)
+            else:
+                self._enter(zone, now)
+
+    def _enter(self, zone: Zone, now: Circumstances) -> None:
+        if not side_allowed(zone.direction, self.config.side, shorts=self.market.shorts):
+            self._skip(zone, Skip(SkipReason.SIDE), now.ts_ns)
+            return
+        setup = self.setup
+        if setup is not None and not setup.is_closed:
+            reason: SkipReason | None = (
+                SkipReason.IN_POSITION if setup.is_in_position else SkipReason.ENTRY_RESTING
+            )
+        else:
+            reason = blocked(zone.direction, now, self._guard_rules)
+        # At or beyond the sweet spot the limit would take liquidity: the moment to wait there has passed.
+        if reason is None and (zone.is_touched or (self.last_price - zone.sweet) * zone.direction <= 0):
+            reason = SkipReason.TOUCHED
+        if reason is not None:
+            self._skip(zone, Skip(reason), now.ts_ns)
+            return
+        plan = plan_entry(zone, self._entry_rules, self.market, self.funds())
+        if isinstance(plan, Skip):
+            self._skip(zone, plan, now.ts_ns)
+            return
+        zone.is_used = True
+        zone.skip = None
+        self._waiting.pop(zone.zone_id, None)
+        self.open_setup(plan, zone.known_ts_ns, now.ts_ns)
+
+    def _follow(self, zone: Zone, now: Circumstances) -> None:
+        """Move the unfilled entry after its range; small moves only move the target."""
+        setup = self.setup
+        is_own = setup is not None and setup.plan.zone_id == zone.zone_id
+        if setup is None or not is_own or not setup.is_unfilled:
+            self._waiting.pop(zone.zone_id, None)
+            return
+        tick = float(self.market.tick_size)
+        moved = abs(zone.sweet - float(setup.intended_entry_price))
+        if moved < reprice_distance(zone, self._entry_rules, tick):
+            target = target_price(
+                zone.direction, zone.low, zone.high, self.config.target, self.market.tick_size
+            )
+            setup.retarget(target, zone.low, zone.high)
+        else:
+            if blocked(zone.direction, now, self._guard_rules) is not None:
+                return  # the entry stays where it is; looked at again when the next bucket closes
+            plan = plan_entry(zone, self._entry_rules, self.market, self.funds())
+            if isinstance(plan, EntryPlan):
+                self.carry_out(setup, setup.reprice(plan, now.ts_ns))
+            else:
+                self.carry_out(setup, setup.cancel_entry(plan.reason.value, now.ts_ns))
+        self._waiting.pop(zone.zone_id, None)
+
+    def _skip(self, zone: Zone, skip: Skip, ts_ns: int) -> None:
+        if zone.skip is not skip.reason:
+            zone.skip = skip.reason
+            self._decide_zone("zone_skipped", zone, ts_ns, skip.reason, figure=skip.figure, limit=skip.limit)
+        if zone.is_final_skip:
+            self._waiting.pop(zone.zone_id, None)  # until the range extends
+
+    def _decide_zone(
+        self,
+        kind: Literal["zone", "zone_skipped", "zone_ended", "expired"],
+        zone: Zone,
+        ts_ns: int,
+        reason: str = "",
+        **figures: float,
+    ) -> None:
+        self.decide(
+            kind,
+            ts_ns=ts_ns,
+            side=side_name(zone.direction),
+            zone_id=zone.zone_id,
+            reason=str(reason),
+            price=repr(zone.sweet),
+            detail={"low": zone.low, "high": zone.high, **figures},
+        )
+
+    # -- cancel policy -------------------------------------------------------------------------------------
+
+    def on_setup_changed(self) -> None:
+        """Set whether trades are watched, and the band in which the policy is asked."""
+        setup = self.setup
+        if setup is None:
+            return
+        self._watch = setup.is_watching
+        self._band_low = self._band_high = float("nan")
+        entry = setup.entry_price
+        if self._policy is not None and entry is not None:
+            distance = float(entry) * self.config.approach_band_pct / 100
+            self._band_low, self._band_high = float(entry) - distance, float(entry) + distance
+            self._watch = True
+
+    def _ask_policy(self, policy: CancelPolicy, setup: Setup, ts_ns: int, price: float) -> None:
+        plan = setup.plan
+        verdict = policy.decide(
+            Approach(
+                ts_ns=ts_ns,
+                price=price,
+                direction=plan.direction,
+                entry_price=float(plan.entry_price),
+                stop_price=float(plan.stop_price),
+                target_price=float(plan.target_price),
+                zone_low=plan.zone_low,
+                zone_high=plan.zone_high,
+                bucket_seq=self.bucket_seq,
+                packet=self._packet_row,
+                snapshot=self.structure.snapshot,
+            )
+        )
+        # Every verdict that changes something is published, of the others the first per bucket.
+        if verdict.cancel or self._asked_in_bucket != self.bucket_seq:
+            self._asked_in_bucket = self.bucket_seq
+            self.decide(
+                "cancel_asked",
+                ts_ns=ts_ns,
+                setup=setup,
+                reason=verdict.reason or ("cancel" if verdict.cancel else "keep"),
+                probability=verdict.probability,
+                threshold=verdict.threshold,
+                price=str(plan.entry_price),
+            )
+        if verdict.cancel:
+            self.count("entries_cancelled_by_model")
+            self.carry_out(setup, setup.cancel_entry("model", ts_ns))
+
+
+def _require_seller(side: AggressorSide) -> bool:
+    """Return False (not a buyer) for a seller.
+
+    Raises
+    ------
+    ValueError
+        The trade does not say who took liquidity.
+    """
+    if side != _SELLER:
+        raise ValueError("its aggressor side is unknown")
+    return False
+
+
+def entry_rules(config: OteConfig) -> EntryRules:
+    """Return the settings that turn a zone into a plan."""
+    return EntryRules(
+        side=config.side,
+        stop_buffer_pct=config.stop_buffer_pct,
+        target=config.target,
+        min_reward_risk=config.min_reward_risk,
+        risk_per_trade_pct=config.risk_per_trade_pct,
+        max_notional_pct=config.max_notional_pct,
+        reprice_min_ticks=config.reprice_min_ticks,
+        reprice_min_leg_pct=config.reprice_min_leg_pct,
+    )
+
+
+def exit_rules(config: OteConfig) -> ExitRules:
+    """Return the settings that handle orders at the venue."""
+    return ExitRules(
+        entry_ttl_secs=config.entry_ttl_secs,
+        post_only_reject=config.post_only_reject,
+        stop_limit_offset_pct=config.stop_limit_offset_pct,
+        exit_market_after_secs=config.exit_market_after_secs,
+    )
+
+
+def structure_config(config: OteConfig, tick_size: float) -> StructureConfig:
+    """Return the parameters of the structure engine that the settings name."""
+    return StructureConfig(
+        tick_size=tick_size,
+        ote_low=config.retracement_min,
+        ote_sweet=config.sweet_spot,
+        ote_high=config.retracement_max,
+        range_opposed=config.opposite_break_ends_zone,
+        range_expiry=config.range_expiry_buckets,
+    )
+
+
+__all__ = ["SPEC", "OteConfig", "OteStrategy"]

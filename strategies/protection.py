@@ -1,0 +1,252 @@
+"""Keep the exits equal to the position, on venues that differ in what they allow.
+
+What a venue allows is data (`VENUES`). :func:`reconcile` compares the exits that a position wants with the
+orders that are alive and says what to do next. It has no memory: called again with the same picture it
+answers the same, and with an order in flight it waits for the answer, so calling it after every event is
+safe. Two rules hold whatever happens: where a sale is not marked reduce-only, everything alive together never
+exceeds the holding; and where it is, the old stop stays until the new one is acknowledged.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, Literal
+
+from strategies.trade_manager.orders import ZERO, Leg, OrderKind, OrderStage, OwnOrder
+
+type AccountKind = Literal["cash", "margin"]
+
+
+@dataclass(frozen=True, slots=True)
+class VenueCapabilities:
+    """What a venue's adapter accepts, as far as entries and exits are concerned.
+
+    Parameters
+    ----------
+    stop_kind
+        Order type of the protective stop.
+    reduce_only
+        Exits are marked reduce-only. Never on spot: Binance drops the mark silently, Bybit denies it.
+    target_rests
+        The target rests at the venue beside the stop. On spot one full-size exit can rest: the stop does,
+        and the target is watched.
+    modifiable
+        Legs whose quantity may be modified in place.
+    shorts
+        Positions below zero exist.
+    post_only_reasons
+        Parts of a reject text that mean "would have taken liquidity" where the flag does not say so.
+    """
+
+    stop_kind: OrderKind
+    reduce_only: bool
+    target_rests: bool
+    modifiable: frozenset[Leg]
+    shorts: bool
+    post_only_reasons: tuple[str, ...] = ()
+
+
+_NONE: Final[frozenset[Leg]] = frozenset()
+_BYBIT_POST_ONLY: Final = ("PostOnlyWillTakeLiquidity",)
+
+# From the adapters' behaviour on the wire (nautilus.md 3.4).
+VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
+    ("BINANCE", "cash"): VenueCapabilities(
+        stop_kind=OrderKind.STOP_LIMIT,  # STOP_MARKET is denied
+        reduce_only=False,
+        target_rests=False,
+        modifiable=_NONE,
+        shorts=False,
+    ),
+    ("BINANCE", "margin"): VenueCapabilities(
+        stop_kind=OrderKind.STOP_MARKET,
+        reduce_only=True,
+        target_rests=True,
+        modifiable=frozenset({Leg.TARGET}),  # limit orders only
+        shorts=True,
+    ),
+    ("BYBIT", "cash"): VenueCapabilities(
+        stop_kind=OrderKind.STOP_LIMIT,
+        reduce_only=False,
+        target_rests=False,
+        modifiable=frozenset({Leg.STOP, Leg.TARGET}),
+        shorts=False,
+        post_only_reasons=_BYBIT_POST_ONLY,
+    ),
+    ("BYBIT", "margin"): VenueCapabilities(
+        stop_kind=OrderKind.STOP_MARKET,
+        reduce_only=True,
+        target_rests=True,
+        modifiable=frozenset({Leg.STOP, Leg.TARGET}),
+        shorts=True,
+        post_only_reasons=_BYBIT_POST_ONLY,
+    ),
+}
+
+
+def capabilities(venue: str, account: AccountKind) -> VenueCapabilities:
+    """Return what a venue allows; an unknown venue is treated like Binance, the stricter one.
+
+    Parameters
+    ----------
+    venue
+        Nautilus venue name; ``BINANCE_SPOT`` and ``BINANCE_FUTURES`` count as Binance.
+    account
+        ``cash`` (spot) or ``margin``.
+    """
+    return VENUES.get((venue.split("_")[0].upper(), account), VENUES["BINANCE", account])
+
+
+@dataclass(frozen=True, slots=True)
+class WantedExit:
+    """An exit that should be alive.
+
+    Parameters
+    ----------
+    leg, kind
+        What for, and the order type.
+    qty
+        What should be able to fill, base currency, > 0.
+    price, trigger_price
+        Limit and stop price, None where the type has none.
+    """
+
+    leg: Leg
+    kind: OrderKind
+    qty: Decimal
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Send this exit."""
+
+    wanted: WantedExit
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Cancel this exit."""
+
+    order: OwnOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """Modify this exit so that ``leaves_qty`` can still fill."""
+
+    order: OwnOrder
+    leaves_qty: Decimal
+
+
+type Step = Place | Withdraw | Resize
+
+
+def reconcile(
+    wanted: Sequence[WantedExit], orders: Sequence[OwnOrder], venue: VenueCapabilities, holding_qty: Decimal
+) -> list[Step]:
+    """Say what to do so that the living exits become the wanted ones.
+
+    Parameters
+    ----------
+    wanted
+        At most one per leg.
+    orders
+        Exit orders of the position, oldest first; final ones are ignored.
+    venue
+        What the venue allows.
+    holding_qty
+        Position size, base currency, >= 0: the bound for sales that are not reduce-only.
+
+    Returns
+    -------
+    list of Place, Withdraw, Resize
+        Empty when everything fits, or when the next step waits for an answer of the venue.
+    """
+    alive = [order for order in orders if order.is_alive]
+    if venue.reduce_only:
+        return list(_replace_then_withdraw(wanted, alive, venue))
+    return list(_withdraw_then_replace(wanted, alive, venue, holding_qty))
+
+
+def protected_qty(orders: Sequence[OwnOrder]) -> Decimal:
+    """Return how much of a position the living stops and market exits cover, the newest picture counting.
+
+    A replacement in flight covers beside the order it replaces: the larger counts, not the sum. An order
+    being cancelled still covers, it can fill until the venue confirms.
+    """
+    stops = [order.leaves_qty for order in orders if order.leg is Leg.STOP]
+    exits = [order.leaves_qty for order in orders if order.leg is Leg.EXIT]
+    return max([*stops, *exits], default=ZERO)
+
+
+def _replace_then_withdraw(
+    wanted: Sequence[WantedExit], alive: Sequence[OwnOrder], venue: VenueCapabilities
+) -> Iterator[Step]:
+    by_leg = {exit_.leg: exit_ for exit_ in wanted}
+    for leg in (Leg.STOP, Leg.TARGET, Leg.EXIT):
+        own = [order for order in alive if order.leg is leg and order.stage is not OrderStage.CANCELLING]
+        want = by_leg.get(leg)
+        if want is None:
+            yield from _withdraw_all(own)
+        elif not own:
+            yield Place(want)
+        elif _fits(own[-1], want):
+            if own[-1].stage is OrderStage.WORKING:  # acknowledged: the older ones have done their duty
+                yield from _withdraw_all(own[:-1])
+        elif any(order.is_in_flight for order in own) or leg is Leg.EXIT:
+            continue  # one change at a time: the answer brings us back here
+        elif len(own) == 1 and _resizable(own[0], want, venue):
+            yield Resize(own[0], want.qty)
+        else:
+            yield Place(want)
+
+
+def _withdraw_then_replace(
+    wanted: Sequence[WantedExit],
+    alive: Sequence[OwnOrder],
+    venue: VenueCapabilities,
+    holding_qty: Decimal,
+) -> Iterator[Step]:
+    if len(wanted) > 1:
+        legs = ", ".join(exit_.leg.name for exit_ in wanted)
+        raise ValueError(f"only one exit can rest on a cash account, asked for {legs}")
+    want = wanted[0] if wanted else None
+    steady = [order for order in alive if order.stage is not OrderStage.CANCELLING]
+    keep = next((order for order in steady if want is not None and _fits(order, want)), None)
+    others = [order for order in steady if order is not keep]
+    if want is not None and len(others) == 1 and keep is None and _resizable(others[0], want, venue):
+        yield Resize(others[0], want.qty)
+        return
+    yield from _withdraw_all(others)
+    # Coins in a living order are locked at the venue: nothing new before all of it is final.
+    if want is not None and not alive and want.qty <= holding_qty:
+        yield Place(want)
+
+
+def _withdraw_all(orders: Sequence[OwnOrder]) -> Iterator[Step]:
+    # A market order cannot be taken back, and what is not acknowledged may not be known to the venue yet.
+    for order in orders:
+        if order.stage is OrderStage.WORKING and order.kind is not OrderKind.MARKET:
+            yield Withdraw(order)
+
+
+def _fits(order: OwnOrder, want: WantedExit) -> bool:
+    return (
+        order.leg is want.leg
+        and order.intended_leaves_qty == want.qty
+        and order.price == want.price
+        and order.trigger_price == want.trigger_price
+    )
+
+
+def _resizable(order: OwnOrder, want: WantedExit, venue: VenueCapabilities) -> bool:
+    return (
+        order.leg is want.leg
+        and order.leg in venue.modifiable
+        and order.may_change
+        and order.stage is OrderStage.WORKING
+        and order.price == want.price
+        and order.trigger_price == want.trigger_price
+    )
