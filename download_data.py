@@ -15,7 +15,10 @@ KINDS = ("trades", "aggtrades", "klines")
 
 def add_catalog(parser: argparse.ArgumentParser) -> None:
     """Add the options that every command has."""
-    parser.add_argument("--catalog", type=Path, required=True, metavar="DIR", help="folder of the catalog")
+    parser.add_argument(
+        "--catalog", type=Path, metavar="DIR", help="folder, default: `catalog` of the settings"
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, default: config.yaml")
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
 
 

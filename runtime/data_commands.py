@@ -15,6 +15,7 @@ from runtime.errors import EXIT_DONE
 from runtime.importer import ImportReport, ImportRequest, import_files
 from runtime.manifest import NO_IDS
 from runtime.sample import SampleRequest, make_sample
+from runtime.settings import load_settings
 
 SHOWN_BAD_ROWS: Final = 5
 PIPE_WIDTH: Final = 200
@@ -35,6 +36,11 @@ def positive_decimal(text: str) -> Decimal:
     return value
 
 
+def catalog_folder(arguments: argparse.Namespace) -> Path:
+    """Return ``--catalog``, or the `catalog` of the settings file."""
+    return arguments.catalog or Path(load_settings(arguments.config).catalog)
+
+
 def run_import(arguments: argparse.Namespace) -> int:
     """Import archive files and print what was done."""
     request = ImportRequest(
@@ -50,7 +56,7 @@ def run_import(arguments: argparse.Namespace) -> int:
     )
     total = sum(path.stat().st_size for path in request.files if path.is_file())
     with progress_bar(f"import {request.symbol}", total) as advance:
-        report = import_files(request, arguments.catalog, advance)
+        report = import_files(request, catalog_folder(arguments), advance)
     _warn_about(report)
     if arguments.json:
         print_json(report.as_json())
@@ -94,7 +100,7 @@ def _import_line(report: ImportReport) -> str:
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Print the series of a catalog."""
-    catalog = Catalog(arguments.catalog)
+    catalog = Catalog(catalog_folder(arguments))
     series = catalog.series()
     if arguments.json:
         print_json({"series": series})
@@ -119,13 +125,14 @@ def _cell(value: Any) -> str:
 
 def run_sample(arguments: argparse.Namespace) -> int:
     """Make the synthetic tape and print what it is."""
+    folder = catalog_folder(arguments)
     request = SampleRequest(seed=arguments.seed, days=arguments.days, signature=arguments.signature)
     with progress_bar("synthetic tape", None) as advance:
-        report = make_sample(request, Path(arguments.catalog), advance)
+        report = make_sample(request, folder, advance)
     if arguments.json:
         print_json(report)
     else:
         for row in report["series"]:
             say(f"SYNTHETIC {row['instrument']}: {row['rows']:,} trades from {row['first']} to {row['last']}")
-        say(f"{arguments.catalog}: {report['note']}")
+        say(f"{folder}: {report['note']}")
     return EXIT_DONE

@@ -117,7 +117,7 @@ def test_bad_rows_are_refused_or_skipped_with_words(
     ("arguments", "message"),
     [
         (["list", "--catalog", "absent", "--json"], "absent: no such catalog"),
-        (["list"], "required: --catalog"),
+        (["list", "--config", "absent.yaml"], "absent.yaml: no such settings file"),
         (["lst", "--catalog", "x"], "did you mean list?"),
         (["list", "--catalog", "x", "--jsno"], "did you mean --json?"),
         ([], "required: COMMAND"),
@@ -158,6 +158,23 @@ def test_sample_and_list_as_a_process(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "download_data.py"), "list", "--catalog=made"]
     listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert listed.stdout.count("(synthetic)") == 2
+
+
+def test_catalog_comes_from_the_settings(
+    day: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --catalog the `catalog` of config.yaml is meant, or that of --config."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("catalog: from_default\n")
+    (tmp_path / "other.yaml").write_text("catalog: from_other\n")
+    arguments = [word for word in import_arguments(day, tmp_path) if not word.startswith("--catalog")]
+    assert run(*arguments) == 0
+    assert run(*arguments, "--config", "other.yaml") == 0
+    assert Path("from_default/manifest.json").exists()
+    assert Path("from_other/manifest.json").exists()
+    capsys.readouterr()
+    assert run("list", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["series"]) == 1
 
 
 def test_times_are_utc_and_exact() -> None:

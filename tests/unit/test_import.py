@@ -38,7 +38,9 @@ FORMATS = {
     "Binance futures trades of old, no header": (
         "binance", "usdm", "trades", "", "{id},{price},{qty},12.5,{ms},{maker}",
     ),
-    "Binance spot aggTrades": ("binance", "spot", "aggtrades", "", "{id},{price},{qty},1,2,{us},{Maker},True"),
+    "Binance spot aggTrades": (
+        "binance", "spot", "aggtrades", "", "{id},{price},{qty},1,2,{us},{Maker},True",
+    ),
     "Binance futures aggTrades": (
         "binance", "usdm", "aggtrades",
         "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker",
@@ -56,7 +58,8 @@ FORMATS = {
         "bybit", "spot", "trades", "id,timestamp,price,volume,side,rpi", "{id},{ms},{price},{qty},{side},0",
     ),
     "tidy trades": (
-        "binance", "spot", "trades", "ts_ns,price,qty,buyer_maker,trade_id", "{ns},{price},{qty},{maker},{id}",
+        "binance", "spot", "trades", "ts_ns,price,qty,buyer_maker,trade_id",
+        "{ns},{price},{qty},{maker},{id}",
     ),
 }  # fmt: skip
 TRADES = [(100, 0, 1.5225, 3.5, True), (101, 0, 1.5226, 6.6, False), (104, 7, 1.5224, 2000.1, True)]
