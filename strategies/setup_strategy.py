@@ -148,7 +148,7 @@ class SetupStrategy(Strategy):
             resting = self._resting_notional()
             # A venue may charge the fee on top of the price.
             return Funds(total + held, (free + resting) * (1 - self.market.taker_fee))
-        leverage = Decimal(str(account.leverage(self.instrument_id)))
+        leverage = Decimal(str(account.leverage(self.instrument_id) or account.default_leverage))
         return Funds(total, free * leverage + self._resting_notional())
 
     def open_setup(self, plan: EntryPlan, known_ts_ns: int, ts_ns: int) -> Setup:
@@ -248,7 +248,8 @@ class SetupStrategy(Strategy):
             actions = self._report(setup, event)
         except IllegalTransition as error:
             self.count("illegal_transitions")
-            self.log.error(f"{event.client_order_id} {type(event).__name__}: {error}")
+            # Nautilus wants the exception as an argument.
+            self.log.exception(f"{event.client_order_id} {type(event).__name__}", error)  # noqa: TRY401
             self._flatten(str(error))
             return
         self.carry_out(setup, actions)
