@@ -16,7 +16,8 @@ from nautilus_trader.model.identifiers import TradeId
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from runtime.arrow_schema import decode_words, encode_words
-from runtime.catalog import BarColumns, Catalog, TradeColumns, file_name
+from runtime.catalog import BarColumns, Catalog, TradeColumns
+from runtime.catalog_files import file_name
 from runtime.errors import ConfigurationError, DataError
 from runtime.instruments import make_instrument
 from runtime.manifest import SourceEntry
