@@ -111,4 +111,4 @@ def test_wrong_arguments_are_refused(tmp_path: Path, request_: SampleRequest, me
     assert not (tmp_path / "catalog").exists()
 
 
-GOLDEN = "88031b339263b63394da13ca97db48b4beef332bbbb698a4f8c0fb7266801ed0"
+GOLDEN = "09078e30c0e904fa0e617c04bb035a41085ec5dae0d2da691ff060cfec022403"
