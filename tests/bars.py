@@ -1,0 +1,223 @@
+"""Makers of bars for the detector tests: charts, hypothesis strategies, random walks and real files.
+
+Prices of made-up bars are small integer multiples of the tick, so that ties, plateaus, gaps and
+zero-range bars, where definitions differ, occur in nearly every example.
+"""
+
+import csv
+import random
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
+HOUR_NS = 60 * MINUTE_NS
+# A Monday, so that weeks and days both start on the first bar of a made-up chart.
+FIRST_OPEN_NS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) * SECOND_NS
+
+
+class Bar(NamedTuple):
+    """One closed bar: times in UNIX ns, prices in quote units, volumes in base units."""
+
+    ts_open_ns: int
+    ts_close_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    buy_volume: float
+
+
+class Columns(NamedTuple):
+    """The same bars column by column, each of shape (n,): the arguments of ``StructureEngine.scan``."""
+
+    ts_open_ns: NDArray[np.int64]
+    ts_close_ns: NDArray[np.int64]
+    open: NDArray[np.float64]
+    high: NDArray[np.float64]
+    low: NDArray[np.float64]
+    close: NDArray[np.float64]
+    volume: NDArray[np.float64]
+    buy_volume: NDArray[np.float64]
+
+    @property
+    def count(self) -> int:
+        """Number of bars."""
+        return len(self.ts_close_ns)
+
+    def part(self, start: int, stop: int) -> "Columns":
+        """Return bars ``start`` up to, not including, ``stop``."""
+        return Columns(*(column[start:stop].copy() for column in self))
+
+    def bars(self) -> list[Bar]:
+        """Return the bars row by row as plain Python numbers."""
+        return [Bar(*row) for row in zip(*(column.tolist() for column in self), strict=True)]
+
+
+def columns(bars: Sequence[Bar]) -> Columns:
+    """Turn rows into columns."""
+    integers = [np.array([bar[i] for bar in bars], dtype=np.int64) for i in range(2)]
+    floats = [np.array([bar[i] for bar in bars], dtype=np.float64) for i in range(2, 8)]
+    return Columns(*integers, *floats)
+
+
+def from_prices(
+    prices: Iterable[tuple[float, float, float, float]],
+    *,
+    tick: float = 1.0,
+    step_ns: int = HOUR_NS,
+    volumes: Iterable[tuple[float, float]] | None = None,
+) -> Columns:
+    """Make bars of equal duration from (open, high, low, close) in ticks."""
+    rows = []
+    quantities = iter(volumes) if volumes is not None else None
+    for seq, (open_, high, low, close) in enumerate(prices):
+        volume, buy_volume = next(quantities) if quantities is not None else (10.0, 6.0)
+        start = FIRST_OPEN_NS + seq * step_ns
+        rows.append(
+            Bar(
+                start,
+                start + step_ns,
+                open_ * tick,
+                high * tick,
+                low * tick,
+                close * tick,
+                volume,
+                buy_volume,
+            )
+        )
+    return columns(rows)
+
+
+def _walk_prices(rng: random.Random, count: int) -> Iterable[tuple[int, int, int, int]]:
+    """Yield integer bars that change between quiet, trending, jumping and zero-range stretches."""
+    price, drift, spread, left = 10_000, 0, 2, 0
+    for _ in range(count):
+        if left == 0:
+            drift = rng.choice([-2, -1, 0, 0, 1, 2])
+            spread = rng.choice([0, 1, 2, 3, 6])
+            left = rng.randint(1, 15)
+        left -= 1
+        if rng.random() < 0.15:
+            price += rng.randint(-8, 8)  # a gap between two bars
+        if rng.random() < 0.08:
+            yield price, price, price, price  # one big trade split over buckets
+            continue
+        body = rng.randint(-spread, spread) + drift
+        if rng.random() < 0.06:
+            body += rng.choice([-1, 1]) * rng.randint(6, 20)  # an impulse
+        close = price + body
+        high = max(price, close) + rng.choice([0, 0, 0, 1, 2, spread])
+        low = min(price, close) - rng.choice([0, 0, 0, 1, 2, spread])
+        yield price, high, low, close
+        price = close
+
+
+def random_ticks(seed: int, count: int, *, tick: float = 1.0, step_ns: int = HOUR_NS) -> Columns:
+    """Make a seeded chart of integer-tick bars with many ties and all the oddities that are legal."""
+    rng = random.Random(seed)
+    prices = list(_walk_prices(rng, count))
+    volumes = [(float(rng.randint(1, 40)), 0.0) for _ in range(count)]
+    volumes = [
+        (v, float(rng.randint(0, int(v)))) if rng.random() < 0.9 else (v, float("nan")) for v, _ in volumes
+    ]
+    return from_prices(prices, tick=tick, step_ns=step_ns, volumes=volumes)
+
+
+@st.composite
+def pencil_charts(draw: st.DrawFn, max_bars: int = 40) -> Columns:
+    """Draw short charts bar by bar, prices within twelve ticks: shrinks to something one can draw."""
+    rows = draw(
+        st.lists(
+            st.tuples(*(st.integers(100, 112) for _ in range(4))),
+            min_size=1,
+            max_size=max_bars,
+        )
+    )
+    return from_prices((a, max(a, b, c, d), min(a, b, c, d), d) for a, b, c, d in rows)
+
+
+@st.composite
+def tick_charts(draw: st.DrawFn, min_bars: int = 30, max_bars: int = 260) -> Columns:
+    """Draw longer charts from a seed: every structure, day and week changes, plateaus and gaps."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    count = draw(st.integers(min_bars, max_bars))
+    step = draw(st.sampled_from([7 * MINUTE_NS, HOUR_NS, 9 * HOUR_NS]))
+    return random_ticks(seed, count, step_ns=step)
+
+
+def random_walk(seed: int, count: int, *, steps_per_bar: int = 12, tick: float = 0.5) -> Columns:
+    """Make bars of a symmetric random walk: no rule that acts on closed bars can have an edge on it.
+
+    The walk starts at 100,000 ticks and every bar consists of ``steps_per_bar`` moves of one tick,
+    plus one resting move, so that neither direction nor distance is known before the bar.
+    """
+    rng = np.random.default_rng(seed)
+    moves = rng.choice(np.array([-1, 1]), size=(count, steps_per_bar))
+    path = 100_000 + np.concatenate([[0], np.cumsum(moves.ravel())])
+    starts = np.arange(count) * steps_per_bar
+    windows = path[starts[:, None] + np.arange(steps_per_bar + 1)]
+    open_, close = windows[:, 0], windows[:, -1]
+    ts = FIRST_OPEN_NS + np.arange(count, dtype=np.int64) * (5 * MINUTE_NS)
+    volume = rng.integers(1, 50, count).astype(np.float64)
+    return Columns(
+        ts,
+        ts + 5 * MINUTE_NS,
+        open_ * tick,
+        windows.max(axis=1) * tick,
+        windows.min(axis=1) * tick,
+        close * tick,
+        volume,
+        np.floor(volume * rng.random(count)),
+    )
+
+
+def mirrored(chart: Columns) -> Columns:
+    """Negate prices and swap high with low; the aggressor side turns round too."""
+    return chart._replace(
+        open=-chart.open,
+        high=-chart.low,
+        low=-chart.high,
+        close=-chart.close,
+        buy_volume=chart.volume - chart.buy_volume,
+    )
+
+
+def scaled(chart: Columns, factor: float) -> Columns:
+    """Multiply all prices."""
+    return chart._replace(
+        open=chart.open * factor, high=chart.high * factor, low=chart.low * factor, close=chart.close * factor
+    )
+
+
+def load_eurusd(shared_data: Path, count: int | None = None) -> Columns:
+    """Load the 15-minute EURUSD bars that the oracle's result files belong to (tick 0.00001)."""
+    rows = []
+    with (shared_data / "oracle_eurusd_15m" / "EURUSD_15M.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            start = int(datetime.strptime(row["Date"], "%Y.%m.%d %H:%M:%S").replace(tzinfo=UTC).timestamp())
+            prices = (float(row[name]) for name in ("Open", "High", "Low", "Close"))
+            open_ns = start * SECOND_NS
+            rows.append(Bar(open_ns, open_ns + 15 * MINUTE_NS, *prices, float(row["Tickvol"]), float("nan")))
+            if len(rows) == count:
+                break
+    return columns(rows)
+
+
+def load_klines(shared_data: Path, symbol: str, start: int = 0, count: int | None = None) -> Columns:
+    """Load real 5-minute klines; the files carry no aggressor side, hence NaN buy volume."""
+    table = pq.read_table(shared_data / "klines_5m" / f"{symbol}.parquet")
+    table = table.slice(start, count)
+    open_ns = table["ts_open_ns"].to_numpy()
+    prices = [
+        table[name].to_numpy().astype(np.float64) for name in ("open", "high", "low", "close", "volume")
+    ]
+    return Columns(open_ns, open_ns + 5 * MINUTE_NS, *prices, np.full(len(open_ns), np.nan))
