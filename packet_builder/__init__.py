@@ -1,0 +1,1 @@
+"""Pure: trades in, equal-dollar volume buckets ("packets") out."""
