@@ -181,14 +181,8 @@ def random_walk(seed: int, count: int, *, steps_per_bar: int = 12, tick: float =
 
 
 def mirrored(chart: Columns) -> Columns:
-    """Negate prices and swap high with low; the aggressor side turns round too."""
-    return chart._replace(
-        open=-chart.open,
-        high=-chart.low,
-        low=-chart.high,
-        close=-chart.close,
-        buy_volume=chart.volume - chart.buy_volume,
-    )
+    """Negate prices and swap high with low."""
+    return chart._replace(open=-chart.open, high=-chart.low, low=-chart.high, close=-chart.close)
 
 
 def scaled(chart: Columns, factor: float) -> Columns:

@@ -1,6 +1,7 @@
 """What the structure tests share: parameter sets, running the engine, and telling tables apart."""
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -162,3 +163,24 @@ def assert_same_bytes(left: Table, right: Table, what: str) -> None:
             raise AssertionError(
                 f"{what}: {name} of row {row} is {left[name][row]} against {right[name][row]}"
             )
+
+
+def assert_prefix_invariant(
+    run: Callable[[Columns], tuple[Table, Table]], chart: Columns, cuts: Iterable[int]
+) -> None:
+    """Assert that what is known up to a cut is the same with and without the bars after it.
+
+    Parameters
+    ----------
+    run
+        Maps bars to (events, snapshots); events have ``known_seq``, snapshots one row per bar.
+    chart
+        All bars.
+    cuts
+        Numbers of bars to keep.
+    """
+    events, snapshots = run(chart)
+    for cut in cuts:
+        early_events, early_snapshots = run(chart.part(0, cut))
+        assert_same_bytes(early_events, events[events["known_seq"] < cut], f"events of the first {cut} bars")
+        assert_same_bytes(early_snapshots, snapshots[:cut], f"snapshots of the first {cut} bars")
