@@ -9,7 +9,7 @@ zone was a reason to enter, the plan says how to leave.
 """
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -20,12 +20,13 @@ from nautilus_trader.model.enums import AggressorSide
 from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.engine import StructureConfig, StructureEngine
-from indicators.events import Scope
+from indicators.events import EventTable, Scope
 from packet_builder.builder import BucketConfig, VolumeBucketBuilder
 from packet_builder.packet import PACKET_DTYPE
 from strategies.dynamic_cancel import KEEP, Approach, CancelPolicy, load_policy
 from strategies.guards import Circumstances, GuardRules, blocked
 from strategies.registry import StrategySpec
+from strategies.row_struct import row_struct
 from strategies.setup_strategy import SetupStrategy, side_name
 from strategies.trade_manager.plan import (
     EntryPlan,
@@ -51,13 +52,23 @@ SPEC: Final = StrategySpec(
 )
 TAG: Final = "OTE"
 
-_COLUMN: Final = {name: index for index, name in enumerate(PACKET_DTYPE.names or ())}
-_SEQ, _TS_OPEN, _TS_CLOSE = (_COLUMN[name] for name in ("seq", "ts_open_ns", "ts_close_ns"))
-_OPEN, _HIGH, _LOW, _CLOSE = (_COLUMN[name] for name in ("open", "high", "low", "close"))
-_QTY, _BUY_QTY, _TAINTED = (_COLUMN[name] for name in ("total_qty", "buy_qty", "is_tainted"))
+_PACKET: Final = row_struct(
+    PACKET_DTYPE,
+    "seq",
+    "ts_open_ns",
+    "ts_close_ns",
+    "open",
+    "high",
+    "low",
+    "close",
+    "total_qty",
+    "buy_qty",
+    "is_tainted",
+)
 _SCOPES: Final = {"external": Scope.EXTERNAL, "internal": Scope.INTERNAL}
-_BUYER: Final = AggressorSide.BUYER
-_SELLER: Final = AggressorSide.SELLER
+type TradeHandler = Callable[[TradeTick], None]
+type Observer = Callable[[Any, EventTable], None]
+"""Called with each closed bucket (a row of ``PACKET_DTYPE``) and its structure events."""
 
 
 class OteConfig(StrategyConfig, frozen=True, kw_only=True):
@@ -210,18 +221,20 @@ class OteStrategy(SetupStrategy):
         self._guard_rules = GuardRules(
             config.trade_from_ns, config.max_data_age_secs, config.max_bucket_move_pct
         )
+        self._observer: Observer | None = None
         self._policy: CancelPolicy | None = None
         self._band_low = self._band_high = float("nan")
         self._asked_in_bucket = -1
-        self._watch = False
-        self._ids_are_numbers = True
         self._saw_refused_trade = False
-        self._packet: Sequence[Any] = ()
-        self._packet_row: Any = None
+        self._packets: Any = None
+        self._packet_index = 0
+        self._trades_topic = ""
         # Zones to look at when the next bucket closes: new, waiting for a better moment, or to be followed.
         self._waiting: dict[int, Zone] = {}
         self._push: Callable[[int, float, float, bool, int], int]
         self._update_structure: Callable[..., Any]
+        self._take_trade: TradeHandler
+        self._set_watch: Callable[[bool], None]
 
     # -- life ----------------------------------------------------------------------------------------------
 
@@ -233,71 +246,95 @@ class OteStrategy(SetupStrategy):
         self.build_perception()
         if self.config.cancel_policy != KEEP:
             self._policy = load_policy(self.config.cancel_policy)
-        self.subscribe_trade_ticks(self.instrument_id)
+        self._take_trade = self.make_trade_handler()
+        self.listen()
         if self.config.htf_bar_type is not None:
             self._htf_bias = importlib.import_module("indicators.bias").HtfBias()
             self.subscribe_bars(self.config.htf_bar_type)
 
     def on_stop(self) -> None:
         """Take the entry back; a position keeps its exits at the venue (or see ``manage_stop``)."""
+        if self._trades_topic:
+            self.msgbus.unsubscribe(topic=self._trades_topic, handler=self._take_trade)
         self.stop_setup()
         for zone in list(self.zones.live.values()):
             self._count_end(zone)
 
     def build_perception(self) -> None:
         """Make the bucket builder and the structure engine; a test puts its own in their place."""
-        config, market = self.config, self.market
-        self.builder = VolumeBucketBuilder(
-            BucketConfig(bucket_usd=config.bucket_usd, tick_size=market.tick_size, lot_size=market.lot_size)
-        )
-        self.structure = StructureEngine(structure_config(config, float(market.tick_size)))
+        market = self.market
+        buckets, structure = perception(self.config, market.tick_size, market.lot_size)
+        self.builder = VolumeBucketBuilder(buckets)
+        self.structure = StructureEngine(structure)
         self._push = self.builder.push
         self._update_structure = self.structure.update
+
+    def observe(self, observer: Observer) -> None:
+        """Let someone see each closed bucket with the structure events that became known on it."""
+        self._observer = observer
 
     # -- market data ---------------------------------------------------------------------------------------
 
     def on_trade_tick(self, tick: TradeTick) -> None:
-        """Take one trade: the hot path, every statement of which runs for every trade."""
-        price = tick.price.as_double()
-        ts_ns = tick.ts_event
-        self.last_price = price
-        side = tick.aggressor_side
-        try:
-            trade_id = int(tick.trade_id.value) if self._ids_are_numbers else -1
-            closed = self._push(
-                ts_ns, price, tick.size.as_double(), side == _BUYER or _require_seller(side), trade_id
-            )
-        except ValueError as error:
-            closed = self._unusual_trade(tick, error)
-        if self._watch:
-            self._on_watched_price(ts_ns, price)
-        if closed:
-            self._on_packets(ts_ns)
+        """Take one trade; `listen` gives Nautilus the handler itself, which is faster."""
+        self._take_trade(tick)
+
+    def listen(self) -> None:
+        """Subscribe to the trades and put the hot path directly on the message bus.
+
+        `Actor.handle_trade_tick` costs 0.6 us per trade, a tenth of the whole engine, for a state check that
+        unsubscribing at the stop makes unnecessary.
+        """
+        self.subscribe_trade_ticks(self.instrument_id)
+        topic = f"data.trades.{self.instrument_id.venue}.{self.instrument_id.symbol}"
+        if self.msgbus.is_subscribed(topic=topic, handler=self.handle_trade_tick):
+            self.msgbus.unsubscribe(topic=topic, handler=self.handle_trade_tick)
+            self.msgbus.subscribe(topic=topic, handler=self._take_trade)
+            self._trades_topic = topic
 
     def on_bar(self, bar: Bar) -> None:
         """Take one closed higher-timeframe bar."""
         self.bias = self._htf_bias.update(bar.close.as_double())
 
-    def _unusual_trade(self, tick: TradeTick, error: ValueError) -> int:
-        """Take a trade whose id is no number, or count one that cannot be counted in a bucket."""
-        try:
-            trade_id = int(tick.trade_id.value)
-        except ValueError:
-            self._ids_are_numbers = False  # Bybit: UUIDs, gaps cannot be seen
-            trade_id = -1
-        else:
-            self._refuse_trade(error)
-            return 0
-        try:
-            is_buyer = tick.aggressor_side == _BUYER or _require_seller(tick.aggressor_side)
-            return self._push(
-                tick.ts_event, tick.price.as_double(), tick.size.as_double(), is_buyer, trade_id
-            )
-        except ValueError as second:
-            self._refuse_trade(second)
-            return 0
+    def make_trade_handler(self) -> TradeHandler:
+        """Return the hot path: a closure, because its cells are read faster than attributes."""
+        push, on_packets, on_price = self._push, self._on_packets, self._on_watched_price
+        on_unusual = self._on_unusual_trade
+        buyer, seller = AggressorSide.BUYER, AggressorSide.SELLER
+        is_watching = False
+        has_ids = True
 
-    def _refuse_trade(self, error: ValueError) -> None:
+        def take_trade(tick: TradeTick) -> None:
+            nonlocal has_ids
+            ts_ns = tick.ts_event
+            price = tick.price.as_double()
+            side = tick.aggressor_side
+            try:
+                is_buyer = side is buyer
+                if not is_buyer and side is not seller:
+                    raise ValueError("its aggressor side is unknown")  # noqa: TRY301
+                trade_id = int(tick.trade_id.value) if has_ids else -1
+                closed = push(ts_ns, price, tick.size.as_double(), is_buyer, trade_id)
+            except ValueError as error:
+                if has_ids and not _is_number(tick.trade_id.value):
+                    has_ids = False  # UUIDs (Bybit): gaps cannot be seen
+                    take_trade(tick)
+                    return
+                on_unusual(error)
+                closed = 0
+            if is_watching:
+                on_price(ts_ns, price)
+            if closed:
+                on_packets(ts_ns, price)
+
+        def watch(flag: bool) -> None:
+            nonlocal is_watching
+            is_watching = flag
+
+        self._set_watch = watch
+        return take_trade
+
+    def _on_unusual_trade(self, error: ValueError) -> None:
         self.count("trades_refused")
         self._saw_refused_trade = True  # the bucket lacks it: tainted
         self.log.warning(f"{self.instrument_id} trade left out: {error}")
@@ -312,44 +349,40 @@ class OteStrategy(SetupStrategy):
         if self._policy is not None and self._band_low <= price <= self._band_high:
             self._ask_policy(self._policy, setup, ts_ns, price)
 
-    def _on_packets(self, ts_ns: int) -> None:
+    def _on_packets(self, ts_ns: int, price: float) -> None:
         packets = self.builder.closed
-        for index, packet in enumerate(packets.tolist()):
-            self._packet, self._packet_row = packet, packets[index]
-            self.bucket_seq = packet[_SEQ]
-            self.counters["buckets"] += 1
-            is_tainted = packet[_TAINTED] or self._saw_refused_trade
-            if self.setup is not None:
-                self.setup.on_bucket(self.bucket_seq, is_tainted=is_tainted)
-            events = self._update_structure(
-                packet[_TS_OPEN],
-                packet[_TS_CLOSE],
-                packet[_OPEN],
-                packet[_HIGH],
-                packet[_LOW],
-                packet[_CLOSE],
-                packet[_QTY],
-                packet[_BUY_QTY],
+        for index in range(len(packets)):
+            seq, ts_open, ts_close, open_, high, low, close, qty, buy_qty, is_tainted = _PACKET.unpack_from(
+                packets, index * _PACKET.size
             )
+            self.bucket_seq = seq
+            self._packets, self._packet_index = packets, index
+            self.counters["buckets"] += 1
+            is_tainted = is_tainted or self._saw_refused_trade
+            if self.setup is not None:
+                self.setup.on_bucket(seq, is_tainted=is_tainted)
+            events = self._update_structure(ts_open, ts_close, open_, high, low, close, qty, buy_qty)
+            if self._observer is not None:
+                self._observer(packets[index], events)
             if len(events):
-                self.on_structure(events.tolist(), ts_ns)
+                self.on_structure(events, ts_ns)
             if self._waiting:
-                self._consider(ts_ns, is_tainted=is_tainted)
+                self._consider(ts_ns, price, move_ratio=(high - low) / low, is_tainted=is_tainted)
         self._saw_refused_trade = False
 
     # -- zones ---------------------------------------------------------------------------------------------
 
-    def on_structure(self, rows: Sequence[Sequence[Any]], ts_ns: int) -> None:
+    def on_structure(self, events: EventTable, ts_ns: int) -> None:
         """Take the events of one closed bucket.
 
         Parameters
         ----------
-        rows
-            Rows of ``EVENT_DTYPE`` as tuples.
+        events
+            Shape (n,), dtype ``EVENT_DTYPE``.
         ts_ns
             Time of the trade that closed the bucket, UNIX nanoseconds.
         """
-        for change, zone in self.zones.take(rows):
+        for change, zone in self.zones.take(events):
             if change is ZoneChange.FORMED:
                 self.count("zones")
                 self._decide_zone("zone", zone, ts_ns)
@@ -372,24 +405,23 @@ class OteStrategy(SetupStrategy):
         if not zone.is_used and zone.skip is not None:
             self.count(f"zones_skipped_{zone.skip}")
 
-    def _consider(self, ts_ns: int, *, is_tainted: bool) -> None:
+    def _consider(self, ts_ns: int, price: float, *, move_ratio: float, is_tainted: bool) -> None:
         """Look at the zones that wait, newest first: enter, follow, or find out why not."""
-        low, high = self._packet[_LOW], self._packet[_HIGH]
         now = Circumstances(
             ts_ns=ts_ns,
             data_age_ns=self.clock.timestamp_ns() - ts_ns,
             is_halted=self.is_halted,
             is_tainted=is_tainted,
-            bucket_move_ratio=(high - low) / low,
+            bucket_move_ratio=move_ratio,
             bias=self.bias,
         )
         for zone in reversed(list(self._waiting.values())):
             if zone.is_used:
                 self._follow(zone, now)
             else:
-                self._enter(zone, now)
+                self._enter(zone, now, price)
 
-    def _enter(self, zone: Zone, now: Circumstances) -> None:
+    def _enter(self, zone: Zone, now: Circumstances, price: float) -> None:
         if not side_allowed(zone.direction, self.config.side, shorts=self.market.shorts):
             self._skip(zone, Skip(SkipReason.SIDE), now.ts_ns)
             return
@@ -401,7 +433,7 @@ class OteStrategy(SetupStrategy):
         else:
             reason = blocked(zone.direction, now, self._guard_rules)
         # At or beyond the sweet spot the limit would take liquidity: the moment to wait there has passed.
-        if reason is None and (zone.is_touched or (self.last_price - zone.sweet) * zone.direction <= 0):
+        if reason is None and (zone.is_touched or (price - zone.sweet) * zone.direction <= 0):
             reason = SkipReason.TOUCHED
         if reason is not None:
             self._skip(zone, Skip(reason), now.ts_ns)
@@ -471,13 +503,14 @@ class OteStrategy(SetupStrategy):
         setup = self.setup
         if setup is None:
             return
-        self._watch = setup.is_watching
+        is_watching = setup.is_watching
         self._band_low = self._band_high = float("nan")
         entry = setup.entry_price
         if self._policy is not None and entry is not None:
             distance = float(entry) * self.config.approach_band_pct / 100
             self._band_low, self._band_high = float(entry) - distance, float(entry) + distance
-            self._watch = True
+            is_watching = True
+        self._set_watch(is_watching)
 
     def _ask_policy(self, policy: CancelPolicy, setup: Setup, ts_ns: int, price: float) -> None:
         plan = setup.plan
@@ -492,7 +525,7 @@ class OteStrategy(SetupStrategy):
                 zone_low=plan.zone_low,
                 zone_high=plan.zone_high,
                 bucket_seq=self.bucket_seq,
-                packet=self._packet_row,
+                packet=self._packets[self._packet_index],
                 snapshot=self.structure.snapshot,
             )
         )
@@ -513,17 +546,8 @@ class OteStrategy(SetupStrategy):
             self.carry_out(setup, setup.cancel_entry("model", ts_ns))
 
 
-def _require_seller(side: AggressorSide) -> bool:
-    """Return False (not a buyer) for a seller.
-
-    Raises
-    ------
-    ValueError
-        The trade does not say who took liquidity.
-    """
-    if side != _SELLER:
-        raise ValueError("its aggressor side is unknown")
-    return False
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def entry_rules(config: OteConfig) -> EntryRules:
@@ -550,16 +574,28 @@ def exit_rules(config: OteConfig) -> ExitRules:
     )
 
 
-def structure_config(config: OteConfig, tick_size: float) -> StructureConfig:
-    """Return the parameters of the structure engine that the settings name."""
-    return StructureConfig(
-        tick_size=tick_size,
+def perception(
+    config: OteConfig, tick_size: Decimal, lot_size: Decimal
+) -> tuple[BucketConfig, StructureConfig]:
+    """Return the parameters of buckets and structure that the settings name.
+
+    Parameters
+    ----------
+    config
+        Settings of the strategy.
+    tick_size, lot_size
+        Price and quantity increments of the instrument.
+    """
+    buckets = BucketConfig(bucket_usd=config.bucket_usd, tick_size=tick_size, lot_size=lot_size)
+    structure = StructureConfig(
+        tick_size=float(tick_size),
         ote_low=config.retracement_min,
         ote_sweet=config.sweet_spot,
         ote_high=config.retracement_max,
         range_opposed=config.opposite_break_ends_zone,
         range_expiry=config.range_expiry_buckets,
     )
+    return buckets, structure
 
 
-__all__ = ["SPEC", "OteConfig", "OteStrategy"]
+__all__ = ["SPEC", "OteConfig", "OteStrategy", "perception"]

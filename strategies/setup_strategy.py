@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from nautilus_trader.accounting.accounts.base import Account
 from nautilus_trader.config import StrategyConfig
-from nautilus_trader.model.enums import AccountType, OrderSide
+from nautilus_trader.model.enums import AccountType, OrderSide, OrderStatus
 from nautilus_trader.model.events import (
     OrderAccepted,
     OrderCanceled,
@@ -44,6 +44,7 @@ from strategies.trade_manager.orders import (
     Leg,
     Note,
     OrderKind,
+    OrderStage,
     Submit,
 )
 from strategies.trade_manager.plan import EntryPlan, Funds, Market
@@ -97,7 +98,6 @@ class SetupStrategy(Strategy):
         self.setup: Setup | None = None
         self.is_halted = False
         self.bucket_seq = -1
-        self.last_price = float("nan")
         self.instrument: Instrument = None
         self.market: Market
         self.venue: VenueCapabilities
@@ -144,12 +144,17 @@ class SetupStrategy(Strategy):
         total, free = _amount(account.balance_total(quote)), _amount(account.balance_free(quote))
         if account.type == AccountType.CASH:
             coins = _amount(account.balance_total(self.instrument.base_currency))
-            held = coins * Decimal(repr(self.last_price)) if coins else ZERO
+            held = coins * (self.last_price() or ZERO)
             resting = self._resting_notional()
             # A venue may charge the fee on top of the price.
             return Funds(total + held, (free + resting) * (1 - self.market.taker_fee))
         leverage = Decimal(str(account.leverage(self.instrument_id) or account.default_leverage))
         return Funds(total, free * leverage + self._resting_notional())
+
+    def last_price(self) -> Decimal | None:
+        """Return the price of the last trade, None before the first."""
+        trade = self.cache.trade_tick(self.instrument_id)
+        return None if trade is None else trade.price.as_decimal()
 
     def open_setup(self, plan: EntryPlan, known_ts_ns: int, ts_ns: int) -> Setup:
         """Send the entry of a plan; the strategy has no other setup."""
@@ -266,7 +271,7 @@ class SetupStrategy(Strategy):
         if isinstance(event, OrderCanceled | OrderExpired):
             return setup.on_canceled(client_id, ts_ns)
         if isinstance(event, OrderRejected):
-            setup.last_price = self.last_price
+            setup.last_price = float(self.last_price() or "nan")
             return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=event.due_post_only)
         if isinstance(event, OrderDenied):
             return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=False)
@@ -362,7 +367,7 @@ class SetupStrategy(Strategy):
         ts_ns = self.clock.timestamp_ns()
         self._dust_qty += finished.dust_qty
         self._dust_value += finished.dust_value
-        if finished.dust_qty:
+        if finished.dust_qty and setup.ledger.entry_qty:
             self.count("dust_left")
             self.decide("dust", ts_ns=ts_ns, setup=setup, qty=_text(finished.dust_qty))
         if finished.trade is not None:
@@ -398,12 +403,24 @@ class SetupStrategy(Strategy):
         return self.portfolio.account(self.instrument_id.venue)
 
     def _resting_notional(self) -> Decimal:
-        """Return what our own resting entry locks: it is free again when that entry is replaced."""
+        """Return what our own entry at the venue locks: it is free again when that entry is replaced."""
         setup = self.setup
         if setup is None:
             return ZERO
         entries = (own for own in setup.orders.values() if own.leg is Leg.ENTRY)
-        return sum((own.leaves_qty * (own.price or ZERO) for own in entries), ZERO)
+        # What is on its way locks nothing yet.
+        locked = (own for own in entries if own.stage is not OrderStage.SENT)
+        return sum((own.leaves_qty * (own.price or ZERO) for own in locked), ZERO)
+
+    def _unlocked_notional(self) -> Decimal:
+        """Return what entries in flight to the venue will lock, those of other strategies included.
+
+        Until they are acknowledged the free balance still counts their money; two strategies that act within
+        the latency would spend it twice.
+        """
+        in_flight = self.cache.orders_inflight(venue=self.instrument_id.venue)
+        entries = (one for one in in_flight if one.status == OrderStatus.SUBMITTED and one.is_post_only)
+        return sum((one.leaves_qty.as_decimal() * one.price.as_decimal() for one in entries), ZERO)
 
     def _price(self, price: Decimal | None) -> Price:
         if price is None:

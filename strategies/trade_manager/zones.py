@@ -1,16 +1,16 @@
 """The live dealing ranges, kept from the append-only structure events."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from indicators.events import EVENT_DTYPE, EventKind, Scope
+from indicators.events import EVENT_DTYPE, EventKind, EventTable, Scope
+from strategies.row_struct import row_struct
 from strategies.trade_manager.plan import Zone
 
-_COLUMN: Final = {name: index for index, name in enumerate(EVENT_DTYPE.names or ())}
-_KIND, _SCOPE, _EVENT_ID, _REF_ID = (_COLUMN[name] for name in ("kind", "scope", "event_id", "ref_id"))
-_DIRECTION, _KNOWN_TS = _COLUMN["direction"], _COLUMN["known_ts_ns"]
-_LOW, _HIGH, _LEVEL = (_COLUMN[name] for name in ("low", "high", "level"))
+_ROW: Final = row_struct(
+    EVENT_DTYPE, "event_id", "kind", "direction", "scope", "known_ts_ns", "low", "high", "level", "ref_id"
+)
 
 
 class ZoneChange(StrEnum):
@@ -54,42 +54,35 @@ class ZoneBook:
         self.live: dict[int, Zone] = {}
         self._scope = int(scope)
 
-    def take(self, rows: Iterable[Sequence[Any]]) -> Iterator[tuple[ZoneChange, Zone]]:
+    def take(self, events: EventTable) -> Iterator[tuple[ZoneChange, Zone]]:
         """Apply events in order and say what each did; events of other kinds and scopes are passed over.
 
         Parameters
         ----------
-        rows
-            Rows of ``EVENT_DTYPE`` as tuples (``events.tolist()``).
+        events
+            Shape (n,), dtype ``EVENT_DTYPE``, contiguous.
 
         Yields
         ------
         tuple of ZoneChange and Zone
             The zone after the event. An ended zone is no longer in ``live``.
         """
-        for row in rows:
-            if row[_SCOPE] != self._scope:
+        for event_id, kind, direction, scope, known_ts_ns, low, high, level, ref_id in _ROW.iter_unpack(
+            events
+        ):
+            if kind not in _CHANGES or scope != self._scope:
                 continue
-            change = _CHANGES.get(row[_KIND])
-            if change is None:
-                continue
+            change = _CHANGES[kind]
             if change is ZoneChange.FORMED:
-                zone = Zone(
-                    zone_id=row[_EVENT_ID],
-                    direction=row[_DIRECTION],
-                    known_ts_ns=row[_KNOWN_TS],
-                    low=row[_LOW],
-                    high=row[_HIGH],
-                    sweet=row[_LEVEL],
-                )
+                zone = Zone(event_id, direction, known_ts_ns, low, high, sweet=level)
                 self.live[zone.zone_id] = zone
                 yield change, zone
                 continue
-            known = self.live.get(row[_REF_ID])
+            known = self.live.get(ref_id)
             if known is None:
                 continue  # formed before this session began
             if change is ZoneChange.EXTENDED:
-                known.low, known.high, known.sweet = row[_LOW], row[_HIGH], row[_LEVEL]
+                known.low, known.high, known.sweet = low, high, level
                 known.is_touched = False
             elif change is ZoneChange.TOUCHED:
                 known.is_touched = True

@@ -181,14 +181,19 @@ class CheckedStrategy(OteStrategy):
         self._push = self.perception.push
         self._update_structure = self.perception.update
 
-    def on_trade_tick(self, tick: TradeTick) -> None:
+    def make_trade_handler(self) -> Callable[[TradeTick], None]:
         """Trade, then check."""
-        super().on_trade_tick(tick)
-        self.check_against_cache()
-        self.check(tick.ts_event)
-        if self.on_trade_hook is not None:
-            assert self.perception is not None
-            self.on_trade_hook(self.perception.number, self)
+        take_trade = super().make_trade_handler()
+
+        def take_and_check(tick: TradeTick) -> None:
+            take_trade(tick)
+            self.check_against_cache()
+            self.check(tick.ts_event)
+            if self.on_trade_hook is not None:
+                assert self.perception is not None
+                self.on_trade_hook(self.perception.number, self)
+
+        return take_and_check
 
     def on_order_event(self, event: Any) -> None:
         """Handle, then check."""
@@ -254,7 +259,9 @@ class CheckedStrategy(OteStrategy):
         if is_queued or any(o.is_in_flight for o in exits) or setup._wait_until_ns:
             return
         if setup.stage in (Stage.PARTIAL, Stage.PROTECTED):
-            legs = [Leg.STOP, Leg.TARGET] if self.venue.target_rests and not setup._watch_target else [Leg.STOP]
+            legs = (
+                [Leg.STOP, Leg.TARGET] if self.venue.target_rests and not setup._watch_target else [Leg.STOP]
+            )
             for leg in legs:
                 alive = [o.leaves_qty for o in exits if o.leg is leg]
                 assert alive == ([wanted] if wanted else []), f"{leg.name} {alive} for a position of {wanted}"
@@ -321,7 +328,9 @@ def run(
         Fields of `OteConfig`.
     """
     instrument = instrument_of(account, min_notional)
-    engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
+    engine = BacktestEngine(
+        BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False)
+    )
     engine.add_venue(
         venue=Venue("BINANCE"),
         oms_type=OmsType.NETTING,
