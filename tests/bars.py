@@ -154,30 +154,30 @@ def tick_charts(draw: st.DrawFn, min_bars: int = 30, max_bars: int = 260) -> Col
     return random_ticks(seed, count, step_ns=step)
 
 
-def random_walk(seed: int, count: int, *, steps_per_bar: int = 12, tick: float = 0.5) -> Columns:
-    """Make bars of a symmetric random walk: no rule that acts on closed bars can have an edge on it.
+WALK_STEPS = 12
+WALK_TICK = 0.5
 
-    The walk starts at 100,000 ticks and every bar consists of ``steps_per_bar`` moves of one tick,
-    plus one resting move, so that neither direction nor distance is known before the bar.
-    """
-    rng = np.random.default_rng(seed)
-    moves = rng.choice(np.array([-1, 1]), size=(count, steps_per_bar))
-    path = 100_000 + np.concatenate([[0], np.cumsum(moves.ravel())])
-    starts = np.arange(count) * steps_per_bar
-    windows = path[starts[:, None] + np.arange(steps_per_bar + 1)]
-    open_, close = windows[:, 0], windows[:, -1]
+
+def walk_path(seed: int, count: int) -> NDArray[np.int64]:
+    """Return the price of a symmetric random walk in ticks, before and after each of its ``count`` moves."""
+    moves = np.random.default_rng(seed).choice(np.array([-1, 1]), size=count)
+    return 100_000 + np.concatenate([[0], np.cumsum(moves)]).astype(np.int64)
+
+
+def bars_of_walk(path: NDArray[np.int64]) -> Columns:
+    """Cut a path into bars of `WALK_STEPS` moves each: bar t closes at ``path[(t + 1) * WALK_STEPS]``."""
+    count = (len(path) - 1) // WALK_STEPS
+    starts = np.arange(count, dtype=np.int64) * WALK_STEPS
+    windows = path[starts[:, None] + np.arange(WALK_STEPS + 1)] * WALK_TICK
     ts = FIRST_OPEN_NS + np.arange(count, dtype=np.int64) * (5 * MINUTE_NS)
-    volume = rng.integers(1, 50, count).astype(np.float64)
-    return Columns(
-        ts,
-        ts + 5 * MINUTE_NS,
-        open_ * tick,
-        windows.max(axis=1) * tick,
-        windows.min(axis=1) * tick,
-        close * tick,
-        volume,
-        np.floor(volume * rng.random(count)),
-    )
+    volume = 1.0 + np.arange(count) % 7
+    open_, high, low, close = windows[:, 0], windows.max(axis=1), windows.min(axis=1), windows[:, -1]
+    return Columns(ts, ts + 5 * MINUTE_NS, open_, high, low, close, volume, np.floor(volume / 2))
+
+
+def random_walk(seed: int, count: int) -> Columns:
+    """Make bars of a symmetric random walk: no rule that acts on closed bars can have an edge on it."""
+    return bars_of_walk(walk_path(seed, count * WALK_STEPS))
 
 
 def mirrored(chart: Columns) -> Columns:
