@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from runtime.cli import CommandParser, add_command, print_json, progress_bar, run_main, say
+from runtime.errors import EXIT_DONE, EXIT_FAILED
 from runtime.run_request import add_run_arguments
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
 # `backtest_node.py --instrument …` means `backtest_node.py run --instrument …`.
 DEFAULT_COMMAND: Final = "run"
-COMMANDS: Final = ("run", "strategies")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +36,15 @@ def command_line() -> CommandParser:
             "backtest_node.py run --catalog var/catalog --instrument XRPUSDT.BINANCE --set bucket_usd=10000",
         )
     )
+    add_run_arguments(
+        add_command(
+            commands,
+            "lookahead",
+            lookahead,
+            "prove on your data that no decision depends on what came after it",
+            "backtest_node.py lookahead --catalog var/catalog --instrument XRPUSDT.BINANCE --json",
+        )
+    )
     listing = add_command(
         commands,
         "strategies",
@@ -51,6 +60,7 @@ def run(arguments: "Namespace") -> int:
     """Run a backtest, write its folder and print its summary."""
     from runtime.backtest import run_backtest
     from runtime.bucket_windows import trade_windows
+    from runtime.memory import spare_memory
     from runtime.run_plan import percent_of, plan_run
     from runtime.run_request import request_from
     from runtime.run_summary import summary_of
@@ -58,6 +68,7 @@ def run(arguments: "Namespace") -> int:
     from ui.reports.summary import format_summary
     from ui.reports.tearsheet import Report, drawn_trade, render
 
+    spare_memory()
     plan = plan_run(request_from(arguments))
     with progress_bar("backtest, % of the time", total=100) as advance:
         result = run_backtest(plan, percent_of(plan, advance))
@@ -76,7 +87,23 @@ def run(arguments: "Namespace") -> int:
     else:
         print(format_summary(summary))
         say(f"report: {result.folder.path}/tearsheet.html")
-    return 0
+    return EXIT_DONE
+
+
+def lookahead(arguments: "Namespace") -> int:
+    """Prove causality; print what was compared and the first difference, if there is one."""
+    from runtime.run_plan import plan_run
+    from runtime.run_request import request_from
+    from runtime.sweeps.lookahead import prove
+
+    plan = plan_run(request_from(arguments))
+    with progress_bar("lookahead, % of the work", total=100) as advance:
+        findings = prove(plan, advance)
+    if arguments.json:
+        print_json(findings.summary())
+    else:
+        print(findings.text())
+    return EXIT_FAILED if findings.differences else EXIT_DONE
 
 
 def list_strategies(arguments: "Namespace") -> int:
@@ -86,13 +113,13 @@ def list_strategies(arguments: "Namespace") -> int:
     found = describe_strategies()
     if arguments.json:
         print_json(found)
-        return 0
+        return EXIT_DONE
     for one in found:
         print(f"{one['name']} {one['version']}: {one['summary']}")
         for parameter in one["parameters"]:
             print(f"  {parameter['name']} ({parameter['type']}) = {parameter['default']}")
             print(f"      {parameter['doc']}")
-    return 0
+    return EXIT_DONE
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Pure: closed bars in, market structure out."""

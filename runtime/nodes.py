@@ -327,9 +327,12 @@ class Node(BacktestNode):
             session = DataBackendSession(chunk_size=chunk_size)
             if not sum([source.add_to(session, first_ns, last_ns) for source in sources]):
                 continue
+            bounds = {source.kind: source.bounds(first_ns, last_ns) for source in sources}
             for chunk in session.to_query_result():
-                data = capsule_to_list(chunk)
+                data = within(capsule_to_list(chunk), bounds)
                 drop_cvec_pycapsule(chunk)
+                if not data:
+                    continue
                 engine.add_data(data=data, validate=False, sort=True)
                 engine.run(start=start, end=end, run_config_id=run_config_id, streaming=True)
                 engine.clear_data()
@@ -340,21 +343,53 @@ class _Source:
     """The files of one data configuration."""
 
     def __init__(self, config: BacktestDataConfig, catalog: ParquetDataCatalog) -> None:
+        self.kind: type[Any] = config.data_type
         self._config = config
         self._catalog = catalog
         self._files = catalog.get_file_list_from_data_cls(config.data_type)
         self._identifiers = config.bar_types or get_instrument_ids(config)
 
+    def bounds(self, first_ns: int, last_ns: int) -> tuple[int, int]:
+        """Return first and last time wanted in the window, both included, UNIX nanoseconds."""
+        return max(first_ns, self._config.start_time_nanos), min(last_ns, self._config.end_time_nanos)
+
     def add_to(self, session: DataBackendSession, first_ns: int, last_ns: int) -> int:
-        """Register what lies in the window (both ends included); return the number of files."""
-        start = max(first_ns, self._config.start_time_nanos)
-        end = min(last_ns, self._config.end_time_nanos)
+        """Register the files that reach into the window; return their number.
+
+        The files are read whole. Nautilus' query engine, given a time range, splits a lone file into streams
+        and merges them by time: trades of equal time then come back in another order than that of their
+        ids (docs/decisions/0003-no-time-filter-in-catalog-queries.md).
+        """
+        start, end = self.bounds(first_ns, last_ns)
         if start > end:
             return 0
-        kind, names = self._config.data_type, self._identifiers
-        files: list[str] = self._catalog.filter_files(kind, self._files, names, start, end)
-        self._catalog.backend_session(kind, names, start, end, session=session, files=files)
+        names = self._identifiers
+        files: list[str] = self._catalog.filter_files(self.kind, self._files, names, start, end)
+        if files:
+            self._catalog.backend_session(self.kind, names, session=session, files=files)
         return len(files)
+
+
+def within(data: list[Any], bounds: Mapping[type[Any], tuple[int, int]]) -> list[Any]:
+    """Return the objects whose ``ts_init`` is within the bounds of their type, both ends included.
+
+    Parameters
+    ----------
+    data
+        Nautilus objects, ascending by ``ts_init``.
+    bounds
+        Type -> first and last time, UNIX nanoseconds.
+    """
+    latest = max(first for first, _last in bounds.values())
+    earliest = min(last for _first, last in bounds.values())
+    if not data or (data[0].ts_init >= latest and data[-1].ts_init <= earliest):
+        return data  # nearly always: files are cut at midnight, as the windows are
+    kept = []
+    for one in data:
+        first, last = bounds[type(one)]
+        if first <= one.ts_init <= last:
+            kept.append(one)
+    return kept
 
 
 def day_windows(first_ns: int, last_ns: int) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ It listens to decisions, closed trades and order events only, never to ticks, so
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
@@ -16,8 +16,6 @@ from nautilus_trader.model.enums import (
     time_in_force_to_str,
 )
 from nautilus_trader.model.instruments import CurrencyPair
-
-from runtime.run_folder import RunFolder
 
 DECISIONS_TOPIC: Final = "decisions.*"
 TRADES_TOPIC: Final = "trades.*"
@@ -53,6 +51,22 @@ WORDS: Final[Mapping[str, Callable[[Any], str]]] = {
 INITIAL_OPTIONS: Final = ("price", "trigger_price", "expire_time_ns")
 
 
+class RecordSink(Protocol):
+    """Takes what a recorder hears: a run folder, or the memory of the causality proof."""
+
+    def record(self, name: str, content: Mapping[str, Any]) -> None:
+        """Take a record of kind `name`."""
+
+    def decision(self, decision: Any) -> None:
+        """Take a decision."""
+
+    def trade(self, trade: Any) -> None:
+        """Take a closed trade."""
+
+    def equity(self, ts_ns: int, equity: Decimal) -> None:
+        """Take a mark of the account."""
+
+
 class RecorderConfig(ActorConfig, frozen=True):
     """When the recorder starts to mark the account.
 
@@ -79,7 +93,7 @@ class Recorder(Actor):
     """
 
     def __init__(
-        self, config: RecorderConfig, folder: RunFolder, on_time: Callable[[int], None] | None = None
+        self, config: RecorderConfig, folder: RecordSink, on_time: Callable[[int], None] | None = None
     ) -> None:
         super().__init__(config)
         self._folder = folder

@@ -45,8 +45,10 @@ def test_lock_has_hashes_and_no_address(name: str) -> None:
 
 def test_run_lock_is_part_of_dev_lock() -> None:
     """Developers and users run the same versions."""
-    pins = [set(re.findall(r"^(\S+==\S+)", (ROOT / name).read_text(), re.MULTILINE))
-            for name in ("requirements.lock", "requirements-dev.lock")]
+    pins = [
+        set(re.findall(r"^(\S+==\S+)", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements.lock", "requirements-dev.lock")
+    ]
     assert pins[0] <= pins[1]
 
 

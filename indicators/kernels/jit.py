@@ -30,7 +30,7 @@ def kernel_digest() -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder of compiled kernels: ``var/numba/<digest>``, or below the user's cache if read-only."""
+    """Return the folder of compiled kernels: ``var/numba/<digest>``, or in the user's cache if read-only."""
     preferred = ROOT / "var"
     base = (
         preferred
@@ -41,7 +41,7 @@ def cache_folder() -> Path:
 
 
 # The environment variable is read once when numba is imported, which may have happened before us.
-numba.config.CACHE_DIR = str(cache_folder())
+setattr(numba.config, "CACHE_DIR", str(cache_folder()))  # noqa: B010 - the module is filled at run time
 
 
 def kernel[**P, R](function: Callable[P, R]) -> Callable[P, R]:
