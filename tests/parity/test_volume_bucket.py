@@ -41,7 +41,7 @@ def differing_columns(left: bytes, right: bytes) -> list[str]:
     return [name for name in PACKET_DTYPE.names or () if a[name].tobytes() != b[name].tobytes()]
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(tape=tapes(), units=BUCKET_UNITS, anchor=ANCHORS)
 def test_the_kernel_is_the_definition_bit_for_bit(tape: list[Trade], units: int, anchor: str) -> None:
     """Every column of every packet has the bits of the plain-Python definition."""
@@ -52,13 +52,13 @@ def test_the_kernel_is_the_definition_bit_for_bit(tape: list[Trade], units: int,
     assert packets.tobytes() == expected
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(tape=tapes(), units=BUCKET_UNITS, anchor=ANCHORS, data=st.data())
 def test_chunks_and_live_trades_give_the_bytes_of_the_whole_array(
     tape: list[Trade], units: int, anchor: str, data: st.DataObject
 ) -> None:
     """However the tape is cut, and pushed trade by trade: equal packets, equal state."""
-    units = coarsen(units, tape, 5_000)
+    units = coarsen(units, tape, 2_000)
     cuts = data.draw(st.lists(st.integers(0, len(tape)), max_size=6))
     settings_ = config(units, anchor=anchor)
     whole, chunked, live = (VolumeBucketBuilder(settings_) for _ in range(3))
@@ -75,8 +75,9 @@ def test_chunks_and_live_trades_give_the_bytes_of_the_whole_array(
 def test_a_prefix_gives_the_first_packets(tape: list[Trade], cut: int) -> None:
     """Later trades change nothing in packets that have closed."""
     columns = as_columns(tape)
-    whole = VolumeBucketBuilder(config()).scan(*columns)
-    prefix = VolumeBucketBuilder(config()).scan(*(column[:cut] for column in columns))
+    settings_ = config(coarsen(5_000, tape, 2_000))
+    whole = VolumeBucketBuilder(settings_).scan(*columns)
+    prefix = VolumeBucketBuilder(settings_).scan(*(column[:cut] for column in columns))
     assert whole[: len(prefix)].tobytes() == prefix.tobytes()
 
 
@@ -84,7 +85,7 @@ def test_a_prefix_gives_the_first_packets(tape: list[Trade], cut: int) -> None:
 @given(tape=tapes(), units=BUCKET_UNITS)
 def test_dollars_and_lots_are_conserved_to_the_unit(tape: list[Trade], units: int) -> None:
     """What came in is what the closed packets and the open bucket hold, counted in whole units."""
-    units = coarsen(units, tape, 5_000)
+    units = coarsen(units, tape, 2_000)
     builder = VolumeBucketBuilder(config(units, anchor="none"))
     tape = [trade._replace(trade_id=-1) for trade in tape]
     packets = builder.scan(*as_columns(tape))
@@ -104,7 +105,7 @@ def test_merged_trades_give_the_same_bits_in_the_invariant_columns(
     tape: list[Trade], units: int, data: st.DataObject
 ) -> None:
     """Trades of equal time, price and side in a row may come merged (aggTrades): only seven columns tell."""
-    units = coarsen(units, tape, 5_000)
+    units = coarsen(units, tape, 2_000)
     raw: list[Trade] = []
     for trade in tape:
         parts = data.draw(st.integers(1, 3)) if trade.lots >= 3 else 1
