@@ -3,9 +3,6 @@
 Nothing here draws or judges: figures and pages are made by `ui.reports`, put together by the root script.
 """
 
-import ctypes
-import gc
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from nautilus_trader.accounting.error import AccountError
 
 from runtime.cli import format_ns
 from runtime.errors import DataError, OperatorError
+from runtime.memory import release_memory
 from runtime.nodes import Node, data_configs, run_config, venue_configs
 from runtime.recorder import Recorder, RecorderConfig, last_price, unrealized_pnl
 from runtime.run_folder import RunFolder, new_run_id
@@ -144,19 +141,6 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
     node.dispose()  # type: ignore[no-untyped-call]
     release_memory()
     return result
-
-
-def release_memory() -> None:
-    """Give memory that is no longer used back to the system, so that the peak of a run is the engine's.
-
-    Arrow and the C library keep freed blocks for later; the engine allocates from another pool.
-    """
-    gc.collect()
-    pa.default_memory_pool().release_unused()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
-        if trim is not None:
-            trim(0)
 
 
 def effective_config(plan: RunPlan) -> dict[str, Any]:
