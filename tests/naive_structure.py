@@ -770,8 +770,8 @@ class NaiveStructure:
     def step_breaks(self, structure: Structure, external: list[Break]) -> list[Break]:
         """Find the levels that this bar breaks, up then down."""
         breaks: list[Break] = []
-        for side in (UP, DOWN):
-            swing = self.breakable(structure, side)
+        tested = {side: self.breakable(structure, side) for side in (UP, DOWN)}
+        for side, swing in tested.items():
             bar = self.bar(self.t, side)
             price = bar.close if self.config.structure_break == "close" else bar.high
             if swing is None or swing.is_used or not price > side * swing.level:
@@ -787,8 +787,9 @@ class NaiveStructure:
             if not is_suppressed and self.config.structure_rule == "level":
                 event_id = self.tell_break(structure, side, swing, price)
             structure.trend = side
-            structure.protected[-side] = structure.latest(-side)
             breaks.append(Break(side, swing, event_id, is_suppressed))
+        for broken in breaks:
+            structure.protected[-broken.side] = structure.latest(-broken.side)
         return breaks
 
     def tell_break(self, structure: Structure, side: int, swing: Swing, price: float) -> int:

@@ -97,7 +97,7 @@ def scan(config: StructureConfig, chart: Columns) -> tuple[Table, Table]:
 
 def update(engine: StructureEngine, chart: Columns) -> tuple[Table, Table]:
     """Run an engine bar by bar, as the live path does: (events, snapshots)."""
-    events, snapshots = [np.empty(0, EVENT_DTYPE)], np.empty(chart.count, SNAPSHOT_DTYPE)
+    events, snapshots = [np.empty(0, EVENT_DTYPE)], np.zeros(chart.count, SNAPSHOT_DTYPE)
     for seq, bar in enumerate(chart.bars()):
         events.append(engine.update(*bar))
         snapshots[seq] = engine.snapshot
@@ -152,17 +152,17 @@ def first_snapshot_difference(table: Table, rows: list[dict[str, float]]) -> str
 
 
 def assert_same_bytes(left: Table, right: Table, what: str) -> None:
-    """Assert that two tables are equal in every column of every row, NaN equal to NaN."""
+    """Assert that two tables are equal byte for byte: columns, NaN, and the padding between columns."""
     assert left.dtype == right.dtype
     assert len(left) == len(right), f"{what}: {len(left)} rows against {len(right)}"
     assert left.dtype.names is not None
     for name in left.dtype.names:
-        rows = zip(left[name], right[name], strict=True)
-        if left[name].tobytes() != right[name].tobytes():
-            row = next(i for i, (a, b) in enumerate(rows) if a.tobytes() != b.tobytes())
-            raise AssertionError(
-                f"{what}: {name} of row {row} is {left[name][row]} against {right[name][row]}"
-            )
+        if left[name].tobytes() == right[name].tobytes():
+            continue
+        pairs = zip(left[name], right[name], strict=True)
+        row = next(i for i, (a, b) in enumerate(pairs) if a.tobytes() != b.tobytes())
+        raise AssertionError(f"{what}: {name} of row {row} is {left[name][row]} against {right[name][row]}")
+    assert left.tobytes() == right.tobytes(), f"{what}: equal values, but padding differs"
 
 
 def assert_prefix_invariant(

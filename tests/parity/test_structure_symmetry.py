@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from indicators.engine import StructureConfig
 from indicators.events import EventKind
-from tests.bars import Columns, load_klines, mirrored, random_walk, scaled, tick_charts
+from tests.bars import Columns, from_prices, load_klines, mirrored, random_walk, scaled, tick_charts
 from tests.structure_checks import SHORT, Table, configs, scan, vary
 
 SWING_FREE_KINDS = [kind for kind in EventKind if EventKind.FVG <= kind <= EventKind.SWEEP_EXTREME]
@@ -176,3 +176,34 @@ def test_the_checks_notice_a_difference() -> None:
     uneven = scaled(chart, 1 / 3)
     with pytest.raises(AssertionError):
         assert_scale_free(SHORT, uneven, 3.0)
+
+
+# In the downtrend the guarded high is 10008; the break of bar 23 guards 9979 instead, below its own close.
+GUARD_MOVES_ON_THE_LAST_BAR = [
+    *((10000, 10001, 9997, 9998), (9999, 10002, 9998, 9998), (9998, 10002, 9996, 9999)),
+    *((9999, 10002, 9999, 10000), (10000, 10008, 10000, 10007), (10004, 10006, 10004, 10005)),
+    *((10005, 10005, 10004, 10004), (10006, 10006, 10002, 10002), (10002, 10006, 10002, 10004)),
+    *((10004, 10004, 9979, 9979), (9973, 9985, 9973, 9979), (9983, 9983, 9981, 9981)),
+    *((9981, 9983, 9979, 9979), (9979, 9980, 9976, 9977), (9977, 9978, 9975, 9977)),
+    *((9977, 9979, 9977, 9977), (9977, 9977, 9977, 9977), (9977, 9994, 9977, 9994)),
+    *((9994, 9994, 9994, 9994), (10000, 10002, 10000, 10000), (10000, 10002, 9998, 10000)),
+    *((10000, 10005, 10000, 10002), (10002, 10005, 9997, 10000), (9995, 9995, 9992, 9993)),
+]
+
+
+def test_a_break_does_not_move_the_level_that_its_own_bar_is_tested_against() -> None:
+    """Both levels are those known at t - 1; the new guarded swing counts from the next bar on."""
+    config = vary(
+        choch_level="protected",
+        internal_left=1,
+        internal_right=1,
+        external_left=2,
+        external_right=2,
+        swing_right_strict=True,
+    )
+    chart = from_prices(GUARD_MOVES_ON_THE_LAST_BAR)
+    for bars in (chart, mirrored(chart)):
+        events, _ = scan(config, bars)
+        last = events[(events["known_seq"] == 23) & (events["scope"] == 1)]
+        kinds = [EventKind(kind) for kind in last["kind"] if kind in {EventKind.BOS, EventKind.CHOCH}]
+        assert kinds == [EventKind.BOS]
