@@ -124,6 +124,12 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
             raise DataError(
                 f"{plan.catalog.path}: {plan.ticks:,} trades in the range but {ticks:,} reached the engine"
             )
+        counters = _summed(strategy.counters for strategy in engine.trader.strategies())
+        if counters.get("trades_dropped", 0):
+            raise DataError(
+                f"{plan.catalog.path}: {counters['trades_dropped']:,} trades came back in the wrong order "
+                f"or twice: import the source again"
+            )
         final_balance = recorder.mark(plan.last_ts_ns)
         result = RunResult(
             run_id=run_id,
@@ -132,7 +138,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
             trades=recorder.trades,
             marks=recorder.marks,
             final_balance=final_balance,
-            counters=_summed(strategy.counters for strategy in engine.trader.strategies()),
+            counters=counters,
             open_positions=[_open_position(engine.cache, one) for one in engine.cache.positions_open()],
             engine_s=engine_s,
             started_s=started_s,

@@ -5,7 +5,7 @@ the strategy cannot know where it runs.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -285,7 +285,8 @@ class Node(BacktestNode):
     """A backtest node that trades at the fee rates of the settings and streams day by day.
 
     Nautilus opens every file of a run at once and keeps a decoded block of each, so its memory grows with
-    the length of the history. Here one UTC day is open at a time; the order of the data is the same.
+    the length of the history. Here one UTC day is open at a time, for every chunk size alike: which of two
+    instruments comes first at equal times may depend on the files that are merged.
 
     Parameters
     ----------
@@ -302,9 +303,7 @@ class Node(BacktestNode):
     ) -> None:
         super().__init__([config])
         self._fees = fees
-        self._windows = [(0, END_OF_TIME_NS)]
-        if span_ns is not None and config.chunk_size != ALL_IN_ONE_CHUNK:
-            self._windows = day_windows(*span_ns)
+        self._windows = [(0, END_OF_TIME_NS)] if span_ns is None else day_windows(*span_ns)
 
     def load_catalog(self, config: BacktestDataConfig) -> ParquetDataCatalog:  # type: ignore[override]
         """Return the catalog of a data configuration, see :class:`FeeOverrideCatalog`."""
@@ -323,20 +322,52 @@ class Node(BacktestNode):
     ) -> None:
         """Replace the base method of the pinned Nautilus; a test compares the results of both."""
         sources = [_Source(config, self.load_catalog(config)) for config in data_configs]
-        for first_ns, last_ns in self._windows:
-            session = DataBackendSession(chunk_size=chunk_size)
-            if not sum([source.add_to(session, first_ns, last_ns) for source in sources]):
-                continue
-            bounds = {source.kind: source.bounds(first_ns, last_ns) for source in sources}
-            for chunk in session.to_query_result():
-                data = within(capsule_to_list(chunk), bounds)
-                drop_cvec_pycapsule(chunk)
-                if not data:
-                    continue
-                engine.add_data(data=data, validate=False, sort=True)
-                engine.run(start=start, end=end, run_config_id=run_config_id, streaming=True)
-                engine.clear_data()
+        files_ns = [span for source in sources if source.kind is TradeTick for span in source.files_ns()]
+        windows = uncrossed(self._windows, files_ns)
+        chunks: Iterator[list[Any]] = (
+            chunk for window in windows for chunk in _chunks(sources, window, chunk_size)
+        )
+        if chunk_size == ALL_IN_ONE_CHUNK:
+            chunks = iter([[one for chunk in chunks for one in chunk]])
+        for chunk in chunks:
+            engine.add_data(data=chunk, validate=False, sort=True)
+            engine.run(start=start, end=end, run_config_id=run_config_id, streaming=True)
+            engine.clear_data()
         engine.end()
+
+
+def _chunks(sources: Sequence["_Source"], window: tuple[int, int], chunk_size: int) -> Iterator[list[Any]]:
+    """Yield the data of all sources within a window, merged by time."""
+    session = DataBackendSession(chunk_size=chunk_size)
+    if not sum([source.add_to(session, *window) for source in sources]):
+        return
+    bounds = {source.kind: source.bounds(*window) for source in sources}
+    for capsule in session.to_query_result():
+        chunk = within(capsule_to_list(capsule), bounds)
+        drop_cvec_pycapsule(capsule)
+        if chunk:
+            yield chunk
+
+
+def uncrossed(
+    windows: Sequence[tuple[int, int]], files_ns: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Join windows where a file reaches over their border, so that each file is read once.
+
+    Our own catalogs are cut at midnight and keep their days; one that Nautilus wrote may be a single file.
+
+    Examples
+    --------
+    >>> uncrossed([(0, 9), (10, 19), (20, 29)], [(0, 9), (12, 25)])
+    [(0, 9), (10, 29)]
+    """
+    joined = [windows[0]]
+    for first_ns, last_ns in windows[1:]:
+        if any(file_first < first_ns <= file_last for file_first, file_last in files_ns):
+            joined[-1] = (joined[-1][0], last_ns)
+        else:
+            joined.append((first_ns, last_ns))
+    return joined
 
 
 class _Source:
@@ -349,9 +380,18 @@ class _Source:
         self._files = catalog.get_file_list_from_data_cls(config.data_type)
         self._identifiers = config.bar_types or get_instrument_ids(config)
 
+    def files_ns(self) -> list[tuple[int, int]]:
+        """Return first and last time of each file, UNIX nanoseconds."""
+        return [
+            (int(first_ns), int(last_ns))
+            for name in self._identifiers
+            for first_ns, last_ns in self._catalog.get_intervals(self.kind, str(name))
+        ]
+
     def bounds(self, first_ns: int, last_ns: int) -> tuple[int, int]:
         """Return first and last time wanted in the window, both included, UNIX nanoseconds."""
-        return max(first_ns, self._config.start_time_nanos), min(last_ns, self._config.end_time_nanos)
+        start, end = self._config.start_time, self._config.end_time  # integers, see `data_configs`
+        return max(first_ns, int(start or 0)), last_ns if end is None else min(last_ns, int(end))
 
     def add_to(self, session: DataBackendSession, first_ns: int, last_ns: int) -> int:
         """Register the files that reach into the window; return their number.
