@@ -187,10 +187,10 @@ def test_merged_candles_keep_extremes_and_ends(count: int, limit: int, each: int
 
 
 def test_distribution_collects_what_lies_beyond() -> None:
-    """Results outside -2 R..4 R are counted in the outermost bars."""
-    drawing = r_chart([-9.0, -1.9, 0.1, 99.0])
-    assert "-2.00 to -1.75 R: 2" in drawing
-    assert "+3.75 to +4.00 R: 1" in drawing
+    """Results outside -3 R..5 R are counted in the outermost bars."""
+    drawing = r_chart([-9.0, -2.9, 0.1, 99.0])
+    assert "-3.00 to -2.75 R: 2" in drawing
+    assert "+4.75 to +5.00 R: 1" in drawing
 
 
 def test_no_equity_no_drawing() -> None:

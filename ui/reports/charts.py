@@ -28,7 +28,7 @@ from ui.reports.svg import (
 MAX_POINTS: Final = 1_200
 LEFT: Final = 64.0
 R_BIN: Final = 0.25
-R_LOW, R_HIGH = -2.0, 4.0
+R_LOW, R_HIGH = -3.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
