@@ -13,6 +13,7 @@ from indicators import state_bytes
 from indicators.events import EVENT_DTYPE, EventTable
 from indicators.kernels import engine as kernel
 from indicators.kernels.bar import first_bad_row
+from indicators.kernels.event import buffer_dtype
 from indicators.kernels.zone import FULL, HALF, TOUCHED
 from indicators.snapshot import ROW_DTYPE, SNAPSHOT_DTYPE, SnapshotTable
 from indicators.structure_config import CHOICES, StructureConfig
@@ -20,12 +21,11 @@ from indicators.structure_config import CHOICES, StructureConfig
 __all__ = ["StructureConfig", "StructureEngine"]
 
 STATE_DTYPE = kernel.state_dtype(ROW_DTYPE)
+BUFFER_DTYPE = buffer_dtype(EVENT_DTYPE)
 _pack_bar = struct.Struct("=2q6d").pack_into
 _NO_EVENTS: EventTable = np.empty(0, EVENT_DTYPE)
 _NO_EVENTS.flags.writeable = False
 _NEVER = np.iinfo(np.int64).min
-# Events of one buffer of `scan`: some 35 MB, of which only what is written costs memory.
-_SCAN_EVENTS = 1 << 18
 
 
 def _number(config: dict[str, Any], name: str) -> float | int:
@@ -40,7 +40,9 @@ def fresh_state(config: StructureConfig) -> NDArray[np.void]:
     values = asdict(config)
     for name in state["settings"].dtype.names:
         state["settings"][name] = _number(values, name)
-    state["tracks_extremes"] = config.order_block_trigger == "break" and config.order_block_origin == "extreme"
+    state["tracks_extremes"] = (
+        config.order_block_trigger == "break" and config.order_block_origin == "extreme"
+    )
 
     state["bar"]["seq"] = -1
     state["bar"]["ts_close"] = _NEVER
@@ -103,7 +105,9 @@ class StructureEngine:
 
     def __init__(self, config: StructureConfig) -> None:
         self.config = config
-        self._events = np.empty(kernel.MAX_EVENTS_PER_BAR, EVENT_DTYPE)
+        # Zeros, here and in `scan`: padding is part of a row's bytes, and equal rows must have equal bytes.
+        self._buffers = np.zeros(1, BUFFER_DTYPE)
+        self._events: EventTable = self._buffers[0]["rows"]
         self._adopt(fresh_state(config))
 
     def _adopt(self, states: NDArray[np.void]) -> None:
@@ -151,7 +155,7 @@ class StructureEngine:
             )
         _pack_bar(self._bar_bytes, 0, ts_open_ns, ts_close_ns, open_, high, low, close, volume, buy_volume)
         self._last_ts_close = ts_close_ns
-        count = kernel.step_stream(self._states, self._events)
+        count = kernel.step_stream(self._states, self._buffers)
         return self._events[:count].copy() if count else _NO_EVENTS
 
     def _complaint(self, bar: Sequence[float], row: int | None = None) -> str:
@@ -198,15 +202,14 @@ class StructureEngine:
             raise ValueError(self._complaint([column[bad].item() for column in columns], bad))
 
         count = len(columns[0])
-        snapshots = np.empty(count, SNAPSHOT_DTYPE)
+        snapshots = np.zeros(count, SNAPSHOT_DTYPE)
         rows = snapshots.view(ROW_DTYPE)
         tables: list[EventTable] = []
         start = 0
         while start < count:
-            room = min(4 * (count - start), _SCAN_EVENTS) + kernel.MAX_EVENTS_PER_BAR
-            events: EventTable = np.empty(room, EVENT_DTYPE)
-            start = kernel.scan(self._states, events, rows, *columns, start)
-            tables.append(events[: int(self._states[0]["log"]["count"])])
+            buffers = np.zeros(1, BUFFER_DTYPE)
+            start = kernel.scan(self._states, buffers, rows, *columns, start)
+            tables.append(buffers[0]["rows"][: int(self._states[0]["log"]["count"])])
         if count:
             self._states[0]["row"] = rows[-1]
             self._last_ts_close = int(columns[1][-1])
@@ -239,7 +242,10 @@ class StructureEngine:
 
     def to_bytes(self) -> bytes:
         """Return the whole state; `from_bytes` continues from it as if there had been no break."""
-        return state_bytes.pack(self._states, self.config.digest())
+        states = self._states.copy()
+        # Where the last call left its event buffer says how it was called, not what the market did.
+        states["log"]["count"] = states["log"]["bar_start"] = 0
+        return state_bytes.pack(states, self.config.digest())
 
     @classmethod
     def from_bytes(cls, data: bytes, config: StructureConfig) -> Self:

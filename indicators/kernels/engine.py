@@ -16,7 +16,7 @@ from indicators.kernels import (
     zone,
 )
 from indicators.kernels.bar import BAR_DTYPE, advance
-from indicators.kernels.event import LOG_DTYPE
+from indicators.kernels.event import BUFFER_EVENTS, LOG_DTYPE, MAX_EVENTS_PER_BAR
 from indicators.kernels.jit import kernel
 
 # Parameters as numbers: words are their place in the documented list, booleans 0 and 1.
@@ -63,11 +63,6 @@ SETTINGS_DTYPE = np.dtype(
         ("session_start_tolerance_secs", np.float64),
     ]
 )
-
-# Zones: four stacks of 512 may each be touched, half filled, filled, closed through, inverted and
-# dropped; liquidity: two stacks of 512 taken and swept; the rest is a few dozen.
-MAX_EVENTS_PER_BAR = 4 * 512 * 6 + 2 * 512 * 2 + 64
-
 
 def state_dtype(row_dtype: np.dtype[np.void]) -> np.dtype[np.void]:
     """Return the dtype of the engine's whole state: one record, about 220 kB.
@@ -119,7 +114,8 @@ def step(state: Any, events: Any, row: Any) -> None:
         retracement.step(state, events, state.scopes[i])
     new_gap = fair_value_gap.step(state, events)
     new_block = order_block.step(state, events)
-    structure.extend_extremes(state)
+    if state.tracks_extremes == 1:
+        structure.extend_extremes(state)
 
     for i in range(1, -1, -1):
         structure.confirm_swings(state, events, state.scopes[i])
@@ -133,26 +129,26 @@ def step(state: Any, events: Any, row: Any) -> None:
 
 
 @kernel
-def step_stream(states: Any, events: Any) -> int:
-    """Advance by one bar; return how many rows of `events` (from 0) it filled.
+def step_stream(states: Any, buffers: Any) -> int:
+    """Advance by one bar; return how many rows of the buffer it filled.
 
     Parameters
     ----------
     states
         The state, shape (1,); the bar stands in the first eight fields of ``bar``.
-    events
-        Buffer with room for `MAX_EVENTS_PER_BAR` rows.
+    buffers
+        Event buffer, shape (1,), dtype `event.buffer_dtype`.
     """
     state = states[0]
     state.log.count = 0
-    step(state, events, state.row)
+    step(state, buffers[0], state.row)
     return int(state.log.count)
 
 
 @kernel
 def scan(
     states: Any,
-    events: Any,
+    buffers: Any,
     rows: Any,
     ts_open: Any,
     ts_close: Any,
@@ -168,10 +164,10 @@ def scan(
 
     Stops early when the event buffer could overflow on the next bar; `log.count` tells its fill.
     """
-    state = states[0]
+    state, events = states[0], buffers[0]
     bar = state.bar
     state.log.count = 0
-    room = len(events) - MAX_EVENTS_PER_BAR
+    room = BUFFER_EVENTS - MAX_EVENTS_PER_BAR
     for i in range(start, len(close)):
         if state.log.count > room:
             return i

@@ -1,29 +1,58 @@
 """Writing structure events: the codes of every kind, and the one kernel that appends a row."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from indicators.kernels.jit import kernel
 
-SWING, SWING_REPLACED, SWING_LOCKED = 1, 2, 3
-BOS, CHOCH = 4, 5
-FVG, FVG_TOUCHED, FVG_CE, FVG_FILLED, FVG_INVERTED, FVG_EXPIRED, FVG_DROPPED = range(10, 17)
-OB, OB_REINFORCED, OB_TOUCHED, OB_MITIGATED, OB_INVALIDATED, OB_EXPIRED, OB_DROPPED = range(20, 27)
-BREAKER, BREAKER_TOUCHED, BREAKER_MITIGATED, BREAKER_INVALIDATED = range(30, 34)
-BREAKER_EXPIRED, BREAKER_DROPPED = 34, 35
-SWEEP_EXTREME, SWEEP_SWING, LIQUIDITY_TAKEN, LIQUIDITY_DROPPED, EQUAL_LEVELS = range(40, 45)
-PERIOD_LEVELS = 50
-RANGE_FORMED, RANGE_EXTENDED, RANGE_RETRACING = 60, 61, 62
-OTE_ENTERED, OTE_SWEET_TOUCHED, OTE_COMPLETED, OTE_FAILED = 63, 64, 65, 66
-RANGE_INVALIDATED, RANGE_SUPERSEDED, RANGE_OPPOSED, RANGE_EXPIRED = 67, 68, 69, 70
 
-SCOPE_NONE, SCOPE_INTERNAL, SCOPE_EXTERNAL = 0, 1, 2
-FLAG_FIRST, FLAG_SHIFT = 1, 2
+def code(value: int) -> int:
+    """Return an integer constant that kernels hand to each other.
+
+    Numba compiles a callee anew for every literal int it is called with, but not for numpy scalars.
+    """
+    return np.int64(value)  # type: ignore[return-value]
+
+
+def codes(first: int, count: int) -> Iterator[int]:
+    """Return consecutive constants, see `code`."""
+    return map(code, range(first, first + count))
+
+
+SWING, SWING_REPLACED, SWING_LOCKED = codes(1, 3)
+BOS, CHOCH = codes(4, 2)
+FVG, FVG_TOUCHED, FVG_CE, FVG_FILLED, FVG_INVERTED, FVG_EXPIRED, FVG_DROPPED = codes(10, 7)
+OB, OB_REINFORCED, OB_TOUCHED, OB_MITIGATED, OB_INVALIDATED, OB_EXPIRED, OB_DROPPED = codes(20, 7)
+BREAKER, BREAKER_TOUCHED, BREAKER_MITIGATED, BREAKER_INVALIDATED = codes(30, 4)
+BREAKER_EXPIRED, BREAKER_DROPPED = codes(34, 2)
+SWEEP_EXTREME, SWEEP_SWING, LIQUIDITY_TAKEN, LIQUIDITY_DROPPED, EQUAL_LEVELS = codes(40, 5)
+PERIOD_LEVELS = code(50)
+RANGE_FORMED, RANGE_EXTENDED, RANGE_RETRACING = codes(60, 3)
+OTE_ENTERED, OTE_SWEET_TOUCHED, OTE_COMPLETED, OTE_FAILED = codes(63, 4)
+RANGE_INVALIDATED, RANGE_SUPERSEDED, RANGE_OPPOSED, RANGE_EXPIRED = codes(67, 4)
+
+SCOPE_NONE, SCOPE_INTERNAL, SCOPE_EXTERNAL = codes(0, 3)
+FLAG_FIRST, FLAG_SHIFT = codes(1, 2)
+NO_REF, NO_FLAG, NO_DIRECTION = code(-1), code(0), code(0)
+
+# Zones: four stacks of 512 may each be touched, half filled, filled, closed through, inverted and
+# dropped; liquidity: two stacks of 512 taken and swept; the rest is a few dozen.
+MAX_EVENTS_PER_BAR = 4 * 512 * 6 + 2 * 512 * 2 + 64
+BUFFER_EVENTS = 1 << 16  # 8 MB, of which only what is written costs memory
 
 # `next_id` numbers the events of the stream; `count` is the fill of the buffer handed in, `bar_start` its
 # fill when the current bar began.
 LOG_DTYPE = np.dtype([("next_id", np.int64), ("count", np.int64), ("bar_start", np.int64)])
+
+
+def buffer_dtype(event_dtype: np.dtype[np.void]) -> np.dtype[np.void]:
+    """Return the dtype of an event buffer: one record around its rows.
+
+    Numba passes a record as a bare pointer, an array with atomic reference counts.
+    """
+    return np.dtype([("rows", event_dtype, (BUFFER_EVENTS,))])
 
 
 @kernel
@@ -48,7 +77,7 @@ def emit(
     The caller guarantees room: `MAX_EVENTS_PER_BAR` rows before a bar begins.
     """
     log = state.log
-    event = events[log.count]
+    event = events.rows[log.count]
     event_id = log.next_id
     event.event_id = event_id
     event.kind = kind

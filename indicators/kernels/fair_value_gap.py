@@ -54,10 +54,10 @@ def step(state: Any, events: Any) -> int:
         min(sign * near, sign * far),
         max(sign * near, sign * far),
         0.5 * (near + far) * sign,
-        -1,
+        ev.NO_REF,
         height / bar.atr,
         np.nan,
-        0,
+        ev.NO_FLAG,
     )
     zone.insert(state, stack, near, far, event_id, bar.seq - 1, bar.times[middle], 0)
     return sign

@@ -46,7 +46,6 @@ def sweep_extreme(state: Any, events: Any, book: Any, k: int) -> None:
     """Report a wick beyond the extreme of the last n bars that closed back; then take the bar in."""
     bar = state.bar
     now, lookback = bar.seq, state.settings.sweep_lookback
-    sign = 1 - 2 * k
     reach, close, open_ = (bar.high, bar.close, bar.open) if k == 0 else (-bar.low, -bar.close, -bar.open)
     window = book.window
     if book.head < book.tail and window[book.head & MASK] < now - lookback:
@@ -55,86 +54,104 @@ def sweep_extreme(state: Any, events: Any, book: Any, k: int) -> None:
         origin = window[book.head & MASK]
         extreme = bar.highs[origin & MASK] if k == 0 else -bar.lows[origin & MASK]
         if reach > extreme and close < extreme and close < open_:
-            raw, tip = sign * extreme, sign * reach
-            ev.emit(
-                state,
-                events,
-                ev.SWEEP_EXTREME,
-                -sign,
-                ev.SCOPE_NONE,
-                origin,
-                bar.times[origin & MASK],
-                min(raw, tip),
-                max(raw, tip),
-                raw,
-                -1,
-                np.nan,
-                (reach - extreme) / bar.atr,
-                0,
-            )
-            book.extreme_seq = now
+            report_extreme(state, events, book, k, origin, extreme, reach)
 
-    while book.tail > book.head:
-        last = window[(book.tail - 1) & MASK]
-        if (bar.highs[last & MASK] if k == 0 else -bar.lows[last & MASK]) >= reach:
+    tail = book.tail
+    while tail > book.head:
+        last = window[(tail - 1) & MASK] & MASK
+        if (bar.highs[last] if k == 0 else -bar.lows[last]) >= reach:
             break
-        book.tail -= 1
-    window[book.tail & MASK] = now
-    book.tail += 1
+        tail -= 1
+    window[tail & MASK] = now
+    book.tail = tail + 1
+
+
+@kernel
+def report_extreme(
+    state: Any, events: Any, book: Any, k: int, origin: int, extreme: float, reach: float
+) -> None:
+    """Emit SWEEP_EXTREME of side k; extreme and reach are signed."""
+    sign = 1 - 2 * k
+    raw, tip = sign * extreme, sign * reach
+    ev.emit(
+        state,
+        events,
+        ev.SWEEP_EXTREME,
+        -sign,
+        ev.SCOPE_NONE,
+        origin,
+        state.bar.times[origin & MASK],
+        min(raw, tip),
+        max(raw, tip),
+        raw,
+        ev.NO_REF,
+        np.nan,
+        (reach - extreme) / state.bar.atr,
+        ev.NO_FLAG,
+    )
+    book.extreme_seq = state.bar.seq
 
 
 @kernel
 def take(state: Any, events: Any, book: Any, k: int) -> None:
     """Pop every level that the current bar's wick exceeds."""
     bar = state.bar
-    sign = 1 - 2 * k
-    reach, close, open_ = (bar.high, bar.close, bar.open) if k == 0 else (-bar.low, -bar.close, -bar.open)
+    reach = bar.high if k == 0 else -bar.low
     book.outcome = 0
     if reach > book.equal:
         book.equal = np.nan
     while book.count > 0 and reach > book.levels[book.count - 1].price:
-        level = book.levels[book.count - 1]
-        is_run = close >= level.price
-        raw, tip = sign * level.price, sign * reach
-        depth = (reach - level.price) / bar.atr
+        take_top(state, events, book, k, reach)
+
+
+@kernel
+def take_top(state: Any, events: Any, book: Any, k: int, reach: float) -> None:
+    """Take the level on top of the stack: swept if the bar closed back, run over if not."""
+    bar = state.bar
+    sign = 1 - 2 * k
+    close, open_ = sign * bar.close, sign * bar.open
+    level = book.levels[book.count - 1]
+    is_run = close >= level.price
+    raw, tip = sign * level.price, sign * reach
+    depth = (reach - level.price) / bar.atr
+    ev.emit(
+        state,
+        events,
+        ev.LIQUIDITY_TAKEN,
+        sign,
+        ev.SCOPE_NONE,
+        level.seq,
+        level.ts,
+        raw,
+        raw,
+        raw,
+        level.id,
+        np.nan,
+        depth,
+        np.int64(is_run),
+    )
+    if not is_run and close < open_:
         ev.emit(
             state,
             events,
-            ev.LIQUIDITY_TAKEN,
-            sign,
+            ev.SWEEP_SWING,
+            -sign,
             ev.SCOPE_NONE,
             level.seq,
             level.ts,
-            raw,
-            raw,
+            min(raw, tip),
+            max(raw, tip),
             raw,
             level.id,
             np.nan,
             depth,
-            1 if is_run else 0,
+            ev.NO_FLAG,
         )
-        if not is_run and close < open_:
-            ev.emit(
-                state,
-                events,
-                ev.SWEEP_SWING,
-                -sign,
-                ev.SCOPE_NONE,
-                level.seq,
-                level.ts,
-                min(raw, tip),
-                max(raw, tip),
-                raw,
-                level.id,
-                np.nan,
-                depth,
-                0,
-            )
-            book.swing_seq = bar.seq
-        book.outcome = max(book.outcome, 2 if is_run else 1)
-        copy(level, book.taken)
-        book.has_taken = 1
-        book.count -= 1
+        book.swing_seq = bar.seq
+    book.outcome = max(book.outcome, 2 if is_run else 1)
+    copy(level, book.taken)
+    book.has_taken = 1
+    book.count -= 1
 
 
 @kernel
@@ -224,7 +241,7 @@ def drop(state: Any, events: Any, book: Any, sign: int) -> None:
         level.id,
         np.nan,
         np.nan,
-        0,
+        ev.NO_FLAG,
     )
     for i in range(book.count - 1):
         book.levels[i] = book.levels[i + 1]
@@ -234,7 +251,7 @@ def drop(state: Any, events: Any, book: Any, sign: int) -> None:
 @kernel
 def step(state: Any, events: Any) -> None:
     """Report sweeps and taken levels of the current bar: the levels known one bar earlier."""
-    sweep_extreme(state, events, state.books[0], 0)
-    sweep_extreme(state, events, state.books[1], 1)
-    take(state, events, state.books[0], 0)
-    take(state, events, state.books[1], 1)
+    for k in range(2):
+        sweep_extreme(state, events, state.books[k], k)
+    for k in range(2):
+        take(state, events, state.books[k], k)

@@ -110,7 +110,7 @@ def create(state: Any, events: Any, sign: int) -> None:
         is_clean_departure(bar, sign, block.seq, near + far),
     )
     volume = block.volume + bar.volume
-    row = events[state.log.count - 1]
+    row = events.rows[state.log.count - 1]
     row.volume = volume
     row.buy_share = (block.buy_volume + bar.buy_volume) / volume if volume > 0.0 else np.nan
     if kind == ev.OB:

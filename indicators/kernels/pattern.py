@@ -67,7 +67,7 @@ def report(state: Any, events: Any, scope: Any, pivot: Any) -> None:
         pivot.id,
         np.nan,
         float(now - pivot.broken_seq),
-        0,
+        ev.NO_FLAG,
     )
     scope.break_flag = sign if pivot.kind == ev.BOS else 2 * sign
     scope.break_seq = now

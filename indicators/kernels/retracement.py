@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from indicators.kernels import event as ev
+from indicators.kernels.event import codes
 from indicators.kernels.jit import kernel
 
-NONE, FORMED, RETRACING, ENTERED, SWEET, ENDED = range(6)  # RangeStage
+# RangeStage, as numpy scalars for the reason that `event` gives.
+NONE, FORMED, RETRACING, ENTERED, SWEET, ENDED = codes(0, 6)
 
 RANGE_DTYPE = np.dtype(
     [
@@ -80,15 +82,19 @@ def report(
 @kernel
 def live(state: Any, events: Any, scope: Any, k: int) -> None:
     """Advance the range of side k by the current bar, against the lines known one bar earlier."""
-    bar, settings, leg = state.bar, state.settings, scope.sides[k].range
+    bar, leg = state.bar, scope.sides[k].range
     if leg.stage == NONE:
         return
-    low, high, close = bar.low, bar.high, bar.close
-    if k == 1:
-        low, high, close = -bar.high, -bar.low, -bar.close
-    if leg.stage == FORMED and low > leg.retracing and high <= leg.b:
-        return  # nothing to tell: the common case
+    low, high = (bar.low, bar.high) if k == 0 else (-bar.high, -bar.low)
+    if leg.stage != FORMED or low <= leg.retracing or high > leg.b:
+        advance(state, events, scope, k, low, high)
 
+
+@kernel
+def advance(state: Any, events: Any, scope: Any, k: int, low: float, high: float) -> None:
+    """Advance a live range that the current bar may concern; low and high are signed."""
+    bar, settings, leg = state.bar, state.settings, scope.sides[k].range
+    close = bar.close if k == 0 else -bar.close
     depth = (leg.b - low) / (leg.b - leg.a)
     was_sweet = leg.stage == SWEET
     if leg.stage == FORMED and low <= leg.retracing:
@@ -171,10 +177,15 @@ def form(state: Any, events: Any, scope: Any, k: int) -> None:
 @kernel
 def step(state: Any, events: Any, scope: Any) -> None:
     """Advance the ranges of one structure: life first, then what this bar's breaks end and form."""
-    live(state, events, scope, 0)
-    live(state, events, scope, 1)
-    if scope.sides[0].broken == 0 and scope.sides[1].broken == 0:
-        return
+    for k in range(2):
+        live(state, events, scope, k)
+    if scope.sides[0].broken != 0 or scope.sides[1].broken != 0:
+        on_breaks(state, events, scope)
+
+
+@kernel
+def on_breaks(state: Any, events: Any, scope: Any) -> None:
+    """End and form ranges by the current bar's breaks."""
     for k in range(2):
         if forms(state, scope, k):
             end(state, events, scope, k, ev.RANGE_SUPERSEDED)

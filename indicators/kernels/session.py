@@ -37,14 +37,14 @@ def complete(state: Any, events: Any, period: Any) -> None:
         state,
         events,
         ev.PERIOD_LEVELS,
-        0,
+        ev.NO_DIRECTION,
         ev.SCOPE_NONE,
         period.first_seq,
         period.first_ts,
         period.low,
         period.high,
         0.5 * (period.low + period.high),
-        -1,
+        ev.NO_REF,
         np.nan,
         np.nan,
         period.days,
@@ -58,8 +58,14 @@ def step(state: Any, events: Any, period: Any) -> None:
     if period.is_open == 1 and bar.ts_open < period.stop:
         period.low = min(period.low, bar.low)
         period.high = max(period.high, bar.high)
-        return
+    else:
+        begin(state, events, period)
 
+
+@kernel
+def begin(state: Any, events: Any, period: Any) -> None:
+    """Begin the period of the current bar, and report the one before if it is complete."""
+    bar = state.bar
     if period.is_open == 1 and period.is_whole == 1:
         complete(state, events, period)
     length = period.days * DAY_NS
@@ -67,7 +73,8 @@ def step(state: Any, events: Any, period: Any) -> None:
     period.start = (bar.ts_open + offset) // length * length - offset
     period.stop = period.start + length
     late = bar.ts_open - period.start
-    period.is_whole = 1 if period.is_open == 1 or late <= 1e9 * state.settings.session_start_tolerance_secs else 0
+    is_seen_whole = period.is_open == 1 or late <= 1e9 * state.settings.session_start_tolerance_secs
+    period.is_whole = 1 if is_seen_whole else 0
     period.is_open = 1
     period.first_seq = bar.seq
     period.first_ts = bar.ts_close

@@ -69,7 +69,7 @@ def report(state: Any, events: Any, scope: Any, k: int, level: Any, price: float
     sign = 1 - 2 * k
     body = abs(bar.close - bar.open)
     is_change = scope.trend == -sign
-    flag = ev.FLAG_FIRST if scope.trend == 0 else 0
+    flag = ev.FLAG_FIRST if scope.trend == 0 else ev.NO_FLAG
     if body > settings.displacement_atr * bar.impulse_atr:
         flag |= ev.FLAG_SHIFT
     scope.break_flag = 2 * sign if is_change else sign
@@ -94,19 +94,23 @@ def report(state: Any, events: Any, scope: Any, k: int, level: Any, price: float
 
 
 @kernel
-def step_side(state: Any, events: Any, scope: Any, k: int, price: float) -> None:
-    """Test one side; `price` is the signed close or extreme that breaks."""
-    side, other = scope.sides[k], scope.sides[1 - k]
+def step_side(state: Any, events: Any, scope: Any, k: int, which: int, price: float) -> None:
+    """Test level `which` of one side; `price` is the signed close or extreme that breaks."""
+    side = scope.sides[k]
     side.broken = UNBROKEN
-    side.broken_id = -1
-    which = tested_level(state, scope, k)
     level = side.levels[which]
-    if level.seq < 0 or level.is_used == 1 or not price > level.price:
-        return
+    if level.seq >= 0 and level.is_used == 0 and price > level.price:
+        on_break(state, events, scope, k, which, price)
 
-    sign = 1 - 2 * k
+
+@kernel
+def on_break(state: Any, events: Any, scope: Any, k: int, which: int, price: float) -> None:
+    """Report the break of side k and turn the trend."""
+    side = scope.sides[k]
+    level = side.levels[which]
     side.broken = EMITTED
     side.broken_level = which
+    side.broken_id = -1
     if is_reported_outside(state, scope, k, level.price):
         side.broken = SUPPRESSED
     elif state.settings.structure_rule == 0:
@@ -115,8 +119,16 @@ def step_side(state: Any, events: Any, scope: Any, k: int, price: float) -> None
     latest = side.levels[swing.LATEST]
     if price > latest.price:
         latest.is_used = 1
-    scope.trend = sign
-    if state.settings.choch_level == 1:
+    scope.trend = 1 - 2 * k
+
+
+@kernel
+def guard_launching_swings(state: Any, scope: Any) -> None:
+    """Protect the opposite swing of every side that broke, once nobody reads the broken levels any more."""
+    for k in range(2):
+        if scope.sides[k].broken == UNBROKEN:
+            continue
+        other = scope.sides[1 - k]
         other.levels[swing.GUARD] = other.levels[swing.LATEST]
         if state.tracks_extremes == 1:
             other.extremes[swing.GUARD] = other.extremes[swing.LATEST]
@@ -125,30 +137,34 @@ def step_side(state: Any, events: Any, scope: Any, k: int, price: float) -> None
 @kernel
 def step(state: Any, events: Any, scope: Any) -> None:
     """Advance both legs by the current bar, then look for breaks up and down."""
-    bar = state.bar
+    bar, settings = state.bar, state.settings
     seq, ts = bar.seq, bar.ts_close
-    high, low = bar.high, bar.low
     scope.break_flag = 0
     for k in range(2):
-        signed_low, signed_high = (low, high) if k == 0 else (-high, -low)
-        side = scope.sides[k]
-        if side.levels[swing.LATEST].seq >= 0:
-            swing.extend_leg(side.levels[swing.LATEST], signed_low, signed_high, seq, ts)
-        if side.levels[swing.GUARD].seq >= 0:
-            swing.extend_leg(side.levels[swing.GUARD], signed_low, signed_high, seq, ts)
+        signed_low, signed_high = (bar.low, bar.high) if k == 0 else (-bar.high, -bar.low)
+        levels = scope.sides[k].levels
+        if levels[swing.LATEST].seq >= 0:
+            swing.extend_leg(levels[swing.LATEST], signed_low, signed_high, seq, ts)
+        if levels[swing.GUARD].seq >= 0:
+            swing.extend_leg(levels[swing.GUARD], signed_low, signed_high, seq, ts)
 
-    by_wick = state.settings.structure_break == 1
-    step_side(state, events, scope, 0, high if by_wick else bar.close)
-    step_side(state, events, scope, 1, -low if by_wick else -bar.close)
-    if state.settings.structure_rule == 1:
+    # Both levels as they were known at t - 1: were the second chosen after the first break, a chart and
+    # its mirror image would differ.
+    upper, lower = tested_level(state, scope, 0), tested_level(state, scope, 1)
+    by_wick = settings.structure_break == 1
+    for k in range(2):
+        if k == 0:
+            price = bar.high if by_wick else bar.close
+        else:
+            price = -bar.low if by_wick else -bar.close
+        step_side(state, events, scope, k, upper if k == 0 else lower, price)
+    if settings.structure_rule == 1:
         pattern.on_bar(state, events, scope)
 
 
 @kernel
 def extend_extremes(state: Any) -> None:
     """Take the current bar into the extremes that order blocks by break look for (after they looked)."""
-    if state.tracks_extremes == 0:
-        return
     bar = state.bar
     for k in range(2):
         side = state.scopes[0].sides[k]
@@ -160,6 +176,8 @@ def extend_extremes(state: Any) -> None:
 @kernel
 def confirm_swings(state: Any, events: Any, scope: Any) -> None:
     """Report the swings that the current bar confirms, the high first."""
+    if state.settings.choch_level == 1:
+        guard_launching_swings(state, scope)
     for k in range(2):
         scope.sides[k].fresh_id = -1
     found = swing.find(state, scope)

@@ -40,17 +40,33 @@ LEVEL_DTYPE = np.dtype(
 
 
 @kernel
-def is_swing(ring: Any, sign: int, seq: int, left: int, right: int, left_strict: int, right_strict: int) -> bool:
-    """Tell whether bar `seq` is the extreme of its window; leaves at the first bar that denies it."""
-    price = sign * ring[seq & MASK]
+def is_high(ring: Any, seq: int, left: int, right: int, left_strict: int, right_strict: int) -> bool:
+    """Tell whether bar `seq` is the highest of its window; leaves at the first bar that denies it."""
+    price = ring[seq & MASK]
     for i in range(1, max(left, right) + 1):
         if i <= right:
-            other = sign * ring[(seq + i) & MASK]
+            other = ring[(seq + i) & MASK]
             if other > price or (right_strict == 1 and other == price):
                 return False
         if i <= left:
-            other = sign * ring[(seq - i) & MASK]
+            other = ring[(seq - i) & MASK]
             if other > price or (left_strict == 1 and other == price):
+                return False
+    return True
+
+
+@kernel
+def is_low(ring: Any, seq: int, left: int, right: int, left_strict: int, right_strict: int) -> bool:
+    """Tell whether bar `seq` is the lowest of its window; the mirror of `is_high`."""
+    price = ring[seq & MASK]
+    for i in range(1, max(left, right) + 1):
+        if i <= right:
+            other = ring[(seq + i) & MASK]
+            if other < price or (right_strict == 1 and other == price):
+                return False
+        if i <= left:
+            other = ring[(seq - i) & MASK]
+            if other < price or (left_strict == 1 and other == price):
                 return False
     return True
 
@@ -154,7 +170,7 @@ def confirm(state: Any, events: Any, scope: Any, k: int, seq: int) -> None:
     ts = bar.times[i]
     low, high = bar.lows[i], bar.highs[i]
     event_id = ev.emit(
-        state, events, ev.SWING, sign, scope.name, seq, ts, low, high, raw, -1, np.nan, np.nan, 0
+        state, events, ev.SWING, sign, scope.name, seq, ts, low, high, raw, ev.NO_REF, np.nan, np.nan, ev.NO_FLAG
     )
     side.fresh_id = event_id
 
@@ -178,7 +194,7 @@ def confirm(state: Any, events: Any, scope: Any, k: int, seq: int) -> None:
             level.id,
             np.nan,
             np.nan,
-            0,
+            ev.NO_FLAG,
         )
         scope.zigzag_moved = 1
     else:
@@ -199,10 +215,12 @@ def find(state: Any, scope: Any) -> int:
         return 0
     left_strict, right_strict = settings.swing_left_strict, settings.swing_right_strict
     found = 0
-    if is_swing(bar.highs, 1, seq, left, right, left_strict, right_strict):
+    # `right` is at least 1: the next bar denies most candidates before any call.
+    i, j = seq & MASK, (seq + 1) & MASK
+    if bar.highs[i] >= bar.highs[j] and is_high(bar.highs, seq, left, right, left_strict, right_strict):
         found = 1
         if settings.swing_both == 1:
             return found
-    if is_swing(bar.lows, -1, seq, left, right, left_strict, right_strict):
+    if bar.lows[i] <= bar.lows[j] and is_low(bar.lows, seq, left, right, left_strict, right_strict):
         found += 2
     return found

@@ -148,7 +148,7 @@ def insert(
 def expire(state: Any, events: Any, stack: Any) -> None:
     """End every zone that is older than `max_age` bars."""
     now = state.bar.seq
-    if stack.max_age == 0 or stack.count == 0 or now - stack.oldest_seq <= stack.max_age:
+    if now - stack.oldest_seq <= stack.max_age:
         return
     zones = stack.zones
     oldest = now
@@ -191,15 +191,28 @@ def invert(state: Any, events: Any, stack: Any, opposite: Any, zone: Any) -> Non
 
 @kernel
 def live(state: Any, events: Any, stack: Any, opposite: Any) -> None:
-    """Advance the zones of one stack by the current bar.
+    """Advance the zones of one stack by the current bar; sets its flags `was_met` and `is_near`.
 
-    Sets the stack's flags `was_met` and `is_near`. Zones that became known on this very bar (inverses
-    from the stack handled before) are left alone.
+    Only the test whether the bar reaches a zone at all stands here, so that it can be inlined.
     """
-    bar = state.bar
     stack.was_met = 0
     stack.is_near = 0
-    expire(state, events, stack)
+    if stack.count == 0:
+        return
+    if stack.max_age > 0:
+        expire(state, events, stack)
+    low = state.bar.low if stack.sign == 1 else -state.bar.high
+    if stack.count > 0 and stack.zones[stack.count - 1].near >= low:
+        visit(state, events, stack, opposite)
+
+
+@kernel
+def visit(state: Any, events: Any, stack: Any, opposite: Any) -> None:
+    """Advance the zones that the current bar reaches.
+
+    Zones that became known on this very bar (inverses from the stack handled before) are left alone.
+    """
+    bar = state.bar
     is_bullish = stack.sign == 1
     low = bar.low if is_bullish else -bar.high
     high = bar.high if is_bullish else -bar.low
@@ -219,17 +232,9 @@ def live(state: Any, events: Any, stack: Any, opposite: Any) -> None:
         if was_active and (holds_close if stack.is_gap == 1 else high >= zone.far):
             stack.was_met = 1
 
-        first = first_kind(stack.is_gap, zone.is_inverse)
         middle = zone.near + zone.far
-        if zone.stage == OPEN:
-            zone.stage = TOUCHED
-            report(state, events, stack, zone, first + 1, zone.near)
-        if zone.stage == TOUCHED and 2.0 * low <= middle:
-            zone.stage = HALF
-            report(state, events, stack, zone, first + 2, 0.5 * middle)
-        if zone.stage == HALF and stack.is_gap == 1 and low <= zone.far:
-            zone.stage = FULL
-            report(state, events, stack, zone, ev.FVG_FILLED, zone.far)
+        if zone.stage < FULL:
+            deepen(state, events, stack, zone, low)
         is_active = zone.stage < stack.active_below
         if was_active and not is_active:
             stack.active -= 1
@@ -252,6 +257,22 @@ def live(state: Any, events: Any, stack: Any, opposite: Any) -> None:
                 zones[kept] = zones[j]
                 kept += 1
         stack.count = kept
+
+
+@kernel
+def deepen(state: Any, events: Any, stack: Any, zone: Any, low: float) -> None:
+    """Report how deep the signed low went into the zone, each depth once."""
+    first = first_kind(stack.is_gap, zone.is_inverse)
+    middle = zone.near + zone.far
+    if zone.stage == OPEN:
+        zone.stage = TOUCHED
+        report(state, events, stack, zone, first + 1, zone.near)
+    if zone.stage == TOUCHED and 2.0 * low <= middle:
+        zone.stage = HALF
+        report(state, events, stack, zone, first + 2, 0.5 * middle)
+    if zone.stage == HALF and stack.is_gap == 1 and low <= zone.far:
+        zone.stage = FULL
+        report(state, events, stack, zone, ev.FVG_FILLED, zone.far)
 
 
 @kernel
