@@ -8,6 +8,7 @@ import csv
 import random
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from packet_builder.builder import BucketConfig, VolumeBucketBuilder
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
@@ -215,3 +218,18 @@ def load_klines(shared_data: Path, symbol: str, start: int = 0, count: int | Non
         table[name].to_numpy().astype(np.float64) for name in ("open", "high", "low", "close", "volume")
     ]
     return Columns(open_ns, open_ns + 5 * MINUTE_NS, *prices, np.full(len(open_ns), np.nan))
+
+
+def load_buckets(shared_data: Path, trades: int = 400_000, bucket_usd: int = 5_000) -> Columns:
+    """Build equal-dollar buckets from real XRPUSDT trades of one day (tick 0.0001, lot 0.1)."""
+    table = pq.read_table(shared_data / "trades" / "binance-spot_XRPUSDT_2026-03-18.parquet").slice(0, trades)
+    builder = VolumeBucketBuilder(BucketConfig(bucket_usd, Decimal("0.0001"), Decimal("0.1")))
+    packets = builder.scan(
+        table["ts_ns"].to_numpy(),
+        np.rint(table["price"].to_numpy() / 0.0001).astype(np.int64),
+        np.rint(table["qty"].to_numpy() / 0.1).astype(np.int64),
+        ~table["buyer_maker"].to_numpy(),
+        table["trade_id"].to_numpy(),
+    )
+    names = ("ts_open_ns", "ts_close_ns", "open", "high", "low", "close", "total_qty", "buy_qty")
+    return Columns(*(packets[name].copy() for name in names))

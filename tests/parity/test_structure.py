@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from indicators.events import EventKind
 from tests.bars import (
     Columns,
     from_prices,
+    load_buckets,
     load_eurusd,
     load_klines,
     pencil_charts,
@@ -112,6 +114,16 @@ def test_btcusdt_klines_agree_with_the_reference(shared_data: Path) -> None:
     """On real 5-minute klines of a trending week as well."""
     chart = load_klines(shared_data, "BTCUSDT", 20_000, 800)
     assert len(set(assert_equal_to_reference(StructureConfig(tick_size=0.01), chart))) > 20
+
+
+def test_volume_buckets_agree_with_the_reference(shared_data: Path) -> None:
+    """On equal-dollar buckets of real trades, where many share a timestamp and many have no range."""
+    chart = load_buckets(shared_data).part(0, 900)
+    is_flat = chart.high == chart.low
+    assert is_flat.sum() > 50
+    assert (np.diff(chart.ts_close_ns) == 0).sum() > 50
+    config = StructureConfig(tick_size=0.0001, fvg_min_ratio=0.0)
+    assert len(set(assert_equal_to_reference(config, chart))) > 20
 
 
 @pytest.mark.slow

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from indicators.engine import StructureConfig, StructureEngine
 from indicators.snapshot import SNAPSHOT_DTYPE
-from tests.bars import Bar, Columns, load_eurusd, load_klines, pencil_charts, random_ticks, tick_charts
+from tests.bars import (
+    Bar,
+    Columns,
+    load_buckets,
+    load_eurusd,
+    load_klines,
+    pencil_charts,
+    random_ticks,
+    tick_charts,
+)
 from tests.structure_checks import (
     SHORT,
     Table,
@@ -77,6 +86,13 @@ def test_future_bars_change_nothing_on_klines(shared_data: Path) -> None:
     """Forty cuts of a real 5-minute file (P1)."""
     chart = load_klines(shared_data, "ETHUSDT", 0, 20_000)
     config = StructureConfig(tick_size=0.01)
+    assert_prefix_invariant(lambda bars: scan(config, bars), chart, random_cuts(chart.count, 40))
+
+
+def test_future_bars_change_nothing_on_volume_buckets(shared_data: Path) -> None:
+    """Forty cuts of a real day of equal-dollar buckets (P1)."""
+    chart = load_buckets(shared_data)
+    config = StructureConfig(tick_size=0.0001)
     assert_prefix_invariant(lambda bars: scan(config, bars), chart, random_cuts(chart.count, 40))
 
 
