@@ -9,6 +9,7 @@ zone was a reason to enter, the plan says how to leave.
 """
 
 import importlib
+import math
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -66,6 +67,7 @@ _PACKET: Final = row_struct(
     "is_tainted",
 )
 _SCOPES: Final = {"external": Scope.EXTERNAL, "internal": Scope.INTERNAL}
+_BUSY: Final = frozenset({SkipReason.IN_POSITION, SkipReason.ENTRY_RESTING})
 type TradeHandler = Callable[[TradeTick], None]
 type Observer = Callable[[Any, EventTable], None]
 """Called with each closed bucket (a row of ``PACKET_DTYPE``) and its structure events."""
@@ -223,7 +225,7 @@ class OteStrategy(SetupStrategy):
         )
         self._observer: Observer | None = None
         self._policy: CancelPolicy | None = None
-        self._band_low = self._band_high = float("nan")
+        self._band_low = self._band_high = math.nan
         self._asked_in_bucket = -1
         self._saw_refused_trade = False
         self._packets: Any = None
@@ -234,7 +236,7 @@ class OteStrategy(SetupStrategy):
         self._push: Callable[[int, float, float, bool, int], int]
         self._update_structure: Callable[..., Any]
         self._take_trade: TradeHandler
-        self._set_watch: Callable[[bool], None]
+        self._set_watch: Callable[[bool, float, float, int], None]
 
     # -- life ----------------------------------------------------------------------------------------------
 
@@ -302,6 +304,7 @@ class OteStrategy(SetupStrategy):
         on_unusual = self._on_unusual_trade
         buyer, seller = AggressorSide.BUYER, AggressorSide.SELLER
         is_watching = False
+        wake_low, wake_high, wake_ns = 0.0, 0.0, 0
         has_ids = True
 
         def take_trade(tick: TradeTick) -> None:
@@ -322,14 +325,14 @@ class OteStrategy(SetupStrategy):
                     return
                 on_unusual(error)
                 closed = 0
-            if is_watching:
+            if is_watching and (ts_ns >= wake_ns or not wake_low <= price <= wake_high):
                 on_price(ts_ns, price)
             if closed:
                 on_packets(ts_ns, price)
 
-        def watch(flag: bool) -> None:
-            nonlocal is_watching
-            is_watching = flag
+        def watch(flag: bool, low: float, high: float, deadline_ns: int) -> None:
+            nonlocal is_watching, wake_low, wake_high, wake_ns
+            is_watching, wake_low, wake_high, wake_ns = flag, low, high, deadline_ns
 
         self._set_watch = watch
         return take_trade
@@ -346,6 +349,8 @@ class OteStrategy(SetupStrategy):
         actions = setup.on_price(ts_ns, price)
         if actions:
             self.carry_out(setup, actions)
+        else:
+            self.on_setup_changed()  # a new extreme moves the band in which nothing happens
         if self._policy is not None and self._band_low <= price <= self._band_high:
             self._ask_policy(self._policy, setup, ts_ns, price)
 
@@ -407,15 +412,21 @@ class OteStrategy(SetupStrategy):
 
     def _consider(self, ts_ns: int, price: float, *, move_ratio: float, is_tainted: bool) -> None:
         """Look at the zones that wait, newest first: enter, follow, or find out why not."""
-        now = Circumstances(
-            ts_ns=ts_ns,
-            data_age_ns=self.clock.timestamp_ns() - ts_ns,
-            is_halted=self.is_halted,
-            is_tainted=is_tainted,
-            bucket_move_ratio=move_ratio,
-            bias=self.bias,
-        )
+        setup = self.setup
+        is_busy = setup is not None and not setup.is_closed
+        now: Circumstances | None = None
         for zone in reversed(list(self._waiting.values())):
+            if is_busy and not zone.is_used and zone.skip in _BUSY:
+                continue  # said already; the usual case, so it comes first
+            if now is None:
+                now = Circumstances(
+                    ts_ns=ts_ns,
+                    data_age_ns=self.clock.timestamp_ns() - ts_ns,
+                    is_halted=self.is_halted,
+                    is_tainted=is_tainted,
+                    bucket_move_ratio=move_ratio,
+                    bias=self.bias,
+                )
             if zone.is_used:
                 self._follow(zone, now)
             else:
@@ -499,18 +510,19 @@ class OteStrategy(SetupStrategy):
     # -- cancel policy -------------------------------------------------------------------------------------
 
     def on_setup_changed(self) -> None:
-        """Set whether trades are watched, and the band in which the policy is asked."""
+        """Set which trades wake the setup up, and the band in which the policy is asked."""
         setup = self.setup
         if setup is None:
             return
         is_watching = setup.is_watching
-        self._band_low = self._band_high = float("nan")
+        low, high = setup.quiet_band
+        self._band_low = self._band_high = math.nan
         entry = setup.entry_price
         if self._policy is not None and entry is not None:
             distance = float(entry) * self.config.approach_band_pct / 100
             self._band_low, self._band_high = float(entry) - distance, float(entry) + distance
-            is_watching = True
-        self._set_watch(is_watching)
+            is_watching, low, high = True, math.inf, -math.inf  # every trade
+        self._set_watch(is_watching, low, high, setup.deadline_ns)
 
     def _ask_policy(self, policy: CancelPolicy, setup: Setup, ts_ns: int, price: float) -> None:
         plan = setup.plan

@@ -45,6 +45,7 @@ from strategies.trade_manager.orders import (
     Note,
     OrderKind,
     OrderStage,
+    Query,
     Submit,
 )
 from strategies.trade_manager.plan import EntryPlan, Funds, Market
@@ -310,6 +311,8 @@ class SetupStrategy(Strategy):
             case Change(client_id, qty):
                 order = self.cache.order(ClientOrderId(client_id))
                 self.modify_order(order, quantity=self._quantity(qty))
+            case Query(client_id):
+                self._query(client_id)
             case Note():
                 self._publish_note(setup, action)
             case Halt(reason):
@@ -339,6 +342,16 @@ class SetupStrategy(Strategy):
                 return factory.stop_limit(
                     price=self._price(own.price), trigger_price=self._price(own.trigger_price), **common
                 )
+
+    def _query(self, client_id: str) -> None:
+        self.count("orders_queried")
+        order = self.cache.order(ClientOrderId(client_id))
+        if order is None:
+            return
+        try:
+            self.query_order(order)
+        except NotImplementedError:
+            self.log.warning(f"{client_id} is unanswered, and a simulated venue cannot be asked")
 
     def _cancel(self, client_id: str) -> None:
         order = self.cache.order(ClientOrderId(client_id))

@@ -61,6 +61,10 @@ class OwnOrder:
         The venue has not refused to modify it.
     refusals
         How often a cancellation of it was refused.
+    answer_due_ns
+        An exit that the venue has not acknowledged by then is asked about, then given up, UNIX nanoseconds.
+    is_asked, is_given_up
+        How far that went. What was given up may still report: it is taken as alive again.
     """
 
     client_id: str
@@ -74,6 +78,9 @@ class OwnOrder:
     changing_to_qty: Decimal | None = None
     may_change: bool = True
     refusals: int = 0
+    answer_due_ns: int = 0
+    is_asked: bool = False
+    is_given_up: bool = False
 
     @property
     def is_alive(self) -> bool:
@@ -147,6 +154,13 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """Ask the venue what became of this order."""
+
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Publish this decision; fields as in `Decision`."""
 
@@ -183,4 +197,4 @@ class Halt:
     reason: str
 
 
-type Action = Submit | Cancel | Change | Note | Finished | Halt
+type Action = Submit | Cancel | Change | Query | Note | Finished | Halt

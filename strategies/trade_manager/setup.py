@@ -43,6 +43,7 @@ from strategies.trade_manager.orders import (
     OrderKind,
     OrderStage,
     OwnOrder,
+    Query,
     Submit,
 )
 from strategies.trade_manager.plan import EntryPlan, Market
@@ -95,6 +96,10 @@ class ExitRules:
         Wait before a refused exit or cancellation is tried again.
     max_refusals
         Refused exits in a row before the strategy halts.
+    answer_secs
+        An exit that is not acknowledged after this time is asked about, and after as long again replaced.
+        Never at once: a venue that does not answer may have taken the order. A second one cannot trade
+        twice, because margin exits are reduce-only and on spot the first one locks the coins.
     """
 
     entry_ttl_secs: float = 0.0
@@ -103,6 +108,7 @@ class ExitRules:
     exit_market_after_secs: float = 5.0
     retry_secs: float = 1.0
     max_refusals: int = 5
+    answer_secs: float = 10.0
 
 
 class Setup:
@@ -166,6 +172,7 @@ class Setup:
         self._exit_bucket_seq = bucket_seq
         self._is_tainted = False
         self._is_reported = False
+        self._stop_limit_of: tuple[Decimal, Decimal] | None = None
 
         self._exit_reason = ""
         self._exit_at_market = False
@@ -194,6 +201,16 @@ class Setup:
         if self.stage is Stage.RESTING and self._entry is not None:
             return self._entry.price
         return None
+
+    @property
+    def quiet_band(self) -> tuple[float, float]:
+        """Return lowest and highest price, both included, at which `on_price` has nothing to do or note.
+
+        Alarms stand half a tick before the prices they watch, so no trade is exactly on one.
+        """
+        if self.stage not in IN_POSITION:
+            return -math.inf, math.inf
+        return max(self.lowest, self.low_alarm), min(self.highest, self.high_alarm)
 
     @property
     def is_unfilled(self) -> bool:
@@ -294,8 +311,9 @@ class Setup:
     def on_accepted(self, client_id: str, ts_ns: int) -> list[Action]:
         """Take the acknowledgement of an order."""
         order = self.orders[client_id]
-        if order.stage is OrderStage.SENT:
+        if order.stage is OrderStage.SENT or order.is_given_up:
             order.stage = OrderStage.WORKING
+            order.is_given_up = False
         if order is self._entry:
             self._signal(Signal.ENTRY_ACCEPTED)
         return self._settle([], ts_ns)
@@ -367,8 +385,9 @@ class Setup:
         if order.filled_qty >= order.qty:
             order.stage = OrderStage.FINAL
             order.changing_to_qty = None
-        elif order.stage is OrderStage.SENT:
+        elif order.stage is OrderStage.SENT or order.is_given_up:
             order.stage = OrderStage.WORKING  # filled before its acknowledgement
+        order.is_given_up = False
         actions: list[Action] = []
         if order.leg is Leg.ENTRY:
             self._entered(actions, fill, is_late=was_final or order is not self._entry)
@@ -474,6 +493,8 @@ class Setup:
     def _left(self, actions: list[Action], order: OwnOrder, fill: Fill) -> None:
         self._signal(Signal.EXIT_FILLED)
         self.ledger.leave(fill)
+        price = float(fill.price)  # reported before the trade that made it
+        self.highest, self.lowest = max(self.highest, price), min(self.lowest, price)
         self._refusals = 0
         self._exit_bucket_seq = self._bucket_seq
         if order.leg is not Leg.EXIT:
@@ -530,9 +551,24 @@ class Setup:
                 if order.stage is OrderStage.CANCELLING and order.refusals:
                     order.stage = OrderStage.WORKING
         self._wait_until_ns = {leg: until for leg, until in self._wait_until_ns.items() if until > ts_ns}
+        self._miss_answers(actions, ts_ns)
         if self.stage in IN_POSITION and self.exitable_qty > 0:
             self._watch_exits(actions, ts_ns, price)
         return self._settle(actions, ts_ns)
+
+    def _miss_answers(self, actions: list[Action], ts_ns: int) -> None:
+        """Ask about exits that the venue did not acknowledge, then do without them."""
+        for order in self._exits():
+            if order.stage is not OrderStage.SENT or ts_ns < order.answer_due_ns:
+                continue
+            if order.is_asked:
+                order.stage = OrderStage.FINAL
+                order.is_given_up = True
+                actions.append(self._note("protection", f"{order.leg.name.lower()}_unanswered"))
+            else:
+                order.is_asked = True
+                order.answer_due_ns = ts_ns + self._secs(self._rules.answer_secs)
+                actions.append(Query(order.client_id))
 
     def _watch_exits(self, actions: list[Action], ts_ns: int, price: float) -> None:
         if self._is_beyond(price, self.plan.stop_price):
@@ -573,8 +609,8 @@ class Setup:
         is_over = not entry_alive or self.ledger.exit_qty > 0
         if self.stage in IN_POSITION and self.exitable_qty == 0 and is_over:
             self._signal(Signal.FLAT)
-        for step in reconcile(self._wanted_exits(), self._exits(), self._venue, self.exitable_qty):
-            self._carry_out(actions, step)
+        for step in reconcile(self._wanted_exits(), self._managed_exits(), self._venue, self.exitable_qty):
+            self._carry_out(actions, step, ts_ns)
         if self.stage is Stage.CLEARING and not any(order.is_alive for order in self.orders.values()):
             self._signal(Signal.CLEARED)
         if self.stage is Stage.CLOSED and not self._is_reported:
@@ -592,25 +628,32 @@ class Setup:
         stop = WantedExit(Leg.STOP, self._venue.stop_kind, qty, self._stop_limit(), plan.stop_price)
         target = WantedExit(Leg.TARGET, OrderKind.LIMIT, qty, plan.target_price)
         if self._venue.reduce_only:
-            # Reduce-only orders cannot sell twice: the stop stays until the position is closed.
             if self.stage is Stage.EXITING:
-                return [stop, at_market]
+                return [at_market]
             return [stop] if self._watch_target else [stop, target]
         if self.stage is Stage.EXITING:
             return [at_market if self._exit_at_market else target]
         return [stop]
 
+    def _managed_exits(self) -> list[OwnOrder]:
+        """Return the exits to bring in line: while a margin position is closed, its stop stays as it is.
+
+        It is reduce-only and cannot sell twice, and until the market order has filled it is the protection.
+        """
+        if self.stage is Stage.EXITING and self._venue.reduce_only:
+            return [order for order in self._exits() if order.leg is not Leg.STOP]
+        return self._exits()
+
     def _stop_limit(self) -> Decimal | None:
         if self._venue.stop_kind is not OrderKind.STOP_LIMIT:
             return None
-        return stop_limit(
-            self.plan.direction,
-            self.plan.stop_price,
-            self._rules.stop_limit_offset_pct,
-            self._market.tick_size,
-        )
+        plan, offset_pct = self.plan, self._rules.stop_limit_offset_pct
+        if self._stop_limit_of is None or self._stop_limit_of[0] != plan.stop_price:
+            limit = stop_limit(plan.direction, plan.stop_price, offset_pct, self._market.tick_size)
+            self._stop_limit_of = plan.stop_price, limit
+        return self._stop_limit_of[1]
 
-    def _carry_out(self, actions: list[Action], step: Step) -> None:
+    def _carry_out(self, actions: list[Action], step: Step, ts_ns: int) -> None:
         match step:
             case Place(wanted):
                 if wanted.leg in self._wait_until_ns:
@@ -622,6 +665,7 @@ class Setup:
                     price=wanted.price,
                     trigger_price=wanted.trigger_price,
                 )
+                order.answer_due_ns = ts_ns + self._secs(self._rules.answer_secs)
                 is_buy = self.plan.direction < 0
                 actions.append(Submit(order, is_buy=is_buy, reduce_only=self._venue.reduce_only))
                 actions.append(self._note("protection", f"{wanted.leg.name.lower()}_placed", qty=wanted.qty))
@@ -651,6 +695,7 @@ class Setup:
             self._market_exit_ns if in_position else NEVER_NS,
             self._retry_cancel_ns,
             *self._wait_until_ns.values(),
+            *(one.answer_due_ns for one in self._exits() if one.stage is OrderStage.SENT),
         )
         self.is_watching = in_position or self.deadline_ns != NEVER_NS
 
