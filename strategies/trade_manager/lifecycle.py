@@ -127,6 +127,8 @@ TRANSITIONS: Final[Transitions] = {
     | {
         Signal.ENTRY_PART_FILLED: Stage.EXITING,  # the cancel of the rest lost the race
         Signal.ENTRY_FILLED: Stage.EXITING,
+        # A venue sells no more than there is: the entry fill that this closed is still to be reported.
+        Signal.EXIT_FILLED: Stage.CLEARING,
         Signal.CLEARED: Stage.CLOSED,
     },
     Stage.CLOSED: {
@@ -135,6 +137,7 @@ TRANSITIONS: Final[Transitions] = {
         Signal.CANCEL_REFUSED: Stage.CLOSED,
         Signal.ENTRY_PART_FILLED: Stage.EXITING,  # filled after the venue had said cancelled
         Signal.ENTRY_FILLED: Stage.EXITING,
+        Signal.EXIT_FILLED: Stage.CLEARING,
     },
 }
 

@@ -491,6 +491,8 @@ class Setup:
     # -- exit ----------------------------------------------------------------------------------------------
 
     def _left(self, actions: list[Action], order: OwnOrder, fill: Fill) -> None:
+        if self.stage is Stage.CLOSED:
+            self._start_over()
         self._signal(Signal.EXIT_FILLED)
         self.ledger.leave(fill)
         price = float(fill.price)  # reported before the trade that made it
@@ -611,7 +613,9 @@ class Setup:
             self._signal(Signal.FLAT)
         for step in reconcile(self._wanted_exits(), self._managed_exits(), self._venue, self.exitable_qty):
             self._carry_out(actions, step, ts_ns)
-        if self.stage is Stage.CLEARING and not any(order.is_alive for order in self.orders.values()):
+        # Below zero: sold what an entry fill that is still to be reported had bought.
+        is_final = self.ledger.position_qty >= 0 and not any(one.is_alive for one in self.orders.values())
+        if self.stage is Stage.CLEARING and is_final:
             self._signal(Signal.CLEARED)
         if self.stage is Stage.CLOSED and not self._is_reported:
             self._is_reported = True
