@@ -116,7 +116,7 @@ class _Table:
     """A CSV file with fixed columns; nested values become JSON text."""
 
     def __init__(self, path: Path, fields: Sequence[str]) -> None:
-        self._file: io.TextIOWrapper = path.open("w", encoding="utf-8", newline="")  # type: ignore[assignment]
+        self._file: io.TextIOWrapper = path.open("w", encoding="utf-8", newline="")
         self._writer = csv.DictWriter(self._file, fields, lineterminator="\n")
         self._writer.writeheader()
 

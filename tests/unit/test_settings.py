@@ -1,5 +1,6 @@
 """The settings file: what is accepted, what is refused, and in which words."""
 
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from runtime.errors import ConfigurationError
+from runtime.run_plan import describe_strategies
 from runtime.settings import (
     BacktestSettings,
     FeeSettings,
@@ -22,6 +24,7 @@ from runtime.settings import (
     parse_settings,
     settings_hash,
 )
+from runtime.settings_schema import settings_schema
 from strategies.registry import documented_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -223,3 +226,23 @@ def test_example_holds_every_setting_with_its_default() -> None:
 def test_own_config_is_valid() -> None:
     """The config.yaml of the repository can be read."""
     assert load_settings(ROOT / "config.yaml").strategies[0].strategy == "ote"
+
+
+def test_schema_for_editors_is_current_and_agrees_with_the_program() -> None:
+    """docs/config.schema.json is what the code makes, and knows every setting and parameter."""
+    schema = settings_schema(describe_strategies())
+    stored = json.loads((ROOT / "docs" / "config.schema.json").read_text())
+    assert stored == json.loads(json.dumps(schema)), (
+        "run: python -m runtime.settings_schema > docs/config.schema.json"
+    )
+    definitions = schema["$defs"]
+    for struct in (Settings, BacktestSettings, FeeSettings, FillSettings):
+        assert set(definitions[struct.__name__]["properties"]) == set(struct.__struct_fields__)
+        assert definitions[struct.__name__]["additionalProperties"] is False
+    (ote,) = (
+        one["then"]
+        for one in definitions["StrategySettings"]["allOf"]
+        if one["if"]["properties"]["strategy"]["const"] == "ote"
+    )
+    assert "bucket_usd" in ote["properties"]
+    assert "instrument_id" not in ote["properties"]
