@@ -471,6 +471,7 @@ def _run(
                 continue
 
         units = ticks * size
+        piece = units
         if units >= room or ts >= next_anchor:
             # Only here are rows written: stop before this trade is touched if they might not fit.
             rows = units // bucket + 2
@@ -514,6 +515,7 @@ def _run(
                 low = ticks
                 room = bucket
                 run_room = bucket
+            piece = min(units, room)
 
         if number == last_id + 1:
             last_id = number
@@ -532,7 +534,6 @@ def _run(
             run_is_buy = buyer
 
         now = max(now, ts)
-        piece = min(units, room)
         flow = float(piece)
         flow_squared += flow * flow
         max_units = max(max_units, piece)
