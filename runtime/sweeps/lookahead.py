@@ -6,8 +6,8 @@ Three proofs:
   least 60, among them the bucket of every entry): at each cut the engine has been given nothing later. Every
   decision, order event, closed trade, bucket and structure event that the growing run has emitted by
   then must be what the full run emitted up to there.
-* *Fresh engine.* A few prefixes run from the start over a catalog that ends at the cut: also what a strategy
-  reads from the catalog itself, or computes from it before it begins, cannot come from later.
+* *Fresh engine.* A few prefixes that end at an entry run from the start, over a catalog that ends there: also
+  what a strategy reads from the catalog itself, or computes before it begins, cannot come from later.
 * *Kernels.* Buckets and structure of the whole history are compared, column by column and bit by bit, with
   those of each prefix, computed afresh.
 """
@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -139,7 +139,12 @@ class Transcript:
 
 def content_of(row: Any) -> bytes:
     """Return the bytes of a row's columns, without the padding between them, whose bytes mean nothing."""
-    return b"".join(row[name].tobytes() for name in row.dtype.names)
+    return bytes(np.asarray(row).astype(_packed(row.dtype)).tobytes())
+
+
+@cache
+def _packed(dtype: np.dtype[np.void]) -> np.dtype[np.void]:
+    return np.dtype([(name, dtype[name]) for name in dtype.names or ()])
 
 
 # --- the engine proof -----------------------------------------------------------------------------------
@@ -203,7 +208,9 @@ def replay(
         engine.run(streaming=True)
         engine.clear_data()
         after_piece(transcript)
+    count = len(transcript.records)
     engine.end()
+    del transcript.records[count:]  # what a strategy does because it is stopped
     node.dispose()  # type: ignore[no-untyped-call]
     return transcript
 
@@ -223,9 +230,10 @@ def choose_cuts(times_ns: NDArray[np.int64], entry_times_ns: Sequence[int]) -> l
     list of int
         Strictly increasing, each in 1..n-1.
     """
-    even = np.linspace(0, len(times_ns), MIN_CUTS + 2)[1:-1].astype(np.int64)
-    entries = np.searchsorted(times_ns, np.asarray(entry_times_ns, dtype=np.int64), side="right")
-    cuts = np.unique(np.concatenate([even, entries]))
+    even_ns = times_ns[np.linspace(0, len(times_ns) - 1, MIN_CUTS + 2)[1:-1].astype(np.int64)]
+    # After all data of that time: what is known at a time may rest on any of it.
+    cut_ns = np.concatenate([even_ns, np.asarray(entry_times_ns, dtype=np.int64)])
+    cuts = np.unique(np.searchsorted(times_ns, cut_ns, side="right"))
     return [int(cut) for cut in cuts if 0 < cut < len(times_ns)]
 
 
@@ -263,7 +271,7 @@ def compare_transcripts(
                     f"with all data {_words(expected)}"
                 )
                 return  # every later record would differ too
-        if count < len(full.records) and full.records[count][0] < last_ns:
+        if count < len(full.records) and full.records[count][0] <= last_ns:
             findings.differ(
                 f"record {count} after {points:,} data points ({format_ns(last_ns)}): with all data "
                 f"{_words(full.records[count])}, unknown with the data up to there"
@@ -437,8 +445,10 @@ def prove(plan: RunPlan, advance: Advance) -> Findings:
     del data, growing
 
     cut_times_ns = times_ns[np.asarray(cuts) - 1]
-    for position in np.linspace(0, len(cuts) - 1, FRESH_CUTS + 2)[1:-1].astype(np.int64):
-        prove_fresh(plan, full, int(cut_times_ns[position]), findings)
+    # At an entry, because one bar of look-ahead shows only in what the last bar of the prefix decided.
+    candidates = np.unique(np.asarray(full.entry_times_ns or cut_times_ns[:-1], dtype=np.int64))
+    for position in np.linspace(0, len(candidates) - 1, FRESH_CUTS + 2)[1:-1].astype(np.int64):
+        prove_fresh(plan, full, int(candidates[position]), findings)
         advance(35 / FRESH_CUTS)
 
     for instrument, strategy in zip(plan.instruments, plan.strategies, strict=True):
