@@ -8,8 +8,9 @@ slower, or that long histories stop fitting.
     python benchmarks/bench_engine.py --catalog DIR [--instrument XRPUSDT.BINANCE] [--end ISO]
                                       [--repeat 3] [--memory] [--json]
 
-Each measurement is a process of its own, the two variants alternate, kernels are compiled before. Processor
-time is that of `BacktestNode.run`, with the same data, account and fill settings. `--memory` also measures
+Each measurement is a process of its own and the two variants alternate. Kernels are compiled and loaded
+before: each process first runs the same variant over the first trades of the catalog. Processor time is
+that of `BacktestNode.run`, with the same data, account and fill settings. `--memory` also measures
 peak memory of the whole command for about a million trades and for all of them.
 """
 
@@ -32,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from runtime.backtest import run_backtest  # noqa: E402
-from runtime.cli import iso_time  # noqa: E402
+from runtime.cli import format_ns, iso_time  # noqa: E402
 from runtime.memory import spare_memory  # noqa: E402
 from runtime.nodes import Node, data_configs, run_config, venue_configs  # noqa: E402
 from runtime.run_plan import RunPlan, plan_run  # noqa: E402
@@ -40,6 +41,7 @@ from runtime.run_request import RunRequest  # noqa: E402
 from runtime.settings import BacktestSettings, Settings  # noqa: E402
 
 MILLION = 1_000_000
+WARM_UP_TRADES = 30_000
 
 
 class EmptyConfig(StrategyConfig, frozen=True, kw_only=True):
@@ -59,7 +61,7 @@ class EmptyStrategy(Strategy):
         """Do nothing."""
 
 
-def plan_of(arguments: argparse.Namespace, runs: str) -> RunPlan:
+def plan_of(arguments: argparse.Namespace, runs: str, end_ns: int | None) -> RunPlan:
     """Plan the run that is measured."""
     return plan_run(
         RunRequest(
@@ -68,7 +70,7 @@ def plan_of(arguments: argparse.Namespace, runs: str) -> RunPlan:
             catalog=Path(arguments.catalog),
             strategy="ote",
             instruments=(arguments.instrument,),
-            end_ns=None if arguments.end is None else iso_time(arguments.end),
+            end_ns=end_ns,
             command_line={"bucket_usd": "10000"},
         )
     )
@@ -77,25 +79,37 @@ def plan_of(arguments: argparse.Namespace, runs: str) -> RunPlan:
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run one variant in this process; return processor seconds of the engine and the number of trades."""
     spare_memory()
+    run_node = Node.run
+    taken: list[float] = []
+
+    def timed(node: Node) -> Any:
+        start = time.process_time()
+        result = run_node(node)
+        taken.append(time.process_time() - start)
+        return result
+
+    Node.run = timed  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as runs:
-        plan = plan_of(arguments, runs)
-        run_node = Node.run
-        taken: list[float] = []
+        plan = plan_of(arguments, runs, None if arguments.end is None else iso_time(arguments.end))
+        warm_up = plan_of(arguments, runs, time_after(plan, WARM_UP_TRADES))
+        buckets = 0
+        for one in (warm_up, plan):
+            if arguments.variant == "empty":
+                run_empty(one)
+            else:
+                buckets = run_backtest(one).counters["buckets"]
+                assert buckets > 0
+    return {"cpu_s": taken[-1], "ticks": plan.ticks, "buckets": buckets}
 
-        def timed(node: Node) -> Any:
-            start = time.process_time()
-            result = run_node(node)
-            taken.append(time.process_time() - start)
-            return result
 
-        Node.run = timed  # type: ignore[method-assign]
-        if arguments.variant == "empty":
-            run_empty(plan)
-            buckets = 0
-        else:
-            buckets = run_backtest(plan).counters["buckets"]
-            assert buckets > 0
-    return {"cpu_s": taken[0], "ticks": plan.ticks, "buckets": buckets}
+def time_after(plan: RunPlan, count: int) -> int:
+    """Return the time of the trade that comes after about `count` of the plan, UNIX nanoseconds."""
+    seen = 0
+    for trades in plan.catalog.read_trades(plan.instruments[0].id.value):
+        if seen + len(trades) > count:
+            return int(trades.ts_ns[max(count - seen, 0)])
+        seen += len(trades)
+    raise SystemExit(f"{plan.catalog.path} holds {seen:,} trades, at least {count:,} are needed")
 
 
 def run_empty(plan: RunPlan) -> None:
@@ -119,12 +133,12 @@ def run_empty(plan: RunPlan) -> None:
     assert engine.iteration == plan.ticks
 
 
-def child(arguments: argparse.Namespace, variant: str, end: str | None = None) -> dict[str, Any]:
+def child(arguments: argparse.Namespace, variant: str) -> dict[str, Any]:
     """Measure a variant in a process of its own."""
     command = [sys.executable, __file__, "--catalog", arguments.catalog, "--instrument", arguments.instrument]
     command += ["--variant", variant]
-    if end or arguments.end:
-        command += ["--end", end or arguments.end]
+    if arguments.end:
+        command += ["--end", arguments.end]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     result: dict[str, Any] = json.loads(done.stdout)
@@ -157,14 +171,7 @@ def peak_memory(arguments: argparse.Namespace, end: str | None) -> dict[str, Any
 
 def end_of_a_million(arguments: argparse.Namespace) -> str:
     """Return the time at which the catalog has given about a million trades."""
-    plan = plan_of(arguments, "unused")
-    seen = 0
-    for trades in plan.catalog.read_trades(arguments.instrument):
-        seen += len(trades)
-        if seen >= MILLION:
-            seconds, nanos = divmod(int(trades.ts_ns[-1]), 1_000_000_000)
-            return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanos // 1000:06d}Z"
-    raise SystemExit(f"{arguments.catalog} holds {seen:,} trades, at least a million are needed for --memory")
+    return format_ns(time_after(plan_of(arguments, "unused", None), MILLION))
 
 
 def main() -> int:
@@ -183,7 +190,6 @@ def main() -> int:
     if arguments.variant:
         print(json.dumps(measure(arguments)))
         return 0
-    child(arguments, "ote", arguments.end)  # compiles the kernels into the cache
     taken: dict[str, list[float]] = {"empty": [], "ote": []}
     ticks = 0
     for _ in range(arguments.repeat):
