@@ -1,8 +1,10 @@
 """The step of the structure engine, which composes all detectors, and the scan that loops over it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba import carray
 
 from indicators.kernels import (
     average,
@@ -15,6 +17,7 @@ from indicators.kernels import (
     structure,
     zone,
 )
+from indicators.kernels.address import at_address
 from indicators.kernels.bar import BAR_DTYPE, advance
 from indicators.kernels.event import BUFFER_EVENTS, LOG_DTYPE, MAX_EVENTS_PER_BAR
 from indicators.kernels.jit import kernel
@@ -128,21 +131,23 @@ def step(state: Any, events: Any, row: Any) -> None:
     snapshot.write(state, row, new_gap, new_block, equal_levels)
 
 
-@kernel
-def step_stream(states: Any, buffers: Any) -> int:
-    """Advance by one bar; return how many rows of the buffer it filled.
+def stream_kernel(state: np.dtype[np.void], buffer: np.dtype[np.void]) -> Callable[[int, int], int]:
+    """Return the kernel that advances a live engine by one bar, for states and buffers of these dtypes.
 
-    Parameters
-    ----------
-    states
-        The state, shape (1,); the bar stands in the first eight fields of ``bar``.
-    buffers
-        Event buffer, shape (1,), dtype `event.buffer_dtype`.
+    It takes the addresses of both (see `address`) and returns how many rows of the buffer it filled;
+    the bar stands in the first eight fields of the state.
     """
-    state = states[0]
-    state.log.count = 0
-    step(state, buffers[0], state.row)
-    return int(state.log.count)
+
+    @kernel
+    def step_stream(state_address: int, buffer_address: int) -> int:
+        states = carray(at_address(state_address), 1, state)
+        buffers = carray(at_address(buffer_address), 1, buffer)
+        record = states[0]
+        record.log.count = 0
+        step(record, buffers[0], record.row)
+        return int(record.log.count)
+
+    return step_stream
 
 
 @kernel

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from indicators.kernels import event as ev
-from indicators.kernels.bar import MASK, RING
+from indicators.kernels.bar import MASK
 from indicators.kernels.jit import kernel
 
 CAP = 512
@@ -33,9 +33,8 @@ BOOK_DTYPE = np.dtype(
         ("outcome", np.int64),  # of the current bar: 0, 1 sweep, 2 run
         ("extreme_seq", np.int64),  # last SWEEP_EXTREME, SWEEP_SWING of this side; -1 never
         ("swing_seq", np.int64),
-        ("head", np.int64),  # deque of the bars that may still be the extreme of the window
-        ("tail", np.int64),
-        ("window", np.int64, (RING,)),
+        ("window_seq", np.int64),  # first bar with the extreme of the last `sweep_lookback` bars
+        ("window_price", np.float64),
         ("levels", RESTING_DTYPE, (CAP,)),
     ]
 )
@@ -46,24 +45,31 @@ def sweep_extreme(state: Any, events: Any, book: Any, k: int) -> None:
     """Report a wick beyond the extreme of the last n bars that closed back; then take the bar in."""
     bar = state.bar
     now, lookback = bar.seq, state.settings.sweep_lookback
-    reach, close, open_ = (bar.high, bar.close, bar.open) if k == 0 else (-bar.low, -bar.close, -bar.open)
-    window = book.window
-    if book.head < book.tail and window[book.head & MASK] < now - lookback:
-        book.head += 1
-    if now >= lookback:
-        origin = window[book.head & MASK]
-        extreme = bar.highs[origin & MASK] if k == 0 else -bar.lows[origin & MASK]
-        if reach > extreme and close < extreme and close < open_:
-            report_extreme(state, events, book, k, origin, extreme, reach)
+    reach = bar.high if k == 0 else -bar.low
+    # A new search when the extreme leaves the window costs less than a monotone deque, whose branches
+    # nobody can predict: with n = 20 it happens on one bar in ten.
+    if book.window_seq < now - lookback:
+        search_window(bar, book, k, now - lookback)
+    if reach > book.window_price:
+        close, open_ = (bar.close, bar.open) if k == 0 else (-bar.close, -bar.open)
+        if now >= lookback and close < book.window_price and close < open_:
+            report_extreme(state, events, book, k, book.window_seq, book.window_price, reach)
+        book.window_seq = now
+        book.window_price = reach
 
-    tail = book.tail
-    while tail > book.head:
-        last = window[(tail - 1) & MASK] & MASK
-        if (bar.highs[last] if k == 0 else -bar.lows[last]) >= reach:
-            break
-        tail -= 1
-    window[tail & MASK] = now
-    book.tail = tail + 1
+
+@kernel
+def search_window(bar: Any, book: Any, k: int, first: int) -> None:
+    """Find the extreme of the bars from `first` to the one before the current, the first if equal."""
+    ring = bar.highs if k == 0 else bar.lows
+    sign = 1.0 - 2.0 * k
+    found, price = first, sign * ring[first & MASK]
+    for seq in range(first + 1, bar.seq):
+        other = sign * ring[seq & MASK]
+        if other > price:
+            found, price = seq, other
+    book.window_seq = found
+    book.window_price = price
 
 
 @kernel

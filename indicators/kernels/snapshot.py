@@ -46,11 +46,7 @@ def write_range(scope: Any, settings: Any, seq: int, close: float, row: Any) -> 
     low, high = min(a, b), max(a, b)
     position = (close - low) / (high - low)
     retracement = (leg.b - sign * close) / (leg.b - leg.a)
-    zone_sign = 0
-    if position > settings.equilibrium_high:
-        zone_sign = 1
-    elif position < settings.equilibrium_low:
-        zone_sign = -1
+    zone_sign = np.int64(position > settings.equilibrium_high) - np.int64(position < settings.equilibrium_low)
     row.range_low = low
     row.range_high = high
     row.range_sweet = sign * leg.sweet
@@ -60,7 +56,7 @@ def write_range(scope: Any, settings: Any, seq: int, close: float, row: Any) -> 
     row.range_direction = sign
     row.range_stage = leg.stage
     row.range_zone = zone_sign
-    row.in_ote = 1 if settings.ote_low <= retracement <= settings.ote_high else 0
+    row.in_ote = np.int64(settings.ote_low <= retracement <= settings.ote_high)
 
 
 @kernel

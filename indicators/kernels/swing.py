@@ -74,15 +74,13 @@ def is_low(ring: Any, seq: int, left: int, right: int, left_strict: int, right_s
 @kernel
 def extend_leg(level: Any, low: float, high: float, seq: int, ts: int) -> None:
     """Advance the leg of a level by one bar; low and high are signed."""
-    if high > level.trailing:
-        level.trailing = high
+    level.trailing = max(level.trailing, high)
     if low < level.leg_a:
         level.leg_a = low
         level.leg_a_seq = seq
         level.leg_a_ts = ts
         level.leg_b = high
-    elif high > level.leg_b:
-        level.leg_b = high
+    level.leg_b = max(level.leg_b, high)
 
 
 @kernel
@@ -215,12 +213,24 @@ def find(state: Any, scope: Any) -> int:
         return 0
     left_strict, right_strict = settings.swing_left_strict, settings.swing_right_strict
     found = 0
-    # `right` is at least 1: the next bar denies most candidates before any call.
-    i, j = seq & MASK, (seq + 1) & MASK
-    if bar.highs[i] >= bar.highs[j] and is_high(bar.highs, seq, left, right, left_strict, right_strict):
+    # Four neighbours at once deny most candidates with a single branch, which is taken rarely.
+    before_1, before_2 = (seq - min(left, 1)) & MASK, (seq - min(left, 2)) & MASK
+    after_1, after_2 = (seq + 1) & MASK, (seq + min(right, 2)) & MASK
+    high, low = bar.highs[seq & MASK], bar.lows[seq & MASK]
+    highs, lows = bar.highs, bar.lows
+    may_be_high = (
+        (high >= highs[before_1])
+        & (high >= highs[before_2])
+        & (high >= highs[after_1])
+        & (high >= highs[after_2])
+    )
+    may_be_low = (
+        (low <= lows[before_1]) & (low <= lows[before_2]) & (low <= lows[after_1]) & (low <= lows[after_2])
+    )
+    if may_be_high and is_high(bar.highs, seq, left, right, left_strict, right_strict):
         found = 1
         if settings.swing_both == 1:
             return found
-    if bar.lows[i] <= bar.lows[j] and is_low(bar.lows, seq, left, right, left_strict, right_strict):
+    if may_be_low and is_low(bar.lows, seq, left, right, left_strict, right_strict):
         found += 2
     return found
