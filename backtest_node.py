@@ -1,25 +1,22 @@
 """Backtests from the command line: `backtest_node.py run --help` shows every option."""
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from runtime.cli import CommandParser, add_command, print_json, progress_bar, run_main, say
 from runtime.errors import EXIT_DONE, EXIT_FAILED
 from runtime.run_request import add_run_arguments
 
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-# `backtest_node.py --instrument …` means `backtest_node.py run --instrument …`.
-DEFAULT_COMMAND: Final = "run"
+EXAMPLE: Final = "--catalog var/catalog --instrument XRPUSDT.BINANCE --set bucket_usd=10000"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 done, 1 failed, 2 wrong usage or configuration."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
-        words.insert(0, DEFAULT_COMMAND)
+        words.insert(0, "run")
     return run_main(command_line(), words)
 
 
@@ -27,36 +24,19 @@ def command_line() -> CommandParser:
     """Return the parser of all commands."""
     parser = CommandParser(prog="backtest_node.py", description="Replay recorded trades through a strategy.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    add_run_arguments(
-        add_command(
-            commands,
-            "run",
-            run,
-            "replay a catalog through a strategy and report (the default command)",
-            "backtest_node.py run --catalog var/catalog --instrument XRPUSDT.BINANCE --set bucket_usd=10000",
-        )
-    )
-    add_run_arguments(
-        add_command(
-            commands,
-            "lookahead",
-            lookahead,
-            "prove on your data that no decision depends on what came after it",
-            "backtest_node.py lookahead --catalog var/catalog --instrument XRPUSDT.BINANCE --json",
-        )
-    )
-    listing = add_command(
-        commands,
-        "strategies",
-        list_strategies,
-        "list the strategies and their parameters",
-        "backtest_node.py strategies --json",
-    )
+    for name, function, summary in (
+        ("run", run, "replay a catalog through a strategy and report (the default command)"),
+        ("lookahead", lookahead, "prove on your data that no decision depends on what came after it"),
+    ):
+        command = add_command(commands, name, function, summary, f"backtest_node.py {name} {EXAMPLE}")
+        add_run_arguments(command)
+    summary, example = "list the strategies and their parameters", "backtest_node.py strategies --json"
+    listing = add_command(commands, "strategies", strategies, summary, example)
     listing.add_argument("--json", action="store_true", help="print one JSON array on stdout")
     return parser
 
 
-def run(arguments: "Namespace") -> int:
+def run(arguments: Namespace) -> int:
     """Run a backtest, write its folder and print its summary."""
     from runtime.backtest import run_backtest
     from runtime.bucket_windows import trade_windows
@@ -72,13 +52,9 @@ def run(arguments: "Namespace") -> int:
     plan = plan_run(request_from(arguments))
     with progress_bar("backtest, % of the time", total=100) as advance:
         result = run_backtest(plan, percent_of(plan, advance))
-    figures = summarise(result.trades, result.marks, result.starting_balance)
-    charts = plan.request.settings.backtest.charts
-    drawn = [
-        drawn_trade(index + 1, trade, packets, plan.retracements)
-        for index, trade, packets in trade_windows(plan, result.trades, charts)
-    ]
-    summary = summary_of(result, figures)
+    windows = trade_windows(plan, result.trades, plan.request.settings.backtest.charts)
+    drawn = [drawn_trade(number, trade, rows, plan.retracements) for number, trade, rows in windows]
+    summary = summary_of(result, summarise(result.trades, result.marks, result.starting_balance))
     result.folder.write_summary(summary)
     report = Report(summary, result.trades, result.marks, drawn, result.folder.config_text)
     result.folder.write_tearsheet(render(report))
@@ -90,7 +66,7 @@ def run(arguments: "Namespace") -> int:
     return EXIT_DONE
 
 
-def lookahead(arguments: "Namespace") -> int:
+def lookahead(arguments: Namespace) -> int:
     """Prove causality; print what was compared and the first difference, if there is one."""
     from runtime.run_plan import plan_run
     from runtime.run_request import request_from
@@ -106,19 +82,15 @@ def lookahead(arguments: "Namespace") -> int:
     return EXIT_FAILED if findings.differences else EXIT_DONE
 
 
-def list_strategies(arguments: "Namespace") -> int:
+def strategies(arguments: Namespace) -> int:
     """Print every strategy with its parameters."""
-    from runtime.run_plan import describe_strategies
+    from runtime.run_plan import describe_strategies, strategies_text
 
     found = describe_strategies()
     if arguments.json:
         print_json(found)
-        return EXIT_DONE
-    for one in found:
-        print(f"{one['name']} {one['version']}: {one['summary']}")
-        for parameter in one["parameters"]:
-            print(f"  {parameter['name']} ({parameter['type']}) = {parameter['default']}")
-            print(f"      {parameter['doc']}")
+    else:
+        print(strategies_text(found))
     return EXIT_DONE
 
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from packet_builder.builder import BucketConfig, VolumeBucketBuilder
-from strategies.trade_manager.record import ClosedTrade
 
+from packet_builder.builder import BucketConfig, VolumeBucketBuilder
 from runtime.run_plan import RunPlan
+from strategies.trade_manager.record import ClosedTrade
 
 BUCKETS_BEFORE: Final = 90
 BUCKETS_AFTER: Final = 20
@@ -51,7 +51,7 @@ def trade_windows(
     Yields
     ------
     tuple
-        Index of the trade, the trade, and its packets: rows of ``PACKET_DTYPE`` from 90 buckets before
+        Number of the trade (from 1), it, and its packets: rows of ``PACKET_DTYPE`` from 90 buckets before
         the entry to 20 after the exit, fewer at the ends of the data.
     """
     chosen = chosen_trades(len(trades), limit)
@@ -74,7 +74,7 @@ def trade_windows(
             )
             windows |= dict(zip(own, _rebuild(plan, name, config, spans), strict=True))
     for index in chosen:
-        yield index, trades[index], windows[index]
+        yield index + 1, trades[index], windows[index]
 
 
 def bucket_config(config: Any, tick_size: Decimal, lot_size: Decimal) -> BucketConfig:

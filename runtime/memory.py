@@ -1,4 +1,4 @@
-"""Keeps a long run's memory flat: the libraries below us hold on to freed blocks unless they are told not to."""
+"""Keeps the memory of a long run flat: libraries hold on to freed blocks unless they are told not to."""
 
 import ctypes
 import gc

@@ -62,7 +62,7 @@ class RunPlan:
         config = self.strategies[0].config
         return (
             float(config.get("retracement_min", 0.618)),
-            float(config.get("retracement_entry", 0.705)),
+            float(config.get("sweet_spot", 0.705)),
             float(config.get("retracement_max", 0.79)),
         )
 
@@ -142,6 +142,17 @@ def describe_strategies() -> list[dict[str, Any]]:
         }
         for spec in discover().values()
     ]
+
+
+def strategies_text(strategies: Sequence[Mapping[str, Any]]) -> str:
+    """Return what :func:`describe_strategies` gives as lines of text."""
+    lines = []
+    for one in strategies:
+        lines.append(f"{one['name']} {one['version']}: {one['summary']}")
+        for parameter in one["parameters"]:
+            lines.append(f"  {parameter['name']} ({parameter['type']}) = {parameter['default']}")
+            lines.append(f"      {parameter['doc']}")
+    return "\n".join(lines)
 
 
 def find_strategy(name: str) -> StrategySpec:
