@@ -9,12 +9,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from nautilus_trader.backtest.node import BacktestNode
 
+from packet_builder.builder import VolumeBucketBuilder
 from runtime.arrow_schema import BarColumns
 from runtime.backtest import RunResult, run_backtest
+from runtime.bucket_windows import BUCKETS_AFTER, BUCKETS_BEFORE, bucket_config, trade_windows
 from runtime.catalog import Catalog, TradeColumns
 from runtime.errors import ConfigurationError
 from runtime.instruments import make_instrument
@@ -345,3 +348,28 @@ def test_chunks_across_days_and_instruments_change_nothing(run: Run, three_days:
     summaries = [run(XRP, ETH, catalog=three_days, chunk_size=size)[1] for size in (7, 250, 599, "all")]
     assert summaries[0]["positions_closed"] > 20
     assert len({summary["decision_sha256"] for summary in summaries}) == 1
+
+
+def test_buckets_of_the_report_are_those_of_the_whole_history(run: Run) -> None:
+    """Rebuilt block by block and cut out, they have the bits of one pass over all trades."""
+    result, _summary = run(parameters={"bucket_usd": "100"})
+    plan = result.plan
+    trades = plan.catalog.read_trades_all(XRP)
+    config = bucket_config(plan.strategies[0].config, Decimal("0.0001"), Decimal("0.1"))
+    whole = VolumeBucketBuilder(config).scan(
+        trades.ts_ns, trades.price_ticks, trades.size_lots, trades.is_buyer, trades.trade_id
+    )
+    changed = [
+        msgspec.structs.replace(trade, entry_bucket_seq=seq, exit_bucket_seq=seq + 5)
+        for trade, seq in zip(result.trades, range(0, len(whole), 70), strict=False)
+    ]
+    drawn = list(trade_windows(plan, changed, 4))
+    assert [number for number, _trade, _rows in drawn] == [
+        1,
+        *(1 + index * (len(changed) - 1) // 3 for index in (1, 2)),
+        len(changed),
+    ]
+    for _number, trade, rows in drawn:
+        first = max(trade.entry_bucket_seq - BUCKETS_BEFORE, 0)
+        expected = whole[first : trade.exit_bucket_seq + BUCKETS_AFTER + 1]
+        assert rows.tobytes() == expected.tobytes()
