@@ -1,0 +1,156 @@
+"""Run every benchmark and print the table of `docs/benchmarks.md`.
+
+    python benchmarks/run.py [--repeat 3] [--write]
+
+Imports the real XRPUSDT trades of the shared data (SHARED_DATA, or ../shared/data) into `var/bench` first;
+without them there is nothing to measure the engine on, and the command says so. Each benchmark is a process
+of its own. `--write` puts the table into `docs/benchmarks.md`, between its two markers.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
+CATALOG = ROOT / "var" / "bench" / "catalog"
+PAGE = ROOT / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- table begins -->", "<!-- table ends -->"
+
+type Row = tuple[str, float, str, float, str]
+"""What, measured, "at most" or "at least", goal, command."""
+
+
+def buckets(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the bucket kernel."""
+    ratios = figures["ratios"]
+    yield "bucket kernel / np.sum of the same four arrays", ratios["kernel / np.sum"], "at most", 6, command
+    yield "pandas group-by / bucket kernel", ratios["pandas / kernel"], "at least", 8, command
+    yield "polars group-by / bucket kernel", ratios["polars / kernel"], "at least", 8, command
+    yield "Nautilus value bars / bucket kernel", ratios["Nautilus / kernel"], "at least", 200, command
+
+
+def detectors(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the structure engine."""
+    yield (
+        "five functions of smartmoneyconcepts / detector pass",
+        figures["times_faster_than_peer"],
+        "at least",
+        700,
+        command,
+    )
+    yield (
+        "detectors, time(1M bars) / time(100k bars)",
+        figures["time_1000000_over_100000"],
+        "at most",
+        12,
+        command,
+    )
+    yield "detectors, streaming, µs per bar", figures["stream_us_per_bar"], "at most", 3, command
+
+
+def catalog(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the catalog."""
+    yield (
+        "catalog write from arrays, M trades/s",
+        figures["write_m_trades_per_s"],
+        "at least",
+        figures["goal_m_trades_per_s"],
+        command,
+    )
+
+
+def engine(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the backtest."""
+    yield "engine with OteStrategy / with an empty strategy", figures["ratio"], "at most", 1.35, command
+    small, large = figures["memory"]
+    yield f"peak memory of {large['ticks']:,} trades, MB", large["peak_mb"], "at most", 700, command
+    growth = 100 * figures["memory_growth"]
+    yield f"the same against {small['ticks']:,} trades, %", growth, "at most", 5, command
+
+
+BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
+    "bench_buckets.py": buckets,
+    "bench_detectors.py": detectors,
+    "bench_catalog.py": catalog,
+    "bench_engine.py": engine,
+}
+
+
+def make_catalog() -> None:
+    """Import the recorded XRPUSDT trades unless that was done before."""
+    files = sorted((SHARED_DATA / "trades").glob("binance-spot_XRPUSDT_*.parquet"))
+    if not files:
+        raise SystemExit(f"no recorded XRPUSDT trades in {SHARED_DATA / 'trades'}: set SHARED_DATA")
+    if (CATALOG / "manifest.json").exists():
+        return
+    command = [sys.executable, str(ROOT / "download_data.py"), "import", *map(str, files)]
+    command += ["--venue", "binance", "--market", "spot", "--symbol", "XRPUSDT", "--kind", "trades"]
+    command += ["--tick-size", "0.0001", "--lot-size", "0.1", "--catalog", str(CATALOG)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def measure(name: str, options: list[str]) -> dict[str, Any]:
+    """Run a benchmark in a process of its own and return its figures."""
+    print(f"{name} …", file=sys.stderr, flush=True)
+    # A missed goal is a figure, not a failure: the table shows it.
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / name), *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    if not done.stdout.strip():
+        raise SystemExit(f"{name} failed with exit code {done.returncode}")
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def table(repeat: int) -> str:
+    """Measure everything and return the Markdown table."""
+    options = {
+        "bench_buckets.py": ["--json"],
+        "bench_catalog.py": ["--json"],
+        "bench_engine.py": ["--json", "--catalog", str(CATALOG), "--memory", "--repeat", str(repeat)],
+    }
+    lines = ["| what | measured | goal | |", "|---|---:|---|---|"]
+    for name, rows in BENCHMARKS.items():
+        for what, measured, word, goal, command in rows(measure(name, options.get(name, [])), name):
+            reached = measured <= goal if word == "at most" else measured >= goal
+            mark = "reached" if reached else "**missed**"
+            lines.append(f"| {what} (`{command}`) | {measured:,.2f} | {word} {goal:g} | {mark} |")
+    when = datetime.now(UTC).strftime("%Y-%m-%d")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return "\n".join([f"Measured {when} on {machine}; load {os.getloadavg()[0]:.1f} at the end.", "", *lines])
+
+
+def main() -> int:
+    """Run the benchmarks; return 0."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeat", type=int, default=3, help="engine runs per variant (default 3)")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    arguments = parser.parse_args()
+    make_catalog()
+    text = table(arguments.repeat)
+    print(text)
+    if arguments.write:
+        page = PAGE.read_text(encoding="utf-8")
+        head, rest = page.split(BEGIN)
+        tail = rest.split(END)[1]
+        PAGE.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
