@@ -85,7 +85,7 @@ def load(count: int) -> tuple[str, tuple[np.ndarray, ...]]:
 
 
 def with_pandas(columns: tuple[np.ndarray, ...], *, is_bare: bool) -> pd.DataFrame:
-    """Group by cumulated dollars: OHLC and dollars bought (bare), or all that group-bys have functions for."""
+    """Group by cumulated dollars: OHLC and dollars bought (bare), or all that a group-by can do."""
     ts_ns, price, qty, is_buyer, ids = columns
     usd = price * qty
     key = (usd.cumsum() // BUCKET_USD).astype(np.int64)

@@ -38,11 +38,15 @@ def tapes(draw: st.DrawFn, max_size: int = 60) -> list[Trade]:
     ts_ns = MIDNIGHT_NS + draw(st.integers(0, 2 * DAY_NS))
     ticks, number = draw(st.integers(1, 10_000)), draw(st.sampled_from([0, 1, 1_000]))
     has_ids = draw(st.booleans()) or draw(st.booleans())
+    # Round dollars: many trades end exactly with a bucket, and the next one opens it.
+    is_round = draw(st.booleans())
     trades = []
     for _ in range(draw(st.integers(0, max_size))):
         ts_ns += draw(st.sampled_from([0, 0, 0, 1, 1_000_000, -5_000_000, DAY_NS // 5]))
         ticks = max(1, ticks + draw(st.sampled_from([0, 0, 0, 1, -1, 3, 500, -700])))
         lots = draw(st.one_of(st.integers(1, 30), st.sampled_from([0, 1, 400, 90_000])))
+        if is_round:
+            ticks, lots = draw(st.sampled_from([50, 100, 100, 200])), draw(st.sampled_from([5, 10, 20, 100]))
         trades.append(Trade(ts_ns, ticks, lots, draw(st.booleans()), number if has_ids else -1))
         number = max(0, number + draw(st.sampled_from([1, 1, 1, 1, 0, 2, 7, -1])))
     return trades

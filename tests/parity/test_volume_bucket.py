@@ -29,7 +29,7 @@ from tests.bucket_tapes import (
 from tests.naive import Trade
 
 ROOT = Path(__file__).resolve().parents[2]
-BUCKET_UNITS = st.sampled_from([1, 7, 997, 5_000, 100_000, 10_000_000])
+BUCKET_UNITS = st.sampled_from([1, 7, 997, 1_000, 5_000, 100_000, 10_000_000])
 ANCHORS = st.sampled_from(["utc_day", "none"])
 
 
@@ -41,7 +41,7 @@ def differing_columns(left: bytes, right: bytes) -> list[str]:
     return [name for name in PACKET_DTYPE.names or () if a[name].tobytes() != b[name].tobytes()]
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(tape=tapes(), units=BUCKET_UNITS, anchor=ANCHORS)
 def test_the_kernel_is_the_definition_bit_for_bit(tape: list[Trade], units: int, anchor: str) -> None:
     """Every column of every packet has the bits of the plain-Python definition."""
@@ -52,7 +52,7 @@ def test_the_kernel_is_the_definition_bit_for_bit(tape: list[Trade], units: int,
     assert packets.tobytes() == expected
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(tape=tapes(), units=BUCKET_UNITS, anchor=ANCHORS, data=st.data())
 def test_chunks_and_live_trades_give_the_bytes_of_the_whole_array(
     tape: list[Trade], units: int, anchor: str, data: st.DataObject
