@@ -356,10 +356,10 @@ class OteStrategy(SetupStrategy):
 
     def _on_packets(self, ts_ns: int, price: float) -> None:
         packets = self.builder.closed
-        for index in range(len(packets)):
-            seq, ts_open, ts_close, open_, high, low, close, qty, buy_qty, is_tainted = _PACKET.unpack_from(
-                packets, index * _PACKET.size
-            )
+        # As bytes: asked for a buffer, numpy spells out the format of all columns first.
+        rows = _PACKET.iter_unpack(packets.tobytes())
+        for index, row in enumerate(rows):
+            seq, ts_open, ts_close, open_, high, low, close, qty, buy_qty, is_tainted = row
             self.bucket_seq = seq
             self._packets, self._packet_index = packets, index
             self.counters["buckets"] += 1
@@ -369,7 +369,7 @@ class OteStrategy(SetupStrategy):
             events = self._update_structure(ts_open, ts_close, open_, high, low, close, qty, buy_qty)
             if self._observer is not None:
                 self._observer(packets[index], events)
-            if len(events):
+            if len(events) and self.zones.concerns(events):
                 self.on_structure(events, ts_ns)
             if self._waiting:
                 self._consider(ts_ns, price, move_ratio=(high - low) / low, is_tainted=is_tainted)

@@ -12,6 +12,8 @@ _ROW: Final = row_struct(
     EVENT_DTYPE, "event_id", "kind", "direction", "scope", "known_ts_ns", "low", "high", "level", "ref_id"
 )
 
+_HEAD: Final = row_struct(EVENT_DTYPE, "kind", "scope")
+
 
 class ZoneChange(StrEnum):
     """What an event did to a zone."""
@@ -54,13 +56,21 @@ class ZoneBook:
         self.live: dict[int, Zone] = {}
         self._scope = int(scope)
 
+    def concerns(self, events: EventTable) -> bool:
+        """Tell whether any event speaks of a zone of this scope: usually none does."""
+        own = self._scope
+        for kind, scope in _HEAD.iter_unpack(events.tobytes()):  # noqa: SIM110 - any() makes a generator
+            if scope == own and kind in _CHANGES:
+                return True
+        return False
+
     def take(self, events: EventTable) -> Iterator[tuple[ZoneChange, Zone]]:
         """Apply events in order and say what each did; events of other kinds and scopes are passed over.
 
         Parameters
         ----------
         events
-            Shape (n,), dtype ``EVENT_DTYPE``, contiguous.
+            Shape (n,), dtype ``EVENT_DTYPE``.
 
         Yields
         ------
