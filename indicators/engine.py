@@ -13,7 +13,7 @@ from indicators import state_bytes
 from indicators.events import EVENT_DTYPE, EventTable
 from indicators.kernels import engine as kernel
 from indicators.kernels.bar import first_bad_row
-from indicators.kernels.event import buffer_dtype
+from indicators.kernels.event import BUFFER_EVENTS, buffer_dtype
 from indicators.kernels.zone import FULL, HALF, TOUCHED
 from indicators.snapshot import ROW_DTYPE, SNAPSHOT_DTYPE, SnapshotTable
 from indicators.structure_config import CHOICES, StructureConfig
@@ -171,9 +171,9 @@ class StructureEngine:
         where = "bar" if row is None else f"bar in row {row}"
         return (
             f"{where} is not a legal closed bar: open {open_} high {high} low {low} close {close} "
-            f"volume {volume} buy_volume {buy_volume} ts_open_ns {ts_open_ns} ts_close_ns {ts_close_ns}; want finite prices "
-            "with low <= open, close <= high, volumes >= 0, ts_open_ns <= ts_close_ns and no close time before the "
-            "last one: drop or repair it"
+            f"volume {volume} buy_volume {buy_volume} ts_open_ns {ts_open_ns} ts_close_ns {ts_close_ns}; "
+            "want finite prices with low <= open, close <= high, volumes >= 0, ts_open_ns <= ts_close_ns "
+            "and no close time before the last one: drop or repair it"
         )
 
     def scan(
@@ -201,29 +201,32 @@ class StructureEngine:
         """
         times = [np.ascontiguousarray(column, np.int64) for column in (ts_open_ns, ts_close_ns)]
         sizes = (open_, high, low, close, volume, buy_volume)
-        columns = (*times, *(np.ascontiguousarray(column, np.float64) for column in sizes))
+        columns: tuple[Any, ...] = (*times, *(np.ascontiguousarray(column, np.float64) for column in sizes))
         lengths = {column.shape for column in columns}
         if len(lengths) != 1 or columns[0].ndim != 1:
             raise ValueError(f"columns must have one common length, got shapes {sorted(lengths)}")
-        bad = first_bad_row(*columns, self._last_ts_close)
+        bad = first_bad_row(self._last_ts_close, *columns)
         if bad >= 0:
             raise ValueError(self._complaint([column[bad].item() for column in columns], bad))
 
         count = len(columns[0])
         snapshots = np.zeros(count, SNAPSHOT_DTYPE)
         rows = snapshots.view(ROW_DTYPE)
-        tables: list[EventTable] = []
-        start = 0
+        # Some 1.3 events per bar are usual; what is not written costs no memory. Zeros, so that the bytes of
+        # equal tables are equal, those of the padding between columns included.
+        events: EventTable = np.zeros(2 * count + BUFFER_EVENTS, EVENT_DTYPE)
+        filled = start = 0
         while start < count:
-            buffers = np.zeros(1, BUFFER_DTYPE)
-            start = kernel.scan(self._states, buffers, rows, *columns, start)
-            tables.append(buffers[0]["rows"][: int(self._states[0]["log"]["count"])])
+            if filled + BUFFER_EVENTS > len(events):
+                more = np.zeros(2 * (count - start) + BUFFER_EVENTS, EVENT_DTYPE)
+                events = np.concatenate([events[:filled], more])
+            buffers = events[filled : filled + BUFFER_EVENTS].view(BUFFER_DTYPE)
+            start = kernel.scan(self._states, buffers, rows, start, *columns)
+            filled += int(self._states[0]["log"]["count"])
         if count:
             self._states[0]["row"] = rows[-1]
             self._last_ts_close = int(columns[1][-1])
-        if not tables:
-            return _NO_EVENTS, snapshots
-        return tables[0] if len(tables) == 1 else np.concatenate(tables), snapshots
+        return events[:filled], snapshots
 
     @property
     def bars(self) -> int:

@@ -4,7 +4,8 @@ A live bar is one call, so this is half of what it costs. The caller keeps the a
 place for as long as it uses the address.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
@@ -12,11 +13,14 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def at_address(typing_context: Any, address: Any) -> tuple[Signature, Any]:
+def _at_address(typing_context: Any, address: Any) -> tuple[Signature, Any]:
     """Turn the address of an array's first byte into a pointer for ``numba.carray``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
 
     return types.voidptr(types.intp), generate
+
+
+# The call in a kernel has one argument; numba adds the first itself.
+at_address = cast(Callable[[int], Any], intrinsic(_at_address))

@@ -143,10 +143,46 @@ def step(state: Any) -> None:
         atr = wilder_step(averages.range_mean, span)
     slow = mean_step(averages.slow_range_mean, span)
 
-    # max() would hide the NaN of the warm-up.
-    bar.atr = settings.tick_size if atr < settings.tick_size else atr
+    # max() may hide the NaN of the warm-up, depending on the order of its arguments.
+    bar.atr = settings.tick_size if atr < settings.tick_size else atr  # noqa: FURB136
     bar.impulse_atr = bar.atr if settings.atr_lag == 0 else atr_before
-    averages.atr_slow = settings.tick_size if slow < settings.tick_size else slow
+    averages.atr_slow = settings.tick_size if slow < settings.tick_size else slow  # noqa: FURB136
     averages.ema_fast = ema_step(averages.ema_fast, bar.close, settings.ema_fast_length)
     averages.ema_slow = ema_step(averages.ema_slow, bar.close, settings.ema_slow_length)
     averages.rsi = strength_step(averages.strength, bar.close)
+
+
+# Averages on their own, outside the engine: one record, which `average.py` of the objects keeps.
+LONE_DTYPE = np.dtype(
+    [
+        ("kind", np.int64),  # of the true range: 0 plain mean, 1 Wilder's
+        ("length", np.int64),  # of the exponential average
+        ("close", np.float64),
+        ("ema", np.float64),
+        ("mean", MEAN_DTYPE),
+        ("strength", STRENGTH_DTYPE),
+    ]
+)
+
+
+@kernel
+def atr_step(states: Any, high: float, low: float, close: float) -> float:
+    """Advance the state of shape (1,) by one bar; return the average true range in price units or NaN."""
+    state = states[0]
+    span = true_range(high, low, state.close)
+    state.close = close
+    return mean_step(state.mean, span) if state.kind == 0 else wilder_step(state.mean, span)
+
+
+@kernel
+def lone_ema_step(states: Any, close: float) -> float:
+    """Advance the state of shape (1,) by one close; return the exponential average."""
+    state = states[0]
+    state.ema = ema_step(state.ema, close, state.length)
+    return float(state.ema)
+
+
+@kernel
+def rsi_step(states: Any, close: float) -> float:
+    """Advance the state of shape (1,) by one close; return the RSI in 0..100 or NaN."""
+    return strength_step(states[0].strength, close)

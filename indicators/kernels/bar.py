@@ -37,7 +37,7 @@ BAR_DTYPE = np.dtype(
 
 @kernel
 def advance(bar: Any) -> None:
-    """Number the bar in the input fields and store it in the ring."""
+    """Give the bar in the input fields its number and store it in the ring."""
     bar.seq += 1
     i = bar.seq & MASK
     bar.opens[i] = bar.open
@@ -51,6 +51,7 @@ def advance(bar: Any) -> None:
 
 @kernel
 def first_bad_row(
+    last_ts_close: int,
     ts_open: Any,
     ts_close: Any,
     open_: Any,
@@ -59,16 +60,15 @@ def first_bad_row(
     close: Any,
     volume: Any,
     buy_volume: Any,
-    last_ts_close: int,
 ) -> int:
     """Return the index of the first row that is not a legal bar, -1 if all are.
 
     Parameters
     ----------
-    ts_open, ts_close, open_, high, low, close, volume, buy_volume
-        Columns, shape (n,): nanoseconds, prices and base volumes; ``buy_volume`` may hold NaN.
     last_ts_close
         Close time of the bar before row 0.
+    ts_open, ts_close, open_, high, low, close, volume, buy_volume
+        Columns, shape (n,): nanoseconds, prices and base volumes; ``buy_volume`` may hold NaN.
     """
     before = last_ts_close
     for i in range(len(close)):

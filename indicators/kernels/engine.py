@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import carray
+from numba.np.numpy_support import carray
 
 from indicators.kernels import (
     average,
@@ -66,6 +66,7 @@ SETTINGS_DTYPE = np.dtype(
         ("session_start_tolerance_secs", np.float64),
     ]
 )
+
 
 def state_dtype(row_dtype: np.dtype[np.void]) -> np.dtype[np.void]:
     """Return the dtype of the engine's whole state: one record, about 220 kB.
@@ -155,6 +156,7 @@ def scan(
     states: Any,
     buffers: Any,
     rows: Any,
+    start: int,
     ts_open: Any,
     ts_close: Any,
     open_: Any,
@@ -163,7 +165,6 @@ def scan(
     close: Any,
     volume: Any,
     buy_volume: Any,
-    start: int,
 ) -> int:
     """Loop `step` over checked columns from row `start`; return the first row not taken.
 

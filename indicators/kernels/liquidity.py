@@ -134,7 +134,7 @@ def take_top(state: Any, events: Any, book: Any, k: int, reach: float) -> None:
         level.id,
         np.nan,
         depth,
-        np.int64(is_run),
+        int(is_run),
     )
     if not is_run and close < open_:
         ev.emit(

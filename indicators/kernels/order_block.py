@@ -65,7 +65,7 @@ def find_origin(state: Any, sign: int) -> int:
 
 @kernel
 def is_clean_departure(bar: Any, sign: int, origin_seq: int, middle: float) -> int:
-    """Tell (1 or 0) whether no bar after the origin reached the zone's middle; `middle` = near + far, signed."""
+    """Tell (1 or 0) whether no bar after the origin reached the zone's middle: near + far, signed."""
     # A break can look back further than the ring reaches; what left the ring is taken as clean.
     for seq in range(max(origin_seq + 1, bar.seq - MASK), bar.seq + 1):
         low = bar.lows[seq & MASK] if sign == 1 else -bar.highs[seq & MASK]

@@ -153,11 +153,8 @@ def step(state: Any, events: Any, scope: Any) -> None:
     upper, lower = tested_level(state, scope, 0), tested_level(state, scope, 1)
     by_wick = settings.structure_break == 1
     for k in range(2):
-        if k == 0:
-            price = bar.high if by_wick else bar.close
-        else:
-            price = -bar.low if by_wick else -bar.close
-        step_side(state, events, scope, k, upper if k == 0 else lower, price)
+        reach, close = (bar.high, bar.close) if k == 0 else (-bar.low, -bar.close)
+        step_side(state, events, scope, k, upper if k == 0 else lower, reach if by_wick else close)
     if settings.structure_rule == 1:
         pattern.on_bar(state, events, scope)
 

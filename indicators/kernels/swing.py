@@ -168,7 +168,20 @@ def confirm(state: Any, events: Any, scope: Any, k: int, seq: int) -> None:
     ts = bar.times[i]
     low, high = bar.lows[i], bar.highs[i]
     event_id = ev.emit(
-        state, events, ev.SWING, sign, scope.name, seq, ts, low, high, raw, ev.NO_REF, np.nan, np.nan, ev.NO_FLAG
+        state,
+        events,
+        ev.SWING,
+        sign,
+        scope.name,
+        seq,
+        ts,
+        low,
+        high,
+        raw,
+        ev.NO_REF,
+        np.nan,
+        np.nan,
+        ev.NO_FLAG,
     )
     side.fresh_id = event_id
 

@@ -36,7 +36,10 @@ STACK_DTYPE = np.dtype(
         ("ends_by_wick", np.int64),
         ("max_age", np.int64),  # bars, 0: none
         ("near_ratio", np.float64),
-        ("was_met", np.int64),  # flags of the current bar: an active gap held the close, an active block was touched
+        (
+            "was_met",
+            np.int64,
+        ),  # flags of the current bar: an active gap held the close, an active block was touched
         ("is_near", np.int64),
         ("count", np.int64),
         ("active", np.int64),
