@@ -40,6 +40,7 @@ def run(arguments: Namespace) -> int:
     """Run a backtest, write its folder and print its summary."""
     from runtime.backtest import run_backtest
     from runtime.bucket_windows import trade_windows
+    from runtime.kernel_cache import ensure_compiled
     from runtime.memory import spare_memory
     from runtime.run_plan import percent_of, plan_run
     from runtime.run_request import request_from
@@ -50,14 +51,15 @@ def run(arguments: Namespace) -> int:
 
     spare_memory()
     plan = plan_run(request_from(arguments))
+    ensure_compiled(plan)
     with progress_bar("backtest, % of the time", total=100) as advance:
         result = run_backtest(plan, percent_of(plan, advance))
     windows = trade_windows(plan, result.trades, plan.request.settings.backtest.charts)
     drawn = [drawn_trade(number, trade, rows, plan.retracements) for number, trade, rows in windows]
     summary = summary_of(result, summarise(result.trades, result.marks, result.starting_balance))
     result.folder.write_summary(summary)
-    report = Report(summary, result.trades, result.marks, drawn, result.folder.config_text)
-    result.folder.write_tearsheet(render(report))
+    page = render(Report(summary, result.trades, result.marks, drawn, result.folder.config_text))
+    result.folder.write_tearsheet(page)
     if arguments.json:
         print_json(summary)
     else:
@@ -87,10 +89,7 @@ def strategies(arguments: Namespace) -> int:
     from runtime.run_plan import describe_strategies, strategies_text
 
     found = describe_strategies()
-    if arguments.json:
-        print_json(found)
-    else:
-        print(strategies_text(found))
+    print_json(found) if arguments.json else print(strategies_text(found))
     return EXIT_DONE
 
 

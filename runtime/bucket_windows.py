@@ -4,11 +4,12 @@ A run does not keep its buckets: there may be millions. The same trades through 
 same bits, so the report rebuilds them and keeps the few it draws.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
+from nautilus_trader.model.instruments import Instrument
 from numpy.typing import NDArray
 
 from packet_builder.builder import BucketConfig, VolumeBucketBuilder
@@ -67,22 +68,18 @@ def trade_windows(
                 )
                 for index in own
             ]
-            config = bucket_config(
-                strategy.config,
-                Decimal(str(instrument.price_increment)),
-                Decimal(str(instrument.size_increment)),
-            )
+            config = bucket_config(strategy.config, instrument)
             windows |= dict(zip(own, _rebuild(plan, name, config, spans), strict=True))
     for index in chosen:
         yield index + 1, trades[index], windows[index]
 
 
-def bucket_config(config: Any, tick_size: Decimal, lot_size: Decimal) -> BucketConfig:
-    """Return the bucket settings that a strategy configuration names."""
+def bucket_config(config: Mapping[str, Any], instrument: Instrument) -> BucketConfig:
+    """Return the bucket settings that a strategy configuration names, in the instrument's increments."""
     return BucketConfig(
         bucket_usd=Decimal(str(config["bucket_usd"])),
-        tick_size=tick_size,
-        lot_size=lot_size,
+        tick_size=Decimal(str(instrument.price_increment)),
+        lot_size=Decimal(str(instrument.size_increment)),
     )
 
 

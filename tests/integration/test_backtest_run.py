@@ -19,7 +19,7 @@ from runtime.arrow_schema import BarColumns
 from runtime.backtest import RunResult, run_backtest
 from runtime.bucket_windows import BUCKETS_AFTER, BUCKETS_BEFORE, bucket_config, trade_windows
 from runtime.catalog import Catalog, TradeColumns
-from runtime.errors import ConfigurationError
+from runtime.errors import ConfigurationError, DataError
 from runtime.instruments import make_instrument
 from runtime.nodes import Node
 from runtime.run_plan import plan_run
@@ -153,12 +153,37 @@ def test_event_log_holds_decisions_orders_and_trades_in_order(run: Run) -> None:
     result, _summary = run()
     log = events(result)
     assert {line["record"] for line in log} == {"decision", "order", "trade"}
-    first = [line for line in log if line["record"] == "order"][:3]
-    assert [line["event"] for line in first] == ["OrderInitialized", "OrderSubmitted", "OrderFilled"]
-    assert first[2]["ts_ns"] >= first[0]["ts_ns"] + 50_000_000
-    assert first[2]["commission"].endswith(" XRP")
+    first = [line for line in log if line["record"] == "order"][:4]
+    assert [line["event"] for line in first] == [
+        "OrderInitialized",
+        "OrderSubmitted",
+        "OrderAccepted",
+        "OrderFilled",
+    ]
+    assert first[3]["ts_ns"] >= first[0]["ts_ns"] + 50_000_000
+    assert first[3]["commission"].endswith(" XRP")
     assert first[0]["side"] == "BUY"
     assert not any("uuid" in key or key == "event_id" for line in log for key in line)
+
+
+def test_market_orders_are_acknowledged_before_they_fill(run: Run) -> None:
+    """The venue takes a market order in before filling it, so that a used-up print cannot lose it."""
+    result, _summary = run()
+    words = [line["event"] for line in events(result) if line["record"] == "order"]
+    assert words.index("OrderAccepted") < words.index("OrderFilled")
+    assert words.count("OrderAccepted") == words.count("OrderSubmitted")
+
+
+@pytest.mark.parametrize("counter", ["trades_dropped", "trades_refused"])
+def test_lost_trades_fail_the_run(run: Run, monkeypatch: pytest.MonkeyPatch, counter: str) -> None:
+    """A strategy that lost trades says so when it stops, and the run is no result."""
+
+    def on_stop(strategy: tiny_strategy.TinyStrategy) -> None:
+        strategy.counters[counter] = 3
+
+    monkeypatch.setattr(tiny_strategy.TinyStrategy, "on_stop", on_stop)
+    with pytest.raises(DataError, match=r": 3 trades c.*import the source again"):
+        run()
 
 
 def test_files_of_the_run(run: Run) -> None:
@@ -355,7 +380,7 @@ def test_buckets_of_the_report_are_those_of_the_whole_history(run: Run) -> None:
     result, _summary = run(parameters={"bucket_usd": "100"})
     plan = result.plan
     trades = plan.catalog.read_trades_all(XRP)
-    config = bucket_config(plan.strategies[0].config, Decimal("0.0001"), Decimal("0.1"))
+    config = bucket_config(plan.strategies[0].config, plan.instruments[0])
     whole = VolumeBucketBuilder(config).scan(
         trades.ts_ns, trades.price_ticks, trades.size_lots, trades.is_buyer, trades.trade_id
     )
