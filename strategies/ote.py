@@ -8,7 +8,6 @@ and target follow the position. When a zone ends after the fill, the position ke
 zone was a reason to enter, the plan says how to leave.
 """
 
-import importlib
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -20,6 +19,7 @@ from nautilus_trader.model.data import Bar, BarType, TradeTick
 from nautilus_trader.model.enums import AggressorSide
 from nautilus_trader.model.identifiers import InstrumentId
 
+from indicators.bias import HtfBias
 from indicators.engine import StructureConfig, StructureEngine
 from indicators.events import EventTable, Scope
 from packet_builder.builder import BucketConfig, VolumeBucketBuilder
@@ -251,7 +251,7 @@ class OteStrategy(SetupStrategy):
         self._take_trade = self.make_trade_handler()
         self.listen()
         if self.config.htf_bar_type is not None:
-            self._htf_bias = importlib.import_module("indicators.bias").HtfBias()
+            self._htf_bias = HtfBias()
             self.subscribe_bars(self.config.htf_bar_type)
 
     def on_stop(self) -> None:
@@ -259,6 +259,8 @@ class OteStrategy(SetupStrategy):
         if self._trades_topic:
             self.msgbus.unsubscribe(topic=self._trades_topic, handler=self._take_trade)
         self.stop_setup()
+        # Zero unless trades came out of the order of their ids: then buckets are wrong.
+        self.count("trades_dropped", self.builder.counters.dropped_ids)
         for zone in list(self.zones.live.values()):
             self._count_end(zone)
 
@@ -341,6 +343,11 @@ class OteStrategy(SetupStrategy):
         self.count("trades_refused")
         self._saw_refused_trade = True  # the bucket lacks it: tainted
         self.log.warning(f"{self.instrument_id} trade left out: {error}")
+
+    def before_fill(self, setup: Setup) -> None:
+        """Taint the trade if trades are missing in the bucket that is still open."""
+        if self.builder.forming.get("is_tainted"):
+            setup.taint()
 
     def _on_watched_price(self, ts_ns: int, price: float) -> None:
         setup = self.setup

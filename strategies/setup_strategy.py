@@ -144,13 +144,14 @@ class SetupStrategy(Strategy):
         quote = self.instrument.quote_currency
         total, free = _amount(account.balance_total(quote)), _amount(account.balance_free(quote))
         if account.type == AccountType.CASH:
-            coins = _amount(account.balance_total(self.instrument.base_currency))
-            held = coins * (self.last_price() or ZERO)
-            resting = self._resting_notional()
+            spendable = free - self._unlocked_notional() + self._resting_notional()
             # A venue may charge the fee on top of the price.
-            return Funds(total + held, (free + resting) * (1 - self.market.taker_fee))
+            return Funds(
+                total + self._value_of_coins(account), max(spendable, ZERO) * (1 - self.market.taker_fee)
+            )
         leverage = Decimal(str(account.leverage(self.instrument_id) or account.default_leverage))
-        return Funds(total, free * leverage + self._resting_notional())
+        # By notional, not by the venue's margin: all positions together stay within equity x leverage.
+        return Funds(total, max(total * leverage - self._committed_notional(), ZERO))
 
     def last_price(self) -> Decimal | None:
         """Return the price of the last trade, None before the first."""
@@ -224,7 +225,10 @@ class SetupStrategy(Strategy):
             self.is_halted = True
             self.log.error(f"{self.instrument_id} halted: {reason}")
             self.count("halted")
-            self.decide("halted", ts_ns=self.clock.timestamp_ns(), reason=reason)
+            ts_ns = self.clock.timestamp_ns()
+            self.decide("halted", ts_ns=ts_ns, reason=reason)
+            if self.setup is not None and not self.setup.is_closed:
+                self.carry_out(self.setup, self.setup.cancel_entry("halted", ts_ns))
 
     def stop_setup(self) -> None:
         """Take a living entry back when the strategy stops; a position keeps its exits at the venue."""
@@ -236,6 +240,9 @@ class SetupStrategy(Strategy):
                 self._cancel(own.client_id)
         if setup.is_in_position:
             self.count("positions_open_at_stop")
+
+    def before_fill(self, setup: Setup) -> None:
+        """Run before a fill is counted."""
 
     def on_setup_changed(self) -> None:
         """Run after actions were carried out; a strategy refreshes its watch flag here."""
@@ -250,13 +257,15 @@ class SetupStrategy(Strategy):
         setup = self._by_order.get(event.client_order_id.value)
         if setup is None:
             return
+        if isinstance(event, OrderFilled):
+            self.before_fill(setup)
         try:
             actions = self._report(setup, event)
         except IllegalTransition as error:
             self.count("illegal_transitions")
             # Nautilus wants the exception as an argument.
             self.log.exception(f"{event.client_order_id} {type(event).__name__}", error)  # noqa: TRY401
-            self._flatten(str(error))
+            self._flatten(setup, str(error))
             return
         self.carry_out(setup, actions)
 
@@ -404,11 +413,18 @@ class SetupStrategy(Strategy):
         )
         self.msgbus.publish(topic=f"trades.{self.instrument_id.value}", msg=trade)
 
-    def _flatten(self, reason: str) -> None:
-        """Answer to a bug in the order life: no exit of ours can be trusted, so close everything."""
+    def _flatten(self, setup: Setup, reason: str) -> None:
+        """Answer to a bug in the order life: open nothing any more and close this setup's position.
+
+        The exit is an order of the setup like any other: it has an intent id, waits until the stop is
+        confirmed gone where coins are locked, and its fills are counted.
+        """
         self.halt(reason)
-        self.cancel_all_orders(self.instrument_id)
-        self.close_all_positions(self.instrument_id, reduce_only=self.venue.reduce_only)
+        try:
+            actions = setup.close("bug", self.clock.timestamp_ns())
+        except IllegalTransition:
+            return  # nothing of it can be trusted: the exits at the venue stay, a person must look
+        self.carry_out(setup, actions)
 
     # -- small things --------------------------------------------------------------------------------------
 
@@ -424,6 +440,32 @@ class SetupStrategy(Strategy):
         # What is on its way locks nothing yet.
         locked = (own for own in entries if own.stage is not OrderStage.SENT)
         return sum((own.leaves_qty * (own.price or ZERO) for own in locked), ZERO)
+
+    def _value_of_coins(self, account: Account) -> Decimal:
+        """Return what the account's coins are worth at the last trades, other strategies' included."""
+        value = ZERO
+        for instrument in self.cache.instruments(venue=self.instrument_id.venue):
+            is_same_money = instrument.quote_currency == self.instrument.quote_currency
+            if isinstance(instrument, CurrencyPair) and is_same_money:
+                trade = self.cache.trade_tick(instrument.id)
+                coins = _amount(account.balance_total(instrument.base_currency))
+                if trade is not None and coins:
+                    value += coins * trade.price.as_decimal()
+        return value
+
+    def _committed_notional(self) -> Decimal:
+        """Return the notional of all positions and entries at the venue but for our own resting entry."""
+        venue = self.instrument_id.venue
+        committed = ZERO
+        for position in self.cache.positions_open(venue=venue):
+            trade = self.cache.trade_tick(position.instrument_id)
+            price = Decimal(str(position.avg_px_open)) if trade is None else trade.price.as_decimal()
+            committed += position.quantity.as_decimal() * price
+        living = (*self.cache.orders_open(venue=venue), *self.cache.orders_inflight(venue=venue))
+        for order in {one.client_order_id: one for one in living}.values():
+            if order.is_post_only and order.strategy_id != self.id:
+                committed += order.leaves_qty.as_decimal() * order.price.as_decimal()
+        return committed
 
     def _unlocked_notional(self) -> Decimal:
         """Return what entries in flight to the venue will lock, those of other strategies included.

@@ -23,7 +23,7 @@ class SkipReason(StrEnum):
     NO_STOP_DISTANCE = "no_stop_distance"
     REWARD_RISK = "reward_risk"
     FEES = "fees"
-    # The account: too small for this zone.
+    # The account: too small for this zone, perhaps only while another strategy holds the money.
     MIN_QTY = "min_qty"
     MIN_NOTIONAL = "min_notional"
     # The moment: may pass while the zone lives.
@@ -203,8 +203,6 @@ _OF_THE_ZONE = frozenset(
         SkipReason.NO_STOP_DISTANCE,
         SkipReason.REWARD_RISK,
         SkipReason.FEES,
-        SkipReason.MIN_QTY,
-        SkipReason.MIN_NOTIONAL,
     }
 )
 

@@ -286,7 +286,11 @@ class Setup:
         """Take note of a closed bucket."""
         self._bucket_seq = seq
         if is_tainted and self.stage in IN_POSITION:
-            self._is_tainted = True
+            self.taint()
+
+    def taint(self) -> None:
+        """Mark the trade: it lived or filled where trades are missing in the data."""
+        self._is_tainted = True
 
     def on_price(self, ts_ns: int, price: float) -> list[Action] | None:
         """Take the price of a trade; None when there is nothing to do (almost always).
@@ -486,6 +490,7 @@ class Setup:
         self._exit_reason = ""
         self._exit_at_market = False
         self._is_reported = False
+        self._is_tainted = False
         self._refusals = 0
 
     # -- exit ----------------------------------------------------------------------------------------------

@@ -23,8 +23,11 @@ from nautilus_trader.model.instruments import CryptoPerpetual, CurrencyPair, Ins
 from nautilus_trader.model.objects import Money, Price, Quantity
 
 from indicators.events import EVENT_DTYPE, EventKind, Scope
+from packet_builder.builder import Counters
 from packet_builder.packet import PACKET_DTYPE
 from runtime.fees import VenueFeeModel
+from runtime.nodes import venue_configs
+from runtime.settings import BacktestSettings
 from strategies.ote import OteConfig, OteStrategy
 from strategies.trade_manager.lifecycle import Stage
 from strategies.trade_manager.orders import Leg, OrderStage
@@ -126,6 +129,8 @@ class ScriptedPerception:
         self.tainted = set(tainted)
         self.number = -1
         self.closed = np.zeros(1, PACKET_DTYPE)
+        self.forming: dict[str, bool] = {}
+        self.counters = Counters(packets=0, missing_ids=0, dropped_ids=0, ignored_sizes=0)
         self.snapshot = None
 
     def push(self, ts_ns: int, price: float, size: float, is_buyer: bool, trade_id: int) -> int:
@@ -305,7 +310,7 @@ def run(
     step_ns: int = STEP_NS,
     unprotected_limit_ns: int | None = None,
     hook: Callable[[int, CheckedStrategy], None] | None = None,
-    market_order_acks: bool = True,
+    market_order_acks: bool | None = None,
     **settings: Any,
 ) -> Run:
     """Run hand-made trades through the engine with honest fills and return what happened.
@@ -332,7 +337,8 @@ def run(
     hook
         Called after every trade with its number and the strategy.
     market_order_acks
-        Without it the simulated venue forgets a market order that comes right after a fill ate the print.
+        None as in backtests. Without it the simulated venue forgets a market order that comes right after
+        a fill ate the print.
     settings
         Fields of `OteConfig`.
     """
@@ -340,6 +346,8 @@ def run(
     engine = BacktestEngine(
         BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False)
     )
+    # Whatever a backtest of a user is simulated with, these tests must be too.
+    (venue,) = venue_configs([instrument], BacktestSettings())
     engine.add_venue(
         venue=Venue("BINANCE"),
         oms_type=OmsType.NETTING,
@@ -349,11 +357,11 @@ def run(
         fill_model=FillModel(),
         fee_model=VenueFeeModel(),
         latency_model=LatencyModel(base_latency_nanos=latency_ms * 1_000_000),
-        bar_execution=False,
-        liquidity_consumption=True,
-        queue_position=True,
-        support_contingent_orders=False,
-        use_market_order_acks=market_order_acks,
+        bar_execution=venue.bar_execution,
+        liquidity_consumption=venue.liquidity_consumption,
+        queue_position=venue.queue_position,
+        support_contingent_orders=venue.support_contingent_orders,
+        use_market_order_acks=venue.use_market_order_acks if market_order_acks is None else market_order_acks,
     )
     engine.add_instrument(instrument)
     engine.add_data(ticks_of(instrument, trades, step_ns))

@@ -17,6 +17,7 @@ from tests.integration.engine_harness import (
     START_NS,
     STEP_NS,
     AccountName,
+    CheckedStrategy,
     Trade,
     event,
     run,
@@ -460,3 +461,39 @@ def test_a_market_exit_that_the_venue_forgot_is_asked_about_and_sent_again() -> 
 
 def _time_of(price: float, chart: list[Trade]) -> int:
     return START_NS + STEP_NS * next(n for n, trade in enumerate(chart) if trade[0] == price)
+
+
+@both_accounts
+@both_latencies
+def test_bug_in_the_order_life_closes_the_position_by_an_order_of_its_own(
+    account: AccountName, latency_ms: int
+) -> None:
+    """An illegal signal halts, and an exit with an intent id closes the position and is counted."""
+
+    def break_it(number: int, strategy: CheckedStrategy) -> None:
+        setup = strategy.setup
+        if number == 40 and setup is not None:
+            assert setup.is_in_position
+            strategy._flatten(setup, "planted")
+
+    trades = [*BEFORE_TARGET, *AFTERWARDS]
+    result = run(trades, {3: [FORMED]}, account=account, latency_ms=latency_ms, hook=break_it)
+    assert result.strategy.is_halted
+    assert [one.exit_reason for one in result.trades] == ["bug"]
+    assert result.strategy.setup is not None
+    assert result.strategy.setup.position_qty < Decimal("0.1")
+    assert not [order for order in result.orders if order.is_open]
+    assert all(order.client_order_id.value.startswith("OTE-") for order in result.orders)
+
+
+@both_accounts
+def test_halt_takes_a_resting_entry_back(account: AccountName) -> None:
+    """Nothing may be opened after a halt, so a resting entry goes."""
+
+    def halt(number: int, strategy: CheckedStrategy) -> None:
+        if number == 8:
+            strategy.halt("planted")
+
+    result = run([*BEFORE_TARGET, *AFTERWARDS], {3: [FORMED]}, account=account, hook=halt)
+    assert result.trades == []
+    assert [order.status for order in result.orders] == [OrderStatus.CANCELED]
