@@ -42,6 +42,7 @@ _KLINE_WORDS: Final = {
     "low": ("low", "lowprice"),
     "close": ("close", "closeprice"),
     "volume": ("volume",),
+    "close_time": ("closetime",),
 }
 
 
@@ -96,7 +97,8 @@ LAYOUTS: Final = (
     _layout("Binance futures aggTrades", "binance", "usdm", "aggtrades",
             _SPOT_AGG_HEADER.removesuffix(" isbestmatch"), "id price qty . . time maker"),
     _layout("Binance klines", "binance", "spot usdm", "klines",
-            "opentime open high low close volume closetime", "time open high low close volume . . . . . ."),
+            "opentime open high low close volume closetime",
+            "time open high low close volume close_time . . . . ."),
     _layout("Bybit linear trades", "bybit", "linear", "trades",
             "timestamp symbol side size price", has_ids=False),
     _layout("Bybit spot trades", "bybit", "spot", "trades",

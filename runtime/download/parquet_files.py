@@ -11,14 +11,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from runtime.download.layouts import Columns, recognise, time_unit
-from runtime.download.records import NO_ID, BadRows, KlineBlock, TradeBlock, without_faults
+from runtime.download.records import (
+    LAST_NS,
+    NO_CLOSE,
+    NO_ID,
+    BadRows,
+    KlineBlock,
+    TradeBlock,
+    without_faults,
+)
 from runtime.errors import DataError
 
 BATCH_ROWS: Final = 65_536
 PARQUET_MAGIC: Final = b"PAR1"
-_TYPES: Final = {"time": pa.int64(), "id": pa.int64(), "maker": pa.bool_()}
+_TYPES: Final = {"time": pa.int64(), "close_time": pa.int64(), "id": pa.int64(), "maker": pa.bool_()}
 
 
 def read_parquet(
@@ -70,6 +79,16 @@ def _unit_of_times(column: pa.Array) -> int:
     return time_unit(first[0]) if first else 0
 
 
+def _in_nanoseconds(times: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
+    """Convert times, shape (n,); one that is not before 2100 in this unit becomes 0, which is a bad row.
+
+    Multiplied as it is, it would overflow, silently and perhaps to a plausible time.
+    """
+    is_plausible = (times >= 0) & (times <= LAST_NS // unit)
+    converted: NDArray[np.int64] = np.where(is_plausible, times, 0) * unit
+    return converted
+
+
 def _block(
     batch: pa.RecordBatch,
     by_role: dict[str, str],
@@ -93,10 +112,14 @@ def _block(
         full = array.filter(pa.array(is_complete)) if not is_complete.all() else array
         values[role] = pc.cast(full, _TYPES.get(role, pa.float64())).to_numpy(zero_copy_only=False)
     lines = lines[is_complete]
-    times = values["time"] * unit
+    times = _in_nanoseconds(values["time"], unit)
     if columns.layout.kind == "klines":
         names = ("open", "high", "low", "close", "volume")
-        klines = KlineBlock(ts_ns=times, line=lines, **{name: values[name] for name in names})
+        close_ns = np.full(len(lines), NO_CLOSE)
+        if "close_time" in values:
+            close_ns = _in_nanoseconds(values["close_time"], unit)
+        prices = {name: values[name] for name in names}
+        klines = KlineBlock(ts_ns=times, close_ns=close_ns, line=lines, **prices)
         return without_faults(klines, file, bad)
     ids = values.get("id", np.full(len(lines), NO_ID))
     # -1 is our own mark for "none", so a stored -1 is as wrong as any other negative id.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_ID: Final = -1
+NO_CLOSE: Final = -1
 FIRST_NS: Final = 1_230_768_000_000_000_000  # 2009-01-01: before that no coin was traded
 LAST_NS: Final = 4_102_444_800_000_000_000  # 2100-01-01
 # Nautilus' largest price is 1.7e13; a number beyond it is damage, not a market.
@@ -42,7 +43,10 @@ class TradeBlock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KlineBlock:
-    """Some klines of one file, shape (n,) each: open time in UNIX nanoseconds, float64 prices and volume."""
+    """Some klines of one file, shape (n,) each: open time in UNIX nanoseconds, float64 prices and volume.
+
+    `close_ns` is the close time as the file has it, NO_CLOSE where its format has none.
+    """
 
     ts_ns: NDArray[np.int64]
     open: NDArray[np.float64]
@@ -50,6 +54,7 @@ class KlineBlock:
     low: NDArray[np.float64]
     close: NDArray[np.float64]
     volume: NDArray[np.float64]
+    close_ns: NDArray[np.int64]
     line: NDArray[np.int64]
 
 

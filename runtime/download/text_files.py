@@ -22,7 +22,17 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from runtime.download.layouts import FALSE_WORDS, TRUE_WORDS, Columns, recognise, text_time_ns, time_unit
-from runtime.download.records import NO_ID, BadRows, Block, KlineBlock, TradeBlock, faults, without_faults
+from runtime.download.records import (
+    LAST_NS,
+    NO_CLOSE,
+    NO_ID,
+    BadRows,
+    Block,
+    KlineBlock,
+    TradeBlock,
+    faults,
+    without_faults,
+)
 from runtime.errors import DataError
 
 BLOCK_BYTES: Final = 4 << 20
@@ -121,7 +131,7 @@ def _fast(path: Path, columns: Columns, symbol: str) -> Iterator[Any]:
 
 def _csv_options(columns: Columns) -> tuple[Any, Any, Any]:
     # Text keeps all digits of a time: float64 would round nanoseconds.
-    text_roles = dict.fromkeys(("time", "side", "symbol"), pa.string())
+    text_roles = dict.fromkeys(("time", "close_time", "side", "symbol"), pa.string())
     types = {"id": pa.int64(), "maker": pa.bool_(), **text_roles}
     names = [f"column_{at}" for at in range(columns.width)]
     return (
@@ -146,7 +156,13 @@ def _block_of_batch(
     lines = np.arange(line + 1, line + 1 + batch.num_rows)
     if columns.layout.kind == "klines":
         names = ("open", "high", "low", "close", "volume")
-        return KlineBlock(ts_ns=ts_ns, line=lines, **{name: by_role[name].to_numpy() for name in names})
+        close_ns: NDArray[np.int64] | None = np.full(batch.num_rows, NO_CLOSE)
+        if "close_time" in by_role:
+            close_ns = _times_of_text(by_role["close_time"], unit)
+        if close_ns is None:
+            return None
+        values = {name: by_role[name].to_numpy() for name in names}
+        return KlineBlock(ts_ns=ts_ns, close_ns=close_ns, line=lines, **values)
     is_buyer = _is_buyer(by_role)
     if is_buyer is None:
         return None
@@ -172,11 +188,14 @@ def _times_of_text(column: pa.Array, unit: int) -> NDArray[np.int64] | None:
         if unit == SECONDS_UNIT:
             # Seconds come with up to 6 decimals; float64 holds them to a quarter of a microsecond.
             micros: NDArray[np.float64] = np.rint(pc.cast(column, pa.float64()).to_numpy() * 1e6)
+            if not ((micros >= 0) & (micros <= LAST_NS / 1_000)).all():
+                return None
             return micros.astype(np.int64) * 1_000
-        times: NDArray[np.int64] = pc.cast(column, pa.int64()).to_numpy() * unit
+        times: NDArray[np.int64] = pc.cast(column, pa.int64()).to_numpy()
     except pa.ArrowInvalid:
         return None
-    return times
+    # Another unit further down would overflow, silently and perhaps to a plausible time.
+    return times * unit if ((times >= 0) & (times <= LAST_NS // unit)).all() else None
 
 
 def _is_buyer(by_role: dict[str, pa.Array]) -> NDArray[np.bool_] | None:
@@ -214,7 +233,8 @@ def _careful(path: Path, columns: Columns, symbol: str, bad: BadRows, skip_lines
 
 
 def _good_block(rows: list[tuple[Any, ...]], kind: Any, file: str, bad: BadRows) -> Any:
-    types: dict[str, Any] = {"ts_ns": np.int64, "trade_id": np.int64, "line": np.int64, "is_buyer": np.bool_}
+    whole = dict.fromkeys(("ts_ns", "close_ns", "trade_id", "line"), np.int64)
+    types: dict[str, Any] = {**whole, "is_buyer": np.bool_}
     names = [column.name for column in fields(kind)]
     arrays = (
         np.array(values, dtype=types.get(name, np.float64))
@@ -241,7 +261,9 @@ def _parse_row(row: list[str], columns: Columns, symbol: str, unit: int, line: i
     ts_ns = _time(_field(row, columns, "time"), unit)
     if columns.layout.kind == "klines":
         prices = [_number(row, columns, role) for role in ("open", "high", "low", "close", "volume")]
-        return (ts_ns, *prices, line)
+        has_close = "close_time" in columns.roles
+        close_ns = _time(_field(row, columns, "close_time"), unit) if has_close else NO_CLOSE
+        return (ts_ns, *prices, close_ns, line)
     if "symbol" in columns.roles and _field(row, columns, "symbol") != symbol:
         raise ValueError(f"symbol {_field(row, columns, 'symbol')} instead of {symbol}")
     trade_id = _trade_id(_field(row, columns, "id")) if "id" in columns.roles else NO_ID
@@ -256,16 +278,14 @@ def _parse_row(row: list[str], columns: Columns, symbol: str, unit: int, line: i
 
 
 def _time(text: str, unit: int) -> int:
+    ts_ns: int | None
     try:
-        if unit == SECONDS_UNIT:
-            return round(float(text) * 1e6) * 1_000
-        ts_ns = int(text) * unit
+        ts_ns = round(float(text) * 1e6) * 1_000 if unit == SECONDS_UNIT else int(text) * unit
     except (ValueError, OverflowError):
-        parsed = text_time_ns(text)
-        if parsed is None:
+        ts_ns = text_time_ns(text)
+        if ts_ns is None:
             raise ValueError(f"time {text!r} is not a number") from None
-        return parsed
-    if not abs(ts_ns) < 1 << 63:
+    if not 0 <= ts_ns <= LAST_NS:
         raise ValueError("time is not between 2009 and 2100")
     return ts_ns
 

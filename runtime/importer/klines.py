@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from runtime.arrow_schema import BAR_PRICES, BarColumns
 from runtime.catalog import Catalog
-from runtime.download.records import BadRows
+from runtime.download.records import NO_CLOSE, BadRows
 from runtime.errors import ConfigurationError
 from runtime.importer.request import ImportRequest, Outcome, refuse_if_bad
 from runtime.importer.staging import Stage
@@ -17,6 +17,8 @@ from runtime.intervals import interval_nanos
 from runtime.manifest import SourceEntry
 
 DAY_NS: Final = 86_400_000_000_000
+CLOSE_UNIT_NS: Final = 1_000_000
+FEWEST_OPENS: Final = 3
 
 
 def import_klines(
@@ -29,7 +31,7 @@ def import_klines(
     Raises
     ------
     ConfigurationError
-        No open time fits the interval, or prices off the grid.
+        No open time fits the interval, a file of a coarser interval, or prices off the grid.
     DataError
         Klines that come again with other content, without `skip_bad_rows`.
     """
@@ -43,8 +45,13 @@ def import_klines(
         raise ConfigurationError(
             f"{stage.files[0].name}: no open time is a multiple of {request.interval}: check --interval"
         )
+    _refuse_coarser(stage, opens, request.interval)
     for position in np.flatnonzero(is_off).tolist():
         bad.report(*stage.place(position), f"open time is no multiple of {request.interval}")
+    is_cut = _closes_elsewhere(stage, opens, step_ns) & ~is_off
+    for position in np.flatnonzero(is_cut).tolist():
+        bad.report(*stage.place(position), f"close time does not end the interval {request.interval}")
+    is_off |= is_cut
     rows = _bar_columns(stage, opens, step_ns, instrument)
     order = np.argsort(opens, kind="stable")
     order = order[~is_off[order]]
@@ -64,6 +71,37 @@ def import_klines(
     refuse_if_bad(bad, request)
     duplicates = report.duplicates + int((is_repeat & ~is_conflict).sum())
     return Outcome(duplicates, 0, report, sources)
+
+
+def _refuse_coarser(stage: Stage, opens: NDArray[np.int64], interval: str) -> None:
+    """Raise ConfigurationError for a file of a longer interval: stamped too early, it tells the future.
+
+    The close times say it where the format has them, else the smallest step between three or more opens.
+    """
+    step_ns = interval_nanos(interval)
+    closes = np.asarray(stage.column("close_ns"))
+    is_elsewhere = _closes_elsewhere(stage, opens, step_ns)
+    for path, span in zip(stage.files, stage.spans(), strict=True):
+        times = np.unique(opens[span])
+        found_ns = step_ns
+        if 2 * int(is_elsewhere[span].sum()) > span.stop - span.start:
+            found_ns = int(np.median(closes[span] - opens[span]))
+        elif len(times) >= FEWEST_OPENS:
+            found_ns = max(int(np.diff(times).min()), step_ns)
+        if found_ns != step_ns:
+            raise ConfigurationError(
+                f"{path.name}: its klines last {max(round(found_ns / 1e9, 2), 0):.12g} s, not {interval}: "
+                "check --interval"
+            )
+
+
+def _closes_elsewhere(stage: Stage, opens: NDArray[np.int64], step_ns: int) -> NDArray[np.bool_]:
+    """Tell, shape (rows,), which klines have a close time other than the last unit of the interval."""
+    closes = np.asarray(stage.column("close_ns"))
+    # Open plus interval minus one unit of the file: 1 ms, or less.
+    short_ns = opens + step_ns - closes
+    elsewhere: NDArray[np.bool_] = (closes != NO_CLOSE) & ((short_ns < 1) | (short_ns > CLOSE_UNIT_NS))
+    return elsewhere
 
 
 def _bar_columns(stage: Stage, opens: NDArray[np.int64], step_ns: int, instrument: Instrument) -> BarColumns:

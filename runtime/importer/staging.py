@@ -125,7 +125,13 @@ def stage_files(request: ImportRequest, folder: Path, bad: BadRows, advance: Adv
     """Parse all files of a request into `folder`; bad rows go to `bad`, progress in bytes to `advance`."""
     block_type = KlineBlock if request.kind == "klines" else TradeBlock
     names = [column.name for column in fields(block_type)]
-    kinds = {"ts_ns": np.int64, "trade_id": np.int64, "line": np.int64, "is_buyer": np.bool_}
+    kinds = {
+        "ts_ns": np.int64,
+        "trade_id": np.int64,
+        "line": np.int64,
+        "close_ns": np.int64,
+        "is_buyer": np.bool_,
+    }
     dtypes = {name: np.dtype(kinds.get(name, np.float64)) for name in names}
     stage = Stage(folder, dtypes)
     prices = [name for name in names if name in PRICE_COLUMNS]

@@ -315,8 +315,8 @@ BINANCE_KLINES = (
 )
 BYBIT_KLINES = "startTime,openPrice,highPrice,lowPrice,closePrice,volume,turnover"
 KLINE_FORMATS = {
-    "Binance spot": ("binance", "spot", "", "{us},{ohlcv},{us},1,1,1,1,0"),
-    "Binance futures": ("binance", "usdm", BINANCE_KLINES, "{ms},{ohlcv},{ms},1,1,1,1,0"),
+    "Binance spot": ("binance", "spot", "", "{us},{ohlcv},{us_end},1,1,1,1,0"),
+    "Binance futures": ("binance", "usdm", BINANCE_KLINES, "{ms},{ohlcv},{ms_end},1,1,1,1,0"),
     "Bybit REST": (
         "bybit",
         "linear",
@@ -339,7 +339,10 @@ def test_klines_become_bars_stamped_at_their_close(tmp_path: Path, name: str) ->
         at = start + number * 300
         stamp = np.datetime64(at, "s").item().strftime("%Y.%m.%d %H:%M")
         ohlcv = ",".join(map(str, values))
-        lines.append(template.format(us=at * 10**6, ms=at * 1000, ns=at * 10**9, text=stamp, ohlcv=ohlcv))
+        ends = {"us_end": (at + 300) * 10**6 - 1, "ms_end": (at + 300) * 1000 - 1}
+        lines.append(
+            template.format(us=at * 10**6, ms=at * 1000, ns=at * 10**9, text=stamp, ohlcv=ohlcv, **ends)
+        )
     path = write(tmp_path / "k.csv", "\n".join(lines))
     report = import_files(
         ImportRequest((path,), venue, market, "XRPUSDT", "klines", interval="5m"), tmp_path / "catalog"
@@ -366,7 +369,10 @@ def test_klines_of_another_interval_are_refused(tmp_path: Path) -> None:
 
 def test_kline_rules(tmp_path: Path) -> None:
     """A close above the high is a bad row; the same kline twice is a duplicate."""
-    good, bad = "1773792000000,1,2,1,2,1,0,1,1,1,1,0", "1773792300000,1,2,1,3,1,0,1,1,1,1,0"
+    good, bad = (
+        "1773792000000,1,2,1,2,1,1773792299999,1,1,1,1,0",
+        "1773792300000,1,2,1,3,1,1773792599999,1,1,1,1,0",
+    )
     path = write(tmp_path / "k.csv", "\n".join([good, bad, good]))
     ask = ImportRequest((path,), "binance", "spot", "XRPUSDT", "klines", "5m")
     with pytest.raises(DataError, match=r"k\.csv:2: open or close lies outside low and high"):
@@ -478,3 +484,70 @@ def test_real_klines_import(tmp_path: Path, shared_data: Path) -> None:
     tick = float(report.instrument.price_increment)
     assert len(bars) == table.num_rows
     np.testing.assert_allclose(bars.close_ticks * tick, table["close"].to_numpy(), rtol=1e-12)
+
+
+# --- files that are not what the options say ---------------------------------------------------------
+def kline(at_ms: int, minutes: int, unit: int = 1) -> str:
+    """Write one flat Binance kline that opens at `at_ms`; `unit` is how many units a millisecond has."""
+    return f"{at_ms * unit},1,1,1,1,1,{(at_ms + minutes * 60_000) * unit - 1},1,1,1,1,0"
+
+
+def kline_request(path: Path, venue: str, interval: str, **changes: Any) -> ImportRequest:
+    """Ask for the import of klines of XRPUSDT, spot."""
+    return ImportRequest((path,), venue, "spot", "XRPUSDT", "klines", interval, **changes)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("unit", [1, 1000], ids=["ms", "us"])
+def test_klines_of_a_coarser_interval_are_refused_by_their_close(
+    tmp_path: Path, count: int, unit: int
+) -> None:
+    """A 5-minute kline known after one minute would tell the future."""
+    lines = [kline(1_773_792_000_000 + k * 300_000, 5, unit) for k in range(count)]
+    path = write(tmp_path / "k.csv", "\n".join(lines))
+    with pytest.raises(ConfigurationError, match=r"k\.csv: .*300 s.*not 1m: check --interval"):
+        import_files(kline_request(path, "binance", "1m"), tmp_path / "catalog")
+    report = import_files(kline_request(path, "binance", "5m"), tmp_path / "catalog")
+    assert report.outcome.write.added == count
+
+
+def test_klines_of_a_coarser_interval_are_refused_by_their_steps(tmp_path: Path) -> None:
+    """Formats without a close time show it by the smallest step between opens, in every file."""
+    lines = [f"{1_773_792_000_000 + k * 300_000},1,1,1,1,1,1" for k in (0, 1, 3)]
+    path = write(tmp_path / "k.csv", "\n".join(lines))
+    with pytest.raises(ConfigurationError, match=r"k\.csv: .*300 s.*not 1m: check --interval"):
+        import_files(kline_request(path, "bybit", "1m"), tmp_path / "catalog")
+    assert import_files(kline_request(path, "bybit", "5m"), tmp_path / "catalog").outcome.write.added == 3
+
+
+def test_one_kline_with_another_close_time_is_a_bad_row(tmp_path: Path) -> None:
+    """The venue's own klines around an outage are cut short."""
+    lines = [kline(1_773_792_000_000 + k * 300_000, 3 if k == 2 else 5) for k in range(5)]
+    path = write(tmp_path / "k.csv", "\n".join(lines))
+    with pytest.raises(DataError, match=r"k\.csv:3: close time does not end the interval 5m"):
+        import_files(kline_request(path, "binance", "5m"), tmp_path / "catalog")
+    report = import_files(kline_request(path, "binance", "5m", skip_bad_rows=True), tmp_path / "catalog")
+    assert (report.outcome.write.added, report.bad.count) == (4, 1)
+
+
+# Times that, times the unit of the first row and modulo 2**64, are plausible again.
+WRAPPED_US = T_US + 2**61
+
+
+@pytest.mark.parametrize("time", [str(WRAPPED_US), "9" * 18, "nan", "1e300", "9999-01-01"])
+@pytest.mark.parametrize("name", ["Binance spot trades, microseconds", "Bybit linear trades"])
+def test_times_in_mixed_units_are_bad_rows(tmp_path: Path, name: str, time: str) -> None:
+    """A time that would overflow is no time of this century."""
+    good = text(name).splitlines()
+    odd = good[-1].replace(str(T_US + 7000), time).replace(f"{(T_MS + 7) / 1000:.4f}", time)
+    assert odd != good[-1]
+    path = write(tmp_path / "a.csv", "\n".join([*good, odd.replace("104,", "105,", 1)]))
+    with pytest.raises(DataError, match=rf"a\.csv:{len(good) + 1}: time "):
+        import_files(request(path, name), tmp_path / "catalog")
+
+
+def test_times_in_mixed_units_are_bad_rows_in_parquet(tmp_path: Path) -> None:
+    """Microseconds first, then a number that wraps to a plausible time."""
+    path = tidy(tmp_path / "a.parquet", ts_ns=[T_US, T_US, WRAPPED_US])
+    with pytest.raises(DataError, match=r"a\.parquet:3: time is not between 2009 and 2100"):
+        import_files(request(path), tmp_path / "catalog")
