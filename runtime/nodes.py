@@ -156,12 +156,14 @@ def _venue_config(
         name=venue,
         oms_type="NETTING",
         account_type="CASH" if kinds == {True} else "MARGIN",
-        starting_balances=[f"{settings.balance} {settlement_currency(instruments[0])}"],
+        starting_balances=[f"{settings.balance:f} {settlement_currency(instruments[0])}"],
         default_leverage=settings.leverage if kinds == {False} else 1.0,
         bar_execution=False,  # trades move the market; a bar would move it a second time
         liquidity_consumption=fills.liquidity_consumption,
         queue_position=fills.queue_position,
         support_contingent_orders=False,  # as at the venues: protection is the strategy's own
+        # Without it a market order that arrives right after a fill ate the print is forgotten.
+        use_market_order_acks=True,
         fill_model=ImportableFillModelConfig(
             fill_model_path="runtime.fees:TakerSlippageModel",
             config_path="runtime.fees:TakerSlippageConfig",
@@ -194,6 +196,9 @@ def fill_assumptions(settings: BacktestSettings, instruments: Sequence[Instrumen
         "queue_position": fills.queue_position,
         "slippage_ticks": fills.slippage_ticks,
         "slippage_bps": str(fills.slippage_bps),
+        "slippage_applies_to": "market orders, not the stop-limit orders that protect spot"
+        if spot
+        else "market and stop-market orders",
         "seed": fills.seed,
         "fees": {
             instrument.id.value: {"maker": str(instrument.maker_fee), "taker": str(instrument.taker_fee)}
