@@ -26,8 +26,8 @@ EQUITY: Final = "equity.csv"
 SUMMARY: Final = "summary.json"
 TEARSHEET: Final = "tearsheet.html"
 EFFECTIVE_CONFIG: Final = "config.effective.yaml"
-# Decisions that describe a setup; the others (fills, protection) are in events.jsonl only.
-SIGNAL_KINDS: Final = frozenset({"zone", "zone_skipped"})
+# Decisions that describe a setup, and its entries with their prices and quantity; the others (fills, protection) are in events.jsonl only.
+SIGNAL_KINDS: Final = frozenset({"zone", "zone_skipped", "entry_submitted", "entry_repriced"})
 WRITE_BUFFER: Final = 1 << 20
 
 # Keys sorted: the same record is the same bytes, whatever order a dictionary was filled in.
@@ -73,7 +73,7 @@ class RunFolder:
         self._events.write(line)
 
     def decision(self, decision: Any) -> None:
-        """Record a decision; a setup also becomes a row of `signals.csv`."""
+        """Record a decision; a setup or an entry also becomes a row of `signals.csv`."""
         self.record("decision", decision)
         if decision.kind in SIGNAL_KINDS:
             self._signals.write(msgspec.structs.asdict(decision))

@@ -59,11 +59,13 @@ def test_every_field_of_a_decision_counts(tmp_path: Path, change: dict[str, obje
 
 
 def test_tables(tmp_path: Path) -> None:
-    """Trades and setups become CSV rows; other decisions are in the event log only."""
+    """Trades, setups and entries become CSV rows; other decisions are in the event log only."""
     with folder_at(tmp_path / "run") as folder:
         folder.trade(closed("2.50"))
         folder.decision(decided("zone", detail={"leg": 1}))
         folder.decision(decided("zone_skipped", reason="fees"))
+        folder.decision(decided("entry_submitted", price="1.5", stop="1.4", target="1.8", qty="7"))
+        folder.decision(decided("entry_repriced", price="1.6"))
         folder.decision(decided("entry_filled"))
         folder.equity(60, Decimal("100.50"))
     trades, signals, equity = (
@@ -71,9 +73,11 @@ def test_tables(tmp_path: Path) -> None:
         for name in ("trades.csv", "signals.csv", "equity.csv")
     )
     assert [row["pnl"] for row in trades] == ["2.50"]
-    assert [(row["kind"], row["reason"], row["detail"]) for row in signals] == [
-        ("zone", "", '{"leg":1}'),
-        ("zone_skipped", "fees", "{}"),
+    assert [(row["kind"], row["reason"], row["detail"], row["price"], row["qty"]) for row in signals] == [
+        ("zone", "", '{"leg":1}', "", ""),
+        ("zone_skipped", "fees", "{}", "", ""),
+        ("entry_submitted", "", "{}", "1.5", "7"),
+        ("entry_repriced", "", "{}", "1.6", ""),
     ]
     assert equity == [{"ts_ns": "60", "equity": "100.50"}]
 
