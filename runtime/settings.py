@@ -26,6 +26,11 @@ STRATEGY_KEYS: Final = ("strategy", "instruments", "symbols")
 # The caller decides these for each instrument, so the settings file must not.
 RESERVED_PARAMETERS: Final = ("instrument_id", "trade_from_ns", "order_id_tag", "strategy_id")
 
+# What Nautilus' money can hold, with room for profits, in the decimals of a quote currency.
+MIN_BALANCE: Final = Decimal("0.01")
+MAX_BALANCE: Final = Decimal(10) ** 12
+BALANCE_STEP: Final = Decimal("0.00000001")
+
 type Parameters = dict[str, Any]
 
 
@@ -65,6 +70,7 @@ class FillSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         price trades through it; false fills at the first touch.
     slippage_ticks
         Price increments by which every market and stop-market order is filled worse than the last print.
+        Stop-limit orders, which protect spot, fill up to their limit without it.
     slippage_bps
         The same as a share of the price, in hundredths of a percent, rounded up to whole increments.
     seed
@@ -93,7 +99,7 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     chunk_size
         Trades held in memory at a time, or "all"; the result does not depend on it.
     balance
-        Starting balance in the quote currency, per venue.
+        Starting balance in the quote currency, per venue: 0.01 to 10**12, at most 8 decimals.
     leverage
         Leverage of margin accounts (perpetuals); spot accounts ignore it.
     fees
@@ -115,8 +121,10 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     charts: Annotated[int, Meta(ge=0, le=500)] = 60
 
     def __post_init__(self) -> None:
-        if not self.balance > 0:
-            raise ValueError(f"balance {self.balance} must be above 0")
+        if not self.balance.is_finite() or not MIN_BALANCE <= self.balance <= MAX_BALANCE:
+            raise ValueError(f"balance {self.balance} must be between {MIN_BALANCE} and {MAX_BALANCE:,}")
+        if self.balance % BALANCE_STEP:
+            raise ValueError(f"balance {self.balance} has more than 8 decimals")
 
 
 class StrategySettings(Struct, frozen=True, kw_only=True):

@@ -72,7 +72,10 @@ REFUSED = {
         "backtest: {fills: {slippage_ticks: 1, slippage_bps: 1}}",
         "both set: choose one - at $.backtest.fills",
     ),
-    "no money": ("backtest: {balance: 0}", "balance 0 must be above 0 - at $.backtest"),
+    "no money": (
+        "backtest: {balance: 0}",
+        "balance 0 must be between 0.01 and 1,000,000,000,000 - at $.backtest",
+    ),
     "a key twice": ("catalog: a\ncatalog: b", "catalog is set twice - at line 2, column 1"),
     "broken YAML": ("catalog: [a", "config.yaml: "),
     "a list": ("- a", "expected settings like"),
