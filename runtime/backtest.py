@@ -9,19 +9,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from nautilus_trader.accounting.error import AccountError
+from nautilus_trader.model.instruments import Instrument
 
 from runtime.cli import format_ns
 from runtime.errors import DataError, OperatorError
 from runtime.memory import release_memory
-from runtime.nodes import Node, data_configs, run_config, venue_configs
+from runtime.nodes import Node, data_configs, is_spot, run_config, venue_configs
 from runtime.recorder import Recorder, RecorderConfig, last_price, unrealized_pnl
 from runtime.run_folder import RunFolder, new_run_id
-from runtime.run_plan import RunPlan
+from runtime.run_plan import RunPlan, read_whole_files
 from runtime.settings import as_plain, settings_hash
 from strategies.trade_manager.record import ClosedTrade, Decision
+
+# Counters of a strategy that must be zero: a run that lost trades is no result.
+LOST_TRADES: Final[Mapping[str, str]] = {
+    "trades_dropped": "came back in the wrong order or twice",
+    "trades_refused": "cannot be counted in the instrument's price and size increments",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,6 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
     OperatorError
         When the account went negative.
     """
-    started_s = time.perf_counter()
     backtest = plan.request.settings.backtest
     run_id = new_run_id(plan.spec.name, datetime.now(UTC))
     folder = RunFolder(
@@ -125,11 +131,11 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
                 f"{plan.catalog.path}: {plan.ticks:,} trades in the range but {ticks:,} reached the engine"
             )
         counters = _summed(strategy.counters for strategy in engine.trader.strategies())
-        if counters.get("trades_dropped", 0):
-            raise DataError(
-                f"{plan.catalog.path}: {counters['trades_dropped']:,} trades came back in the wrong order "
-                f"or twice: import the source again"
-            )
+        for name, meaning in LOST_TRADES.items():
+            if counters.get(name, 0):
+                raise DataError(
+                    f"{plan.catalog.path}: {counters[name]:,} trades {meaning}: import the source again"
+                )
         final_balance = recorder.mark(plan.last_ts_ns)
         result = RunResult(
             run_id=run_id,
@@ -139,9 +145,9 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
             marks=recorder.marks,
             final_balance=final_balance,
             counters=counters,
-            open_positions=[_open_position(engine.cache, one) for one in engine.cache.positions_open()],
+            open_positions=open_positions(engine.cache, plan.instruments),
             engine_s=engine_s,
-            started_s=started_s,
+            started_s=plan.request.started_s,
             config=config,
         )
     node.dispose()  # type: ignore[no-untyped-call]
@@ -187,7 +193,9 @@ def _run_node(node: Node, plan: RunPlan) -> None:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         for instrument in plan.instruments:
-            for _block in plan.catalog.read_trades(instrument.id.value, plan.data_from_ns, plan.last_ns):
+            for _block in read_whole_files(
+                plan.catalog, instrument.id.value, plan.data_from_ns, plan.last_ns
+            ):
                 pass
         raise
 
@@ -206,6 +214,43 @@ def _summed(counters: Iterator[Mapping[str, int]]) -> dict[str, int]:
         for name, count in one.items():
             total[name] = total.get(name, 0) + count
     return total
+
+
+def open_positions(cache: Any, instruments: Sequence[Instrument]) -> list[dict[str, str]]:
+    """Return what is held at the end, valued at the last trade.
+
+    Perpetuals: Nautilus' positions. Spot: the coins of the account, if there is a lot to sell; Nautilus'
+    position is an estimate there, it takes the fee off each fill in whole lots and drifts away.
+    """
+    found = []
+    for instrument in instruments:
+        positions = cache.positions_open(instrument_id=instrument.id)
+        if is_spot(instrument):
+            found += _coins(cache, instrument, positions)
+        else:
+            found += [_open_position(cache, position) for position in positions]
+    return found
+
+
+def _coins(cache: Any, instrument: Instrument, positions: Sequence[Any]) -> list[dict[str, str]]:
+    total = cache.account_for_venue(instrument.id.venue).balance_total(instrument.base_currency)
+    quantity = Decimal(0) if total is None else total.as_decimal()
+    if quantity < instrument.size_increment.as_decimal():
+        return []
+    price = last_price(cache, instrument.id)
+    # Coins that fees and rounding left of closed positions have no price of entry of their own.
+    entry = next((Decimal(str(one.avg_px_open)) for one in positions if one.is_long), price)
+    return [
+        {
+            "instrument_id": instrument.id.value,
+            "side": "long",
+            "quantity": str(quantity.normalize() if quantity % 1 else quantity.to_integral_value()),
+            "entry_price": f"{entry:.12g}",
+            "last_price": str(price),
+            "value": str(quantity * price),
+            "unrealized_pnl": f"{quantity * (price - entry):.8f}",
+        }
+    ]
 
 
 def _open_position(cache: Any, position: Any) -> dict[str, str]:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from runtime.errors import EXIT_DONE, EXIT_FAILED, EXIT_MISUSE, ConfigurationError, OperatorError
 
 TRACEBACK_VARIABLE: Final = "SMCBOT_TRACEBACK"
+# pyo3 makes it a BaseException of a module that cannot be imported.
+RUST_PANIC: Final = "PanicException"
 NANOS_PER_SECOND: Final = 1_000_000_000
+LAST_NS: Final = (1 << 63) - 1
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 type Command = Callable[[argparse.Namespace], int]
@@ -85,10 +89,12 @@ def run_main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None)
     int
         0 done, 1 failed, 2 wrong usage or configuration. Set ``SMCBOT_TRACEBACK=1`` to see the traceback.
     """
+    started_s = time.perf_counter()
     try:
         arguments, unknown = parser.parse_known_args(argv)
         if unknown:  # reported by the sub-command: it knows its own options, for the suggestion
             getattr(arguments, "parser", parser).error(f"unrecognized arguments: {' '.join(unknown)}")
+        arguments.started_s = started_s
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except SystemExit as stop:  # --help and --version
@@ -106,6 +112,10 @@ def run_main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None)
         return fail(parser.prog, f"{where}{error.strerror or error}", EXIT_FAILED)
     except Exception as error:  # a bug, but the operator still gets one line
         return fail(parser.prog, f"internal error: {type(error).__name__}: {error}", EXIT_FAILED)
+    except BaseException as error:
+        if type(error).__name__ != RUST_PANIC:
+            raise
+        return fail(parser.prog, f"internal error: {error}", EXIT_FAILED)
     return code
 
 
@@ -140,7 +150,7 @@ def iso_time(text: str) -> int:
     Raises
     ------
     argparse.ArgumentTypeError
-        When the text is not ISO 8601, with the expected form.
+        When the text is not ISO 8601, with the expected form, or 64 bits of nanoseconds cannot hold it.
 
     Examples
     --------
@@ -159,7 +169,10 @@ def iso_time(text: str) -> int:
         moment = moment.replace(tzinfo=UTC)
     # Integer arithmetic: float seconds cannot hold nanoseconds of today.
     delta = moment - EPOCH
-    return (delta.days * 86_400 + delta.seconds) * NANOS_PER_SECOND + delta.microseconds * 1_000
+    ts_ns = (delta.days * 86_400 + delta.seconds) * NANOS_PER_SECOND + delta.microseconds * 1_000
+    if not 0 <= ts_ns <= LAST_NS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 1970-01-01 and 2262-04-11")
+    return ts_ns
 
 
 def format_ns(ts_ns: int) -> str:

@@ -1,18 +1,23 @@
 """A request checked against catalog, strategy and range: whatever is wrong is found before a run begins."""
 
-from collections.abc import Callable, Mapping, Sequence
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
+import numpy as np
 
 from nautilus_trader.config import ImportableStrategyConfig
 from nautilus_trader.model.instruments import Instrument
 
-from runtime.catalog import Catalog
+from runtime.catalog import Catalog, TradeColumns
 from runtime.cli import did_you_mean, format_ns
 from runtime.errors import ConfigurationError
-from runtime.nodes import strategy_configs, with_fees
+from runtime.nodes import END_OF_TIME_NS, strategy_configs, with_fees
 from runtime.run_request import RunRequest
 from runtime.settings import RESERVED_PARAMETERS
+from strategies.dynamic_cancel import load_policy
 from strategies.registry import StrategySpec, discover, parameters
 
 DAY_NS: Final = 86_400_000_000_000
@@ -34,7 +39,7 @@ class RunPlan:
     bar_types
         External bars the strategies want.
     data_from_ns
-        First trade that is replayed: the last 00:00 UTC before the start; None from the beginning.
+        First trade that is replayed: 00:00 UTC of the day before the start's; None from the beginning.
     trade_from_ns
         No entries before; 0 for none.
     last_ns
@@ -96,9 +101,11 @@ def plan_run(request: RunRequest) -> RunPlan:
         entry_path=entry_path,
         source=request.source,
     )
+    for strategy, instrument in zip(strategies, instruments, strict=True):
+        _require_workable(spec, strategy, instrument, request)
     bar_types = sorted({name for one in strategies for name in external_bars(one.config)})
     _require_bars(catalog, bar_types)
-    data_from_ns = _anchor(request.start_ns, strategies)
+    data_from_ns = _anchor(request.start_ns)
     last_ns = None if request.end_ns is None else request.end_ns - 1
     spans = [_span(catalog, name, data_from_ns, request.start_ns, last_ns) for name in names]
     return RunPlan(
@@ -186,31 +193,97 @@ def _require_known(catalog: Catalog, names: Sequence[str]) -> None:
             )
 
 
+def perception_of(spec: StrategySpec, strategy: Any, instrument: Instrument) -> tuple[Any, Any] | None:
+    """Return the parameters of buckets and structure of a strategy, None where it has neither.
+
+    A strategy's module says so with a function ``perception(config, tick_size, lot_size)``.
+
+    Raises
+    ------
+    ValueError, ArithmeticError
+        When they do not fit the instrument.
+    """
+    perception = getattr(importlib.import_module(spec.strategy_path.partition(":")[0]), "perception", None)
+    if perception is None:
+        return None
+    config = spec.config_class().parse(msgspec.json.encode(strategy.config))
+    found: tuple[Any, Any] = perception(
+        config, instrument.price_increment.as_decimal(), instrument.size_increment.as_decimal()
+    )
+    return found
+
+
+def _require_workable(spec: StrategySpec, strategy: Any, instrument: Instrument, request: RunRequest) -> None:
+    """Try what a strategy does with its settings when it starts, while the user can still be told."""
+
+    def refused(error: Exception) -> ConfigurationError:
+        text = str(error) or type(error).__name__
+        name = next((one for one in strategy.config if one in text), None)
+        where = f"--set {name}" if name in request.command_line else f"{request.source}, strategy {spec.name}"
+        return ConfigurationError(f"{instrument.id}: {text} - at {where}")
+
+    try:
+        perception_of(spec, strategy, instrument)
+    except (ValueError, ArithmeticError) as error:
+        raise refused(error) from error
+    policy = strategy.config.get("cancel_policy")
+    if policy is not None:
+        try:
+            load_policy(policy)
+        except (ValueError, ArithmeticError, ImportError, AttributeError, TypeError) as error:
+            # A class of the user's own may raise without saying which setting named it.
+            text = str(error) if "cancel_policy" in str(error) else f"cancel_policy {policy!r}: {error}"
+            raise refused(ValueError(text)) from error
+
+
 def _require_bars(catalog: Catalog, bar_types: Sequence[str]) -> None:
     for bar_type in bar_types:
-        if next(iter(catalog.read_bars(bar_type)), None) is None:
+        # All of them, not the first ones only: Nautilus reads whole files, and damage ends its process.
+        if not sum(len(bars.ts_open_ns) for bars in catalog.read_bars(bar_type)):
             raise ConfigurationError(
                 f"{catalog.path} has no bars {bar_type}, which the strategy's settings ask for: "
                 f"import klines, or take the setting out"
             )
 
 
-def _anchor(start_ns: int | None, strategies: Sequence[ImportableStrategyConfig]) -> int | None:
-    """Return where the data must begin so that buckets are the ones a longer run would have."""
-    if start_ns is None or any(one.config.get("anchor", "utc_day") == "none" for one in strategies):
-        return None
-    return start_ns // DAY_NS * DAY_NS
+def _anchor(start_ns: int | None) -> int | None:
+    """Return where the data must begin: a midnight, as buckets do, and a whole day early, to warm up."""
+    return None if start_ns is None else max(start_ns // DAY_NS - 1, 0) * DAY_NS
+
+
+def read_whole_files(
+    catalog: Catalog, name: str, from_ns: int | None, last_ns: int | None
+) -> Iterator[TradeColumns]:
+    """Yield all trades of every file that reaches into the range, also those outside of it.
+
+    Nautilus reads files whole, and damage that only it meets ends the process without a word.
+    """
+    low, high = from_ns or 0, END_OF_TIME_NS if last_ns is None else last_ns
+    spans = [
+        (file.first_ns, file.last_ns)
+        for entry in catalog.manifest.series.values()
+        if entry.instrument == name and entry.kind != "klines"
+        for file in entry.files
+        if file.first_ns <= high and file.last_ns >= low
+    ]
+    if spans:
+        yield from catalog.read_trades(name, min(first for first, _ in spans), max(last for _, last in spans))
 
 
 def _span(
     catalog: Catalog, name: str, from_ns: int | None, start_ns: int | None, last_ns: int | None
 ) -> tuple[int, int, int]:
-    """Count an instrument's trades in the range; reading them all finds a damaged file before the run."""
+    """Count an instrument's trades in the range; reading all files finds a damaged one before the run."""
     count, first, last = 0, 0, -1
-    for trades in catalog.read_trades(name, from_ns, last_ns):
-        first = first if count else int(trades.ts_ns[0])
-        last = int(trades.ts_ns[-1])
-        count += len(trades.ts_ns)
+    low, high = from_ns or 0, END_OF_TIME_NS if last_ns is None else last_ns
+    for trades in read_whole_files(catalog, name, from_ns, last_ns):
+        ts_ns = trades.ts_ns[
+            np.searchsorted(trades.ts_ns, low, side="left") : np.searchsorted(trades.ts_ns, high, side="right")
+        ]
+        if len(ts_ns):
+            first = first if count else int(ts_ns[0])
+            last = int(ts_ns[-1])
+            count += len(ts_ns)
     if count == 0 or last < (start_ns or 0):
         held = next(one for one in catalog.series() if one["instrument"] == name and one["kind"] != "klines")
         raise ConfigurationError(

@@ -1,6 +1,7 @@
 """What the user asks of a run: the options of `run` and `lookahead`, merged over the settings file."""
 
 import argparse
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -34,6 +35,8 @@ class RunRequest:
         First entry allowed from `start_ns` on, data up to but not including `end_ns`; UNIX nanoseconds.
     command_line
         ``--set`` values as typed.
+    started_s
+        `time.perf_counter()` at the start of the command.
     """
 
     settings: Settings
@@ -44,6 +47,7 @@ class RunRequest:
     start_ns: int | None = None
     end_ns: int | None = None
     command_line: Mapping[str, str] = field(default_factory=dict)
+    started_s: float = field(default_factory=time.perf_counter)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +67,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--start",
         type=iso_time,
         metavar="ISO",
-        help="first entry, UTC; the day before it warms up",
+        help="no entries before, UTC; the replay begins a whole UTC day earlier, as warm-up",
     )
     add("--end", type=iso_time, metavar="ISO", help="end of the data, UTC, not included")
     add(
@@ -83,7 +87,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--slippage",
         type=_slippage,
         metavar="N|Xbps",
-        help="fill market and stop orders this much worse: 2 (price increments) or 1.5bps (default 0)",
+        help="fill market and stop-market orders this much worse: 2 (price increments) or 1.5bps (default 0); "
+        "not the stop-limit orders that protect spot",
     )
     add("--json", action="store_true", help="print one JSON object on stdout")
 
@@ -122,6 +127,7 @@ def request_from(arguments: argparse.Namespace) -> RunRequest:
         start_ns=arguments.start,
         end_ns=arguments.end,
         command_line=dict(arguments.parameters),
+        started_s=arguments.started_s,
     )
 
 

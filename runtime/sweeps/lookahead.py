@@ -12,7 +12,6 @@ Three proofs:
   those of each prefix, computed afresh.
 """
 
-import importlib
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,7 +36,7 @@ from runtime.errors import ConfigurationError
 from runtime.intervals import interval_of_bar_type
 from runtime.nodes import END_OF_TIME_NS, Node, data_configs, run_config, venue_configs, within
 from runtime.recorder import Recorder, RecorderConfig
-from runtime.run_plan import RunPlan
+from runtime.run_plan import RunPlan, perception_of
 
 MIN_CUTS: Final = 60
 # Each prefix is computed afresh, so the kernel proof takes a sample of the cuts where there are many entries.
@@ -354,23 +353,6 @@ def prove_kernels(
         compare_columns("snapshot row", some_snapshots, snapshots, where, findings)
 
 
-def perception_of(plan: RunPlan, strategy: Any, instrument: Any) -> tuple[Any, Any] | None:
-    """Return the parameters of buckets and structure of a strategy, None where it has neither.
-
-    A strategy's module says so with a function ``perception(config, tick_size, lot_size)``.
-    """
-    perception = getattr(
-        importlib.import_module(plan.spec.strategy_path.partition(":")[0]), "perception", None
-    )
-    if perception is None:
-        return None
-    config = plan.spec.config_class().parse(msgspec.json.encode(strategy.config))
-    found: tuple[Any, Any] = perception(
-        config, instrument.price_increment.as_decimal(), instrument.size_increment.as_decimal()
-    )
-    return found
-
-
 # --- the fresh engine -------------------------------------------------------------------------------------
 def truncated(plan: RunPlan, last_ns: int, folder: Path) -> RunPlan:
     """Return the plan on a copy of its catalog, written to `folder`, that ends at `last_ns` (included)."""
@@ -452,7 +434,7 @@ def prove(plan: RunPlan, advance: Advance) -> Findings:
         advance(35 / FRESH_CUTS)
 
     for instrument, strategy in zip(plan.instruments, plan.strategies, strict=True):
-        found = perception_of(plan, strategy, instrument)
+        found = perception_of(plan.spec, strategy, instrument)
         if found is not None:
             buckets, structure = found
             trades = plan.catalog.read_trades_all(instrument.id.value, plan.data_from_ns, plan.last_ns)
