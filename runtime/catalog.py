@@ -66,6 +66,7 @@ __all__ = ["BarColumns", "Catalog", "TradeColumns", "WriteReport"]
 STAGING: Final = ".staging"
 PENDING: Final = ".pending.json"
 LOCK: Final = ".lock"
+LARGEST_MOVE_NS: Final = 3_600_000_000_000
 
 type Advance = Callable[[float], None]
 
@@ -265,7 +266,10 @@ class Catalog:
         Raises
         ------
         ConfigurationError
-            When the stored instrument has other increments, or the stored series is of another kind.
+            When the stored instrument has other increments, or the stored series is of another kind, or one
+            of the two is synthetic and the other is not.
+        DataError
+            When a time lies more than an hour before that of a lower id, stored or new.
         ValueError
             When the trades are empty or out of order.
         """
@@ -276,6 +280,16 @@ class Catalog:
             self._manifest = self._reconciled(read_manifest(self.path))
             self.require_increments(instrument)
             entry = self._series_for_trades(instrument_id, kind, has_ids=trades.trade_id[0] != NO_ID)
+            if entry.files and entry.synthetic != synthetic:
+                raise ConfigurationError(
+                    f"{self.path}: the stored {kind} of {instrument_id} are "
+                    + (
+                        "synthetic, the new ones are not"
+                        if entry.synthetic
+                        else "real, the new ones synthetic"
+                    )
+                    + ": use another --catalog"
+                )
             count = MergeCount()
             touched = _touched(entry.files, trades)
             before = [
@@ -283,7 +297,14 @@ class Catalog:
             ]
             writer = TradeWriter(self._fresh_staging(), instrument, before[-1].last_ns if before else 0)
             for block in self._merged(touched, trades, scales_of(instrument), count):
-                writer.add(block)
+                moved_ns = writer.add(block)
+                if moved_ns > LARGEST_MOVE_NS:
+                    shutil.rmtree(self.path / STAGING, ignore_errors=True)
+                    raise DataError(
+                        f"{self.path}: {instrument_id}: the order of the ids is not that of the times, "
+                        "trades (stored or new) would move by more than 1 hour: are all files of this "
+                        "instrument? Nothing was written"
+                    )
                 if advance is not None:
                     advance(len(block))
             written = writer.close()

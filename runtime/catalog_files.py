@@ -114,8 +114,11 @@ class TradeWriter:
         self._statistics = GapStatistics()
         self._written: list[tuple[Path, FileEntry]] = []
 
-    def add(self, trades: TradeColumns) -> None:
-        """Take the next trades; `ts_ns` are the exchange's times."""
+    def add(self, trades: TradeColumns) -> int:
+        """Take the next trades and return by how many nanoseconds the running maximum moved one at most.
+
+        `ts_ns` are the exchange's times.
+        """
         # Nautilus sorts by ts_init, and archives are ordered by id with times that sometimes step back.
         ts_init = np.maximum.accumulate(np.maximum(trades.ts_ns, self._clock_ns))
         self._clock_ns = int(ts_init[-1])
@@ -128,6 +131,7 @@ class TradeWriter:
             self._waiting.append((trades[low:high], ts_init[low:high]))
             if sum(len(part) for part, _ in self._waiting) >= ROW_GROUP:
                 self._flush()
+        return int((ts_init - trades.ts_ns).max())
 
     def close(self) -> list[tuple[Path, FileEntry]]:
         """Finish the last file and return each file's temporary path and description."""

@@ -18,6 +18,7 @@ from runtime.sample_tape import DAY_NS, TapeTerms, make_tape
 NOTE: Final = "synthetic tape, made by a random generator: no market ever printed these trades"
 FIRST_DAY_NS: Final = 1_767_571_200_000_000_000  # Monday 2026-01-05
 MOST_DAYS: Final = 60
+UNFINISHED: Final = ".sample-unfinished"
 SYMBOLS: Final = {
     "BTCUSDT": (TapeTerms(60_000.0, 0.01, 0.00001, 0.000010), Decimal("0.01"), Decimal("0.00001")),
     "ETHUSDT": (TapeTerms(2_500.0, 0.01, 0.0001, 0.000015), Decimal("0.01"), Decimal("0.0001")),
@@ -60,7 +61,8 @@ def make_sample(
     request
         What to make.
     folder
-        The catalog; made if absent. The same request twice changes nothing.
+        The catalog; made if absent. The same request twice changes nothing, and completes a killed one.
+        Until all symbols are there it holds a file `.sample-unfinished`.
     advance
         Called with the number of trades written since the last call.
 
@@ -83,6 +85,8 @@ def make_sample(
     for symbol in SYMBOLS:
         _refuse_other_trades(catalog, f"{symbol}.BINANCE", f"{label} {symbol}")
     rows, digests = [], {}
+    # A killed run leaves the manifest of one symbol; this file says that the other is still to come.
+    (folder / UNFINISHED).touch()
     for symbol, (_, tick_size, lot_size) in SYMBOLS.items():
         trades = tape_of(request, symbol)
         digests[symbol] = columns_sha256(trades)
@@ -100,6 +104,7 @@ def make_sample(
             instrument, trades, sources=[source], synthetic=True, note=f"{NOTE} ({label})", advance=advance
         )
         rows.append(report.series.summary())
+    (folder / UNFINISHED).unlink()
     return {
         "synthetic": True,
         "note": NOTE,

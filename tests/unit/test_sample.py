@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime import sample
 from runtime.catalog import Catalog, TradeColumns
 from runtime.errors import ConfigurationError
+from runtime.importer import ImportRequest, import_files
 from runtime.sample import SYMBOLS, SampleRequest, columns_sha256, make_sample, tape_of
 
 DAY_NS = 86_400_000_000_000
@@ -109,6 +111,45 @@ def test_wrong_arguments_are_refused(tmp_path: Path, request_: SampleRequest, me
     with pytest.raises(ConfigurationError, match=message):
         make_sample(request_, tmp_path / "catalog")
     assert not (tmp_path / "catalog").exists()
+
+
+def test_real_trades_stay_out_of_the_synthetic_series(tmp_path: Path) -> None:
+    """An import into the sample's catalog would mix a market with a random generator, and the reverse too."""
+    make_sample(SampleRequest(days=1), tmp_path / "made")
+    path = tmp_path / "real.csv"
+    path.write_text("5,60000.01,0.5,1,1773792000000000,True,True\n")
+    ask = ImportRequest((path,), "binance", "spot", "BTCUSDT", "trades")
+    before = (tmp_path / "made" / "manifest.json").read_bytes()
+    with pytest.raises(ConfigurationError, match=r"BTCUSDT\.BINANCE .*synthetic.*use another --catalog"):
+        import_files(ask, tmp_path / "made")
+    assert (tmp_path / "made" / "manifest.json").read_bytes() == before
+    import_files(ask, tmp_path / "real")
+    with pytest.raises(ConfigurationError, match="give the sample its own --catalog"):
+        make_sample(SampleRequest(days=1), tmp_path / "real")
+
+
+def test_a_sample_killed_between_its_symbols_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a sample is marked as such until the same command has completed it."""
+    request = SampleRequest(days=1)
+    whole = sample.tape_of
+
+    def killed(asked: SampleRequest, symbol: str) -> TradeColumns:
+        """Stop before the second symbol."""
+        if symbol == "ETHUSDT":
+            raise KeyboardInterrupt
+        return whole(asked, symbol)
+
+    monkeypatch.setattr(sample, "tape_of", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_sample(request, tmp_path)
+    assert len(Catalog(tmp_path).series()) == 1
+    assert (tmp_path / sample.UNFINISHED).exists()
+    monkeypatch.undo()
+    make_sample(request, tmp_path)
+    assert [row["rows"] for row in Catalog(tmp_path).series()] == [160_000, 160_000]
+    assert not (tmp_path / sample.UNFINISHED).exists()
 
 
 GOLDEN = "09078e30c0e904fa0e617c04bb035a41085ec5dae0d2da691ff060cfec022403"
