@@ -151,6 +151,10 @@ def recognise(fields: list[str], venue: str, market: str, kind: str, file: str) 
     fitting = [
         layout for layout in LAYOUTS if (layout.header <= set(words) if has_header else _fits(layout, fields))
     ]
+    if has_header:
+        # A header that holds all words of two formats is that with more of them, whatever the user says.
+        headers = [layout.header for layout in fitting]
+        fitting = [layout for layout in fitting if not any(layout.header < other for other in headers)]
     wanted = [layout for layout in fitting if _agrees(layout, venue, market, kind)]
     if not fitting:
         shown = ", ".join(fields[:12])[:120]

@@ -3,8 +3,10 @@
 Nothing is written to the catalog before every file has been read without a fault.
 """
 
+import re
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 from nautilus_trader.model.instruments import Instrument
 
@@ -17,6 +19,9 @@ from runtime.importer.staging import Advance, Stage, stage_files, staging_folder
 from runtime.importer.trades import import_trades
 from runtime.instruments import instrument_id_text, make_instrument, split_symbol
 from runtime.intervals import interval_nanos
+
+# Rows of Binance's archives do not say their symbol; only the name of the file does.
+ARCHIVE_NAME: Final = re.compile(r"([A-Z0-9]+)-(?:trades|aggTrades|\d+(?:mo|[smhdw]))-\d{4}-", re.IGNORECASE)
 
 __all__ = ["ImportReport", "ImportRequest", "import_files"]
 
@@ -74,6 +79,9 @@ def _check(request: ImportRequest) -> None:
     for path in request.files:
         if not path.is_file():
             raise ConfigurationError(f"{path}: no such file")
+        named = ARCHIVE_NAME.match(path.name)
+        if request.venue == "binance" and named and named[1].upper() != request.symbol:
+            raise ConfigurationError(f"{path.name}: is of {named[1]}, not {request.symbol}: check --symbol")
 
 
 def _instrument(request: ImportRequest, catalog: Catalog, stage: Stage) -> tuple[Instrument, tuple[str, ...]]:

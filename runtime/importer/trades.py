@@ -14,7 +14,7 @@ from runtime.errors import ConfigurationError
 from runtime.importer.request import ImportRequest, Outcome, refuse_if_bad
 from runtime.importer.staging import Stage
 from runtime.manifest import SourceEntry
-from runtime.trade_merge import BLOCK_ROWS, is_same_trade
+from runtime.trade_merge import BLOCK_ROWS, is_same_trade, ordinal_within
 
 
 def import_trades(
@@ -38,10 +38,11 @@ def import_trades(
     )
     has_ids = _have_ids(rows.trade_id, stage)
     order = _order(rows, stage, has_ids=has_ids)
-    repeated, is_conflict = _repeats(rows, order, has_ids=has_ids)
+    repeated, is_conflict = _repeats(rows, order) if has_ids else _repeats_without_ids(rows, stage)
     _report_conflicts(repeated[is_conflict], stage, bad)
     refuse_if_bad(bad, request)
-    if order is not None and len(repeated):
+    if len(repeated):
+        order = np.arange(stage.rows) if order is None else order
         is_kept = np.ones(stage.rows, dtype=np.bool_)
         is_kept[repeated] = False
         order = order[is_kept[order]]
@@ -104,10 +105,10 @@ def _is_sorted(keys: NDArray[np.int64], smallest_step: int) -> bool:
 
 
 def _repeats(
-    rows: TradeColumns, order: NDArray[np.int64] | None, *, has_ids: bool
+    rows: TradeColumns, order: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the positions whose id came before, and whether they differ from its first row."""
-    if order is None or not has_ids:
+    if order is None:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_)
     ids = rows.trade_id[order]
     is_repeat = np.r_[False, ids[1:] == ids[:-1]]
@@ -116,6 +117,42 @@ def _repeats(
     first_of = order[firsts[np.searchsorted(firsts, at, side="right") - 1]]
     repeated = order[at]
     return repeated, ~is_same_trade(rows[first_of], rows[repeated])
+
+
+def _repeats_without_ids(rows: TradeColumns, stage: Stage) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the positions of trades that an earlier file has too; none of them is a conflict.
+
+    As between two imports: n equal trades in both files are n, not 2n. Only files that overlap in time are
+    compared, for it takes all their rows into memory.
+    """
+    spans = [(span, rows.ts_ns[span]) for span in stage.spans() if span.start < span.stop]
+    bounds = [(int(times.min()), int(times.max())) for _, times in spans]
+    shared = [
+        at
+        for at, (low, high) in enumerate(bounds)
+        if any(
+            other != at and low <= other_high and other_low <= high
+            for other, (other_low, other_high) in enumerate(bounds)
+        )
+    ]
+    if not shared:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_)
+    positions = np.concatenate([np.arange(spans[at][0].start, spans[at][0].stop) for at in shared])
+    file = np.repeat(np.array(shared), [len(spans[at][1]) for at in shared])
+    chosen = rows[positions]
+    trade = _group_of(chosen.ts_ns, chosen.price_ticks, chosen.size_lots, chosen.is_buyer.astype(np.int64))
+    # The k-th of equal trades in one file is the k-th of them in another.
+    number = ordinal_within(_group_of(trade, file))
+    _, first = np.unique(_group_of(trade, number), return_index=True)
+    repeated = np.delete(positions, first)
+    return repeated, np.zeros(len(repeated), dtype=np.bool_)
+
+
+def _group_of(*columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give equal rows of columns, shape (n,) each, the same number, from 0."""
+    _, group = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+    numbers: NDArray[np.int64] = group.reshape(-1)
+    return numbers
 
 
 def _report_conflicts(positions: NDArray[np.int64], stage: Stage, bad: BadRows) -> None:

@@ -486,6 +486,9 @@ def test_real_klines_import(tmp_path: Path, shared_data: Path) -> None:
     np.testing.assert_allclose(bars.close_ticks * tick, table["close"].to_numpy(), rtol=1e-12)
 
 
+SPOT_NAME = "Binance spot trades, microseconds"
+
+
 # --- files that are not what the options say ---------------------------------------------------------
 def kline(at_ms: int, minutes: int, unit: int = 1) -> str:
     """Write one flat Binance kline that opens at `at_ms`; `unit` is how many units a millisecond has."""
@@ -551,3 +554,54 @@ def test_times_in_mixed_units_are_bad_rows_in_parquet(tmp_path: Path) -> None:
     path = tidy(tmp_path / "a.parquet", ts_ns=[T_US, T_US, WRAPPED_US])
     with pytest.raises(DataError, match=r"a\.parquet:3: time is not between 2009 and 2100"):
         import_files(request(path), tmp_path / "catalog")
+
+
+def test_the_symbol_in_a_file_name_is_compared(tmp_path: Path) -> None:
+    """Binance's archives begin with the symbol, and their rows do not name it."""
+    path = write(tmp_path / "ETHUSDT-trades-2026-03-18.csv", text("Binance spot trades, microseconds"))
+    with pytest.raises(ConfigurationError, match=r"ETHUSDT-trades-2026-03-18\.csv: .*ETHUSDT.*XRPUSDT"):
+        import_files(request(path), tmp_path / "catalog")
+    path = path.rename(tmp_path / "XRPUSDT-trades-2026-03-18.csv")
+    assert import_files(request(path), tmp_path / "catalog").outcome.write.added == 3
+
+
+def test_the_most_specific_format_decides(tmp_path: Path) -> None:
+    """The header of spot trades holds all words of that of futures trades."""
+    header = "id,price,qty,quote_qty,time,is_buyer_maker,is_best_match\n"
+    path = write(tmp_path / "a.csv", header + text("Binance spot trades, milliseconds"))
+    with pytest.raises(ConfigurationError, match="looks like Binance spot trades, not binance usdm trades"):
+        import_files(request(path, market="usdm"), tmp_path / "catalog")
+    assert import_files(request(path), tmp_path / "catalog").outcome.write.added == 3
+
+
+def test_overlapping_files_without_ids_give_each_trade_once(tmp_path: Path) -> None:
+    """Given together or one after the other: the same trades. Equal rows of one file are all kept."""
+    name = "Bybit spot trades"
+    day = [(number, number // 2, 1.5, 2.5, True) for number in range(50)]
+    files = [
+        write(tmp_path / "early.csv", text(name, day[:30])),
+        write(tmp_path / "late.csv", text(name, day[20:])),
+    ]
+    together = import_files(request(files, name), tmp_path / "together")
+    assert (together.outcome.write.added, together.outcome.duplicates) == (50, 10)
+    assert [source.duplicates for source in together.outcome.sources] == [0, 10]
+    for path in files:
+        import_files(request(path, name), tmp_path / "apart")
+    apart, both = (
+        Catalog(tmp_path / folder).read_trades_all("XRPUSDT-SPOT.BYBIT") for folder in ("apart", "together")
+    )
+    assert apart.ts_ns.tolist() == both.ts_ns.tolist()
+    assert len(both) == 50
+
+
+def test_ids_that_go_against_the_times_of_stored_trades_are_refused(tmp_path: Path) -> None:
+    """Lower ids with times hours later would move every stored trade to one time."""
+    hour = 3_600_000
+    import_files(request(write(tmp_path / "a.csv", text(SPOT_NAME))), tmp_path / "catalog")
+    before = (tmp_path / "catalog" / "manifest.json").read_bytes()
+    path = write(tmp_path / "b.csv", text(SPOT_NAME, [(5, 2 * hour, 1.5, 1.0, True)]))
+    with pytest.raises(DataError, match=r"XRPUSDT\.BINANCE: .*ids.*times.*more than 1 hour"):
+        import_files(request(path), tmp_path / "catalog")
+    assert (tmp_path / "catalog" / "manifest.json").read_bytes() == before
+    path = write(tmp_path / "c.csv", text(SPOT_NAME, [(5, hour // 2, 1.5, 1.0, True)]))
+    assert import_files(request(path), tmp_path / "catalog").outcome.write.added == 1
