@@ -14,7 +14,7 @@ help:  ## list the targets
 
 # --- environment -----------------------------------------------------------------------------------
 $(VENV)/bin/python:
-	@python="$$(scripts/find-python)"; "$$python" -m venv $(VENV)
+	@python="$$(scripts/find-python)"; "$$python" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/python
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
@@ -36,11 +36,16 @@ lock: $(VENV)/.dev  ## recompile both lock files (hashes, no index address)
 		-c requirements.lock --custom-compile-command 'make lock' pyproject.toml -o requirements-dev.lock
 
 # --- run ---------------------------------------------------------------------------------------------
-$(CATALOG)/manifest.json: | $(VENV)/.run
-	$(PY) download_data.py sample --catalog $(CATALOG)
+# A stamp, not the manifest: a sample that was interrupted between its symbols has a manifest too. Where the
+# catalog holds something else already, that is what is replayed.
+$(CATALOG)/.sample: | $(VENV)/.run
+	@if [ -e $(CATALOG)/manifest.json ] && ! grep -q '"synthetic": *true' $(CATALOG)/manifest.json; then \
+		echo "$(CATALOG) holds imported data: no sample is made"; \
+	else $(PY) download_data.py sample --catalog $(CATALOG); fi
+	@touch $@
 
 .PHONY: backtest
-backtest: $(VENV)/.run | $(CATALOG)/manifest.json  ## run the OTE strategy over the catalog (makes the offline sample first)
+backtest: $(VENV)/.run | $(CATALOG)/.sample  ## run the OTE strategy over the catalog (makes the offline sample first)
 	$(PY) backtest_node.py run --catalog $(CATALOG) $(RUN_ARGS)
 
 # --- check -------------------------------------------------------------------------------------------
@@ -68,6 +73,10 @@ format: $(VENV)/.dev  ## format and fix what ruff can fix
 bench: $(VENV)/.dev  ## measure the figures of docs/benchmarks.md
 	$(PY) benchmarks/run.py
 
+.PHONY: schema
+schema: $(VENV)/.run  ## write the JSON schema of config.yaml for editors
+	$(PY) -m runtime.settings_schema > docs/config.schema.json
+
 .PHONY: clean
-clean:  ## remove the environment and everything that was generated
-	rm -rf $(VENV) var build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+clean:  ## remove the environment and caches; catalogs and runs in var/ stay
+	rm -rf $(VENV) var/numba var/bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

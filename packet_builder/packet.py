@@ -10,7 +10,8 @@ PACKET_DTYPE: Final = np.dtype(
         # identity ---------------------------------------------------------------------------------
         ("seq", np.int64),  # key of the packet: 0, 1, 2, ... Several packets may share a timestamp.
         ("ts_open_ns", np.int64),  # of the first trade, running maximum of the exchange's time
-        ("ts_close_ns", np.int64),  # of the trade that filled the bucket: when the packet is known
+        # Of the last trade: when the packet is known, but for a short one, which is known at the next trade.
+        ("ts_close_ns", np.int64),
         ("first_trade_id", np.int64),
         ("last_trade_id", np.int64),
         # price (quote currency per base) -----------------------------------------------------------

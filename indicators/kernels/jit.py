@@ -49,7 +49,8 @@ def kernel[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 
     NumPy error model (division by zero gives inf or NaN, as in the arrays), no fastmath: NaN means
     "not defined yet" all over this code base, and the same bits must come out on every machine.
-    ``NUMBA_DISABLE_JIT=1`` runs the plain Python instead, which the parity tests use.
+    ``NUMBA_DISABLE_JIT=1`` runs the bucket kernels as plain Python (a parity test does); the structure
+    kernels use pointers that only compiled code has, their plain Python is ``tests/naive_structure.py``.
     """
     compiled: Callable[P, R] = numba.njit(cache=True, error_model="numpy", fastmath=False)(function)
     return compiled

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nautilus_trader.model.data import BarType
+from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.enums import OrderStatus
+from nautilus_trader.model.objects import Price, Quantity
 
 from indicators.events import EventKind, Scope
 from packet_builder.builder import BucketConfig, VolumeBucketBuilder
@@ -175,7 +176,6 @@ def test_internal_and_external_zones_do_not_mix() -> None:
 
 def test_a_higher_timeframe_filter_waits_until_its_bias_is_known() -> None:
     """Before 150 bars the bias is unknown, and unknown is no permission; then only its direction counts."""
-    pytest.importorskip("indicators.bias", reason="the bias kernel is not built yet")
     chart: list[Trade] = [(1.09, 100.0 + n, "b") for n in range(30)]
 
     def hook(number: int, strategy: CheckedStrategy) -> None:
@@ -192,3 +192,26 @@ def test_a_higher_timeframe_filter_waits_until_its_bias_is_known() -> None:
     )
     assert [one.reason for one in result.kinds("zone_skipped")] == ["htf_bias"]
     assert [one.bucket_seq for one in result.kinds("entry_submitted")] == [16]
+
+
+def test_closed_bars_of_the_higher_timeframe_make_the_bias() -> None:
+    """150 rising closes permit a long; the filter saw the bars themselves, not a value put in its place."""
+    bar_type = BarType.from_str("XRPUSDT-PERP.BINANCE-5-MINUTE-LAST-EXTERNAL")
+    seen: list[int | None] = []
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        if number == 10:
+            for n in range(150):
+                price, size = Price(1 + n / 1000, 4), Quantity(1, 1)
+                strategy.on_bar(Bar(bar_type, price, price, price, price, size, n, n))
+                seen.append(strategy.bias)
+
+    result = run(
+        [(1.09, 100.0 + n, "b") for n in range(30)],
+        {2: [event(EventKind.RANGE_FORMED, low=1.0, high=1.1)]},
+        hook=hook,
+        htf_bar_type=bar_type,
+    )
+    assert seen == [0] * 149 + [1]
+    assert [one.reason for one in result.kinds("zone_skipped")] == ["htf_bias"]
+    assert [one.bucket_seq for one in result.kinds("entry_submitted")] == [11]
