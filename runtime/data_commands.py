@@ -13,11 +13,14 @@ from runtime.catalog import Catalog
 from runtime.cli import print_json, progress_bar, say, warn
 from runtime.errors import EXIT_DONE
 from runtime.importer import ImportReport, ImportRequest, import_files
+from runtime.instruments import decimals_of
 from runtime.manifest import NO_IDS
 from runtime.sample import SampleRequest, make_sample
 from runtime.settings import load_settings
 
 SHOWN_BAD_ROWS: Final = 5
+MOST_DECIMALS: Final = 16
+LARGEST_INCREMENT: Final = 1_000_000_000
 PIPE_WIDTH: Final = 200
 SERIES_COLUMNS: Final = (
     "instrument", "kind", "interval", "rows", "first", "last",
@@ -26,13 +29,19 @@ SERIES_COLUMNS: Final = (
 
 
 def positive_decimal(text: str) -> Decimal:
-    """Convert the text of an increment; raises ArgumentTypeError unless it is a number above 0."""
+    """Convert the text of an increment; raises ArgumentTypeError unless Nautilus can have it.
+
+    That is from 1e-16, its last decimal, to 1e9.
+    """
     try:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal(0)
-    if not value.is_finite() or value <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, for example 0.0001")
+    if not value.is_finite() or not 0 < value <= LARGEST_INCREMENT or decimals_of(value) > MOST_DECIMALS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number above 0, at most {LARGEST_INCREMENT:,} and with at most "
+            f"{MOST_DECIMALS} decimals, for example 0.0001"
+        )
     return value
 
 

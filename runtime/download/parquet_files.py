@@ -31,7 +31,7 @@ _TYPES: Final = {"time": pa.int64(), "close_time": pa.int64(), "id": pa.int64(),
 
 
 def read_parquet(
-    path: Path, venue: str, market: str, kind: str, bad: BadRows
+    path: Path, venue: str, market: str, kind: str, symbol: str, bad: BadRows
 ) -> Iterator[TradeBlock] | Iterator[KlineBlock]:
     """Yield the good rows of a Parquet file in blocks; bad ones go to `bad` with their row, from 1.
 
@@ -56,11 +56,12 @@ def read_parquet(
             has_ids = "id" in by_role and _has_any(file, by_role["id"])
             if not has_ids:
                 by_role.pop("id", None)
+            by_role.pop("side", None)  # buyer_maker says it
             row = unit = 0
             for batch in file.iter_batches(BATCH_ROWS, columns=list(by_role.values())):
                 unit = unit or _unit_of_times(batch.column(batch.schema.get_field_index(by_role["time"])))
                 if unit:
-                    yield _block(batch, by_role, columns, unit, path.name, bad, row)
+                    yield _block(batch, by_role, columns, unit, symbol, path.name, bad, row)
                 row += batch.num_rows
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -94,6 +95,7 @@ def _block(
     by_role: dict[str, str],
     columns: Columns,
     unit: int,
+    symbol: str,
     file: str,
     bad: BadRows,
     row: int,
@@ -107,6 +109,15 @@ def _block(
             for at in np.flatnonzero(is_null & is_complete):
                 bad.report(file, int(lines[at]), f"{by_role[role]} is missing")
             is_complete &= ~is_null
+    if "symbol" in arrays:
+        words = pc.fill_null(pc.cast(arrays["symbol"], pa.string()), "")
+        is_other = is_complete & pc.not_equal(words, symbol).to_numpy(zero_copy_only=False)
+        for line, word in zip(
+            lines[is_other].tolist(), words.filter(pa.array(is_other)).to_pylist(), strict=True
+        ):
+            bad.report(file, line, f"symbol {word} instead of {symbol}")
+        is_complete &= ~is_other
+        del arrays["symbol"]
     values = {}
     for role, array in arrays.items():
         full = array.filter(pa.array(is_complete)) if not is_complete.all() else array

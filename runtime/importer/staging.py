@@ -21,11 +21,13 @@ from runtime.download.records import BadRows, KlineBlock, TradeBlock
 from runtime.download.text_files import read_text
 from runtime.errors import ConfigurationError, DataError
 from runtime.importer.request import ImportRequest
+from runtime.instruments import decimals_of
 from runtime.trade_merge import BLOCK_ROWS
 
 STAGING_PREFIX: Final = ".import-"
 PRICE_COLUMNS: Final = ("price", "open", "high", "low", "close")
 SIZE_COLUMNS: Final = ("qty", "volume")
+MOST_UNITS: Final = 2.0**62
 
 type Advance = Callable[[float], None]
 
@@ -100,18 +102,27 @@ class Stage:
         Raises
         ------
         ConfigurationError
-            When a value is no positive multiple and `rounds` is False, with its file and line.
+            When a value is no positive multiple and `rounds` is False, or its count would not fit int64;
+            with its file and line.
         """
         target = self.folder / f"{name}_units"
         values = self.column(name)
         with target.open("wb") as stream:
             for low in range(0, self.rows, BLOCK_ROWS):
-                units, is_on_grid = whole_units(values[low : low + BLOCK_ROWS], increment)
+                block = values[low : low + BLOCK_ROWS]
+                flag = "--lot-size" if name in SIZE_COLUMNS else "--tick-size"
+                is_huge = block * 10.0 ** decimals_of(increment) >= MOST_UNITS
+                if is_huge.any():
+                    file, line = self.place(low + int(np.argmax(is_huge)))
+                    raise ConfigurationError(
+                        f"{file}:{line}: {name} {block[np.argmax(is_huge)]:.12g} is too large for steps of "
+                        f"{increment}: give a coarser {flag}"
+                    )
+                units, is_on_grid = whole_units(block, increment)
                 is_on_grid &= units > 0
                 if not (rounds or is_on_grid.all()):
                     row = low + int(np.argmin(is_on_grid))
                     file, line = self.place(row)
-                    flag = "--lot-size" if name in SIZE_COLUMNS else "--tick-size"
                     raise ConfigurationError(
                         f"{file}:{line}: {name} {values[row]:.12g} is no multiple of {increment}: give a "
                         f"finer {flag}; if the catalog has the coarser one, import all into another --catalog"
@@ -165,7 +176,7 @@ def _read(path: Path, request: ImportRequest, bad: BadRows) -> Iterator[Any]:
     with path.open("rb") as stream:
         magic = stream.read(4)
     if magic == PARQUET_MAGIC or path.suffix == ".parquet":
-        return read_parquet(path, request.venue, request.market, request.kind, bad)
+        return read_parquet(path, request.venue, request.market, request.kind, request.symbol, bad)
     return read_text(path, request.venue, request.market, request.kind, request.symbol, bad)
 
 

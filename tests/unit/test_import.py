@@ -1,5 +1,6 @@
 """Archive formats: what a file says, and what is wrong with it."""
 
+import argparse
 import csv
 import gzip
 import io
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from runtime.catalog import Catalog
+from runtime.data_commands import positive_decimal
 from runtime.download import text_files
 from runtime.download.increments import DecimalsSeen, whole_units
 from runtime.download.records import BadRows
@@ -592,6 +594,30 @@ def test_overlapping_files_without_ids_give_each_trade_once(tmp_path: Path) -> N
     )
     assert apart.ts_ns.tolist() == both.ts_ns.tolist()
     assert len(both) == 50
+
+
+def test_prices_too_large_for_the_tick_are_named(tmp_path: Path) -> None:
+    """A count of ticks that int64 cannot hold is no rounding error."""
+    path = write(tmp_path / "a.csv", text(SPOT_NAME, [(1, 0, 1e12, 1.0, True)]))
+    with pytest.raises(ConfigurationError, match=r"price 1e\+12 is too large for .*--tick-size"):
+        import_files(request(path, tick_size=Decimal("1e-10")), tmp_path / "catalog")
+
+
+@pytest.mark.parametrize("text_", ["1e-20", "1e17", "0.00000000000000001", "0", "nan", "x"])
+def test_increments_that_no_instrument_can_have_are_refused(text_: str) -> None:
+    """The option says so, before any file is read."""
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a number"):
+        positive_decimal(text_)
+    assert positive_decimal("0.0001") == Decimal("0.0001")
+
+
+def test_parquet_with_a_symbol_column(tmp_path: Path) -> None:
+    """It is compared as text; a row of another symbol is bad."""
+    report = import_files(request(tidy(tmp_path / "a.parquet", symbol=["XRPUSDT"] * 3)), tmp_path / "catalog")
+    assert report.outcome.write.added == 3
+    path = tidy(tmp_path / "b.parquet", symbol=["XRPUSDT", "ETHUSDT", "XRPUSDT"])
+    with pytest.raises(DataError, match=r"b\.parquet:2: symbol ETHUSDT instead of XRPUSDT"):
+        import_files(request(path), tmp_path / "catalog")
 
 
 def test_ids_that_go_against_the_times_of_stored_trades_are_refused(tmp_path: Path) -> None:
