@@ -130,14 +130,18 @@ def test_overlapping_positions_count_once() -> None:
 
 
 def test_groups_and_tainted_trades() -> None:
-    """Figures are split by exit reason and symbol, and given without tainted trades."""
+    """Figures are split by exit reason, symbol and side, and given without tainted trades."""
     trades = [
         closed("3"),
-        closed("-1", exit_reason="stop"),
+        closed("-1", exit_reason="stop", side="short"),
         closed("5", instrument_id="ETHUSDT.BINANCE", tainted=True),
     ]
     figures = summarise(trades, [(0, 100.0), (HOUR, 107.0)], Decimal(100))
     assert figures["by_exit_reason"]["stop"]["pnl"] == Decimal(-1)
+    assert {side: one["pnl"] for side, one in figures["by_side"].items()} == {
+        "long": Decimal(8),
+        "short": Decimal(-1),
+    }
     assert list(figures["by_symbol"]) == ["ETHUSDT.BINANCE", "XRPUSDT.BINANCE"]
     assert figures["tainted_trades"] == 1
     assert figures["without_tainted"]["pnl"] == Decimal(2)

@@ -47,6 +47,7 @@ def summarise(trades: Sequence[ClosedTrade], marks: Sequence[Mark], balance: Dec
         "time_in_market_pct": time_in_market_pct(trades, marks),
         "by_exit_reason": grouped(trades, lambda trade: trade.exit_reason),
         "by_symbol": grouped(trades, lambda trade: trade.instrument_id),
+        "by_side": grouped(trades, lambda trade: trade.side),
         "tainted_trades": len(trades) - len(untainted),
         "without_tainted": trade_figures(untainted),
     }
