@@ -26,7 +26,8 @@ EQUITY: Final = "equity.csv"
 SUMMARY: Final = "summary.json"
 TEARSHEET: Final = "tearsheet.html"
 EFFECTIVE_CONFIG: Final = "config.effective.yaml"
-# Decisions that describe a setup, and its entries with their prices and quantity; the others (fills, protection) are in events.jsonl only.
+# Decisions that describe a setup, and its entries with their prices and quantity; the others (fills,
+# protection) are in events.jsonl only.
 SIGNAL_KINDS: Final = frozenset({"zone", "zone_skipped", "entry_submitted", "entry_repriced"})
 WRITE_BUFFER: Final = 1 << 20
 

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-
 from nautilus_trader.config import ImportableStrategyConfig
 from nautilus_trader.model.instruments import Instrument
 
@@ -224,7 +223,11 @@ def _require_workable(spec: StrategySpec, strategy: Any, instrument: Instrument,
 
     try:
         perception_of(spec, strategy, instrument)
-    except (ValueError, ArithmeticError) as error:
+    except ArithmeticError as error:  # has no words of its own, and only the bucket is exact arithmetic
+        bucket = strategy.config.get("bucket_usd")
+        text = f"bucket_usd {bucket} cannot be counted in the instrument's price and size increments"
+        raise refused(ValueError(text)) from error
+    except ValueError as error:
         raise refused(error) from error
     policy = strategy.config.get("cancel_policy")
     if policy is not None:
@@ -277,9 +280,8 @@ def _span(
     count, first, last = 0, 0, -1
     low, high = from_ns or 0, END_OF_TIME_NS if last_ns is None else last_ns
     for trades in read_whole_files(catalog, name, from_ns, last_ns):
-        ts_ns = trades.ts_ns[
-            np.searchsorted(trades.ts_ns, low, side="left") : np.searchsorted(trades.ts_ns, high, side="right")
-        ]
+        begin, end = np.searchsorted(trades.ts_ns, low), np.searchsorted(trades.ts_ns, high, side="right")
+        ts_ns = trades.ts_ns[begin:end]
         if len(ts_ns):
             first = first if count else int(ts_ns[0])
             last = int(ts_ns[-1])

@@ -87,8 +87,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--slippage",
         type=_slippage,
         metavar="N|Xbps",
-        help="fill market and stop-market orders this much worse: 2 (price increments) or 1.5bps (default 0); "
-        "not the stop-limit orders that protect spot",
+        help="fill market and stop-market orders, not the stop-limit orders that protect spot, this much "
+        "worse: 2 (price increments) or 1.5bps (default 0)",
     )
     add("--json", action="store_true", help="print one JSON object on stdout")
 

@@ -3,20 +3,22 @@
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import backtest_node
 from runtime.catalog import Catalog
 from runtime.instruments import make_instrument
 from runtime.sample import SampleRequest, tape_of
+from strategies.dynamic_cancel import load_policy
 from tests.integration.test_backtest_run import DAY, tape
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,20 +92,34 @@ def test_two_processes_agree_to_the_last_bit(catalog_path: Path, tmp_path: Path)
 
 
 def test_run_is_the_default_command_and_prints_a_report(
-    catalog_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    catalog_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Options alone mean `run`; words are for people; --set, --balance and --slippage arrive."""
+    """Options alone mean `run`; words are for people; options arrive; the wall time includes the checks."""
+    checked_s = 0.0
+
+    def slow_check(*arguments: Any) -> Any:
+        nonlocal checked_s
+        begun_s = time.perf_counter()
+        time.sleep(0.2)
+        found = load_policy(*arguments)
+        checked_s += time.perf_counter() - begun_s
+        return found
+
+    monkeypatch.setattr("runtime.run_plan.load_policy", slow_check)
+    before_s = time.perf_counter()
     code = backtest_node.main(
         f"--catalog={catalog_path} --set bucket_usd=50000 --balance 5000 --slippage 1.5bps".split()
     )
     captured = capsys.readouterr()
     assert code == 0
-    assert re.search(r"slippage 1.5 bps", captured.out)
+    assert "slippage 1.5 bps (market orders, not the stop-limit orders that protect spot)" in captured.out
     assert "tearsheet.html" in captured.err
     (folder,) = (tmp_path / "var" / "runs").iterdir()
     config = (folder / "config.effective.yaml").read_text()
     assert "bucket_usd: '50000'" in config
-    assert json.loads((folder / "summary.json").read_text())["starting_balance"] == 5000.0
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["starting_balance"] == 5000.0
+    assert checked_s < summary["wall_s"] < time.perf_counter() - before_s
 
 
 def test_strategies_are_listed_with_documented_parameters(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,6 +161,19 @@ MISUSE = {
         "is not before --end",
     ),
     "not a date": (["--start", "2026-13-01"], "'2026-13-01' is not a date or time"),
+    "before 1970": (["--start", "1960-01-01"], "'1960-01-01' is not between 1970-01-01 and 2262-04-11"),
+    "after 2262": (["--end", "9999-12-31"], "'9999-12-31' is not between 1970-01-01 and 2262-04-11"),
+    "too rich": (["--catalog", "CATALOG", "--balance", "1e40"], "balance 1E+40 must be between 0.01 and"),
+    "too poor": (["--catalog", "CATALOG", "--balance", "0.00000000001"], "balance 1E-11 must be between"),
+    "odd balance": (["--catalog", "CATALOG", "--balance", "10.123456789"], "more than 8 decimals"),
+    "bucket between increments": (
+        ["--catalog", "CATALOG", "--set", "bucket_usd=0.0000015"],
+        "bucket_usd 0.0000015 is not a multiple of tick_size x lot_size",
+    ),
+    "bucket beyond numbers": (["--catalog", "CATALOG", "--set", "bucket_usd=1e400"], "--set bucket_usd"),
+    "bucket beyond counting": (["--catalog", "CATALOG", "--set", "bucket_usd=1e30"], "--set bucket_usd"),
+    "no such policy": (["--catalog", "CATALOG", "--set", "cancel_policy=foo:Bar"], "--set cancel_policy"),
+    "not a policy": (["--catalog", "CATALOG", "--set", "cancel_policy=os:getcwd"], "--set cancel_policy"),
     "not a size": (["--chunk-size", "0"], "neither a number above 0 nor `all`"),
     "not a fee": (["--catalog", "CATALOG", "--maker-fee", "10"], "maker 10 is a share of the notional"),
     "unknown option": (["--bucket-usd", "5"], "unrecognized arguments: --bucket-usd 5"),
@@ -194,11 +223,55 @@ def test_damaged_file_is_one_line_and_code_1(
     assert not (tmp_path / "var").exists()
 
 
-def flip_a_page(path: Path) -> None:
+def test_damage_beside_the_range_is_found_before_the_engine(
+    catalog_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nautilus reads the day's file whole and would end the process, so 30 minutes of it need all of it."""
+    shutil.copytree(catalog_path, tmp_path / "flipped")
+    (path,) = (tmp_path / "flipped").rglob(f"trade_tick/{ETH}/*.parquet")
+    many_groups(path)
+    flip_a_page(path, 4096)
+    range_of_it = ("--start", "2026-01-05T00:00", "--end", "2026-01-05T00:30")
+    for name in ("run", "lookahead"):
+        code, line = refused(capsys, name, "--catalog", tmp_path / "flipped", *range_of_it)
+        assert code == 1
+        assert path.name in line
+    assert not (tmp_path / "var").exists()
+
+
+def many_groups(path: Path) -> None:
+    """Rewrite a file in small row groups, so that a range touches only some of them."""
+    table = pq.read_table(path)
+    pq.write_table(table, path, row_group_size=5_000, compression="snappy")
+    with pq.ParquetFile(path) as file:
+        assert file.num_row_groups > 8
+
+
+def test_panic_of_a_library_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rust's panics are no ordinary exceptions; others of that kind, such as GeneratorExit, pass."""
+    panic = type("PanicException", (BaseException,), {})
+    for kind, code in ((panic, 1), (GeneratorExit, None)):
+
+        def describe(error: type[BaseException] = kind) -> None:
+            raise error("called `Option::unwrap()` on a `None` value")
+
+        monkeypatch.setattr("runtime.run_plan.describe_strategies", describe)
+        if code is None:
+            with pytest.raises(GeneratorExit):
+                backtest_node.main(["strategies"])
+        else:
+            found, line = refused(capsys, "strategies")
+            assert found == code
+            assert "internal error: called `Option::unwrap()`" in line
+
+
+def flip_a_page(path: Path, size: int = 64) -> None:
     """Overwrite some compressed bytes in the middle of a file."""
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
-    content[middle : middle + 64] = bytes(byte ^ 0xFF for byte in content[middle : middle + 64])
+    content[middle : middle + size] = bytes(byte ^ 0xFF for byte in content[middle : middle + size])
     path.write_bytes(content)
 
 

@@ -127,9 +127,11 @@ def _skipped(reasons: Mapping[str, int]) -> str:
 
 
 def _slippage(fills: Mapping[str, Any]) -> str:
-    if fills["slippage_ticks"]:
-        return f"{fills['slippage_ticks']} ticks"
-    return f"{fills['slippage_bps']} bps"
+    ticks, bps = fills["slippage_ticks"], fills["slippage_bps"]
+    if not ticks and not float(bps):
+        return f"{bps} bps"
+    amount = f"{ticks} ticks" if ticks else f"{bps} bps"
+    return f"{amount} ({fills['slippage_applies_to']})"
 
 
 def _on(value: bool) -> str:
