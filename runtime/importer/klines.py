@@ -86,7 +86,7 @@ def _refuse_coarser(stage: Stage, opens: NDArray[np.int64], interval: str) -> No
         found_ns = step_ns
         if 2 * int(is_elsewhere[span].sum()) > span.stop - span.start:
             found_ns = int(np.median(closes[span] - opens[span]))
-        elif len(times) >= FEWEST_OPENS:
+        elif len(times) >= FEWEST_OPENS and (closes[span] == NO_CLOSE).all():
             found_ns = max(int(np.diff(times).min()), step_ns)
         if found_ns != step_ns:
             raise ConfigurationError(

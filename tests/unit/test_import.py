@@ -525,6 +525,14 @@ def test_klines_of_a_coarser_interval_are_refused_by_their_steps(tmp_path: Path)
     assert import_files(kline_request(path, "bybit", "5m"), tmp_path / "catalog").outcome.write.added == 3
 
 
+def test_sparse_klines_whose_close_times_are_right_are_taken(tmp_path: Path) -> None:
+    """Missing klines between all others do not make the interval longer."""
+    lines = [kline(1_773_792_000_000 + k * 600_000, 5) for k in range(3)]
+    path = write(tmp_path / "k.csv", "\n".join(lines))
+    report = import_files(kline_request(path, "binance", "5m"), tmp_path / "catalog")
+    assert report.as_json()["series"]["missing_ids"] == 2
+
+
 def test_one_kline_with_another_close_time_is_a_bad_row(tmp_path: Path) -> None:
     """The venue's own klines around an outage are cut short."""
     lines = [kline(1_773_792_000_000 + k * 300_000, 3 if k == 2 else 5) for k in range(5)]
