@@ -36,16 +36,14 @@ lock: $(VENV)/.dev  ## recompile both lock files (hashes, no index address)
 		-c requirements.lock --custom-compile-command 'make lock' pyproject.toml -o requirements-dev.lock
 
 # --- run ---------------------------------------------------------------------------------------------
-# A stamp, not the manifest: a sample that was interrupted between its symbols has a manifest too. Where the
-# catalog holds something else already, that is what is replayed.
-$(CATALOG)/.sample: | $(VENV)/.run
-	@if [ -e $(CATALOG)/manifest.json ] && ! grep -q '"synthetic": *true' $(CATALOG)/manifest.json; then \
-		echo "$(CATALOG) holds imported data: no sample is made"; \
-	else $(PY) download_data.py sample --catalog $(CATALOG); fi
-	@touch $@
+.PHONY: sample
+sample: $(VENV)/.run  ## make the offline sample unless the catalog holds something already
+	@# A sample that was interrupted leaves a mark, and the same command completes it.
+	@if [ ! -e $(CATALOG)/manifest.json ] || [ -e $(CATALOG)/.sample-unfinished ]; then \
+		$(PY) download_data.py sample --catalog $(CATALOG); fi
 
 .PHONY: backtest
-backtest: $(VENV)/.run | $(CATALOG)/.sample  ## run the OTE strategy over the catalog (makes the offline sample first)
+backtest: sample  ## run the OTE strategy over the catalog (makes the offline sample first)
 	$(PY) backtest_node.py run --catalog $(CATALOG) $(RUN_ARGS)
 
 # --- check -------------------------------------------------------------------------------------------
