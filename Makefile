@@ -49,7 +49,7 @@ backtest: sample  ## run the OTE strategy over the catalog (makes the offline sa
 # --- check -------------------------------------------------------------------------------------------
 .PHONY: test
 test: $(VENV)/.dev  ## run the whole test suite
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -m "not slow"
 
 .PHONY: test-slow
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
