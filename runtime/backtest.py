@@ -17,10 +17,10 @@ from nautilus_trader.model.instruments import Instrument
 from runtime.cli import format_ns
 from runtime.errors import DataError, OperatorError
 from runtime.memory import release_memory
-from runtime.nodes import Node, data_configs, is_spot, run_config, venue_configs
+from runtime.nodes import Node, is_spot
 from runtime.recorder import Recorder, RecorderConfig, last_price, unrealized_pnl
 from runtime.run_folder import RunFolder, new_run_id
-from runtime.run_plan import RunPlan, read_whole_files
+from runtime.run_plan import RunPlan, node_of, read_whole_files
 from runtime.settings import as_plain, settings_hash
 from strategies.trade_manager.record import ClosedTrade, Decision
 
@@ -101,22 +101,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
     config = effective_config(plan)
     folder.write_config(config)
     release_memory()
-    node = Node(
-        run_config(
-            venue_configs(plan.instruments, backtest),
-            data_configs(
-                str(plan.catalog.path),
-                [one.id.value for one in plan.instruments],
-                plan.bar_types,
-                plan.data_from_ns,
-                plan.last_ns,
-            ),
-            list(plan.strategies),
-            backtest.chunk_size,
-        ),
-        backtest.fees,
-        (plan.first_ts_ns, plan.last_ts_ns),
-    )
+    node = node_of(plan)
     recorder = Recorder(RecorderConfig(mark_from_ns=plan.trade_from_ns or plan.first_ts_ns), folder, on_time)
     with folder:
         node.build()

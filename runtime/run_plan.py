@@ -13,7 +13,15 @@ from nautilus_trader.model.instruments import Instrument
 from runtime.catalog import Catalog, TradeColumns
 from runtime.cli import did_you_mean, format_ns
 from runtime.errors import ConfigurationError
-from runtime.nodes import END_OF_TIME_NS, strategy_configs, with_fees
+from runtime.nodes import (
+    END_OF_TIME_NS,
+    Node,
+    data_configs,
+    run_config,
+    strategy_configs,
+    venue_configs,
+    with_fees,
+)
 from runtime.run_request import RunRequest
 from runtime.settings import RESERVED_PARAMETERS
 from strategies.dynamic_cancel import load_policy
@@ -159,6 +167,16 @@ def strategies_text(strategies: Sequence[Mapping[str, Any]]) -> str:
             lines.append(f"  {parameter['name']} ({parameter['type']}) = {parameter['default']}")
             lines.append(f"      {parameter['doc']}")
     return "\n".join(lines)
+
+
+def node_of(plan: RunPlan) -> Node:
+    """Return the node that replays a plan: its venues, data and strategies, not built yet."""
+    backtest = plan.request.settings.backtest
+    names = [one.id.value for one in plan.instruments]
+    data = data_configs(str(plan.catalog.path), names, plan.bar_types, plan.data_from_ns, plan.last_ns)
+    venues = venue_configs(plan.instruments, backtest)
+    config = run_config(venues, data, list(plan.strategies), backtest.chunk_size)
+    return Node(config, backtest.fees, (plan.first_ts_ns, plan.last_ts_ns))
 
 
 def find_strategy(name: str) -> StrategySpec:

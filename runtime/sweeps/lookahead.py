@@ -34,9 +34,9 @@ from runtime.catalog import Catalog
 from runtime.cli import Advance, format_ns
 from runtime.errors import ConfigurationError
 from runtime.intervals import interval_of_bar_type
-from runtime.nodes import END_OF_TIME_NS, Node, data_configs, run_config, venue_configs, within
+from runtime.nodes import END_OF_TIME_NS, within
 from runtime.recorder import Recorder, RecorderConfig
-from runtime.run_plan import RunPlan, perception_of
+from runtime.run_plan import RunPlan, node_of, perception_of
 
 MIN_CUTS: Final = 60
 # Each prefix is computed afresh, so the kernel proof takes a sample of the cuts where there are many entries.
@@ -179,22 +179,7 @@ def replay(
     after_piece
         Called with the transcript after each piece, when the engine has seen nothing beyond it.
     """
-    backtest = plan.request.settings.backtest
-    node = Node(
-        run_config(
-            venue_configs(plan.instruments, backtest),
-            data_configs(
-                str(plan.catalog.path),
-                [one.id.value for one in plan.instruments],
-                plan.bar_types,
-                plan.data_from_ns,
-                plan.last_ns,
-            ),
-            list(plan.strategies),
-            backtest.chunk_size,
-        ),
-        backtest.fees,
-    )
+    node = node_of(plan)
     node.build()
     (engine,) = node.get_engines()
     transcript = Transcript()
