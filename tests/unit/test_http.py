@@ -249,7 +249,6 @@ def test_stream_that_breaks_off_says_so(server: LocalServer) -> None:
 
 def test_stream_gives_its_place_back(server: LocalServer) -> None:
     """With one connection, requests and streams follow each other without waiting for ever."""
-
     server.script.extend([FINE, (404, {}, b""), FINE] * 3)
 
     async def opened(http: Http) -> int:
