@@ -21,3 +21,7 @@ class ConfigurationError(OperatorError):
 
 class DataError(OperatorError):
     """Damaged or contradictory data: repair or import it again."""
+
+
+class VenueError(OperatorError):
+    """The venue is unreachable or refuses: retried already; try again later, or mend `hosts`."""

@@ -30,6 +30,7 @@ RESERVED_PARAMETERS: Final = ("instrument_id", "trade_from_ns", "order_id_tag", 
 MIN_BALANCE: Final = Decimal("0.01")
 MAX_BALANCE: Final = Decimal(10) ** 12
 BALANCE_STEP: Final = Decimal("0.00000001")
+HOST_ADDRESS: Final = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*[^\s?#/])?")
 
 type Parameters = dict[str, Any]
 
@@ -127,6 +128,78 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(f"balance {self.balance} has more than 8 decimals")
 
 
+class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the venues' public data is: base addresses, so that mirrors and local servers work.
+
+    Parameters
+    ----------
+    binance_archive
+        Binance's archive of daily and monthly files.
+    binance_archive_listing
+        The listing of that archive (S3 XML, version 1).
+    binance_spot
+        REST interface of Binance spot.
+    binance_usdm
+        REST interface of Binance USD-M futures.
+    bybit_archive
+        Bybit's archive of trades.
+    bybit
+        REST interface of Bybit, version 5.
+    """
+
+    binance_archive: str = "https://data.binance.vision"
+    binance_archive_listing: str = "https://s3-ap-northeast-1.amazonaws.com/data.binance.vision"
+    binance_spot: str = "https://api.binance.com"
+    binance_usdm: str = "https://fapi.binance.com"
+    bybit_archive: str = "https://public.bybit.com"
+    bybit: str = "https://api.bybit.com"
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            address = getattr(self, name)
+            if not HOST_ADDRESS.fullmatch(address):
+                raise ValueError(
+                    f"{name} {address!r} is no base address: expected http(s)://host[:port][/path] "
+                    "without a slash at the end"
+                )
+
+
+class DownloadSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How ``download_data.py`` fetches: how much at once, how patiently, how politely.
+
+    Parameters
+    ----------
+    workers
+        Processes that parse and write.
+    connections
+        Requests under way at a time, over all hosts.
+    timeout_secs
+        Longest time without a byte from a host before the request counts as failed.
+    retries
+        Further attempts after a failed one: server error, reset, timeout, truncated answer, 429.
+    backoff_secs
+        Pause before the first further attempt; it doubles each time, with up to 50 % of jitter.
+    backoff_max_secs
+        Longest of these pauses.
+    max_wait_secs
+        Longest wait that a host may ask for (Retry-After, spent budget); beyond it the command fails.
+    budget_ratio
+        Share of a venue's request limit that is used; the rest is left to a live node at the same address.
+    keep_archives
+        Keep the downloaded archive files beside the catalog after they were imported.
+    """
+
+    workers: Annotated[int, Meta(ge=1, le=256)] = 2
+    connections: Annotated[int, Meta(ge=1, le=64)] = 8
+    timeout_secs: Annotated[float, Meta(gt=0, le=600)] = 30.0
+    retries: Annotated[int, Meta(ge=0, le=20)] = 5
+    backoff_secs: Annotated[float, Meta(ge=0, le=60)] = 0.5
+    backoff_max_secs: Annotated[float, Meta(ge=0, le=600)] = 30.0
+    max_wait_secs: Annotated[float, Meta(ge=0, le=3600)] = 120.0
+    budget_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    keep_archives: bool = False
+
+
 class StrategySettings(Struct, frozen=True, kw_only=True):
     """One entry of `strategies`: which strategy, on what, with which parameters.
 
@@ -157,6 +230,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ----------
     catalog
         Folder of the Nautilus ParquetDataCatalog.
+    hosts
+        Base addresses of the venues' public data.
+    download
+        How archives and REST data are fetched.
     backtest
         Account, fills and report of a backtest.
     strategies
@@ -164,6 +241,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     catalog: str = "var/catalog"
+    hosts: HostSettings = HostSettings()
+    download: DownloadSettings = DownloadSettings()
     backtest: BacktestSettings = BacktestSettings()
     strategies: tuple[StrategySettings, ...] = (StrategySettings(strategy="ote"),)
 

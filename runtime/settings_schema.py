@@ -14,15 +14,19 @@ from runtime.settings import (
     RESERVED_PARAMETERS,
     STRATEGY_KEYS,
     BacktestSettings,
+    DownloadSettings,
     FeeSettings,
     FillSettings,
+    HostSettings,
     Settings,
     StrategySettings,
 )
 from strategies.registry import documented_parameters
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-STRUCTS: Final = (Settings, BacktestSettings, FillSettings, FeeSettings, StrategySettings)
+STRUCTS: Final = (
+    Settings, HostSettings, DownloadSettings, BacktestSettings, FillSettings, FeeSettings, StrategySettings,
+)  # fmt: skip
 
 
 def settings_schema(strategies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from runtime.errors import ConfigurationError
 from runtime.run_plan import describe_strategies
 from runtime.settings import (
     BacktestSettings,
+    DownloadSettings,
     FeeSettings,
     FillSettings,
+    HostSettings,
     Settings,
     StrategySettings,
     as_plain,
@@ -64,10 +66,22 @@ REFUSED = {
         "backtest: {fills: {latency: 5}}",
         "config.yaml: unknown setting $.backtest.fills.latency, did you mean latency_ms?",
     ),
-    "unknown key unlike any": ("zzz: 1", "unknown setting $.zzz; known: backtest, catalog, strategies"),
+    "unknown key unlike any": (
+        "zzz: 1",
+        "unknown setting $.zzz; known: backtest, catalog, download, hosts, strategies",
+    ),
     "wrong type": ("backtest: {charts: many}", "Expected int, got str - at $.backtest.charts"),
     "out of range": ("backtest: {chunk_size: 0}", "Expected int >= 1 - at $.backtest.chunk_size"),
     "fee in percent": ("backtest: {fees: {maker: 10}}", "maker 10 is a share of the notional between"),
+    "a host without its scheme": (
+        "hosts: {bybit: api.bybit.com}",
+        "bybit 'api.bybit.com' is no base address: expected http(s)://host[:port][/path]",
+    ),
+    "a host with a slash at its end": ("hosts: {bybit: 'http://localhost/'}", "without a slash at the end"),
+    "more than a venue's limit": (
+        "download: {budget_ratio: 2}",
+        "Expected float <= 1.0 - at $.download.budget_ratio",
+    ),
     "two kinds of slippage": (
         "backtest: {fills: {slippage_ticks: 1, slippage_bps: 1}}",
         "both set: choose one - at $.backtest.fills",
@@ -117,6 +131,17 @@ def test_numbers_keep_every_digit() -> None:
     settings = parse_settings("backtest: {balance: 1234.56789012, fees: {maker: 0.00075, taker: 1e-3}}")
     assert settings.backtest.balance == Decimal("1234.56789012")
     assert settings.backtest.fees == FeeSettings(maker=Decimal("0.00075"), taker=Decimal("0.001"))
+
+
+def test_hosts_may_be_local_and_have_a_path() -> None:
+    """A mirror below a path and a server on loopback are addresses."""
+    text = "hosts: {binance_spot: 'http://127.0.0.1:8080', binance_archive: 'https://mirror.example/binance'}"
+    hosts = parse_settings(text).hosts
+    assert (hosts.binance_spot, hosts.binance_archive) == (
+        "http://127.0.0.1:8080",
+        "https://mirror.example/binance",
+    )
+    assert hosts.bybit == HostSettings().bybit
 
 
 def test_dates_stay_text() -> None:
@@ -209,7 +234,10 @@ def test_hash_depends_on_values_not_on_their_order() -> None:
     )
 
 
-@pytest.mark.parametrize("struct", [Settings, BacktestSettings, FeeSettings, FillSettings, StrategySettings])
+NESTED = (HostSettings, DownloadSettings, BacktestSettings, FeeSettings, FillSettings)
+
+
+@pytest.mark.parametrize("struct", [Settings, *NESTED, StrategySettings])
 def test_every_setting_is_documented(struct: type[msgspec.Struct]) -> None:
     """The docstring's Parameters section has a text for each field and for nothing else."""
     documented = documented_parameters(struct.__doc__ or "")
@@ -221,7 +249,7 @@ def test_example_holds_every_setting_with_its_default() -> None:
     """config.example.yaml is complete, and it means exactly the defaults."""
     text = (ROOT / "config.example.yaml").read_text()
     assert parse_settings(text) == Settings()
-    for struct in (BacktestSettings, FeeSettings, FillSettings):
+    for struct in NESTED:
         for name in struct.__struct_fields__:
             assert re.search(rf"^\s+{name}:", text, re.MULTILINE), name
 
@@ -239,7 +267,7 @@ def test_schema_for_editors_is_current_and_agrees_with_the_program() -> None:
         "run: python -m runtime.settings_schema > docs/config.schema.json"
     )
     definitions = schema["$defs"]
-    for struct in (Settings, BacktestSettings, FeeSettings, FillSettings):
+    for struct in (Settings, *NESTED):
         assert set(definitions[struct.__name__]["properties"]) == set(struct.__struct_fields__)
         assert definitions[struct.__name__]["additionalProperties"] is False
     (ote,) = (
