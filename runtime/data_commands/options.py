@@ -12,7 +12,7 @@ MOST_DECIMALS: Final = 16
 LARGEST_INCREMENT: Final = 1_000_000_000
 
 # argparse gives the type of add_subparsers() no public name.
-type Commands = "argparse._SubParsersAction[Any]"
+type Commands = argparse._SubParsersAction[Any]  # noqa: SLF001
 
 
 def add_catalog(parser: argparse.ArgumentParser) -> None:
