@@ -32,9 +32,9 @@ def decimal_text(units: NDArray[np.int64], decimals: int) -> pa.Array:
     """Write integers as decimals: 15225 with 4 decimals is ``1.5225``."""
     words = np.zeros((len(units), 2), dtype="<i8")
     words[:, 0] = units
-    return pa.Array.from_buffers(
-        pa.decimal128(38, decimals), len(units), [None, pa.py_buffer(words)]
-    ).cast(pa.string())
+    return pa.Array.from_buffers(pa.decimal128(38, decimals), len(units), [None, pa.py_buffer(words)]).cast(
+        pa.string()
+    )
 
 
 def blocks(rows: int) -> Iterator[pa.Table]:

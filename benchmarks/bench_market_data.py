@@ -10,7 +10,7 @@
 Processor time of one process where it is a ratio or a rate (`per core`), the clock for the command.
 A regression means that the history of a market takes hours instead of minutes.
 
-    python benchmarks/bench_market_data.py [--trades 5000000] [--repeat 3] [--klines] [--memory 50000000] [--json]
+    python benchmarks/bench_market_data.py [--trades 5000000] [--repeat 3] [--klines] [--memory ROWS] [--json]
 """
 
 import argparse
@@ -159,7 +159,11 @@ def main() -> int:
         result["klines"] = measure_klines()
     if arguments.memory:
         result["memory"] = measure_memory(arguments.memory)
-    result["machine"] = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "pyarrow": pa.__version__}
+    result["machine"] = {
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "pyarrow": pa.__version__,
+    }
     if arguments.json:
         print(json.dumps(result))
         return 0

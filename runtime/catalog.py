@@ -256,7 +256,8 @@ class Catalog:
         skip_conflicts
             Keep the stored row where an id comes back with other content, instead of writing nothing.
         advance
-            Called with the number of rows done since the last call.
+            Called with the number of rows done since the last call, which may be 0; the arrays of `trades`
+            are not looked at meanwhile, so that the pages of memory maps can be given back.
 
         Returns
         -------
@@ -273,7 +274,7 @@ class Catalog:
         ValueError
             When the trades are empty or out of order.
         """
-        _require_order(trades)
+        span_ns = _span_in_order(trades, advance)
         instrument_id = str(instrument.id)
         with self._write_lock():
             self._finish_pending()
@@ -291,10 +292,8 @@ class Catalog:
                     + ": use another --catalog"
                 )
             count = MergeCount()
-            touched = _touched(entry.files, trades)
-            before = [
-                file for file in entry.files if file not in touched and file.last_ns < int(trades.ts_ns.max())
-            ]
+            touched = _touched(entry.files, trades, span_ns)
+            before = [file for file in entry.files if file not in touched and file.last_ns < span_ns[1]]
             writer = TradeWriter(self._fresh_staging(), instrument, before[-1].last_ns if before else 0)
             for block in self._merged(touched, trades, scales_of(instrument), count):
                 moved_ns = writer.add(block)
@@ -538,9 +537,9 @@ def _reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: {error}") from error
 
 
-def _touched(files: Iterable[FileEntry], trades: TradeColumns) -> list[FileEntry]:
+def _touched(files: Iterable[FileEntry], trades: TradeColumns, span_ns: tuple[int, int]) -> list[FileEntry]:
     """Return the files that must be merged: all but those wholly before or after, by id and by day."""
-    first_day, last_day = int(trades.ts_ns.min()) // DAY_NS, int(trades.ts_ns.max()) // DAY_NS
+    first_day, last_day = span_ns[0] // DAY_NS, span_ns[1] // DAY_NS
     first_id, last_id = int(trades.trade_id[0]), int(trades.trade_id[-1])
     touched = []
     for file in files:
@@ -551,15 +550,21 @@ def _touched(files: Iterable[FileEntry], trades: TradeColumns) -> list[FileEntry
     return touched
 
 
-def _require_order(trades: TradeColumns) -> None:
+def _span_in_order(trades: TradeColumns, advance: Advance | None) -> tuple[int, int]:
+    """Return the first and last time of trades; ValueError unless ids (or times) are in order."""
     if not len(trades):
         raise ValueError("no trades to write")
     has_ids = trades.trade_id[0] != NO_ID
     keys, smallest_step, what = (trades.trade_id, 1, "ids") if has_ids else (trades.ts_ns, 0, "times")
+    first_ns, last_ns = int(trades.ts_ns[0]), int(trades.ts_ns[0])
     for low in range(0, len(keys), BLOCK_ROWS):
-        part = keys[low : low + BLOCK_ROWS + 1]
-        if (np.diff(part) < smallest_step).any():
+        if (np.diff(keys[low : low + BLOCK_ROWS + 1]) < smallest_step).any():
             raise ValueError(f"trade {what} must increase: sort them first")
+        times = trades.ts_ns[low : low + BLOCK_ROWS]
+        first_ns, last_ns = min(first_ns, int(times.min())), max(last_ns, int(times.max()))
+        if advance is not None:
+            advance(0)
+    return first_ns, last_ns
 
 
 def _require_bar_order(bars: BarColumns, step_ns: int) -> None:
