@@ -642,7 +642,7 @@ def test_ids_that_go_against_the_times_of_stored_trades_are_refused(tmp_path: Pa
 
 
 def test_a_shuffled_archive_is_sorted_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many parts the ids are dealt out to: each trade once, repeats counted in the file they are in."""
+    """However many parts the ids are dealt out to: each trade once, repeats counted in their own file."""
     monkeypatch.setattr(ordering, "PART_ROWS", 64)
     numbers = np.random.default_rng(3).permutation(np.r_[np.arange(1_000, 2_000), np.arange(1_500, 1_600)])
     name = "Binance spot trades, microseconds"
