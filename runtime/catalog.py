@@ -45,6 +45,7 @@ from runtime.catalog_files import (
     write_bar_file,
 )
 from runtime.errors import ConfigurationError, DataError
+from runtime.instruments import increment_text
 from runtime.intervals import bar_type_text, interval_nanos, interval_of_bar_type
 from runtime.manifest import (
     MANIFEST_NAME,
@@ -416,11 +417,11 @@ class Catalog:
             return
         for name in ("price_increment", "size_increment"):
             old, new = getattr(stored, name), getattr(instrument, name)
-            if old != new or old.precision != new.precision:
+            if old != new:
                 flag = "--tick-size" if name == "price_increment" else "--lot-size"
                 raise ConfigurationError(
-                    f"{self.path}: {instrument.id} is stored with {name} {old}, not {new}: "
-                    f"say {flag} {old}, or use another --catalog"
+                    f"{self.path}: {instrument.id} is stored with {name} {increment_text(old)}, not "
+                    f"{increment_text(new)}: say {flag} {increment_text(old)}, or use another --catalog"
                 )
 
     # --- moving into place ---------------------------------------------------------------------------
