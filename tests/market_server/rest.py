@@ -12,6 +12,7 @@ http_get_funding_history), against which a test holds these.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -327,7 +328,10 @@ def _funding_rates(query: Query, tape: Tape, _is_spot: bool) -> list[dict[str, A
 
 
 def _bybit_klines(query: Query, tape: Tape) -> dict[str, Any]:
-    listing, interval = tape.listings[query["symbol"]], BYBIT_STEPS[query["interval"]]
+    listing = tape.listings[query["symbol"]]
+    if query["interval"] == "M":
+        return {"category": query["category"], "symbol": listing.symbol, "list": _months(listing, tape)}
+    interval = BYBIT_STEPS[query["interval"]]
     step, limit = STEP_MS[interval], min(int(query.get("limit", 200)), 1000)
     end = min(int(query.get("end", LARGEST)), tape.now_ms)
     start = int(query["start"]) if "start" in query else end - limit * step
@@ -342,6 +346,14 @@ def _bybit_klines(query: Query, tape: Tape) -> dict[str, Any]:
         for row in reversed(rows[-limit:])
     ]
     return {"category": query["category"], "symbol": listing.symbol, "list": found}
+
+
+def _months(listing: Listing, tape: Tape) -> list[list[str]]:
+    """Return monthly klines, newest first; their prices are the listing's."""
+    first, last = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (listing.listed_ms, tape.now_ms))
+    months = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
+    opens = [datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC) for month in reversed(months)]
+    return [[str(int(at.timestamp()) * 1000), *[listing.price] * 4, "1", listing.price] for at in opens]
 
 
 def _bybit_linear(one: Listing) -> dict[str, Any]:
