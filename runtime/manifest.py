@@ -54,7 +54,25 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One file that was imported, or one synthetic tape: name, SHA-256 and what was found in it."""
+    """One file that was imported, or one synthetic tape: name, SHA-256 and what was found in it.
+
+    Parameters
+    ----------
+    name, sha256
+        Of the file.
+    rows, bad_rows, duplicates
+        Good rows, rows that were refused or skipped, and rows that were there already.
+    first_ns, last_ns
+        Earliest and latest time, UNIX nanoseconds; of klines the close.
+    first_id, last_id
+        Lowest and highest trade id; None without ids and for klines.
+    missing_ids, id_gaps
+        Ids absent between them, in how many stretches; None without ids.
+    url_path
+        Path at the venue's archive that it was downloaded from; None for a local file.
+    imported_ns
+        When, UNIX nanoseconds; None for a synthetic tape.
+    """
 
     name: str
     sha256: str
@@ -63,8 +81,12 @@ class SourceEntry(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int = 0
     first_ns: int | None = None
     last_ns: int | None = None
+    first_id: int | None = None
+    last_id: int | None = None
     missing_ids: int | None = None
     id_gaps: int | None = None
+    url_path: str | None = None
+    imported_ns: int | None = None
 
 
 class SeriesEntry(msgspec.Struct, frozen=True, kw_only=True):

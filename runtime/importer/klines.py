@@ -1,5 +1,6 @@
 """Staged klines to the catalog: in the order of their open times, each once."""
 
+import time
 from decimal import Decimal
 from typing import Final
 
@@ -62,7 +63,7 @@ def import_klines(
         bad.report(*stage.place(position), "open time comes again with other content")
     refuse_if_bad(bad, request)
     kept = order[~is_repeat]
-    sources = _sources(stage, opens, step_ns, bad)
+    sources = _sources(request, stage, opens, step_ns, bad)
     report = catalog.write_bars(
         instrument, request.interval, rows[kept], sources=sources, skip_conflicts=request.skip_bad_rows
     )
@@ -119,7 +120,9 @@ def _is_same(left: BarColumns, right: BarColumns) -> NDArray[np.bool_]:
     return same
 
 
-def _sources(stage: Stage, opens: NDArray[np.int64], step_ns: int, bad: BadRows) -> tuple[SourceEntry, ...]:
+def _sources(
+    request: ImportRequest, stage: Stage, opens: NDArray[np.int64], step_ns: int, bad: BadRows
+) -> tuple[SourceEntry, ...]:
     sources = []
     for path, digest, span in zip(stage.files, stage.digests, stage.spans(), strict=True):
         times = np.unique(opens[span])
@@ -135,6 +138,8 @@ def _sources(stage: Stage, opens: NDArray[np.int64], step_ns: int, bad: BadRows)
                 last_ns=int(times[-1]) + step_ns if len(times) else None,
                 missing_ids=int((steps - 1).sum()),
                 id_gaps=int((steps > 1).sum()),
+                url_path=request.url_paths.get(path.name),
+                imported_ns=time.time_ns(),
             )
         )
     return tuple(sources)

@@ -1,6 +1,7 @@
 """What an import is asked to do, and what it reports."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from runtime.manifest import NO_IDS, Kind, SourceEntry
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What the user asks for; the fields are the options of ``download_data.py import``."""
+    """What the user asks for; the fields are the options of ``download_data.py import``.
+
+    `url_paths` says for downloaded files, by name, where at the venue's archive they come from.
+    """
 
     files: tuple[Path, ...]
     venue: str
@@ -28,6 +32,7 @@ class ImportRequest:
     tick_size: Decimal | None = None
     lot_size: Decimal | None = None
     skip_bad_rows: bool = False
+    url_paths: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

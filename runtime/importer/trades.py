@@ -1,5 +1,6 @@
 """Staged trades to the catalog: in the order of their ids, each id once."""
 
+import time
 from dataclasses import fields
 from decimal import Decimal
 
@@ -46,7 +47,7 @@ def import_trades(
         is_kept = np.ones(stage.rows, dtype=np.bool_)
         is_kept[repeated] = False
         order = order[is_kept[order]]
-    sources = _sources(stage, rows, bad, repeated[~is_conflict], has_ids=has_ids)
+    sources = _sources(request, stage, rows, bad, repeated[~is_conflict], has_ids=has_ids)
     ordered = _gathered(rows, order, stage)
     stage.release()
     report = catalog.write_trades(
@@ -190,12 +191,19 @@ def _gaps(ids: NDArray[np.int64]) -> tuple[int, int]:
 
 
 def _sources(
-    stage: Stage, rows: TradeColumns, bad: BadRows, duplicates: NDArray[np.int64], *, has_ids: bool
+    request: ImportRequest,
+    stage: Stage,
+    rows: TradeColumns,
+    bad: BadRows,
+    duplicates: NDArray[np.int64],
+    *,
+    has_ids: bool,
 ) -> tuple[SourceEntry, ...]:
     sources = []
     for path, digest, span in zip(stage.files, stage.digests, stage.spans(), strict=True):
         times = rows.ts_ns[span]
-        missing, gaps = _gaps(rows.trade_id[span]) if has_ids else (None, None)
+        ids = rows.trade_id[span]
+        missing, gaps = _gaps(ids) if has_ids else (None, None)
         sources.append(
             SourceEntry(
                 name=path.name,
@@ -205,8 +213,12 @@ def _sources(
                 duplicates=int(((duplicates >= span.start) & (duplicates < span.stop)).sum()),
                 first_ns=int(times.min()) if len(times) else None,
                 last_ns=int(times.max()) if len(times) else None,
+                first_id=int(ids.min()) if has_ids and len(ids) else None,
+                last_id=int(ids.max()) if has_ids and len(ids) else None,
                 missing_ids=missing,
                 id_gaps=gaps,
+                url_path=request.url_paths.get(path.name),
+                imported_ns=time.time_ns(),
             )
         )
     return tuple(sources)

@@ -193,7 +193,7 @@ def test_an_unexpected_error_is_one_line_too(
     def broken(*_: Any) -> None:
         raise KeyError("price")
 
-    monkeypatch.setattr("runtime.data_commands.import_files", broken)
+    monkeypatch.setattr("runtime.data_commands.importing.import_files", broken)
     assert run(*import_arguments(day, tmp_path / "catalog")) == 1
     assert capsys.readouterr().err == "download_data.py: error: internal error: KeyError: 'price'\n"
     monkeypatch.setenv("SMCBOT_TRACEBACK", "1")

@@ -19,7 +19,7 @@ from nautilus_trader.model.instruments import CurrencyPair
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from runtime.catalog import Catalog, TradeColumns
-from runtime.data_commands import positive_decimal
+from runtime.data_commands.options import positive_decimal
 from runtime.download import text_files
 from runtime.download.increments import DecimalsSeen, whole_units
 from runtime.download.records import BadRows

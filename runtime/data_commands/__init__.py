@@ -1,0 +1,1 @@
+"""The commands of ``download_data.py``, one module each; ``add(commands)`` registers its parser."""
