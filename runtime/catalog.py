@@ -43,6 +43,7 @@ from runtime.catalog_slots import Slot, common_lock, settle_all
 from runtime.catalog_tables import tables_of_file, tables_of_folder
 from runtime.catalog_truth import all_series, reconciled
 from runtime.errors import ConfigurationError, DataError
+from runtime.instruments import increment_text
 from runtime.intervals import bar_type_text, interval_nanos, interval_of_bar_type
 from runtime.manifest import (
     FileEntry,
@@ -406,11 +407,11 @@ class Catalog:
             return
         for name in ("price_increment", "size_increment"):
             old, new = getattr(stored, name), getattr(instrument, name)
-            if old != new or old.precision != new.precision:
+            if old != new:
                 flag = "--tick-size" if name == "price_increment" else "--lot-size"
                 raise ConfigurationError(
-                    f"{self.path}: {instrument.id} is stored with {name} {old}, not {new}: "
-                    f"say {flag} {old}, or use another --catalog"
+                    f"{self.path}: {instrument.id} is stored with {name} {increment_text(old)}, not "
+                    f"{increment_text(new)}: say {flag} {increment_text(old)}, or use another --catalog"
                 )
 
     def _commit(

@@ -35,10 +35,14 @@ class MarketTerms:
     taker_fee: Decimal
     min_notional: Decimal
     is_perpetual: bool
+    # Decimals of every price and size on the wire, whatever the increment: live ticks have them too.
+    wire_decimals: int = 0
 
 
 TERMS: Final[dict[tuple[str, str], MarketTerms]] = {
-    ("binance", "spot"): MarketTerms("", Decimal("0.001"), Decimal("0.001"), Decimal(5), is_perpetual=False),
+    ("binance", "spot"): MarketTerms(
+        "", Decimal("0.001"), Decimal("0.001"), Decimal(5), is_perpetual=False, wire_decimals=8
+    ),
     ("binance", "usdm"): MarketTerms(
         "-PERP", Decimal("0.0002"), Decimal("0.0005"), Decimal(5), is_perpetual=True
     ),
@@ -103,6 +107,11 @@ def decimals_of(increment: Decimal) -> int:
     return max(0, -exponent)
 
 
+def increment_text(increment: Price | Quantity | Decimal) -> str:
+    """Return an increment without padding zeros, as a user would type it: ``0.0001``, ``1``, ``10``."""
+    return f"{Decimal(str(increment)).normalize():f}"
+
+
 def make_instrument(
     venue: str, market: str, symbol: str, tick_size: Decimal, lot_size: Decimal
 ) -> Instrument:
@@ -129,7 +138,8 @@ def make_instrument(
     """
     terms = market_terms(venue, market)
     base, quote = split_symbol(symbol)
-    price_decimals, size_decimals = decimals_of(tick_size), decimals_of(lot_size)
+    price_decimals = max(decimals_of(tick_size), terms.wire_decimals)
+    size_decimals = max(decimals_of(lot_size), terms.wire_decimals)
     quote_currency = Currency.from_str(quote)
     min_quantity = Quantity(lot_size, precision=size_decimals)
     common = {

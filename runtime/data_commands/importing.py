@@ -8,7 +8,7 @@ from runtime.cli import add_command, print_json, progress_bar, say, warn
 from runtime.data_commands.options import Commands, add_catalog, catalog_folder, positive_decimal
 from runtime.errors import EXIT_DONE
 from runtime.importer import ImportReport, ImportRequest, import_files
-from runtime.instruments import MARKETS, VENUES
+from runtime.instruments import MARKETS, VENUES, increment_text
 from runtime.intervals import INTERVALS
 from runtime.manifest import NO_IDS
 
@@ -66,8 +66,8 @@ def run_import(arguments: argparse.Namespace) -> int:
 
 def _warn_about(report: ImportReport) -> None:
     increments = {
-        "tick_size": report.instrument.price_increment,
-        "lot_size": report.instrument.size_increment,
+        "tick_size": increment_text(report.instrument.price_increment),
+        "lot_size": increment_text(report.instrument.size_increment),
     }
     for name in report.inferred:
         flag = f"--{name.replace('_', '-')}"

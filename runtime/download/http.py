@@ -211,7 +211,9 @@ class Http:
             finally:
                 await response.aclose()
 
-    async def call[T](self, url: str, call: Callable[[], Awaitable[Answer[T]]], *, weight: int = 1) -> T:
+    async def call[T](
+        self, url: str, call: Callable[[], Awaitable[Answer[T]]], *, weight: int = 1, what: str = ""
+    ) -> T:
         """Make a request by any means within the budget of its host, again while its failure may pass.
 
         Parameters
@@ -222,13 +224,15 @@ class Http:
             Makes the request once; raises :class:`Passing` where no answer came.
         weight
             What the host counts it as.
+        what
+            Names the request in messages; the default is the address.
 
         Raises
         ------
         VenueError
             As :meth:`get_json`.
         """
-        return await self._call(url, call, weight, hold_place=True)
+        return await self._call(url, call, weight, hold_place=True, what=what)
 
     async def pause(self, attempt: int) -> None:
         """Wait before the attempt after number `attempt` (from 0), longer each time."""
@@ -236,9 +240,15 @@ class Http:
 
     # --- the life of one request ---------------------------------------------------------------------
     async def _call[T](
-        self, url: str, call: Callable[[], Awaitable[Answer[T]]], weight: int, *, hold_place: bool
+        self,
+        url: str,
+        call: Callable[[], Awaitable[Answer[T]]],
+        weight: int,
+        *,
+        hold_place: bool,
+        what: str = "",
     ) -> T:
-        cause = ""
+        cause, what = "", what or url
         for attempt in range(self._settings.retries + 1):
             outcome = await self._attempt(url, call, weight, hold_place=hold_place)
             if not isinstance(outcome, Passing):
@@ -248,7 +258,7 @@ class Http:
                 backoff_secs = self._backoff_secs(attempt)
                 await self._sleep(backoff_secs if outcome.wait_secs is None else outcome.wait_secs)
         attempts = self._settings.retries + 1
-        raise VenueError(f"{url}: {cause}; gave up after {attempts} attempt{'s' * (attempts > 1)}")
+        raise VenueError(f"{what}: {cause}; gave up after {attempts} attempt{'s' * (attempts > 1)}")
 
     async def _attempt[T](
         self, url: str, call: Callable[[], Awaitable[Answer[T]]], weight: int, *, hold_place: bool

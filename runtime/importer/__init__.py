@@ -105,4 +105,5 @@ def _instrument(request: ImportRequest, catalog: Catalog, stage: Stage) -> tuple
             inferred.append(name)
     instrument = make_instrument(request.venue, request.market, request.symbol, chosen[0], chosen[1])
     catalog.require_increments(instrument)
-    return instrument, tuple(inferred)
+    # The stored definition stays: it may be the venue's own, or have the decimals of an older import.
+    return stored or instrument, tuple(inferred)

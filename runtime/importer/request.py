@@ -12,6 +12,7 @@ from runtime.catalog import WriteReport
 from runtime.cli import format_ns
 from runtime.download.records import BadRows
 from runtime.errors import DataError
+from runtime.instruments import increment_text
 from runtime.manifest import NO_IDS, Kind, SourceEntry
 
 
@@ -60,8 +61,8 @@ class ImportReport:
             "instrument": str(self.instrument.id),
             "kind": self.outcome.write.series.kind,
             "interval": self.outcome.write.series.interval,
-            "tick_size": str(self.instrument.price_increment),
-            "lot_size": str(self.instrument.size_increment),
+            "tick_size": increment_text(self.instrument.price_increment),
+            "lot_size": increment_text(self.instrument.size_increment),
             "inferred": list(self.inferred),
             "rows_read": self.rows_read,
             "rows_added": self.outcome.write.added,

@@ -21,7 +21,7 @@ from runtime.download.records import BadRows, KlineBlock, TradeBlock
 from runtime.download.text_files import read_text
 from runtime.errors import ConfigurationError, DataError
 from runtime.importer.request import ImportRequest
-from runtime.instruments import decimals_of
+from runtime.instruments import decimals_of, increment_text
 from runtime.trade_merge import BLOCK_ROWS
 
 STAGING_PREFIX: Final = ".import-"
@@ -141,7 +141,7 @@ class Stage:
                     file, line = self.place(low + int(np.argmax(is_huge)))
                     raise ConfigurationError(
                         f"{file}:{line}: {name} {block[np.argmax(is_huge)]:.12g} is too large for steps of "
-                        f"{increment}: give a coarser {flag}"
+                        f"{increment_text(increment)}: give a coarser {flag}"
                     )
                 units, is_on_grid = whole_units(block, increment)
                 is_on_grid &= units > 0
@@ -149,8 +149,9 @@ class Stage:
                     row = low + int(np.argmin(is_on_grid))
                     file, line = self.place(row)
                     raise ConfigurationError(
-                        f"{file}:{line}: {name} {values[row]:.12g} is no multiple of {increment}: give a "
-                        f"finer {flag}; if the catalog has the coarser one, import all into another --catalog"
+                        f"{file}:{line}: {name} {values[row]:.12g} is no multiple of "
+                        f"{increment_text(increment)}: give a finer {flag}; if the catalog has "
+                        "the coarser one, import all into another --catalog"
                     )
                 units.tofile(stream)
         self.release()

@@ -71,7 +71,7 @@ def test_market_order_sees_a_worse_book(side: OrderSide, best: float, filled: st
     book = model.get_orderbook_for_fill_simulation(SPOT, order, price, price)
     assert book is not None
     level = book.best_ask_price() if side == OrderSide.BUY else book.best_bid_price()
-    assert str(level) == filled
+    assert level == SPOT.make_price(float(filled))
 
 
 def test_limit_orders_and_no_slippage_keep_the_standard_rules() -> None:

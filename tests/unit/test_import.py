@@ -15,15 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nautilus_trader.model.instruments import CurrencyPair
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
-from runtime.catalog import Catalog
+from runtime.catalog import Catalog, TradeColumns
 from runtime.data_commands.options import positive_decimal
 from runtime.download import text_files
 from runtime.download.increments import DecimalsSeen, whole_units
 from runtime.download.records import BadRows
 from runtime.errors import ConfigurationError, DataError
 from runtime.importer import ImportRequest, import_files, ordering
+from runtime.instruments import increment_text, make_instrument
 
 T_MS = 1_710_000_000_123  # 2024-03-09
 T_US = 1_773_792_000_123_456  # 2026-03-18
@@ -384,6 +386,38 @@ def test_kline_rules(tmp_path: Path) -> None:
     assert (report.outcome.write.added, report.outcome.duplicates, report.bad.count) == (1, 1, 1)
 
 
+def test_spot_instrument_has_the_decimals_of_live_ticks(tmp_path: Path) -> None:
+    """Binance spot sends eight decimals whatever the tick; the tick itself stays (decision 0004)."""
+    path = write(tmp_path / "a.csv", text("Binance spot trades, microseconds"))
+    instrument = import_files(request(path, tick_size=Decimal("0.0001")), tmp_path / "catalog").instrument
+    assert (instrument.price_precision, instrument.size_precision) == (8, 8)
+    assert instrument.price_increment.as_decimal() == Decimal("0.0001")
+    assert str(instrument.make_price(1.52256)) == "1.52260000"
+
+
+def test_catalog_with_fewer_decimals_takes_more_data(tmp_path: Path) -> None:
+    """The stored definition of an older version wins, and its trades and the new ones read alike."""
+    instrument = make_instrument("binance", "spot", "XRPUSDT", Decimal("0.0001"), Decimal("0.1"))
+    short = CurrencyPair.from_dict(
+        {
+            **CurrencyPair.to_dict(instrument),
+            "price_precision": 4,
+            "size_precision": 1,
+            "price_increment": "0.0001",
+            "size_increment": "0.1",
+        }
+    )
+    one = np.ones(1, dtype=np.int64)
+    old = TradeColumns(one * 10**18, one * 5, one, one > 0, one)
+    Catalog(tmp_path / "catalog", create=True).write_trades(short, old)
+    path = write(tmp_path / "a.csv", text("Binance spot trades, microseconds"))
+    report = import_files(request(path), tmp_path / "catalog")
+    assert report.instrument.price_precision == 4
+    ticks = Catalog(tmp_path / "catalog").read_trades_all("XRPUSDT.BINANCE").price_ticks
+    assert ticks.tolist()[0] == 5
+    assert len(ticks) == report.outcome.write.added + 1
+
+
 def test_prices_off_the_given_grid_are_named(tmp_path: Path) -> None:
     """A wrong --tick-size must not round prices."""
     path = write(tmp_path / "a.csv", text("Binance spot trades, microseconds"))
@@ -392,7 +426,10 @@ def test_prices_off_the_given_grid_are_named(tmp_path: Path) -> None:
     ):
         import_files(request(path, tick_size=Decimal("0.001")), tmp_path / "catalog")
     report = import_files(request(path, tick_size=Decimal("0.00005")), tmp_path / "catalog")
-    assert (str(report.instrument.price_increment), report.inferred) == ("0.00005", ("lot_size",))
+    assert (increment_text(report.instrument.price_increment), report.inferred) == (
+        "0.00005",
+        ("lot_size",),
+    )
     with pytest.raises(
         ConfigurationError, match=r"price_increment 0\.00005, not 0\.0001: say --tick-size 0\.00005"
     ):
