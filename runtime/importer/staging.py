@@ -102,7 +102,7 @@ class Stage:
         return not any((np.diff(block) < smallest_step).any() for block in self.blocks(keys, overlap=1))
 
     def bounds(self, values: NDArray[np.int64]) -> tuple[int | None, int | None]:
-        """Return the smallest and the largest of mapped values, shape (n,); None twice when there are none."""
+        """Return the smallest and the largest of values, shape (n,); None twice when there are none."""
         found = [(int(block.min()), int(block.max())) for block in self.blocks(values)]
         return min((low for low, _ in found), default=None), max((high for _, high in found), default=None)
 
