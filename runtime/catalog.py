@@ -138,7 +138,10 @@ class Catalog:
 
     def series(self) -> list[dict[str, Any]]:
         """Return one row per series, as ``download_data.py list --json`` prints them."""
-        return [entry.summary() for entry in self.manifest.series.values()]
+        return [
+            {**entry.summary(), "bytes": sum((self.path / file.path).stat().st_size for file in entry.files)}
+            for entry in self.manifest.series.values()
+        ]
 
     def instruments(self) -> list[Instrument]:
         """Return all instrument definitions, sorted by id."""
@@ -399,11 +402,11 @@ class Catalog:
             )
         return entry
 
-    def require_increments(self, instrument: Instrument) -> None:
-        """Raise ConfigurationError when the stored instrument has other increments."""
+    def require_increments(self, instrument: Instrument) -> bool:
+        """Tell whether the instrument is stored; ConfigurationError when it has other increments there."""
         stored = self.find_instrument(str(instrument.id))
         if stored is None:
-            return
+            return False
         for name in ("price_increment", "size_increment"):
             old, new = getattr(stored, name), getattr(instrument, name)
             if old != new or old.precision != new.precision:
@@ -412,6 +415,7 @@ class Catalog:
                     f"{self.path}: {instrument.id} is stored with {name} {old}, not {new}: "
                     f"say {flag} {old}, or use another --catalog"
                 )
+        return True
 
     def _commit(
         self,
@@ -424,8 +428,7 @@ class Catalog:
         """Put the prepared files of a slot into place, after the instrument that they need."""
         with common_lock(self.path):
             # Again: another process may have stored it meanwhile, from other files.
-            self.require_increments(instrument)
-            if self.find_instrument(str(instrument.id)) is None:
+            if not self.require_increments(instrument):
                 self._store_definition(slot, instrument)
         slot.commit(moves, removals, entry)
         if self._manifest is not None:

@@ -54,7 +54,7 @@ class GapStatistics:
     """Counts rows, missing ids and the longest gap of a file while it passes by in blocks."""
 
     def __init__(self) -> None:
-        self.rows = self.missing = self.gaps = self.longest_ns = 0
+        self.rows = self.missing = self.gaps = self.longest_ns = self.longest_ids = 0
         self.first_id = self.last_id = self.first_ns = self.last_ns = 0
 
     def add(self, ids: NDArray[np.int64], ts_ns: NDArray[np.int64]) -> None:
@@ -69,6 +69,7 @@ class GapStatistics:
             is_gap = steps > 1
             self.missing += int((steps[is_gap] - 1).sum())
             self.gaps += int(is_gap.sum())
+            self.longest_ids = max(self.longest_ids, int(steps.max()) - 1)
             self.longest_ns = max(
                 self.longest_ns, int(waits[is_gap if self.first_id != NO_ID else ...].max(initial=0))
             )
@@ -88,6 +89,7 @@ class GapStatistics:
             missing_ids=self.missing if has_ids else None,
             id_gaps=self.gaps if has_ids else None,
             longest_gap_ns=self.longest_ns,
+            longest_gap_ids=self.longest_ids if has_ids else None,
         )
 
 
