@@ -15,7 +15,7 @@ from runtime.errors import EXIT_DONE
 PIPE_WIDTH: Final = 200
 SERIES_COLUMNS: Final = (
     "instrument", "kind", "interval", "rows", "first", "last",
-    "missing_ids", "id_gaps", "longest_gap_s", "files",
+    "missing_ids", "id_gaps", "longest_gap_s", "longest_gap_ids", "files", "bytes",
 )  # fmt: skip
 
 
