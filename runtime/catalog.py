@@ -2,25 +2,20 @@
 
 The files are Nautilus' own in schema and name, so ``ParquetDataCatalog(path)`` reads them; only the
 detour over one Python object per trade is left out. One file holds one UTC day of an instrument's
-trades (by ``ts_init``), in row groups of 65,536, so that files never overlap and reading needs little
-memory. Beside them lies the manifest (:mod:`runtime.manifest`).
+trades (by ``ts_init``) or one year of its bars, in row groups of 65,536, so that files never overlap and
+reading needs little memory. Beside them lies the manifest (:mod:`runtime.manifest`).
 
-A write is prepared in ``.staging``, described in ``.pending.json``, then moved into place, manifest last.
-Killed at any point, the next command finds either nothing done or finishes the moves.
+Processes may write different series at the same time; a killed one leaves the old state of its series, or
+the next command finishes the new one (:mod:`runtime.catalog_slots`).
 """
 
-import fcntl
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from nautilus_trader.model.data import BarType
 from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
@@ -31,7 +26,6 @@ from runtime.arrow_schema import (
     TradeColumns,
     concatenate,
     decode_bars,
-    decode_ids,
     decode_trades,
     require_wide_words,
 )
@@ -39,45 +33,36 @@ from runtime.catalog_files import (
     BAR_FOLDER,
     DAY_NS,
     TRADE_FOLDER,
-    GapStatistics,
     TradeWriter,
     scales_of,
-    write_bar_file,
+    write_bar_files,
+    years_of,
 )
+from runtime.catalog_migration import finish_old_write, migrate
+from runtime.catalog_slots import Slot, common_lock, settle_all
+from runtime.catalog_tables import tables_of_file, tables_of_folder
+from runtime.catalog_truth import all_series, reconciled
 from runtime.errors import ConfigurationError, DataError
 from runtime.instruments import increment_text
 from runtime.intervals import bar_type_text, interval_nanos, interval_of_bar_type
 from runtime.manifest import (
-    MANIFEST_NAME,
     FileEntry,
     Kind,
     Manifest,
     SeriesEntry,
     SourceEntry,
-    encode_manifest,
     merge_sources,
-    read_manifest,
-    replace_file,
-    series_key,
+    read_entry,
+    slot_name,
 )
 from runtime.trade_merge import BLOCK_ROWS, MergeCount, merge_by_id, merge_by_time
 
 __all__ = ["BarColumns", "Catalog", "TradeColumns", "WriteReport"]
 
-STAGING: Final = ".staging"
-PENDING: Final = ".pending.json"
-LOCK: Final = ".lock"
 LARGEST_MOVE_NS: Final = 3_600_000_000_000
+TRADE_COLUMNS: Final = ("price", "size", "aggressor_side", "trade_id", "ts_init")
 
 type Advance = Callable[[float], None]
-
-
-class _Pending(msgspec.Struct, frozen=True):
-    """The moves of one write, stored before the first of them is made."""
-
-    moves: tuple[tuple[str, str], ...]
-    removals: tuple[str, ...]
-    manifest: Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +89,6 @@ class Catalog:
     ------
     ConfigurationError
         When there is no folder and `create` is False, or `path` is a file.
-    DataError
-        When its manifest is damaged.
     """
 
     def __init__(self, path: Path | str, *, create: bool = False) -> None:
@@ -119,20 +102,44 @@ class Catalog:
             )
         if create:
             self.path.mkdir(parents=True, exist_ok=True)
-        if (self.path / PENDING).exists():
-            with self._write_lock():
-                self._finish_pending()
-        self._manifest = self._reconciled(read_manifest(self.path))
+        finish_old_write(self.path)
+        settle_all(self.path)
+        self._manifest: Manifest | None = None
+        self._instruments: dict[str, Instrument] = {}
 
     # --- what is there -------------------------------------------------------------------------------
     @property
     def manifest(self) -> Manifest:
-        """The manifest, brought in line with the files that are really there."""
+        """The manifest, brought in line with the files that are really there; read at the first look.
+
+        Raises
+        ------
+        DataError
+            When it is damaged.
+        """
+        if self._manifest is None:
+            self._manifest = Manifest(series=all_series(self.path))
         return self._manifest
+
+    def find_series(self, instrument_id: str, kind: Kind, interval: str | None = None) -> SeriesEntry | None:
+        """Return the entry of one series without reading those of the others, None when it has no files.
+
+        Raises
+        ------
+        DataError
+            When its manifest is damaged.
+        """
+        entry = reconciled(self.path, self._entry(instrument_id, kind, interval))
+        return entry if entry.files and entry.kind == kind else None
+
+    def _entry(self, instrument_id: str, kind: Kind, interval: str | None) -> SeriesEntry:
+        return read_entry(self.path, slot_name(instrument_id, kind, interval)) or SeriesEntry(
+            instrument=instrument_id, kind=kind, interval=interval
+        )
 
     def series(self) -> list[dict[str, Any]]:
         """Return one row per series, as ``download_data.py list --json`` prints them."""
-        return [entry.summary() for entry in self._manifest.series.values() if entry.files]
+        return [entry.summary() for entry in self.manifest.series.values()]
 
     def instruments(self) -> list[Instrument]:
         """Return all instrument definitions, sorted by id."""
@@ -152,12 +159,13 @@ class Catalog:
         ConfigurationError
             When the catalog does not have it; the message lists those it has.
         """
-        instrument = self.find_instrument(instrument_id)
+        instrument = self._instruments.get(instrument_id) or self.find_instrument(instrument_id)
         if instrument is None:
             known = (
-                ", ".join(sorted({entry.instrument for entry in self._manifest.series.values()})) or "nothing"
+                ", ".join(sorted({entry.instrument for entry in self.manifest.series.values()})) or "nothing"
             )
             raise ConfigurationError(f"{self.path}: no instrument {instrument_id}, it holds {known}")
+        self._instruments[instrument_id] = instrument
         return instrument
 
     # --- reading -------------------------------------------------------------------------------------
@@ -186,7 +194,9 @@ class Catalog:
             When a file is damaged.
         """
         scales = scales_of(self.instrument(instrument_id))
-        for table in self._tables(f"{TRADE_FOLDER}/{instrument_id}", start_ns, end_ns):
+        for table in tables_of_folder(
+            self.path / TRADE_FOLDER / instrument_id, start_ns, end_ns, TRADE_COLUMNS
+        ):
             yield decode_trades(table, scales)
 
     def read_trades_all(
@@ -207,26 +217,8 @@ class Catalog:
         instrument_id = str(BarType.from_str(bar_type).instrument_id)
         scales = scales_of(self.instrument(instrument_id))
         interval_ns = interval_nanos(interval_of_bar_type(bar_type))
-        for table in self._tables(f"{BAR_FOLDER}/{bar_type}", start_ns, end_ns):
+        for table in tables_of_folder(self.path / BAR_FOLDER / bar_type, start_ns, end_ns):
             yield decode_bars(table, scales, interval_ns)
-
-    def _tables(self, folder: str, start_ns: int | None, end_ns: int | None) -> Iterator[pa.Table]:
-        low = -1 if start_ns is None else start_ns
-        high = np.iinfo(np.int64).max if end_ns is None else end_ns
-        for path in sorted((self.path / folder).glob("*.parquet")):
-            with _reading(path), pq.ParquetFile(path, memory_map=True) as file:
-                at = file.schema_arrow.get_field_index("ts_init")
-                for group in range(file.num_row_groups):
-                    statistics = file.metadata.row_group(group).column(at).statistics
-                    if statistics is not None and (statistics.max < low or statistics.min > high):
-                        continue
-                    table = file.read_row_group(group)
-                    ts_init = table.column("ts_init").to_numpy()
-                    rows = slice(
-                        *np.searchsorted(ts_init, np.array([max(low, 0), high + 1], dtype=np.uint64))
-                    )
-                    if rows.start < rows.stop:
-                        yield table.slice(rows.start, rows.stop - rows.start)
 
     # --- writing -------------------------------------------------------------------------------------
     def write_trades(
@@ -257,7 +249,8 @@ class Catalog:
         skip_conflicts
             Keep the stored row where an id comes back with other content, instead of writing nothing.
         advance
-            Called with the number of rows done since the last call.
+            Called with the number of rows done since the last call, which may be 0; the arrays of `trades`
+            are not looked at meanwhile, so that the pages of memory maps can be given back.
 
         Returns
         -------
@@ -274,11 +267,11 @@ class Catalog:
         ValueError
             When the trades are empty or out of order.
         """
-        _require_order(trades)
+        span_ns = _span_in_order(trades, advance)
         instrument_id = str(instrument.id)
-        with self._write_lock():
-            self._finish_pending()
-            self._manifest = self._reconciled(read_manifest(self.path))
+        migrate(self.path)
+        slot = Slot(self.path, slot_name(instrument_id, kind, None))
+        with slot.locked():
             self.require_increments(instrument)
             entry = self._series_for_trades(instrument_id, kind, has_ids=trades.trade_id[0] != NO_ID)
             if entry.files and entry.synthetic != synthetic:
@@ -292,15 +285,13 @@ class Catalog:
                     + ": use another --catalog"
                 )
             count = MergeCount()
-            touched = _touched(entry.files, trades)
-            before = [
-                file for file in entry.files if file not in touched and file.last_ns < int(trades.ts_ns.max())
-            ]
-            writer = TradeWriter(self._fresh_staging(), instrument, before[-1].last_ns if before else 0)
+            touched = _touched(entry.files, trades, span_ns)
+            before = [file for file in entry.files if file not in touched and file.last_ns < span_ns[1]]
+            writer = TradeWriter(slot.fresh_staging(), instrument, before[-1].last_ns if before else 0)
             for block in self._merged(touched, trades, scales_of(instrument), count):
                 moved_ns = writer.add(block)
                 if moved_ns > LARGEST_MOVE_NS:
-                    shutil.rmtree(self.path / STAGING, ignore_errors=True)
+                    slot.discard_staging()
                     raise DataError(
                         f"{self.path}: {instrument_id}: the order of the ids is not that of the times, "
                         "trades (stored or new) would move by more than 1 hour: are all files of this "
@@ -310,7 +301,7 @@ class Catalog:
                     advance(len(block))
             written = writer.close()
             if count.conflicts and not skip_conflicts:
-                shutil.rmtree(self.path / STAGING)
+                slot.discard_staging()
                 return WriteReport(0, count.duplicates, tuple(count.conflicts), entry)
             files = (
                 entry.files
@@ -324,8 +315,10 @@ class Catalog:
                 files=tuple(sorted(files, key=lambda file: file.first_ns)),
                 sources=merge_sources(entry.sources, sources),
             )
-            moves = [(str(path), file.path) for path, file in written] if count.added else []
-            self._commit(instrument, moves, [file.path for file in touched] if count.added else [], entry)
+            moves = [(path, file.path) for path, file in written] if count.added else []
+            self._commit(
+                slot, instrument, moves, [file.path for file in touched] if count.added else [], entry
+            )
         return WriteReport(count.added, count.duplicates, tuple(count.conflicts), entry)
 
     def write_bars(
@@ -345,31 +338,36 @@ class Catalog:
         _require_bar_order(bars, step_ns)
         instrument_id = str(instrument.id)
         bar_type = bar_type_text(instrument_id, interval)
-        with self._write_lock():
-            self._finish_pending()
-            self._manifest = self._reconciled(read_manifest(self.path))
+        scales = scales_of(instrument)
+        migrate(self.path)
+        slot = Slot(self.path, slot_name(instrument_id, "klines", interval))
+        with slot.locked():
             self.require_increments(instrument)
-            entry = self._manifest.series.get(
-                series_key(instrument_id, "klines", interval),
-                SeriesEntry(instrument=instrument_id, kind="klines", interval=interval),
-            )
-            scales = scales_of(instrument)
+            entry = reconciled(self.path, self._entry(instrument_id, "klines", interval))
+            touched = _touched_years(entry.files, bars, step_ns)
             stored = [
                 decode_bars(table, scales, step_ns)
-                for table in self._tables(f"{BAR_FOLDER}/{bar_type}", None, None)
+                for file in touched
+                for table in tables_of_file(self.path / file.path)
             ]
             merged, count = _merge_bars(stored, bars)
             if count.conflicts and not skip_conflicts:
                 return WriteReport(0, count.duplicates, tuple(count.conflicts), entry)
             entry = msgspec.structs.replace(entry, sources=merge_sources(entry.sources, sources))
-            moves: list[tuple[str, str]] = []
+            moves: list[tuple[Path, str]] = []
             removals: list[str] = []
             if count.added:
-                removals = [file.path for file in entry.files]
-                path, file = write_bar_file(self._fresh_staging(), instrument, bar_type, merged, step_ns)
-                moves = [(str(path), file.path)]
-                entry = msgspec.structs.replace(entry, files=(file,))
-            self._commit(instrument, moves, removals, entry)
+                removals = [file.path for file in touched]
+                written = write_bar_files(slot.fresh_staging(), instrument, bar_type, merged, step_ns)
+                moves = [(path, file.path) for path, file in written]
+                files = (
+                    *(file for file in entry.files if file not in touched),
+                    *(file for _, file in written),
+                )
+                entry = msgspec.structs.replace(
+                    entry, files=tuple(sorted(files, key=lambda file: file.first_ns))
+                )
+            self._commit(slot, instrument, moves, removals, entry)
         return WriteReport(count.added, count.duplicates, tuple(count.conflicts), entry)
 
     def _merged(
@@ -378,7 +376,7 @@ class Catalog:
         stored = (
             decode_trades(table, scales, "ts_event")
             for file in touched
-            for table in self._tables_of_file(self.path / file.path)
+            for table in tables_of_file(self.path / file.path)
         )
         if trades.trade_id[0] != NO_ID:
             return merge_by_id(stored, trades, count)
@@ -387,22 +385,14 @@ class Catalog:
         union = merge_by_time(concatenate(list(stored)), trades, count)
         return (union[low : low + BLOCK_ROWS] for low in range(0, len(union), BLOCK_ROWS))
 
-    @staticmethod
-    def _tables_of_file(path: Path) -> Iterator[pa.Table]:
-        with _reading(path), pq.ParquetFile(path, memory_map=True) as file:
-            for group in range(file.num_row_groups):
-                yield file.read_row_group(group)
-
     def _series_for_trades(self, instrument_id: str, kind: Kind, *, has_ids: bool) -> SeriesEntry:
-        other = "trades" if kind == "aggtrades" else "aggtrades"
-        if series_key(instrument_id, other, None) in self._manifest.series:
+        entry = reconciled(self.path, self._entry(instrument_id, kind, None))
+        if entry.files and entry.kind != kind:
             raise ConfigurationError(
-                f"{self.path}: {instrument_id} holds {other}, {kind} are the same trades again: "
+                f"{self.path}: {instrument_id} holds {entry.kind}, {kind} are the same trades again: "
                 "use another --catalog"
             )
-        entry = self._manifest.series.get(
-            series_key(instrument_id, kind, None), SeriesEntry(instrument=instrument_id, kind=kind)
-        )
+        entry = msgspec.structs.replace(entry, kind=kind)
         if entry.files and (entry.files[0].first_id is not None) != has_ids:
             raise ConfigurationError(
                 f"{self.path}: the stored {kind} of {instrument_id} have {'no ' if has_ids else ''}ids, "
@@ -424,124 +414,38 @@ class Catalog:
                     f"{increment_text(new)}: say {flag} {increment_text(old)}, or use another --catalog"
                 )
 
-    # --- moving into place ---------------------------------------------------------------------------
-    @contextmanager
-    def _write_lock(self) -> Iterator[None]:
-        with (self.path / LOCK).open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigurationError(
-                    f"{self.path}: another command is writing to this catalog, wait for it"
-                ) from None
-            yield
-
-    def _fresh_staging(self) -> Path:
-        folder = self.path / STAGING
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        return folder
-
     def _commit(
-        self, instrument: Instrument, moves: list[tuple[str, str]], removals: list[str], entry: SeriesEntry
+        self,
+        slot: Slot,
+        instrument: Instrument,
+        moves: Sequence[tuple[Path, str]],
+        removals: Sequence[str],
+        entry: SeriesEntry,
     ) -> None:
-        staging = self.path / STAGING
-        staging.mkdir(exist_ok=True)
-        if self.find_instrument(str(instrument.id)) is None:
-            definitions = staging / "instruments"
-            ParquetDataCatalog(str(definitions)).write_data([instrument])
-            moves += [
-                (str(path), path.relative_to(definitions).as_posix())
-                for path in definitions.rglob("*.parquet")
-            ]
-        manifest = self._manifest.with_series(entry)
-        relative = tuple((Path(source).relative_to(self.path).as_posix(), target) for source, target in moves)
-        replace_file(self.path / PENDING, msgspec.json.encode(_Pending(relative, tuple(removals), manifest)))
-        self._finish_pending()
-        self._manifest = manifest
+        """Put the prepared files of a slot into place, after the instrument that they need."""
+        with common_lock(self.path):
+            # Again: another process may have stored it meanwhile, from other files.
+            self.require_increments(instrument)
+            if self.find_instrument(str(instrument.id)) is None:
+                self._store_definition(slot, instrument)
+        slot.commit(moves, removals, entry)
+        if self._manifest is not None:
+            series = {**self._manifest.series, entry.key: entry}
+            self._manifest = Manifest(series=dict(sorted(series.items())))
 
-    def _finish_pending(self) -> None:
-        """Make (or finish after a crash) the moves of `.pending.json`; each step may be repeated."""
-        path = self.path / PENDING
-        if path.exists():
-            pending = msgspec.json.decode(path.read_bytes(), type=_Pending)
-            targets = {target for _, target in pending.moves}
-            for removal in pending.removals:
-                if removal not in targets:
-                    (self.path / removal).unlink(missing_ok=True)
-            for source, target in pending.moves:
-                (self.path / target).parent.mkdir(parents=True, exist_ok=True)
-                if (self.path / source).exists():
-                    (self.path / source).replace(self.path / target)
-            replace_file(self.path / MANIFEST_NAME, encode_manifest(pending.manifest))
-            path.unlink()
-        shutil.rmtree(self.path / STAGING, ignore_errors=True)
-
-    # --- the files are the truth -----------------------------------------------------------------------
-    def _reconciled(self, manifest: Manifest) -> Manifest:
-        """Add files that the manifest does not know (Nautilus wrote them), drop those that are gone."""
-        known = {file.path: (key, file) for key, entry in manifest.series.items() for file in entry.files}
-        present = {
-            path.relative_to(self.path).as_posix()
-            for folder in (TRADE_FOLDER, BAR_FOLDER)
-            for path in (self.path / folder).glob("*/*.parquet")
-        }
-        if present == known.keys():
-            return manifest
-        series = {
-            key: msgspec.structs.replace(
-                entry, files=tuple(file for file in entry.files if file.path in present)
-            )
-            for key, entry in manifest.series.items()
-        }
-        for name in sorted(present - known.keys()):
-            entry, file = self._describe(name, series)
-            files = tuple(sorted((*entry.files, file), key=lambda file: file.first_ns))
-            series[entry.key] = msgspec.structs.replace(entry, files=files)
-        return Manifest(series={key: entry for key, entry in sorted(series.items()) if entry.files})
-
-    def _describe(self, name: str, series: dict[str, SeriesEntry]) -> tuple[SeriesEntry, FileEntry]:
-        """Read what the manifest would say about a file, and find or make its series."""
-        identifier = Path(name).parent.name
-        if name.startswith(BAR_FOLDER):
-            interval = interval_of_bar_type(identifier)
-            instrument_id = str(BarType.from_str(identifier).instrument_id)
-            entry = SeriesEntry(instrument=instrument_id, kind="klines", interval=interval)
-            statistics = GapStatistics()
-            for table in self._tables_of_file(self.path / name):
-                close_ns = table.column("ts_init").to_numpy().view(np.int64)
-                statistics.add(close_ns // interval_nanos(interval) - 1, close_ns)
-            return series.get(entry.key, entry), statistics.entry(name)
-        kinds: tuple[Kind, Kind] = ("aggtrades", "trades")
-        kind: Kind = next((kind for kind in kinds if series_key(identifier, kind, None) in series), "trades")
-        entry = SeriesEntry(instrument=identifier, kind=kind)
-        statistics = GapStatistics()
-        for table in self._tables_of_file(self.path / name):
-            statistics.add(
-                decode_ids(table.column("trade_id")), table.column("ts_init").to_numpy().view(np.int64)
-            )
-        return series.get(entry.key, entry), statistics.entry(name)
+    def _store_definition(self, slot: Slot, instrument: Instrument) -> None:
+        slot.staging.mkdir(exist_ok=True)
+        definitions = slot.staging / "instruments"
+        ParquetDataCatalog(str(definitions)).write_data([instrument])
+        for path in definitions.rglob("*.parquet"):
+            target = self.path / path.relative_to(definitions)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn the errors of a damaged Parquet file into one line."""
-    try:
-        yield
-    except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"{path}: damaged Parquet file ({reason}); delete it and import its source again"
-        ) from error
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
-def _touched(files: Iterable[FileEntry], trades: TradeColumns) -> list[FileEntry]:
+def _touched(files: Iterable[FileEntry], trades: TradeColumns, span_ns: tuple[int, int]) -> list[FileEntry]:
     """Return the files that must be merged: all but those wholly before or after, by id and by day."""
-    first_day, last_day = int(trades.ts_ns.min()) // DAY_NS, int(trades.ts_ns.max()) // DAY_NS
+    first_day, last_day = span_ns[0] // DAY_NS, span_ns[1] // DAY_NS
     first_id, last_id = int(trades.trade_id[0]), int(trades.trade_id[-1])
     touched = []
     for file in files:
@@ -552,15 +456,28 @@ def _touched(files: Iterable[FileEntry], trades: TradeColumns) -> list[FileEntry
     return touched
 
 
-def _require_order(trades: TradeColumns) -> None:
+def _touched_years(files: Iterable[FileEntry], bars: BarColumns, step_ns: int) -> list[FileEntry]:
+    """Return the files that share a year (of the open time) with the bars."""
+    first_year, last_year = years_of(bars.ts_open_ns[[0, -1]]).tolist()
+    spans = ((file, years_of(np.array([file.first_ns, file.last_ns]) - step_ns)) for file in files)
+    return [file for file, (first, last) in spans if first <= last_year and last >= first_year]
+
+
+def _span_in_order(trades: TradeColumns, advance: Advance | None) -> tuple[int, int]:
+    """Return the first and last time of trades; ValueError unless ids (or times) are in order."""
     if not len(trades):
         raise ValueError("no trades to write")
     has_ids = trades.trade_id[0] != NO_ID
     keys, smallest_step, what = (trades.trade_id, 1, "ids") if has_ids else (trades.ts_ns, 0, "times")
+    first_ns, last_ns = int(trades.ts_ns[0]), int(trades.ts_ns[0])
     for low in range(0, len(keys), BLOCK_ROWS):
-        part = keys[low : low + BLOCK_ROWS + 1]
-        if (np.diff(part) < smallest_step).any():
+        if (np.diff(keys[low : low + BLOCK_ROWS + 1]) < smallest_step).any():
             raise ValueError(f"trade {what} must increase: sort them first")
+        times = trades.ts_ns[low : low + BLOCK_ROWS]
+        first_ns, last_ns = min(first_ns, int(times.min())), max(last_ns, int(times.max()))
+        if advance is not None:
+            advance(0)
+    return first_ns, last_ns
 
 
 def _require_bar_order(bars: BarColumns, step_ns: int) -> None:

@@ -177,10 +177,19 @@ class TradeWriter:
         self._written.append((self._staging / f"{self._day}.parquet", entry))
 
 
-def write_bar_file(
+def years_of(ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the UTC calendar years of times, shape (n,), since 1970."""
+    return ts_ns.astype("datetime64[ns]").astype("datetime64[Y]").astype(np.int64)
+
+
+def write_bar_files(
     staging: Path, instrument: Instrument, bar_type: str, bars: BarColumns, step_ns: int
-) -> tuple[Path, FileEntry]:
-    """Write bars of one series into `staging` and return the temporary path and the description."""
+) -> list[tuple[Path, FileEntry]]:
+    """Write bars of one series into `staging`, one file per UTC year of their open times.
+
+    A year at a time, so that a new month does not rewrite the whole history. Returns each temporary path
+    and its description.
+    """
     schema = table_schema(
         BAR_FIELDS,
         {
@@ -190,13 +199,17 @@ def write_bar_file(
             "size_precision": instrument.size_precision,
         },
     )
-    statistics = GapStatistics()
-    path = staging / "bars.parquet"
-    with pq.ParquetWriter(path, schema, compression="snappy") as file:
-        for low in range(0, len(bars), ROW_GROUP):
-            part = bars[low : low + ROW_GROUP]
-            file.write_table(encode_bars(part, scales_of(instrument), schema))
-            statistics.add(part.ts_open_ns // step_ns, part.ts_close_ns)
-    return path, statistics.entry(
-        f"{BAR_FOLDER}/{bar_type}/{file_name(statistics.first_ns, statistics.last_ns)}"
-    )
+    years = years_of(bars.ts_open_ns)
+    cuts = [0, *(np.flatnonzero(np.diff(years)) + 1).tolist(), len(bars)]
+    written = []
+    for start, end in itertools.pairwise(cuts):
+        statistics = GapStatistics()
+        path = staging / f"{years[start]}.parquet"
+        with pq.ParquetWriter(path, schema, compression="snappy") as file:
+            for low in range(start, end, ROW_GROUP):
+                part = bars[low : min(low + ROW_GROUP, end)]
+                file.write_table(encode_bars(part, scales_of(instrument), schema))
+                statistics.add(part.ts_open_ns // step_ns, part.ts_close_ns)
+        name = file_name(statistics.first_ns, statistics.last_ns)
+        written.append((path, statistics.entry(f"{BAR_FOLDER}/{bar_type}/{name}")))
+    return written

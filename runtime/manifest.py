@@ -1,7 +1,11 @@
 """The manifest beside a catalog: what lies in it, where it came from, and what is missing.
 
-``<catalog>/manifest.json`` describes each series (an instrument's trades, or its bars of one interval):
-its Parquet files with their rows, spans and id gaps, and the source files with their SHA-256.
+``<catalog>/manifest/<slot>.json`` describes one series (an instrument's trades, or its bars of one interval):
+its Parquet files with their rows, spans and id gaps, and the source files with their SHA-256. One file per
+series, because a market's history has tens of thousands of sources: a write rewrites those of its own series.
+``manifest.json`` only says so. In version 1 it held all series; such a catalog is read as it is, and
+split by the next write.
+
 The Parquet files are the truth; a lost manifest is rebuilt from them, without the sources.
 """
 
@@ -17,7 +21,9 @@ from runtime.cli import NANOS_PER_SECOND, format_ns
 from runtime.errors import DataError
 
 MANIFEST_NAME: Final = "manifest.json"
-MANIFEST_VERSION: Final = 1
+MANIFEST_FOLDER: Final = "manifest"
+MANIFEST_VERSION: Final = 2
+FIRST_VERSION: Final = 1
 NO_IDS: Final = "no ids"
 
 type Kind = Literal["trades", "aggtrades", "klines"]
@@ -140,15 +146,31 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     version: int = MANIFEST_VERSION
     series: dict[str, SeriesEntry] = {}
 
-    def with_series(self, entry: SeriesEntry) -> "Manifest":
-        """Return a manifest in which `entry` replaces the series of the same key."""
-        series = {**self.series, entry.key: entry}
-        return Manifest(version=self.version, series=dict(sorted(series.items())))
+
+class _Index(msgspec.Struct, frozen=True, kw_only=True):
+    """What `manifest.json` says since version 2: where the series are."""
+
+    version: int = MANIFEST_VERSION
+    folder: str = MANIFEST_FOLDER
 
 
 def series_key(instrument: str, kind: str, interval: str | None) -> str:
     """Return the manifest's name of a series, such as ``XRPUSDT.BINANCE trades``."""
     return " ".join(word for word in (instrument, kind, interval) if word)
+
+
+def slot_name(instrument: str, kind: str, interval: str | None) -> str:
+    """Return the file name of what one writer at a time may change.
+
+    Trades and aggregates of an instrument share one, because Nautilus keeps both in the same folder.
+
+    Examples
+    --------
+    >>> slot_name("BTCUSDT.BINANCE", "klines", "5m"), slot_name("BTCUSDT.BINANCE", "aggtrades", None)
+    ('BTCUSDT.BINANCE.klines.5m', 'BTCUSDT.BINANCE.trades')
+    """
+    words = (instrument, "trades" if kind == "aggtrades" else kind, interval)
+    return ".".join(word for word in words if word)
 
 
 def merge_sources(known: Iterable[SourceEntry], added: Iterable[SourceEntry]) -> tuple[SourceEntry, ...]:
@@ -159,31 +181,89 @@ def merge_sources(known: Iterable[SourceEntry], added: Iterable[SourceEntry]) ->
     return tuple(by_digest.values())
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of the catalog in `folder`; an absent one is empty.
+def read_entries(catalog: Path) -> dict[str, SeriesEntry]:
+    """Read the entries of all series of a catalog, by slot.
+
+    Raises
+    ------
+    DataError
+        When a file is damaged or was written by a newer version.
+    """
+    found = {slot_name_of(entry): entry for entry in read_first_version(catalog).series.values()}
+    for path in sorted((catalog / MANIFEST_FOLDER).glob("*.json")):
+        entry = _decode(path, SeriesEntry)
+        if entry is not None:
+            found[path.stem] = entry
+    return found
+
+
+def read_entry(catalog: Path, slot: str) -> SeriesEntry | None:
+    """Read the entry of one slot, None where nothing is known; raises as :func:`read_entries`."""
+    entry = _decode(catalog / MANIFEST_FOLDER / f"{slot}.json", SeriesEntry)
+    if entry is not None:
+        return entry
+    old = read_first_version(catalog).series.values()
+    return next((known for known in old if slot_name_of(known) == slot), None)
+
+
+def slot_name_of(entry: SeriesEntry) -> str:
+    """Return the slot of a series."""
+    return slot_name(entry.instrument, entry.kind, entry.interval)
+
+
+def write_entry(catalog: Path, entry: SeriesEntry) -> None:
+    """Store the entry of a slot."""
+    folder = catalog / MANIFEST_FOLDER
+    folder.mkdir(exist_ok=True)
+    replace_file(folder / f"{slot_name_of(entry)}.json", _encode(entry))
+
+
+def read_first_version(catalog: Path) -> Manifest:
+    """Read what `manifest.json` holds in a catalog of version 1; empty in one of today.
 
     Raises
     ------
     DataError
         When the file is damaged or was written by a newer version.
     """
-    path = folder / MANIFEST_NAME
+    path = catalog / MANIFEST_NAME
+    manifest = _decode(path, Manifest) or Manifest()
+    if manifest.version not in (FIRST_VERSION, MANIFEST_VERSION):
+        raise DataError(
+            f"{path}: manifest version {manifest.version}, this program reads {FIRST_VERSION} and "
+            f"{MANIFEST_VERSION}"
+        )
+    return manifest
+
+
+def split_first_version(catalog: Path) -> None:
+    """Bring `manifest.json` to today's version, its series into files of their own; may be repeated.
+
+    The caller holds the lock of what the slots share.
+    """
+    path = catalog / MANIFEST_NAME
+    old = read_first_version(catalog)
+    if path.exists() and old.version == MANIFEST_VERSION:
+        return
+    for entry in old.series.values():
+        if not (catalog / MANIFEST_FOLDER / f"{slot_name_of(entry)}.json").exists():
+            write_entry(catalog, entry)
+    replace_file(path, _encode(_Index()))
+
+
+def _decode[T](path: Path, kind: type[T]) -> T | None:
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
-        return Manifest()
+        return None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: damaged manifest ({error}); delete it, the next command rebuilds it"
         ) from error
-    if manifest.version != MANIFEST_VERSION:
-        raise DataError(f"{path}: manifest version {manifest.version}, this program reads {MANIFEST_VERSION}")
-    return manifest
 
 
-def encode_manifest(manifest: Manifest) -> bytes:
-    """Return the manifest as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+def _encode(value: SeriesEntry | _Index) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
 def replace_file(path: Path, content: bytes) -> None:

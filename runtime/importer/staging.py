@@ -28,6 +28,7 @@ STAGING_PREFIX: Final = ".import-"
 PRICE_COLUMNS: Final = ("price", "open", "high", "low", "close")
 SIZE_COLUMNS: Final = ("qty", "volume")
 MOST_UNITS: Final = 2.0**62
+RELEASE_BLOCKS: Final = 32
 
 type Advance = Callable[[float], None]
 
@@ -86,6 +87,30 @@ class Stage:
         for mapped in self.maps:
             mapped.madvise(mmap.MADV_DONTNEED)
 
+    def blocks(self, values: NDArray[Any], overlap: int = 0) -> Iterator[NDArray[Any]]:
+        """Yield a mapped column of shape (n,) in blocks and give its pages back in between.
+
+        Each block but the last ends with the first `overlap` values of the next one.
+        """
+        for number, low in enumerate(range(0, len(values), BLOCK_ROWS)):
+            yield values[low : low + BLOCK_ROWS + overlap]
+            if number % RELEASE_BLOCKS == RELEASE_BLOCKS - 1:
+                self.release()
+
+    def is_sorted(self, keys: NDArray[np.int64], smallest_step: int) -> bool:
+        """Tell whether each key, shape (n,), is at least `smallest_step` above the one before."""
+        return not any((np.diff(block) < smallest_step).any() for block in self.blocks(keys, overlap=1))
+
+    def bounds(self, values: NDArray[np.int64]) -> tuple[int | None, int | None]:
+        """Return the smallest and the largest of mapped values, shape (n,); None twice when there are none."""
+        found = [(int(block.min()), int(block.max())) for block in self.blocks(values)]
+        return min((low for low, _ in found), default=None), max((high for _, high in found), default=None)
+
+    def count_by_file(self, rows: NDArray[np.int64]) -> list[int]:
+        """Count how many of the given rows lie in each file."""
+        file = np.searchsorted(self.starts, rows, side="right") - 1
+        return np.bincount(file, minlength=len(self.starts)).tolist()
+
     def place(self, row: int) -> tuple[str, int]:
         """Return file name and line of a staged row."""
         at = int(np.searchsorted(self.starts, row, side="right")) - 1
@@ -108,8 +133,8 @@ class Stage:
         target = self.folder / f"{name}_units"
         values = self.column(name)
         with target.open("wb") as stream:
-            for low in range(0, self.rows, BLOCK_ROWS):
-                block = values[low : low + BLOCK_ROWS]
+            for number, block in enumerate(self.blocks(values)):
+                low = number * BLOCK_ROWS
                 flag = "--lot-size" if name in SIZE_COLUMNS else "--tick-size"
                 is_huge = block * 10.0 ** decimals_of(increment) >= MOST_UNITS
                 if is_huge.any():

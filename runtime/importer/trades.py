@@ -12,10 +12,11 @@ from runtime.arrow_schema import NO_ID, TradeColumns
 from runtime.catalog import Catalog
 from runtime.download.records import BadRows
 from runtime.errors import ConfigurationError
+from runtime.importer.ordering import RowOrder, order_by_id
 from runtime.importer.request import ImportRequest, Outcome, refuse_if_bad
 from runtime.importer.staging import Stage
 from runtime.manifest import SourceEntry
-from runtime.trade_merge import BLOCK_ROWS, is_same_trade, ordinal_within
+from runtime.trade_merge import BLOCK_ROWS, ordinal_within
 
 
 def import_trades(
@@ -38,17 +39,11 @@ def import_trades(
         stage.column("trade_id"),
     )
     has_ids = _have_ids(rows.trade_id, stage)
-    order = _order(rows, stage, has_ids=has_ids)
-    repeated, is_conflict = _repeats(rows, order) if has_ids else _repeats_without_ids(rows, stage)
-    _report_conflicts(repeated[is_conflict], stage, bad)
+    order = order_by_id(rows, stage) if has_ids else _order_by_time(rows, stage)
+    _report_conflicts(order.conflicts, stage, bad)
     refuse_if_bad(bad, request)
-    if len(repeated):
-        order = np.arange(stage.rows) if order is None else order
-        is_kept = np.ones(stage.rows, dtype=np.bool_)
-        is_kept[repeated] = False
-        order = order[is_kept[order]]
-    sources = _sources(request, stage, rows, bad, repeated[~is_conflict], has_ids=has_ids)
-    ordered = _gathered(rows, order, stage)
+    sources = _sources(request, stage, rows, bad, order.duplicates, has_ids=has_ids)
+    ordered = _gathered(rows, order.positions, stage)
     stage.release()
     report = catalog.write_trades(
         instrument,
@@ -60,15 +55,14 @@ def import_trades(
     )
     if report.conflicts:
         at = np.array(report.conflicts)
-        _report_conflicts(at if order is None else order[at], stage, bad)
+        _report_conflicts(at if order.positions is None else order.positions[at], stage, bad)
         refuse_if_bad(bad, request)
-    duplicates = report.duplicates + int((~is_conflict).sum())
-    return Outcome(duplicates, _steps_back(ordered.ts_ns), report, sources)
+    duplicates = report.duplicates + sum(order.duplicates)
+    return Outcome(duplicates, _steps_back(ordered.ts_ns, stage), report, sources)
 
 
-def _steps_back(ts_ns: NDArray[np.int64]) -> int:
-    starts = range(0, len(ts_ns), BLOCK_ROWS)
-    return sum(int((np.diff(ts_ns[low : low + BLOCK_ROWS + 1]) < 0).sum()) for low in starts)
+def _steps_back(ts_ns: NDArray[np.int64], stage: Stage) -> int:
+    return sum(int((np.diff(block) < 0).sum()) for block in stage.blocks(ts_ns, overlap=1))
 
 
 def _have_ids(ids: NDArray[np.int64], stage: Stage) -> bool:
@@ -78,16 +72,15 @@ def _have_ids(ids: NDArray[np.int64], stage: Stage) -> bool:
     return kinds.pop()
 
 
-def _order(rows: TradeColumns, stage: Stage, *, has_ids: bool) -> NDArray[np.int64] | None:
-    """Return the positions of the rows in order, None when they are in order already.
+def _order_by_time(rows: TradeColumns, stage: Stage) -> RowOrder:
+    """Order trades without ids by time, rows of one time in the file's order.
 
-    By id where there are ids, never by time. Without ids by time, rows of one time in the file's order;
-    archives that begin with the newest trade are turned round first.
+    Archives that begin with the newest trade are turned round first.
     """
-    if has_ids:
-        return None if _is_sorted(rows.trade_id, 1) else np.argsort(rows.trade_id, kind="stable")
-    if _is_sorted(rows.ts_ns, 0):
-        return None
+    repeated = _repeats_without_ids(rows, stage)
+    duplicates = stage.count_by_file(repeated)
+    if not len(repeated) and stage.is_sorted(rows.ts_ns, 0):
+        return RowOrder(None, duplicates)
     parts = []
     for span in stage.spans():
         positions = np.arange(span.start, span.stop)
@@ -95,32 +88,13 @@ def _order(rows: TradeColumns, stage: Stage, *, has_ids: bool) -> NDArray[np.int
         newest_first = len(times) > 0 and times[0] > times[-1]
         parts.append(positions[::-1] if newest_first else positions)
     positions = np.concatenate(parts)
-    return positions[np.argsort(rows.ts_ns[positions], kind="stable")]
+    positions = positions[np.argsort(rows.ts_ns[positions], kind="stable")]
+    is_kept = np.ones(stage.rows, dtype=np.bool_)
+    is_kept[repeated] = False
+    return RowOrder(positions[is_kept[positions]], duplicates)
 
 
-def _is_sorted(keys: NDArray[np.int64], smallest_step: int) -> bool:
-    return all(
-        not (np.diff(keys[low : low + BLOCK_ROWS + 1]) < smallest_step).any()
-        for low in range(0, len(keys), BLOCK_ROWS)
-    )
-
-
-def _repeats(
-    rows: TradeColumns, order: NDArray[np.int64] | None
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the positions whose id came before, and whether they differ from its first row."""
-    if order is None:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_)
-    ids = rows.trade_id[order]
-    is_repeat = np.r_[False, ids[1:] == ids[:-1]]
-    firsts = np.flatnonzero(~is_repeat)
-    at = np.flatnonzero(is_repeat)
-    first_of = order[firsts[np.searchsorted(firsts, at, side="right") - 1]]
-    repeated = order[at]
-    return repeated, ~is_same_trade(rows[first_of], rows[repeated])
-
-
-def _repeats_without_ids(rows: TradeColumns, stage: Stage) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _repeats_without_ids(rows: TradeColumns, stage: Stage) -> NDArray[np.int64]:
     """Return the positions of trades that an earlier file has too; none of them is a conflict.
 
     As between two imports: n equal trades in both files are n, not 2n. Only files that overlap in time are
@@ -137,7 +111,7 @@ def _repeats_without_ids(rows: TradeColumns, stage: Stage) -> tuple[NDArray[np.i
         )
     ]
     if not shared:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_)
+        return np.empty(0, dtype=np.int64)
     positions = np.concatenate([np.arange(spans[at][0].start, spans[at][0].stop) for at in shared])
     file = np.repeat(np.array(shared), [len(spans[at][1]) for at in shared])
     chosen = rows[positions]
@@ -145,8 +119,7 @@ def _repeats_without_ids(rows: TradeColumns, stage: Stage) -> tuple[NDArray[np.i
     # The k-th of equal trades in one file is the k-th of them in another.
     number = ordinal_within(_group_of(trade, file))
     _, first = np.unique(_group_of(trade, number), return_index=True)
-    repeated = np.delete(positions, first)
-    return repeated, np.zeros(len(repeated), dtype=np.bool_)
+    return np.delete(positions, first)
 
 
 def _group_of(*columns: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -179,12 +152,12 @@ def _gathered(rows: TradeColumns, order: NDArray[np.int64] | None, stage: Stage)
     return TradeColumns(*columns)
 
 
-def _gaps(ids: NDArray[np.int64]) -> tuple[int, int]:
+def _gaps(ids: NDArray[np.int64], stage: Stage) -> tuple[int, int]:
     """Count the ids that a file lacks between its lowest and highest, and the stretches of them."""
-    ordered = ids if _is_sorted(ids, 0) else np.sort(ids)
+    ordered = ids if stage.is_sorted(ids, 0) else np.sort(ids)
     missing = gaps = 0
-    for low in range(0, len(ordered), BLOCK_ROWS):
-        steps = np.diff(ordered[low : low + BLOCK_ROWS + 1])
+    for block in stage.blocks(ordered, overlap=1):
+        steps = np.diff(block)
         missing += int((steps[steps > 1] - 1).sum())
         gaps += int((steps > 1).sum())
     return missing, gaps
@@ -195,26 +168,28 @@ def _sources(
     stage: Stage,
     rows: TradeColumns,
     bad: BadRows,
-    duplicates: NDArray[np.int64],
+    duplicates: list[int],
     *,
     has_ids: bool,
 ) -> tuple[SourceEntry, ...]:
     sources = []
-    for path, digest, span in zip(stage.files, stage.digests, stage.spans(), strict=True):
-        times = rows.ts_ns[span]
-        ids = rows.trade_id[span]
-        missing, gaps = _gaps(ids) if has_ids else (None, None)
+    for path, digest, span, repeats in zip(
+        stage.files, stage.digests, stage.spans(), duplicates, strict=True
+    ):
+        first_ns, last_ns = stage.bounds(rows.ts_ns[span])
+        first_id, last_id = stage.bounds(rows.trade_id[span]) if has_ids else (None, None)
+        missing, gaps = _gaps(rows.trade_id[span], stage) if has_ids else (None, None)
         sources.append(
             SourceEntry(
                 name=path.name,
                 sha256=digest,
                 rows=span.stop - span.start,
                 bad_rows=bad.by_file.get(path.name, 0),
-                duplicates=int(((duplicates >= span.start) & (duplicates < span.stop)).sum()),
-                first_ns=int(times.min()) if len(times) else None,
-                last_ns=int(times.max()) if len(times) else None,
-                first_id=int(ids.min()) if has_ids and len(ids) else None,
-                last_id=int(ids.max()) if has_ids and len(ids) else None,
+                duplicates=repeats,
+                first_ns=first_ns,
+                last_ns=last_ns,
+                first_id=first_id,
+                last_id=last_id,
                 missing_ids=missing,
                 id_gaps=gaps,
                 url_path=request.url_paths.get(path.name),

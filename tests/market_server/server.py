@@ -99,10 +99,10 @@ class MarketServer:
         return {
             "binance_archive": self.address,
             "binance_archive_listing": f"{self.address}/listing",
-            "binance_spot": f"{self.address}/binance_spot",
-            "binance_usdm": f"{self.address}/binance_usdm",
+            "binance_spot": self.address,
+            "binance_usdm": self.address,
             "bybit_archive": f"{self.address}/bybit_archive",
-            "bybit": f"{self.address}/bybit",
+            "bybit": self.address,
         }
 
 

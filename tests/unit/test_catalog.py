@@ -1,10 +1,15 @@
 """The catalog: Nautilus' files written and read as integer columns."""
 
 import itertools
+import json
+import shutil
+import subprocess
+import sys
 from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -15,13 +20,15 @@ from nautilus_trader.model.enums import AggressorSide
 from nautilus_trader.model.identifiers import TradeId
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
-from runtime.arrow_schema import decode_words, encode_words
+from runtime.arrow_schema import concatenate, decode_words, encode_words
 from runtime.catalog import BarColumns, Catalog, TradeColumns
 from runtime.catalog_files import file_name
+from runtime.catalog_slots import Slot
 from runtime.errors import ConfigurationError, DataError
 from runtime.instruments import make_instrument
-from runtime.manifest import SourceEntry
+from runtime.manifest import SourceEntry, read_entries
 
+ROOT = Path(__file__).resolve().parents[2]
 DAY = 86_400_000_000_000
 START = 1_773_792_000_000_000_000  # 2026-03-18 00:00 UTC
 XRP = make_instrument("binance", "spot", "XRPUSDT", Decimal("0.0001"), Decimal("0.1"))
@@ -49,11 +56,11 @@ def assert_equal(left: TradeColumns | BarColumns, right: TradeColumns | BarColum
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Read every file of a catalog except the lock."""
+    """Read every file of a catalog except the locks."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.suffix != ".lock"
     }
 
 
@@ -306,24 +313,167 @@ def test_a_kill_at_any_moment_loses_nothing(
     assert_equal(found, old if len(found) == len(old) else union)
     Catalog(tmp_path).write_trades(XRP, trades(list(range(1, 61, 2)), step_ns=DAY // 16))
     assert_equal(Catalog(tmp_path).read_trades_all("XRPUSDT.BINANCE"), union)
-    assert not (tmp_path / ".staging").exists()
-    assert not (tmp_path / ".pending.json").exists()
+    assert {path.suffix for path in (tmp_path / ".work").iterdir()} == {".lock"}
 
 
 def test_a_lost_manifest_is_rebuilt_from_the_files(tmp_path: Path) -> None:
     """The Parquet files are the truth; also those that Nautilus wrote itself are listed."""
     Catalog(tmp_path, create=True).write_trades(XRP, trades([1, 2, 5, 9]))
     before = Catalog(tmp_path).series()
-    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "manifest" / "XRPUSDT.BINANCE.trades.json").unlink()
     assert Catalog(tmp_path).series() == before
 
 
-def test_a_damaged_manifest_is_one_clear_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["manifest.json", "manifest/XRPUSDT.BINANCE.trades.json"])
+def test_a_damaged_manifest_is_one_clear_error(tmp_path: Path, name: str) -> None:
     """It says which file, and that deleting it is safe."""
     Catalog(tmp_path, create=True).write_trades(XRP, trades([1]))
-    (tmp_path / "manifest.json").write_text('{"version": 1, "ser')
-    with pytest.raises(DataError, match=r"manifest\.json: damaged manifest .* delete it"):
-        Catalog(tmp_path)
+    before = Catalog(tmp_path).series()
+    (tmp_path / name).write_text('{"version": 1, "ser')
+    with pytest.raises(DataError, match=r"\.json: damaged manifest .* delete it"):
+        Catalog(tmp_path).series()
+    (tmp_path / name).unlink()
+    assert Catalog(tmp_path).series() == before
+
+
+def to_first_version(folder: Path) -> None:
+    """Bring a catalog to the layout of version 1: one manifest, its own lock."""
+    entries = {entry.key: entry for entry in read_entries(folder).values()}
+    (folder / "manifest.json").write_bytes(msgspec.json.encode({"version": 1, "series": entries}))
+    for hidden in ("manifest", ".work"):
+        shutil.rmtree(folder / hidden)
+    (folder / ".lock").touch()
+
+
+def test_a_catalog_of_version_1_is_read_and_split_by_the_next_write(tmp_path: Path) -> None:
+    """Nothing is lost: series, sources, notes. Reading alone changes nothing."""
+    source = SourceEntry(name="a.csv", sha256="00", rows=4)
+    Catalog(tmp_path, create=True).write_trades(XRP, trades([1, 2, 5, 9]), sources=[source], note="mine")
+    Catalog(tmp_path).write_trades(ETH_LINEAR, no_ids(trades([1, 2])))
+    before = Catalog(tmp_path).manifest
+    to_first_version(tmp_path)
+    old = files_of(tmp_path)
+    assert Catalog(tmp_path).manifest.series == before.series
+    assert (
+        Catalog(tmp_path).find_series("XRPUSDT.BINANCE", "trades") == before.series["XRPUSDT.BINANCE trades"]
+    )
+    assert files_of(tmp_path) == old
+    Catalog(tmp_path).write_trades(XRP, trades([10]))
+    assert json.loads((tmp_path / "manifest.json").read_text()) == {"version": 2, "folder": "manifest"}
+    assert sorted(path.name for path in (tmp_path / "manifest").iterdir()) == [
+        "ETHUSDT-LINEAR.BYBIT.trades.json", "XRPUSDT.BINANCE.trades.json",
+    ]  # fmt: skip
+    after = Catalog(tmp_path).manifest.series
+    assert after["ETHUSDT-LINEAR.BYBIT trades"] == before.series["ETHUSDT-LINEAR.BYBIT trades"]
+    assert after["XRPUSDT.BINANCE trades"].sources == (source,)
+    assert after["XRPUSDT.BINANCE trades"].summary()["rows"] == 5
+
+
+def test_a_write_that_version_1_left_pending_is_finished(tmp_path: Path) -> None:
+    """The moves of its `.pending.json` are made before anything is read."""
+    Catalog(tmp_path, create=True).write_trades(XRP, trades([1, 2, 3]))
+    (file,) = Catalog(tmp_path).find_series("XRPUSDT.BINANCE", "trades").files
+    entries = {entry.key: entry for entry in read_entries(tmp_path).values()}
+    to_first_version(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / ".staging").mkdir()
+    (tmp_path / file.path).replace(tmp_path / ".staging" / "x.parquet")
+    pending = {
+        "moves": [[".staging/x.parquet", file.path]], "removals": [],
+        "manifest": {"version": 1, "series": entries},
+    }  # fmt: skip
+    (tmp_path / ".pending.json").write_bytes(msgspec.json.encode(pending))
+    assert Catalog(tmp_path).read_trades_all("XRPUSDT.BINANCE").trade_id.tolist() == [1, 2, 3]
+    assert not (tmp_path / ".pending.json").exists()
+    assert not (tmp_path / ".staging").exists()
+
+
+def test_a_newer_manifest_is_refused(tmp_path: Path) -> None:
+    """A program that does not know it would lose what it says."""
+    (tmp_path / "manifest.json").write_text('{"version": 3}')
+    with pytest.raises(DataError, match="manifest version 3, this program reads 1 and 2"):
+        Catalog(tmp_path).series()
+
+
+def test_bars_lie_in_one_file_per_year(tmp_path: Path) -> None:
+    """A new month rewrites its own year only, and the catalog reads as one series."""
+    new_year = 1_767_225_600_000_000_000  # 2026-01-01
+    opens = new_year + np.arange(-400, 400) * 3_600_000_000_000
+    columns = (np.arange(len(opens)) + 100 for _ in range(5))
+    bars = BarColumns(opens, opens + 3_600_000_000_000, *columns)
+    catalog = Catalog(tmp_path, create=True)
+    catalog.write_bars(XRP, "1h", bars[:600])
+    first, second = catalog.find_series("XRPUSDT.BINANCE", "klines", "1h").files
+    assert (first.rows, second.rows) == (400, 200)
+    catalog.write_bars(XRP, "1h", bars[600:])
+    after = catalog.find_series("XRPUSDT.BINANCE", "klines", "1h").files
+    assert (after[0], after[1].rows) == (first, 400)
+    assert_equal(concatenate(list(catalog.read_bars("XRPUSDT.BINANCE-1-HOUR-LAST-EXTERNAL"))), bars)
+    assert catalog.series()[0]["missing_ids"] == 0
+
+
+WRITER = """
+import sys
+from decimal import Decimal
+from pathlib import Path
+import numpy as np
+from runtime.catalog import Catalog, TradeColumns
+from runtime.instruments import make_instrument
+
+folder, symbol, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+instrument = make_instrument("binance", "spot", symbol, Decimal("0.0001"), Decimal("0.1"))
+Catalog(folder, create=True)
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(rounds):
+    ids = np.arange(number * 100, number * 100 + 100)
+    columns = (1_773_792_000_000_000_000 + ids * 60_000_000_000, 15_000 + ids % 7, 1 + ids % 50_000)
+    Catalog(folder).write_trades(instrument, TradeColumns(*columns, ids % 3 == 0, ids))
+    print(number, flush=True)
+"""
+
+
+def writer(folder: Path, symbol: str, rounds: int) -> "subprocess.Popen[str]":
+    """Start a process that appends `rounds` blocks of 100 trades to a symbol, once it is told to go."""
+    command = [sys.executable, "-c", WRITER, str(folder), symbol, str(rounds)]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_two_processes_write_two_series_at_once_and_one_is_killed(tmp_path: Path) -> None:
+    """Neither waits for the other; SIGKILL leaves whole blocks, and the other series complete."""
+    processes = {
+        symbol: writer(tmp_path, symbol, rounds) for symbol, rounds in (("XRPUSDT", 12), ("ADAUSDT", 999))
+    }
+    for process in processes.values():
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for _ in range(3):
+        processes["ADAUSDT"].stdout.readline()
+    processes["ADAUSDT"].kill()
+    written = 3 + len(processes["ADAUSDT"].stdout.readlines())
+    assert processes["XRPUSDT"].wait(60) == 0
+    processes["ADAUSDT"].wait()
+    catalog = Catalog(tmp_path)
+    assert catalog.read_trades_all("XRPUSDT.BINANCE").trade_id.tolist() == list(range(1_200))
+    left = catalog.read_trades_all("ADAUSDT.BINANCE").trade_id
+    assert left.tolist() == list(range(len(left)))
+    assert len(left) in (written * 100, written * 100 + 100)  # the last block may have been in place already
+    assert {row["instrument"]: row["rows"] for row in catalog.series()} == {
+        "ADAUSDT.BINANCE": len(left), "XRPUSDT.BINANCE": 1_200,
+    }  # fmt: skip
+    ada = make_instrument("binance", "spot", "ADAUSDT", Decimal("0.0001"), Decimal("0.1"))
+    later = trades(list(range(200_000, 200_100)), step_ns=60_000_000_000)
+    assert catalog.write_trades(ada, later).added == 100
 
 
 def test_a_damaged_parquet_file_is_one_clear_error(tmp_path: Path) -> None:
@@ -336,10 +486,12 @@ def test_a_damaged_parquet_file_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_second_writer_is_told_to_wait(tmp_path: Path) -> None:
-    """Two imports at once would overwrite each other's manifest."""
+    """Two imports of one series at once would overwrite each other; another series is free."""
     catalog = Catalog(tmp_path, create=True)
-    with catalog._write_lock(), pytest.raises(ConfigurationError, match="another command is writing"):
-        Catalog(tmp_path).write_trades(XRP, trades([1]))
+    with Slot(tmp_path, "XRPUSDT.BINANCE.trades").locked():
+        with pytest.raises(ConfigurationError, match="another command is writing to XRPUSDT"):
+            catalog.write_trades(XRP, trades([1]))
+        assert catalog.write_trades(ETH_LINEAR, trades([1])).added == 1
 
 
 def test_missing_catalog_and_unknown_instrument_say_what_to_do(tmp_path: Path) -> None:

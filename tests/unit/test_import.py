@@ -24,7 +24,7 @@ from runtime.download import text_files
 from runtime.download.increments import DecimalsSeen, whole_units
 from runtime.download.records import BadRows
 from runtime.errors import ConfigurationError, DataError
-from runtime.importer import ImportRequest, import_files
+from runtime.importer import ImportRequest, import_files, ordering
 from runtime.instruments import increment_text, make_instrument
 
 T_MS = 1_710_000_000_123  # 2024-03-09
@@ -676,3 +676,34 @@ def test_ids_that_go_against_the_times_of_stored_trades_are_refused(tmp_path: Pa
     assert (tmp_path / "catalog" / "manifest.json").read_bytes() == before
     path = write(tmp_path / "c.csv", text(SPOT_NAME, [(5, hour // 2, 1.5, 1.0, True)]))
     assert import_files(request(path), tmp_path / "catalog").outcome.write.added == 1
+
+
+def test_a_shuffled_archive_is_sorted_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many parts the ids are dealt out to: each trade once, repeats counted in their own file."""
+    monkeypatch.setattr(ordering, "PART_ROWS", 64)
+    numbers = np.random.default_rng(3).permutation(np.r_[np.arange(1_000, 2_000), np.arange(1_500, 1_600)])
+    name = "Binance spot trades, microseconds"
+    trades = [(number, number, 1.5 + number % 7 / 100, 2.5, True) for number in numbers.tolist()]
+    files = [
+        write(tmp_path / "a.csv", text(name, trades[:700])),
+        write(tmp_path / "b.csv", text(name, trades[700:])),
+    ]
+    outcome = import_files(request(files), tmp_path / "catalog").outcome
+    stored = Catalog(tmp_path / "catalog").read_trades_all("XRPUSDT.BINANCE")
+    assert stored.trade_id.tolist() == list(range(1_000, 2_000))
+    assert (outcome.write.added, outcome.duplicates) == (1_000, 100)
+    within = [len(part) - len(np.unique(part)) for part in (numbers[:700], numbers[700:])]
+    across = len(np.intersect1d(numbers[:700], numbers[700:]))
+    assert [source.duplicates for source in outcome.sources] == [within[0], within[1] + across]
+
+
+def test_a_conflict_in_a_shuffled_archive_names_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first row of an id stays; the later one is the bad one, whichever part it is in."""
+    monkeypatch.setattr(ordering, "PART_ROWS", 8)
+    trades = [(number, number, 1.5, 2.5, True) for number in range(100, 0, -1)]
+    trades.append((50, 50, 1.6, 2.5, True))
+    path = write(tmp_path / "day.csv", text("Binance spot trades, microseconds", trades))
+    with pytest.raises(DataError, match=r"first day\.csv:101: trade id 50 comes again with other content"):
+        import_files(request(path), tmp_path / "catalog")
