@@ -6,7 +6,7 @@ symbol and week (maximum quantities, leverage brackets) are left open.
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Final, Literal
 
 from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
@@ -53,6 +53,20 @@ TERMS: Final[dict[tuple[str, str], MarketTerms]] = {
         "-LINEAR", Decimal("0.0002"), Decimal("0.00055"), Decimal(5), is_perpetual=True
     ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTerms:
+    """What a venue publishes of one symbol; None where it has no such limit.
+
+    `source` says where that was read, ``exchange-info`` or ``offline fallback``; the instrument keeps it in
+    its `info`. `currencies` are base and quote as the venue names them.
+    """
+
+    source: str
+    currencies: tuple[str, str]
+    min_qty: Decimal | None = None
+    min_notional: Decimal | None = None
 
 
 def market_terms(venue: str, market: str) -> MarketTerms:
@@ -107,13 +121,29 @@ def decimals_of(increment: Decimal) -> int:
     return max(0, -exponent)
 
 
+def written_decimals(increment: Decimal) -> int:
+    """Return the decimals of an increment as it is written: 8 for 0.01000000, 0 for 1 or 1E+1."""
+    exponent = increment.as_tuple().exponent
+    assert isinstance(exponent, int)  # NaN and infinities never get here
+    return max(0, -exponent)
+
+
 def increment_text(increment: Price | Quantity | Decimal) -> str:
     """Return an increment without padding zeros, as a user would type it: ``0.0001``, ``1``, ``10``."""
     return f"{Decimal(str(increment)).normalize():f}"
 
 
+def _lots_above(qty: Decimal, lot_size: Decimal) -> Decimal:
+    return (qty / lot_size).to_integral_value(ROUND_CEILING) * lot_size
+
+
 def make_instrument(
-    venue: str, market: str, symbol: str, tick_size: Decimal, lot_size: Decimal
+    venue: str,
+    market: str,
+    symbol: str,
+    tick_size: Decimal,
+    lot_size: Decimal,
+    published: PublishedTerms | None = None,
 ) -> Instrument:
     """Build the instrument.
 
@@ -125,6 +155,8 @@ def make_instrument(
         The venue's own symbol in capitals, such as XRPUSDT.
     tick_size, lot_size
         Price increment (quote currency) and size increment (base currency), > 0.
+    published
+        What the venue says of the symbol; the increments then carry the precision in their zeros.
 
     Returns
     -------
@@ -137,11 +169,13 @@ def make_instrument(
         On an unknown market or symbol.
     """
     terms = market_terms(venue, market)
-    base, quote = split_symbol(symbol)
-    price_decimals = max(decimals_of(tick_size), terms.wire_decimals)
-    size_decimals = max(decimals_of(lot_size), terms.wire_decimals)
+    base, quote = published.currencies if published else split_symbol(symbol)
+    decimals = written_decimals if published else decimals_of
+    price_decimals = max(decimals(tick_size), terms.wire_decimals)
+    size_decimals = max(decimals(lot_size), terms.wire_decimals)
     quote_currency = Currency.from_str(quote)
-    min_quantity = Quantity(lot_size, precision=size_decimals)
+    min_qty = published.min_qty if published and published.min_qty else lot_size
+    min_notional = published.min_notional if published and published.min_notional else terms.min_notional
     common = {
         "instrument_id": InstrumentId(Symbol(symbol + terms.id_suffix), Venue(venue.upper())),
         "raw_symbol": Symbol(symbol),
@@ -150,13 +184,15 @@ def make_instrument(
         "price_precision": price_decimals,
         "size_precision": size_decimals,
         "price_increment": Price(tick_size, precision=price_decimals),
-        "size_increment": min_quantity,
-        "min_quantity": min_quantity,
-        "min_notional": Money(terms.min_notional, quote_currency),
+        "size_increment": Quantity(lot_size, precision=size_decimals),
+        # Some venues ask for less than one lot, or for no whole number of lots.
+        "min_quantity": Quantity(_lots_above(min_qty, lot_size), precision=size_decimals),
+        "min_notional": Money(min_notional, quote_currency),
         "maker_fee": terms.maker_fee,
         "taker_fee": terms.taker_fee,
         "ts_event": 0,
         "ts_init": 0,
+        "info": {"source": published.source} if published else None,
     }
     if not terms.is_perpetual:
         return CurrencyPair(**common)
