@@ -156,6 +156,7 @@ class TradeWriter:
                 self._schema,
                 compression=COMPRESSION,
                 use_dictionary=["price", "size", "aggressor_side"],
+                write_page_checksum=True,  # a flipped bit must not become a price: `verify` reads them
             )
         self._file.write_table(table, row_group_size=ROW_GROUP)
         self._statistics.add(trades.trade_id, ts_init)
@@ -209,7 +210,7 @@ def write_bar_files(
     for start, end in itertools.pairwise(cuts):
         statistics = GapStatistics()
         path = staging / f"{years[start]}.parquet"
-        with pq.ParquetWriter(path, schema, compression="snappy") as file:
+        with pq.ParquetWriter(path, schema, compression="snappy", write_page_checksum=True) as file:
             for low in range(start, end, ROW_GROUP):
                 part = bars[low : min(low + ROW_GROUP, end)]
                 file.write_table(encode_bars(part, scales_of(instrument), schema))

@@ -18,14 +18,13 @@ import pytest
 
 import download_data
 from runtime.catalog import Catalog
+from tests.integration.download_harness import digests, rows_of, run, words, write_config
 from tests.market_server import MarketArchive, MarketServer, market_server
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, LAST = date(2024, 12, 30), date(2025, 2, 3)
 SPOT_DAILY = "/data/spot/daily/trades/XRPUSDT/XRPUSDT-trades"
 SPOT_MONTH = "/data/spot/monthly/trades/XRPUSDT/XRPUSDT-trades-2025-01.zip"
-# All files of FIRST..LAST: two days, a month, three days.
-WHOLE = ("--start", "2024-12-30", "--end", "2025-02-04")
 
 
 @pytest.fixture(scope="module")
@@ -47,55 +46,16 @@ def config(server: MarketServer, tmp_path: Path) -> Path:
     return write_config(server, tmp_path)
 
 
-def write_config(server: MarketServer, folder: Path, **settings: Any) -> Path:
-    """Write a settings file."""
-    download = {"retries": 2, "backoff_secs": 0.01, "timeout_secs": 5, "workers": 2, **settings}
-    path = folder / "config.yaml"
-    path.write_text(
-        json.dumps({"hosts": server.hosts, "download": download, "catalog": str(folder / "catalog")})
-    )
-    return path
-
-
-def words(command: str, config: Path, *more: str, **options: str) -> list[str]:
-    """Write a command line for XRPUSDT of Binance spot over all days."""
-    chosen = {"venue": "binance", "market": "spot", "symbol": "XRPUSDT"} | options
-    span = () if "--start" in more else WHOLE
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
-    return [command, *flags, *span, *more, f"--config={config}"]
-
-
-def run(command: str, config: Path, *more: str, **options: str) -> int:
-    """Run it in this process."""
-    return download_data.main(words(command, config, *more, **options))
-
-
 def report(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """Return the JSON object of the last run."""
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
 
-def rows_of(config: Path, instrument: str = "XRPUSDT.BINANCE") -> list[tuple[Any, ...]]:
-    """Return all trades of an instrument."""
-    trades = Catalog(config.parent / "catalog").read_trades_all(instrument)
-    columns = (trades.trade_id, trades.ts_ns, trades.price_ticks, trades.size_lots, trades.is_buyer)
-    return list(zip(*(column.tolist() for column in columns), strict=True))
-
-
 def expected_ids(archive: MarketArchive, first: date = FIRST, last: date = LAST) -> list[int]:
     """Return the ids of the archive's trades of some days."""
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     return [trade.number for day in days for trade in archive.trades("XRPUSDT", day)]
-
-
-def digests(config: Path) -> dict[str, str]:
-    """Return the SHA-256 of every Parquet file of the catalog."""
-    catalog = config.parent / "catalog"
-    return {
-        path.relative_to(catalog).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(catalog.rglob("*.parquet"))
-    }
 
 
 def test_trades_by_month_and_by_day(
