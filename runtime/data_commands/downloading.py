@@ -30,7 +30,10 @@ def add_download_options(parser: CommandParser) -> None:
         "--start", type=iso_time, required=True, metavar="ISO", help="first day, UTC; whole days are fetched"
     )
     parser.add_argument(
-        "--end", type=iso_time, metavar="ISO", help="end, UTC, not included; default: the beginning of today"
+        "--end",
+        type=iso_time,
+        metavar="ISO",
+        help="end, UTC, not included; default: now, for trades midnight",
     )
     parser.add_argument("--tick-size", type=positive_decimal, help="price increment, for a single symbol")
     parser.add_argument("--lot-size", type=positive_decimal, help="size increment, for a single symbol")
@@ -40,7 +43,7 @@ def add_download_options(parser: CommandParser) -> None:
     add_catalog(parser)
 
 
-def days_of(start_ns: int, end_ns: int | None) -> tuple[date, date]:
+def days_of(start_ns: int, end_ns: int | None, *, has_tail: bool) -> tuple[date, date]:
     """Return the first and last whole UTC day of a span whose end is not included.
 
     Raises
@@ -49,11 +52,12 @@ def days_of(start_ns: int, end_ns: int | None) -> tuple[date, date]:
         When the span is empty or begins in the future.
     """
     now_ns = time.time_ns()
-    end_ns = now_ns // DAY_NS * DAY_NS if end_ns is None else end_ns
-    if start_ns >= end_ns:
-        raise ConfigurationError("--start must lie before --end (default: the beginning of today, UTC)")
+    if end_ns is None:
+        end_ns = now_ns if has_tail else now_ns // DAY_NS * DAY_NS
     if start_ns > now_ns:
         raise ConfigurationError("--start lies in the future")
+    if start_ns >= end_ns:
+        raise ConfigurationError("--start must lie before --end")
     last_ns = min(end_ns, now_ns) - 1
     return _day(start_ns), _day(last_ns)
 
@@ -82,7 +86,7 @@ def requests_of(
         raise ConfigurationError(
             "--tick-size and --lot-size are of one symbol: download the others separately"
         )
-    first, last = days_of(arguments.start, arguments.end)
+    first, last = days_of(arguments.start, arguments.end, has_tail=kind != "trades")
     return [
         SeriesRequest(arguments.venue, arguments.market, symbol, kind, interval, first, last)
         for symbol in symbols

@@ -11,8 +11,9 @@ from runtime.catalog import Catalog
 from runtime.catalog_slots import Slot
 from runtime.download.archive_file import SeriesRequest, stamped_days
 from runtime.download.asked import merged, read_asked
-from runtime.download.job import download, kept_path
+from runtime.download.job import download
 from runtime.download.report import SeriesReport
+from runtime.download.series import kept_path
 from runtime.download.verify import SeriesFindings, key_of, overlapping_files, venue_market_of
 from runtime.manifest import SeriesEntry, SourceEntry, slot_name_of
 from runtime.settings import Settings
