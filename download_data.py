@@ -4,10 +4,10 @@ import sys
 from collections.abc import Sequence
 
 from runtime.cli import CommandParser, run_main
-from runtime.data_commands import importing, klines, listing, sample, trades
+from runtime.data_commands import importing, klines, listing, sample, trades, universe
 
 # In the order of `--help`; each module has add(commands).
-COMMANDS = (sample, trades, klines, importing, listing)
+COMMANDS = (sample, trades, klines, importing, universe, listing)
 
 
 def build_parser() -> CommandParser:
