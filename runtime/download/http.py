@@ -165,6 +165,16 @@ class Http:
 
         return await self.call(url, call)
 
+    async def get_bytes(self, url: str) -> bytes:
+        """Get a small file whole; raises as :meth:`get_json`."""
+
+        async def call() -> Answer[bytes]:
+            response = await self._get(url, None)
+            content = response.content if response.status_code == OK else None
+            return Answer(response.status_code, response.headers, content, _excerpt(response))
+
+        return await self.call(url, call)
+
     @asynccontextmanager
     async def stream(self, url: str, *, offset: int = 0) -> AsyncIterator[httpx.Response]:
         """Open a file for reading its bytes, from `offset` on.
@@ -250,7 +260,7 @@ class Http:
     ) -> T:
         cause, what = "", what or url
         for attempt in range(self._settings.retries + 1):
-            outcome = await self._attempt(url, call, weight, hold_place=hold_place)
+            outcome = await self._attempt(url, call, weight, what, hold_place=hold_place)
             if not isinstance(outcome, Passing):
                 return outcome
             cause = str(outcome)
@@ -261,7 +271,7 @@ class Http:
         raise VenueError(f"{what}: {cause}; gave up after {attempts} attempt{'s' * (attempts > 1)}")
 
     async def _attempt[T](
-        self, url: str, call: Callable[[], Awaitable[Answer[T]]], weight: int, *, hold_place: bool
+        self, url: str, call: Callable[[], Awaitable[Answer[T]]], weight: int, what: str, *, hold_place: bool
     ) -> T | Passing:
         """Return the value, or why to try again; raise what does not pass."""
         while True:
@@ -270,9 +280,11 @@ class Http:
             async with self._places if hold_place else nullcontext():
                 if self.budget(url).wait_secs(weight) <= 0:
                     self._refuse_if_banned(url)
-                    return await self._once(url, call, weight)
+                    return await self._once(url, call, weight, what)
 
-    async def _once[T](self, url: str, call: Callable[[], Awaitable[Answer[T]]], weight: int) -> T | Passing:
+    async def _once[T](
+        self, url: str, call: Callable[[], Awaitable[Answer[T]]], weight: int, what: str
+    ) -> T | Passing:
         budget = self.budget(url)
         budget.sent(weight)
         headers: Mapping[str, str] | None = None
@@ -285,9 +297,9 @@ class Http:
             budget.answered(weight, headers)
         if answer.status == OK and answer.value is not None:
             return answer.value
-        return self._judged(url, answer, budget)
+        return self._judged(url, what, answer, budget)
 
-    def _judged(self, url: str, answer: Answer[Any], budget: HostBudget) -> Passing:
+    def _judged(self, url: str, what: str, answer: Answer[Any], budget: HostBudget) -> Passing:
         status, asked_secs = answer.status, retry_after_secs(answer.headers)
         said = f": {answer.text}" if answer.text else ""
         if status == TOO_MANY:
@@ -301,15 +313,15 @@ class Http:
         if status >= SERVER_ERROR:
             return Passing(f"server error {status}")
         if status == NOT_FOUND:
-            raise NotFound(f"{url}: no such file at the host (404)")
+            raise NotFound(f"{what}: no such file at the host (404)")
         if status in (FORBIDDEN, OTHER_LOCATION):
             raise Refused(
-                f"{url}: the host refuses this address or location ({status}){said}; "
+                f"{what}: the host refuses this address or location ({status}){said}; "
                 "wait, or set another address under `hosts`",
                 status,
                 answer.text,
             )
-        raise Refused(f"{url}: refused with status {status}{said}", status, answer.text)
+        raise Refused(f"{what}: refused with status {status}{said}", status, answer.text)
 
     async def _await_turn(self, url: str, weight: int) -> None:
         """Wait until the host's budget allows the request; a wait that is too long ends the command."""

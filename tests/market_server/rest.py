@@ -41,6 +41,13 @@ class Rest:
         self.page = page
         self.used_weight = 0
 
+    def __call__(self, path: str, query: Query) -> Reply | None:
+        """Answer as a responder of the market server: at its root, or below a path for each host."""
+        for host in ("/binance_spot", "/binance_usdm", "/bybit"):
+            if path.startswith(f"{host}/"):
+                return self.respond(path.removeprefix(host), query)
+        return self.respond(path, query)
+
     def respond(self, path: str, query: Query) -> Reply | None:
         """Answer a GET request; None when the path is none of a REST interface."""
         if path.startswith("/v5/market/"):
