@@ -4,10 +4,10 @@ import sys
 from collections.abc import Sequence
 
 from runtime.cli import CommandParser, run_main
-from runtime.data_commands import importing, klines, listing, sample, trades, verifying
+from runtime.data_commands import importing, klines, listing, sample, scan, trades, verifying
 
 # In the order of `--help`; each module has add(commands).
-COMMANDS = (sample, trades, klines, importing, verifying, listing)
+COMMANDS = (sample, trades, klines, importing, verifying, scan, listing)
 
 
 def build_parser() -> CommandParser:

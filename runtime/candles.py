@@ -109,6 +109,7 @@ class CandleStore:
         self._lock = threading.Lock()
         self._cache: OrderedDict[tuple[str, str, int | None, int | None], _Cached] = OrderedDict()
         self._bytes = 0
+        self._series: dict[str, tuple[float, list[SeriesEntry]]] = {}
 
     @property
     def cached_bytes(self) -> int:
@@ -158,8 +159,13 @@ class CandleStore:
 
     # --- reading ---------------------------------------------------------------------------------------
     def _stored(self, instrument_id: str) -> list[SeriesEntry]:
-        entries = (self._catalog.find_series(instrument_id, "klines", interval) for interval in INTERVALS)
-        return [entry for entry in entries if entry is not None]
+        read_at_secs, entries = self._series.get(instrument_id, (-LAST_NS, []))
+        now_secs = self._clock()
+        if now_secs - read_at_secs >= self._max_age_secs:
+            found = (self._catalog.find_series(instrument_id, "klines", interval) for interval in INTERVALS)
+            entries = [entry for entry in found if entry is not None]
+            self._series[instrument_id] = (now_secs, entries)
+        return entries
 
     def _read(self, instrument_id: str, interval: str, start_ns: int | None, end_ns: int | None) -> Candles:
         # The interval itself, then from the coarsest that divides it to the finest.
