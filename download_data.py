@@ -4,10 +4,20 @@ import sys
 from collections.abc import Sequence
 
 from runtime.cli import CommandParser, run_main
-from runtime.data_commands import importing, klines, listing, sample, trades, universe, verifying
+from runtime.data_commands import (
+    funding,
+    importing,
+    klines,
+    listing,
+    sample,
+    scan,
+    trades,
+    universe,
+    verifying,
+)
 
 # In the order of `--help`; each module has add(commands).
-COMMANDS = (sample, trades, klines, importing, verifying, universe, listing)
+COMMANDS = (sample, trades, klines, funding, importing, verifying, universe, scan, listing)
 
 
 def build_parser() -> CommandParser:

@@ -185,7 +185,12 @@ class Catalog:
 
     # --- reading -------------------------------------------------------------------------------------
     def read_trades(
-        self, instrument_id: str, start_ns: int | None = None, end_ns: int | None = None
+        self,
+        instrument_id: str,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        *,
+        exchange_time: bool = False,
     ) -> Iterator[TradeColumns]:
         """Yield an instrument's trades in order, one row group (at most 65,536 rows) at a time.
 
@@ -195,11 +200,13 @@ class Catalog:
             Such as ``XRPUSDT.BINANCE``.
         start_ns, end_ns
             Both inclusive, on ``ts_init``, as Nautilus filters; None leaves the side open.
+        exchange_time
+            Give the exchange's own times, which may step back.
 
         Yields
         ------
         TradeColumns
-            Never empty. `ts_ns` is ``ts_init``.
+            Never empty. `ts_ns` is ``ts_init``, or ``ts_event`` with `exchange_time`.
 
         Raises
         ------
@@ -209,10 +216,10 @@ class Catalog:
             When a file is damaged.
         """
         scales = scales_of(self.instrument(instrument_id))
-        for table in tables_of_folder(
-            self.path / TRADE_FOLDER / instrument_id, start_ns, end_ns, TRADE_COLUMNS
-        ):
-            yield decode_trades(table, scales)
+        time = "ts_event" if exchange_time else "ts_init"
+        columns = [*TRADE_COLUMNS, time] if exchange_time else TRADE_COLUMNS
+        for table in tables_of_folder(self.path / TRADE_FOLDER / instrument_id, start_ns, end_ns, columns):
+            yield decode_trades(table, scales, time)
 
     def read_trades_all(
         self, instrument_id: str, start_ns: int | None = None, end_ns: int | None = None

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from runtime.cli import NANOS_PER_SECOND, CommandParser, iso_time, print_json, say, warn
-from runtime.data_commands.options import add_catalog, catalog_folder, positive_decimal
+from runtime.data_commands.options import add_catalog, catalog_folder, positive_decimal, positive_int
 from runtime.download.archive_file import SeriesRequest
 from runtime.download.job import JobOptions, download
 from runtime.download.report import SeriesReport
@@ -15,6 +15,7 @@ from runtime.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
 from runtime.instruments import MARKETS, VENUES, market_terms, split_symbol
 from runtime.manifest import Kind
 from runtime.settings import load_settings
+from runtime.universe import top_symbols
 
 DAY_NS: Final = 86_400 * NANOS_PER_SECOND
 
@@ -25,6 +26,9 @@ def add_download_options(parser: CommandParser) -> None:
     parser.add_argument("--market", choices=MARKETS, required=True, help="usdm: Binance, linear: Bybit")
     parser.add_argument(
         "--symbol", action="append", default=[], metavar="SYMBOL", help="the venue's symbol; repeatable"
+    )
+    parser.add_argument(
+        "--top", type=positive_int, metavar="N", help="the N USDT symbols of the largest turnover of 24 hours"
     )
     parser.add_argument(
         "--start", type=iso_time, required=True, metavar="ISO", help="first day, UTC; whole days are fetched"
@@ -77,21 +81,40 @@ def requests_of(
         On an impossible market, symbol, span or combination.
     """
     market_terms(arguments.venue, arguments.market)
-    symbols = list(dict.fromkeys(arguments.symbol))
-    if not symbols:
-        raise ConfigurationError("no symbol: say --symbol XRPUSDT (repeatable)")
-    for symbol in symbols:
-        split_symbol(symbol)
-    if len(symbols) > 1 and (arguments.tick_size or arguments.lot_size):
-        raise ConfigurationError(
-            "--tick-size and --lot-size are of one symbol: download the others separately"
-        )
     first, last = days_of(arguments.start, arguments.end, has_tail=kind != "trades")
+    symbols = symbols_of(arguments)
     return [
         SeriesRequest(arguments.venue, arguments.market, symbol, kind, interval, first, last)
         for symbol in symbols
         for interval in dict.fromkeys(intervals)
     ]
+
+
+def symbols_of(arguments: argparse.Namespace) -> list[str]:
+    """Return the symbols of ``--symbol`` and those of ``--top``, each once.
+
+    Raises
+    ------
+    ConfigurationError
+        When there are none, one is no symbol, or there are several with increments for one.
+    VenueError
+        When the venue's tickers cannot be had.
+    """
+    symbols = list(arguments.symbol)
+    for symbol in symbols:
+        split_symbol(symbol)
+    if arguments.top is not None:
+        settings = load_settings(arguments.config)
+        symbols += top_symbols(settings, arguments.venue, arguments.market, arguments.top)
+    symbols = list(dict.fromkeys(symbols))
+    if not symbols:
+        raise ConfigurationError("no symbol: say --symbol XRPUSDT (repeatable) or --top 20")
+    has_increments = getattr(arguments, "tick_size", None) or getattr(arguments, "lot_size", None)
+    if len(symbols) > 1 and has_increments:
+        raise ConfigurationError(
+            "--tick-size and --lot-size are of one symbol: download the others separately"
+        )
+    return symbols
 
 
 def run_download(arguments: argparse.Namespace, requests: Sequence[SeriesRequest]) -> int:

@@ -18,7 +18,7 @@ import pytest
 
 import download_data
 from runtime.catalog import Catalog
-from tests.integration.download_harness import digests, rows_of, run, words, write_config
+from tests.integration.download_harness import WHOLE, digests, rows_of, run, words, write_config
 from tests.market_server import MarketArchive, MarketServer, market_server
 from tests.market_server.archive_rest import ArchiveRest
 
@@ -378,6 +378,17 @@ def test_bybit_klines_come_by_rest_alone(
 def archive_start_ms(archive: MarketArchive) -> int:
     """Return the first millisecond of an archive."""
     return (archive.first_day - date(1970, 1, 1)).days * 86_400_000
+
+
+def test_top_n_takes_the_largest_of_24_hours(
+    server: MarketServer, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--top` asks the venue's tickers; a --symbol comes in addition, each once."""
+    words_ = ["klines", "--venue=binance", "--market=spot", "--top=1", *WHOLE, "--interval=4h", "--json"]
+    assert download_data.main([*words_, f"--config={config}"]) == 0
+    assert [one["symbol"] for one in report(capsys)["series"]] == ["BTCUSDT"]
+    assert download_data.main([*words_, "--symbol=XRPUSDT", f"--config={config}"]) == 0
+    assert [one["symbol"] for one in report(capsys)["series"]] == ["XRPUSDT", "BTCUSDT"]
 
 
 def test_instruments_are_the_venues_own(config: Path) -> None:

@@ -4,6 +4,7 @@ Shapes as in :mod:`tests.market_server.rest`, which is a market of its own.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -30,15 +31,17 @@ class ArchiveRest:
         """Answer a request."""
         if path.startswith("/v5/market/"):
             return self._bybit(path.removeprefix("/v5/market/"), query)
-        head, _, name = path.rpartition("/")
-        if head not in ("/api/v3", "/fapi/v1"):
+        found = re.fullmatch(r"(/api/v3|/fapi/v1)/(.+)", path)
+        if found is None:
             return None
+        head, name = found[1], found[2]
         symbol = query.get("symbol", self.archive.symbols[0])
         if symbol not in self.archive.symbols:
             return encoded({"code": -1121, "msg": "Invalid symbol."}, 400)
         answers = {
             "time": lambda: {"serverTime": self.now_ms},
             "exchangeInfo": self._exchange_info,
+            "ticker/24hr": self._tickers,
             "klines": lambda: list(self._klines(symbol, query)),
             "aggTrades": lambda: self._agg_trades(symbol, query, is_spot=head == "/api/v3"),
         }
@@ -57,6 +60,12 @@ class ArchiveRest:
             for symbol in self.archive.symbols
         ]  # fmt: skip
         return {"rateLimits": [], "symbols": symbols}
+
+    def _tickers(self) -> list[dict[str, str]]:
+        return [
+            {"symbol": symbol, "quoteVolume": f"{1e6 * rank:.1f}", "bidPrice": "1.5000", "askPrice": "1.5001"}
+            for rank, symbol in enumerate(self.archive.symbols, start=1)
+        ]
 
     def _days(self, low_ms: int, high_ms: int) -> Iterator[date]:
         day = max(datetime.fromtimestamp(low_ms / 1000, UTC).date(), self.archive.first_day)
