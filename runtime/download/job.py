@@ -126,7 +126,7 @@ class DownloadJob:
                         group.create_task(bring(request, files))
                         for request, files in zip(requests, plans, strict=True)
                     ]
-            except* OperatorError as errors:
+            except* (OperatorError, OSError) as errors:
                 raise first_of(errors) from None
         reports = [task.result() for task in tasks]
         if reports:

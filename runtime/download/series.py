@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
@@ -17,7 +18,7 @@ from runtime.download.report import SeriesReport, spans
 from runtime.download.tail import REST_SUFFIX, fetch_klines, fetch_tail, first_day, has_tail
 from runtime.download.transfer import Fetched, WrongChecksum, fetch, sha256_of
 from runtime.download.workers import import_batch
-from runtime.errors import OperatorError, VenueError
+from runtime.errors import DataError, OperatorError, VenueError
 from runtime.importer import ImportRequest
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Series:
             async with asyncio.TaskGroup() as group:
                 for file in files:
                     group.create_task(self._fetch(file, batch, report))
-        except* OperatorError as errors:
+        except* (OperatorError, OSError) as errors:
             raise first_of(errors) from None
         batch.got.sort(key=lambda pair: pair[0].first)
         return batch
@@ -193,6 +194,11 @@ class Series:
         except OperatorError as error:
             report.failures.append(f"{request.label}: {error}")
             return False
+        except BrokenExecutor as error:
+            raise DataError(
+                f"{request.label}: a worker process was ended from outside (out of memory?); the catalog is "
+                "whole: run the command again, with fewer download.workers"
+            ) from error
         report.rows_added += done.rows_added
         report.duplicates += done.duplicates
         report.warnings += [warning for warning in done.warnings if warning not in report.warnings]
@@ -272,10 +278,10 @@ def kept_path(catalog: Path, venue: str, url_path: str) -> Path:
     return catalog / ARCHIVES / venue / url_path.removeprefix("/")
 
 
-def first_of(errors: BaseExceptionGroup[OperatorError]) -> OperatorError:
+def first_of(errors: BaseExceptionGroup[OperatorError | OSError]) -> OperatorError | OSError:
     """Return one error of a group: the rest are its consequences, or the same again."""
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, OperatorError)
+    assert isinstance(error, OperatorError | OSError)
     return error

@@ -134,7 +134,9 @@ def test_misuse_exits_with_2_and_a_suggestion(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["import", "sample", "list", "scan"])
+@pytest.mark.parametrize(
+    "command", ["trades", "klines", "funding", "verify", "repair", "import", "sample", "list", "scan"]
+)
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command shows how it is called, and the example itself parses."""
     assert run(command, "--help") == 0
