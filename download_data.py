@@ -4,10 +4,19 @@ import sys
 from collections.abc import Sequence
 
 from runtime.cli import CommandParser, run_main
-from runtime.data_commands import importing, klines, listing, sample, trades, universe
+from runtime.data_commands import (
+    funding,
+    importing,
+    klines,
+    listing,
+    sample,
+    trades,
+    universe,
+    verifying,
+)
 
 # In the order of `--help`; each module has add(commands).
-COMMANDS = (sample, trades, klines, importing, universe, listing)
+COMMANDS = (sample, trades, klines, funding, importing, verifying, universe, listing)
 
 
 def build_parser() -> CommandParser:

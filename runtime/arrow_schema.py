@@ -184,25 +184,43 @@ def decode_words(column: pa.Array, scale: int, name: str) -> NDArray[np.int64]:
     Notes
     -----
     The quotient of an exact division modulo 2**64 is the product with the inverse of the odd part, so only
-    64-bit operations are needed; multiplying back over both words proves that it was exact.
+    64-bit operations are needed. Where the high word is zero, the division was exact if the quotient is small
+    enough and no bit was shifted out (Granlund and Montgomery 1994, "Division by Invariant Integers using
+    Multiplication", section 9); elsewhere multiplying back over both words proves it.
     """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     flat = np.frombuffer(column.buffers()[1], dtype="<u8")
     words = flat[2 * column.offset : 2 * (column.offset + len(column))].reshape(-1, 2)
+    low, high = np.ascontiguousarray(words[:, 0]), words[:, 1]
     twos = (scale & -scale).bit_length() - 1
-    inverse = np.uint64(pow(scale >> twos, -1, 1 << 64))
-    low, high = words[:, 0], words[:, 1]
-    shifted = low if twos == 0 else (low >> np.uint64(twos)) | (high << np.uint64(64 - twos))
-    units = (shifted * inverse).view(np.int64)
-    product = np.frombuffer(encode_words(units, scale).buffers()[1], dtype="<u8").reshape(-1, 2)
-    is_exact = (units >= 0) & (product[:, 0] == low) & (product[:, 1] == high)
-    if not is_exact.all():
-        row = int(np.argmin(is_exact))
+    odd = scale >> twos
+    inverse = np.uint64(pow(odd, -1, 1 << 64))
+    quotient = (low >> np.uint64(twos)) * inverse
+    is_exact = quotient <= np.uint64(((1 << (64 - twos)) - 1) // odd)
+    if twos:
+        is_exact &= low & np.uint64((1 << twos) - 1) == 0
+    units = quotient.view(np.int64)
+    is_wide = high != 0
+    if is_wide.any():
+        units[is_wide], is_exact[is_wide] = _wide_quotients(words[is_wide], scale, twos, inverse)
+    if not (is_exact & (units >= 0)).all():
+        row = int(np.argmin(is_exact & (units >= 0)))
         raise DataError(
             f"{name} of row {row + 1} is no multiple of the instrument's increment: import the data again"
         )
     return units
+
+
+def _wide_quotients(
+    words: NDArray[np.uint64], scale: int, twos: int, inverse: np.uint64
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Divide values of two words, shape (n, 2); return quotients and whether each is exact and fits int64."""
+    low, high = words[:, 0], words[:, 1]
+    shifted = low if twos == 0 else (low >> np.uint64(twos)) | (high << np.uint64(64 - twos))
+    units = (shifted * inverse).view(np.int64)
+    product = np.frombuffer(encode_words(units, scale).buffers()[1], dtype="<u8").reshape(-1, 2)
+    return units, (units >= 0) & (product == words).all(axis=1)
 
 
 def synthetic_ids(ts_ns: NDArray[np.int64], ordinal: NDArray[np.int64]) -> pa.Array:
@@ -246,7 +264,7 @@ def encode_trades(
 def decode_trades(table: pa.Table, scales: tuple[int, int], time_column: str = "ts_init") -> TradeColumns:
     """Read an Arrow table of trades; unknown aggressors are refused with DataError."""
     side = table.column("aggressor_side").to_numpy()
-    if not np.isin(side, (BUYER, SELLER)).all():
+    if len(side) and not BUYER <= side.min() <= side.max() <= SELLER:
         raise DataError(
             "a trade has no aggressor side: volume buckets need to know who took, import other data"
         )

@@ -16,9 +16,12 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import pyarrow.parquet as pq
 from nautilus_trader.model.data import BarType
-from nautilus_trader.model.instruments import Instrument
+from nautilus_trader.model.instruments import CryptoPerpetual, CurrencyPair, Instrument
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
+from nautilus_trader.persistence.funcs import class_to_filename
+from nautilus_trader.serialization.arrow.serializer import ArrowSerializer
 
 from runtime.arrow_schema import (
     NO_ID,
@@ -40,7 +43,7 @@ from runtime.catalog_files import (
 )
 from runtime.catalog_migration import finish_old_write, migrate
 from runtime.catalog_slots import Slot, common_lock, settle_all
-from runtime.catalog_tables import tables_of_file, tables_of_folder
+from runtime.catalog_tables import reading, tables_of_file, tables_of_folder
 from runtime.catalog_truth import all_series, reconciled
 from runtime.errors import ConfigurationError, DataError
 from runtime.instruments import increment_text
@@ -59,6 +62,7 @@ from runtime.trade_merge import BLOCK_ROWS, MergeCount, merge_by_id, merge_by_ti
 
 __all__ = ["BarColumns", "Catalog", "TradeColumns", "WriteReport"]
 
+DEFINITIONS: Final = {kind: class_to_filename(kind) for kind in (CurrencyPair, CryptoPerpetual)}
 LARGEST_MOVE_NS: Final = 3_600_000_000_000
 TRADE_COLUMNS: Final = ("price", "size", "aggressor_side", "trade_id", "ts_init")
 
@@ -139,7 +143,10 @@ class Catalog:
 
     def series(self) -> list[dict[str, Any]]:
         """Return one row per series, as ``download_data.py list --json`` prints them."""
-        return [entry.summary() for entry in self.manifest.series.values()]
+        return [
+            {**entry.summary(), "bytes": sum((self.path / file.path).stat().st_size for file in entry.files)}
+            for entry in self.manifest.series.values()
+        ]
 
     def instruments(self) -> list[Instrument]:
         """Return all instrument definitions, sorted by id."""
@@ -148,6 +155,14 @@ class Catalog:
 
     def find_instrument(self, instrument_id: str) -> Instrument | None:
         """Return the definition of an instrument, or None."""
+        # Nautilus' own query tries all 19 classes of instruments with a glob each: 5 ms, for every write.
+        for kind, name in DEFINITIONS.items():
+            for path in sorted((self.path / "data" / name / instrument_id).glob("*.parquet"), reverse=True):
+                with reading(path), pq.ParquetFile(path) as file:
+                    found: list[Instrument] = ArrowSerializer.deserialize(kind, file.read())
+                return found[-1]
+        if not any((self.path / "data").glob(f"*/{instrument_id}")):
+            return None
         found = ParquetDataCatalog(str(self.path)).instruments(instrument_ids=[instrument_id])
         return found[0] if found else None
 
@@ -400,11 +415,11 @@ class Catalog:
             )
         return entry
 
-    def require_increments(self, instrument: Instrument) -> None:
-        """Raise ConfigurationError when the stored instrument has other increments."""
+    def require_increments(self, instrument: Instrument) -> bool:
+        """Tell whether the instrument is stored; ConfigurationError when it has other increments there."""
         stored = self.find_instrument(str(instrument.id))
         if stored is None:
-            return
+            return False
         for name in ("price_increment", "size_increment"):
             old, new = getattr(stored, name), getattr(instrument, name)
             if old != new:
@@ -413,6 +428,7 @@ class Catalog:
                     f"{self.path}: {instrument.id} is stored with {name} {increment_text(old)}, not "
                     f"{increment_text(new)}: say {flag} {increment_text(old)}, or use another --catalog"
                 )
+        return True
 
     def _commit(
         self,
@@ -425,8 +441,7 @@ class Catalog:
         """Put the prepared files of a slot into place, after the instrument that they need."""
         with common_lock(self.path):
             # Again: another process may have stored it meanwhile, from other files.
-            self.require_increments(instrument)
-            if self.find_instrument(str(instrument.id)) is None:
+            if not self.require_increments(instrument):
                 self._store_definition(slot, instrument)
         slot.commit(moves, removals, entry)
         if self._manifest is not None:

@@ -46,6 +46,8 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
         Ids absent between the file's first and last, and in how many stretches; None without ids.
     longest_gap_ns
         Longest time over which ids are missing; without ids the longest time without a trade.
+    longest_gap_ids
+        Most ids missing in a row; None without ids, and in entries that an older program wrote.
     """
 
     path: str
@@ -57,6 +59,7 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     missing_ids: int | None
     id_gaps: int | None
     longest_gap_ns: int
+    longest_gap_ids: int | None = None
 
 
 class SourceEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,12 +121,15 @@ class SeriesEntry(msgspec.Struct, frozen=True, kw_only=True):
         missing = sum(file.missing_ids or 0 for file in files)
         gaps = sum(file.id_gaps or 0 for file in files)
         longest_ns = max(file.longest_gap_ns for file in files)
+        most_ids = max(file.longest_gap_ids or 0 for file in files)
+        knows_ids = all(file.longest_gap_ids is not None for file in files)
         for before, after in itertools.pairwise(files):
             absent = 0
             if after.first_id is not None and before.last_id is not None:
                 absent = after.first_id - before.last_id - 1
             missing += absent
             gaps += absent > 0
+            most_ids = max(most_ids, absent)
             if absent > 0 or not with_ids:
                 longest_ns = max(longest_ns, after.first_ns - before.last_ns)
         return {
@@ -136,6 +142,7 @@ class SeriesEntry(msgspec.Struct, frozen=True, kw_only=True):
             "missing_ids": missing if with_ids else NO_IDS,
             "id_gaps": gaps if with_ids else None,
             "longest_gap_s": longest_ns / NANOS_PER_SECOND,
+            "longest_gap_ids": most_ids if knows_ids else None,
             "files": len(files),
         }
 

@@ -95,7 +95,7 @@ def run_download(arguments: argparse.Namespace, requests: Sequence[SeriesRequest
     settings = load_settings(arguments.config)
     options = JobOptions(arguments.tick_size, arguments.lot_size, arguments.on_bad_rows == "skip")
     try:
-        reports = download(requests, catalog_folder(arguments), settings.hosts, settings.download, options)
+        reports = download(requests, catalog_folder(arguments), settings, options)
     except KeyboardInterrupt:
         say("stopped: what was imported is in the catalog, the same command continues where this one ended")
         raise

@@ -44,3 +44,10 @@ def positive_decimal(text: str) -> Decimal:
             f"{MOST_DECIMALS} decimals, for example 0.0001"
         )
     return value
+
+
+def positive_int(text: str) -> int:
+    """Convert the text of a count; raises ArgumentTypeError unless it is a whole number above 0."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

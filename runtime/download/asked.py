@@ -7,6 +7,7 @@ import fcntl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +22,15 @@ DOWNLOADS: Final = ".downloads"
 LOCK: Final = ".lock"
 
 
-def read_asked(catalog: Path) -> list[SeriesRequest]:
-    """Return what was asked for so far, [] if nothing was.
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was asked for, and by label the first and last day that the venue's listing had."""
+
+    requests: list[SeriesRequest] = []
+    published: dict[str, tuple[date, date]] = {}
+
+
+def read_asked(catalog: Path) -> Asked:
+    """Return what was asked for so far.
 
     Raises
     ------
@@ -31,25 +39,35 @@ def read_asked(catalog: Path) -> list[SeriesRequest]:
     """
     path = catalog / ASKED_NAME
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[SeriesRequest])
+        return msgspec.json.decode(path.read_bytes(), type=Asked)
     except FileNotFoundError:
-        return []
+        return Asked()
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: damaged ({error}); delete it and download again") from error
 
 
 def add_asked(catalog: Path, requests: Iterable[SeriesRequest]) -> None:
     """Remember requests; overlapping and adjoining days of a series become one entry."""
-    known = read_asked(catalog)
+    asked = read_asked(catalog)
+    known = asked.requests
     for request in requests:
-        known = _merged(known, request)
-    content = msgspec.json.format(
-        msgspec.json.encode(sorted(known, key=lambda one: (one.label, one.first))), indent=2
-    )
-    replace_file(catalog / ASKED_NAME, content + b"\n")
+        known = merged(known, request)
+    known = sorted(known, key=lambda request: (request.label, request.first))
+    _write(catalog, msgspec.structs.replace(asked, requests=known))
 
 
-def _merged(known: list[SeriesRequest], new: SeriesRequest) -> list[SeriesRequest]:
+def add_published(catalog: Path, label: str, first: date, last: date) -> None:
+    """Remember between which days the venue's listing had files of a series."""
+    asked = read_asked(catalog)
+    _write(catalog, msgspec.structs.replace(asked, published=asked.published | {label: (first, last)}))
+
+
+def _write(catalog: Path, asked: Asked) -> None:
+    replace_file(catalog / ASKED_NAME, msgspec.json.format(msgspec.json.encode(asked), indent=2) + b"\n")
+
+
+def merged(known: list[SeriesRequest], new: SeriesRequest) -> list[SeriesRequest]:
+    """Return the known requests with a new one, joined with those that it overlaps or adjoins."""
     others = []
     for old in known:
         if old.label == new.label and old.first <= new.last + DAY and new.first <= old.last + DAY:

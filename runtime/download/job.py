@@ -19,7 +19,7 @@ from typing import Any, Final
 from runtime.catalog import Catalog
 from runtime.download import binance_archive, bybit_archive
 from runtime.download.archive_file import DAY, ArchiveFile, SeriesRequest, days_between, stamped_days
-from runtime.download.asked import add_asked, downloads_folder
+from runtime.download.asked import add_asked, add_published, downloads_folder
 from runtime.download.http import Http, NotFound
 from runtime.download.progress import DownloadProgress
 from runtime.download.report import SeriesReport
@@ -29,7 +29,7 @@ from runtime.errors import OperatorError, VenueError
 from runtime.importer import ImportRequest
 from runtime.instruments import instrument_id_text
 from runtime.manifest import series_key
-from runtime.settings import DownloadSettings, HostSettings
+from runtime.settings import Settings
 
 # A daily file appears on the next day, sometimes one or two days later.
 PUBLISHING_DAYS: Final = 3
@@ -58,8 +58,7 @@ class _Batch:
 def download(
     requests: Sequence[SeriesRequest],
     catalog: Path,
-    hosts: HostSettings,
-    settings: DownloadSettings,
+    settings: Settings,
     options: JobOptions = JobOptions(),
     *,
     today: date | None = None,
@@ -72,8 +71,8 @@ def download(
         The series.
     catalog
         Made if absent.
-    hosts, settings, options
-        Where from, how, and how to import.
+    settings, options
+        Hosts and limits, and how to import.
     today
         The current UTC day; None asks the clock.
 
@@ -93,11 +92,11 @@ def download(
     with (
         downloads_folder(catalog) as folder,
         DownloadProgress("download") as progress,
-        worker_pool(settings.workers) as pool,
+        worker_pool(settings.download.workers) as pool,
     ):
         add_asked(catalog, requests)
         job = DownloadJob(
-            catalog, folder, hosts, settings, options, pool, progress, today or datetime.now(UTC).date()
+            catalog, folder, settings, options, pool, progress, today or datetime.now(UTC).date()
         )
         return asyncio.run(job.run(requests))
 
@@ -108,8 +107,7 @@ class DownloadJob:
 
     catalog: Path
     folder: Path
-    hosts: HostSettings
-    settings: DownloadSettings
+    settings: Settings
     options: JobOptions
     pool: Executor
     progress: DownloadProgress
@@ -120,8 +118,8 @@ class DownloadJob:
         """Bring all series; raises VenueError when a host gives nothing at all."""
         covered = covered_days(self.catalog, requests)
         plans = [self._plan(request, covered[request.label]) for request in requests]
-        places = asyncio.Semaphore(2 * self.settings.workers)
-        async with Http(self.settings) as http:
+        places = asyncio.Semaphore(2 * self.settings.download.workers)
+        async with Http(self.settings.download) as http:
 
             async def bring(request: SeriesRequest, files: list[ArchiveFile]) -> SeriesReport:
                 async with places:
@@ -166,7 +164,7 @@ class _Series:
 
     @property
     def base(self) -> str:
-        hosts = self.job.hosts
+        hosts = self.job.settings.hosts
         return hosts.binance_archive if self.request.venue == "binance" else hosts.bybit_archive
 
     @property
@@ -212,7 +210,7 @@ class _Series:
 
     async def _fetch(self, file: ArchiveFile, batch: _Batch, report: SeriesReport) -> None:
         url = self.base + file.url_path
-        settings = self.job.settings
+        settings = self.job.settings.download
         try:
             fetched = await fetch(
                 self.http,
@@ -286,7 +284,7 @@ class _Series:
         self.job.progress.done(len(batch.got))
 
     def _put_away(self, file: ArchiveFile, fetched: Fetched) -> None:
-        if not self.job.settings.keep_archives:
+        if not self.job.settings.download.keep_archives:
             fetched.path.unlink()
             return
         kept = kept_path(self.job.catalog, self.request.venue, file.url_path)
@@ -304,7 +302,7 @@ class _Series:
         if edges and self.request.venue == "binance":
             try:
                 published = await binance_archive.published_days(
-                    self.http, self.job.hosts.binance_archive_listing, self.request
+                    self.http, self.job.settings.hosts.binance_archive_listing, self.request
                 )
             except VenueError as error:
                 report.warnings.append(
@@ -312,6 +310,7 @@ class _Series:
                 )
                 published = set()
             if published:
+                add_published(self.job.catalog, self.request.label, min(published), max(published))
                 report.before_first = sorted(day for day in edges if day < min(published))
                 report.after_last = sorted(day for day in edges if day > max(published))
         explained = {*report.not_published, *report.before_first, *report.after_last}

@@ -62,6 +62,8 @@ class Layout:
         Role by position for files without a header; "" is not read. Empty: always has a header.
     has_ids
         Whether its id is the venue's own and continuous. Bybit's is a UUID or a line number.
+    has_spare
+        Whether rows may have one column more than the header: those of Bybit's monthly spot files do (rpi).
     """
 
     name: str
@@ -71,15 +73,24 @@ class Layout:
     header: frozenset[str]
     columns: tuple[str, ...] = ()
     has_ids: bool = True
+    has_spare: bool = False
 
 
 def _layout(
-    name: str, venue: str, markets: str, kind: str, header: str, columns: str = "", *, has_ids: bool = True
+    name: str,
+    venue: str,
+    markets: str,
+    kind: str,
+    header: str,
+    columns: str = "",
+    *,
+    has_ids: bool = True,
+    has_spare: bool = False,
 ) -> Layout:
     venues = BOTH_VENUES if venue == "any" else frozenset({venue})
     roles = tuple("" if role == "." else role for role in columns.split())
     market_set = ALL_MARKETS if markets == "any" else frozenset(markets.split())
-    return Layout(name, venues, market_set, kind, frozenset(header.split()), roles, has_ids)
+    return Layout(name, venues, market_set, kind, frozenset(header.split()), roles, has_ids, has_spare)
 
 
 _SPOT_AGG_HEADER: Final = (
@@ -102,7 +113,7 @@ LAYOUTS: Final = (
     _layout("Bybit linear trades", "bybit", "linear", "trades",
             "timestamp symbol side size price", has_ids=False),
     _layout("Bybit spot trades", "bybit", "spot", "trades",
-            "id timestamp price volume side", has_ids=False),
+            "id timestamp price volume side", has_ids=False, has_spare=True),
     _layout("Bybit klines", "bybit", "spot linear", "klines",
             "open high low close volume", "time open high low close volume ."),
     _layout("Bybit klines of the REST interface", "bybit", "spot linear", "klines",

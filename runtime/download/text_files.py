@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -104,10 +104,18 @@ def read_text(
 def first_line(path: Path, venue: str, market: str, kind: str) -> Columns:
     """Recognise a file by its first line that is not blank; raises as :func:`read_text`."""
     with open_text(path) as stream:
-        for line in io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline=""):
+        lines = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")
+        for line in lines:
             if line.strip("\ufeff\r\n \t\0"):
-                return recognise(next(csv.reader([line])), venue, market, kind, path.name)
+                columns = recognise(next(csv.reader([line])), venue, market, kind, path.name)
+                return _with_spare(columns, next(lines, ""))
     raise DataError(f"{path.name}: is empty")
+
+
+def _with_spare(columns: Columns, row: str) -> Columns:
+    """Widen the columns by one where the rows have one more than their header and may."""
+    has_more = row.rstrip("\r\n").count(",") == columns.width
+    return replace(columns, width=columns.width + 1) if columns.layout.has_spare and has_more else columns
 
 
 # --- the fast way -----------------------------------------------------------------------------------

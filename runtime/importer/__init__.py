@@ -23,7 +23,7 @@ from runtime.intervals import interval_nanos
 # Rows of Binance's archives do not say their symbol; only the name of the file does.
 ARCHIVE_NAME: Final = re.compile(r"([A-Z0-9]+)-(?:trades|aggTrades|\d+(?:mo|[smhdw]))-\d{4}-", re.IGNORECASE)
 
-__all__ = ["ImportReport", "ImportRequest", "import_files"]
+__all__ = ["ImportReport", "ImportRequest", "check_request", "import_files"]
 
 
 def ignore_progress(_amount: float) -> None:
@@ -51,7 +51,7 @@ def import_files(
     DataError
         Damaged or empty file, bad rows without `skip_bad_rows`.
     """
-    _check(request)
+    check_request(request)
     catalog = Catalog(folder, create=True)
     bad = BadRows()
     with staging_folder(folder) as staging:
@@ -66,7 +66,8 @@ def import_files(
     return ImportReport(instrument, inferred, rows_read, bad, outcome)
 
 
-def _check(request: ImportRequest) -> None:
+def check_request(request: ImportRequest) -> None:
+    """Raise ConfigurationError for what is wrong with a request before any file is read."""
     split_symbol(request.symbol)
     instrument_id_text(request.venue, request.market, request.symbol)
     if (request.kind == "klines") != (request.interval is not None):

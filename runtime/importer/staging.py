@@ -36,12 +36,17 @@ type Advance = Callable[[float], None]
 @contextmanager
 def staging_folder(catalog: Path) -> Iterator[Path]:
     """Give a folder inside the catalog (same disk), and sweep those of killed imports."""
+    sweep(catalog)
+    with tempfile.TemporaryDirectory(dir=catalog, prefix=f"{STAGING_PREFIX}{os.getpid()}-") as name:
+        yield Path(name)
+
+
+def sweep(catalog: Path) -> None:
+    """Remove the staging folders of imports that are no longer running."""
     for old in catalog.glob(f"{STAGING_PREFIX}*"):
         process = old.name.removeprefix(STAGING_PREFIX).split("-")[0]
         if not process.isdigit() or not _is_running(int(process)):
             shutil.rmtree(old, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=catalog, prefix=f"{STAGING_PREFIX}{os.getpid()}-") as name:
-        yield Path(name)
 
 
 def _is_running(process: int) -> bool:
@@ -102,7 +107,7 @@ class Stage:
         return not any((np.diff(block) < smallest_step).any() for block in self.blocks(keys, overlap=1))
 
     def bounds(self, values: NDArray[np.int64]) -> tuple[int | None, int | None]:
-        """Return the smallest and the largest of mapped values, shape (n,); None twice when there are none."""
+        """Return the smallest and the largest of mapped values, shape (n,); None, None without values."""
         found = [(int(block.min()), int(block.max())) for block in self.blocks(values)]
         return min((low for low, _ in found), default=None), max((high for _, high in found), default=None)
 

@@ -54,10 +54,11 @@ def test_import_then_list(day: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert captured.err.count("warning: --") == 2
     assert run("list", "--catalog", catalog, "--json") == 0
     (series,) = json.loads(capsys.readouterr().out)["series"]
+    assert series.pop("bytes") == sum(path.stat().st_size for path in catalog.glob("data/trade_tick/*/*"))
     assert series == {
         "instrument": "XRPUSDT.BINANCE", "kind": "trades", "interval": None, "rows": 39,
         "first": "2026-03-18T00:00:00.000001Z", "last": "2026-03-18T00:00:00.000039Z",
-        "missing_ids": 0, "id_gaps": 0, "longest_gap_s": 0.0, "files": 1,
+        "missing_ids": 0, "id_gaps": 0, "longest_gap_s": 0.0, "longest_gap_ids": 0, "files": 1,
     }  # fmt: skip
     assert run("list", "--catalog", catalog) == 0
     assert "XRPUSDT.BINANCE" in capsys.readouterr().out

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nautilus_trader.model.data import Bar, BarType, TradeTick
 from nautilus_trader.model.enums import AggressorSide
@@ -201,6 +201,7 @@ def test_writing_again_changes_no_byte(tmp_path: Path) -> None:
     assert files_of(tmp_path) == before
 
 
+@settings(max_examples=40)  # each writes files, and waits for the disk
 @given(cuts=st.lists(st.sets(st.integers(0, 60), min_size=1), min_size=1, max_size=5))
 def test_any_order_of_overlapping_writes_gives_the_union(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[set[int]]

@@ -61,6 +61,9 @@ FORMATS = {
     "Bybit spot trades with RPI": (
         "bybit", "spot", "trades", "id,timestamp,price,volume,side,rpi", "{id},{ms},{price},{qty},{side},0",
     ),
+    "Bybit spot trades of a month, a header that lacks the last column": (
+        "bybit", "spot", "trades", "id,timestamp,price,volume,side", "{id},{ms},{price},{qty},{side},0",
+    ),
     "tidy trades": (
         "binance", "spot", "trades", "ts_ns,price,qty,buyer_maker,trade_id",
         "{ns},{price},{qty},{maker},{id}",

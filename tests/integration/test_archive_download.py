@@ -1,0 +1,398 @@
+"""`download_data.py trades | klines` against the local archive server: resume, faults, what is missing."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import download_data
+from runtime.catalog import Catalog
+from tests.integration.download_harness import digests, rows_of, run, words, write_config
+from tests.market_server import MarketArchive, MarketServer, market_server
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRST, LAST = date(2024, 12, 30), date(2025, 2, 3)
+SPOT_DAILY = "/data/spot/daily/trades/XRPUSDT/XRPUSDT-trades"
+SPOT_MONTH = "/data/spot/monthly/trades/XRPUSDT/XRPUSDT-trades-2025-01.zip"
+
+
+@pytest.fixture(scope="module")
+def archive() -> MarketArchive:
+    """Make the files once."""
+    return MarketArchive(FIRST, LAST, ("XRPUSDT", "BTCUSDT"), trades_a_day=120)
+
+
+@pytest.fixture
+def server(archive: MarketArchive) -> Iterator[MarketServer]:
+    """Serve them, with no fault yet."""
+    with market_server(archive) as running:
+        yield running
+
+
+@pytest.fixture
+def config(server: MarketServer, tmp_path: Path) -> Path:
+    """Write settings that lead to the server, with short pauses."""
+    return write_config(server, tmp_path)
+
+
+def report(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return the JSON object of the last run."""
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def expected_ids(archive: MarketArchive, first: date = FIRST, last: date = LAST) -> list[int]:
+    """Return the ids of the archive's trades of some days."""
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    return [trade.number for day in days for trade in archive.trades("XRPUSDT", day)]
+
+
+def test_trades_by_month_and_by_day(
+    archive: MarketArchive, server: MarketServer, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole months come as one file, the rest by day; every trade is there once, in the order of ids."""
+    assert run("trades", config, "--json") == 0
+    (series,) = report(capsys)["series"]
+    assert (series["files_planned"], series["files_fetched"], series["complete"]) == (6, 6, True)
+    assert SPOT_MONTH in server.paths()
+    assert not server.paths(f"{SPOT_DAILY}-2025-01")
+    rows = rows_of(config)
+    assert [row[0] for row in rows] == expected_ids(archive)
+    # Milliseconds until the end of 2024, microseconds from then on.
+    times = np.array([row[1] for row in rows])
+    is_old = times < 1_735_689_600_000_000_000
+    assert (times[is_old] % 1_000_000 == 0).all()
+    assert (times[~is_old] % 1_000_000 != 0).any()
+
+
+def test_the_manifest_says_where_each_file_came_from(
+    archive: MarketArchive, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Url path, SHA-256, rows, first and last id and time, gaps, and when."""
+    run("trades", config)
+    catalog = Catalog(config.parent / "catalog")
+    sources = {
+        source.url_path: source for source in catalog.manifest.series["XRPUSDT.BINANCE trades"].sources
+    }
+    month = sources[SPOT_MONTH]
+    content = archive.file(SPOT_MONTH)
+    assert content is not None
+    ids = expected_ids(archive, date(2025, 1, 1), date(2025, 1, 31))
+    assert month.sha256 == hashlib.sha256(content).hexdigest()
+    assert (month.rows, month.first_id, month.last_id) == (len(ids), ids[0], ids[-1])
+    assert (month.missing_ids, month.id_gaps) == (0, 0)
+    assert month.imported_ns is not None
+    assert month.first_ns is not None
+    assert datetime.fromtimestamp(month.first_ns // 1_000_000_000, UTC).date() == date(2025, 1, 1)
+
+
+def test_the_second_run_fetches_nothing(
+    server: MarketServer, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the manifest has is not asked for again; a longer span adds what is new."""
+    run("trades", config, "--start", "2024-12-31", "--end", "2025-02-02")
+    before = digests(config)
+    server.requests.clear()
+    assert run("trades", config, "--start", "2024-12-31", "--end", "2025-02-02") == 0
+    assert server.paths() == []
+    assert digests(config) == before
+    assert run("trades", config) == 0
+    fetched = {path for path in server.paths() if path.endswith(".zip")}
+    assert fetched == {f"{SPOT_DAILY}-{day}.zip" for day in ("2024-12-30", "2025-02-02", "2025-02-03")}
+
+
+KLINES = {"spot": "XRPUSDT.BINANCE", "usdm": "XRPUSDT-PERP.BINANCE"}
+
+
+@pytest.mark.parametrize("market", KLINES)
+def test_klines_of_two_intervals(
+    archive: MarketArchive, config: Path, capsys: pytest.CaptureFixture[str], market: str
+) -> None:
+    """Several symbols and intervals in one command; without and with a header row."""
+    arguments = ("--symbol=BTCUSDT", "--interval=1h", "--interval=4h", "--json")
+    assert run("klines", config, *arguments, market=market) == 0
+    assert [series["complete"] for series in report(capsys)["series"]] == [True] * 4
+    bars = Catalog(config.parent / "catalog").read_bars(f"{KLINES[market]}-1-HOUR-LAST-EXTERNAL")
+    found = [
+        (open_ns // 1_000_000, *ohlc)
+        for block in bars
+        for open_ns, *ohlc in zip(
+            block.ts_open_ns.tolist(), block.open_ticks.tolist(), block.high_ticks.tolist(),
+            block.low_ticks.tolist(), block.close_ticks.tolist(), strict=True,
+        )
+    ]  # fmt: skip
+    days = [FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
+    assert found == [row[:5] for day in days for row in archive.klines("XRPUSDT", "1h", day)]
+
+
+def test_aggregate_trades_and_bybit(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The other archives, by their own names: aggTrades of USD-M, Bybit linear by day, spot by month."""
+    span = ("--start", "2025-01-01", "--end", "2025-02-02", "--json")
+    assert run("trades", config, *span, market="usdm", kind="aggtrades") == 0
+    assert run("trades", config, *span, venue="bybit", market="linear") == 0
+    assert run("trades", config, *span, venue="bybit", market="spot") == 0
+    for instrument in ("XRPUSDT-PERP.BINANCE", "XRPUSDT-LINEAR.BYBIT", "XRPUSDT-SPOT.BYBIT"):
+        assert len(rows_of(config, instrument)) == 32 * 120
+
+
+# --- what is missing --------------------------------------------------------------------------------
+def test_a_hole_in_the_middle_is_named_and_fails(
+    archive: MarketArchive, server: MarketServer, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """404 for a day between others: the rest is imported, the gap is reported, exit 1, until it is there."""
+    server.fault("XRPUSDT-trades-2025-02-02.zip", "not_found", times=2)
+    assert run("trades", config, "--json") == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["series"][0]["missing"] == ["2025-02-02"]
+    assert "1 of 1 series are incomplete" in captured.err
+    day = expected_ids(archive, date(2025, 2, 2), date(2025, 2, 2))
+    assert [row[0] for row in rows_of(config)] == [n for n in expected_ids(archive) if n not in set(day)]
+    server.heal()
+    assert run("trades", config) == 0
+    assert [row[0] for row in rows_of(config)] == expected_ids(archive)
+
+
+def test_a_month_that_is_published_by_day_only(
+    archive: MarketArchive, server: MarketServer, config: Path
+) -> None:
+    """Without the monthly file its days are fetched."""
+    server.fault(SPOT_MONTH, "not_found", times=-1)
+    assert run("trades", config) == 0
+    assert len(server.paths(f"{SPOT_DAILY}-2025-01-../*.*zip$")) == 31
+    assert [row[0] for row in rows_of(config)] == expected_ids(archive)
+
+
+def test_before_the_first_and_after_the_last_file(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The archive's own listing tells a symbol that was not listed yet, or no longer, from missing files."""
+    assert run("trades", config, "--start", "2024-12-25", "--end", "2025-02-08", "--json") == 0
+    (series,) = report(capsys)["series"]
+    assert series["before_first"] == ["2024-12-25..2024-12-29"]
+    assert series["after_last"] == ["2025-02-04..2025-02-07"]
+
+
+def test_the_last_days_are_not_published_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A daily file appears one or two days late: that is no failure, and the next run fetches it."""
+    today = datetime.now(UTC).date()
+    late = MarketArchive(today - timedelta(days=6), today - timedelta(days=3), ("XRPUSDT",), trades_a_day=20)
+    with market_server(late) as server:
+        config = write_config(server, tmp_path)
+        span = ("--start", str(today - timedelta(days=6)), "--json")
+        assert run("trades", config, *span) == 0
+        (series,) = report(capsys)["series"]
+        assert series["not_published"] == [f"{today - timedelta(days=2)}..{today - timedelta(days=1)}"]
+        late.last_day = today - timedelta(days=1)
+        assert run("trades", config, *span) == 0
+        (series,) = report(capsys)["series"]
+        assert (series["files_fetched"], series["not_published"]) == (2, [])
+
+
+def test_a_symbol_that_nobody_has(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing at all found: the message says what to check."""
+    assert run("trades", config, symbol="NOSUCHUSDT") == 1
+    assert "the archive has no file of it: check --symbol" in capsys.readouterr().err
+
+
+# --- faults -----------------------------------------------------------------------------------------
+PASSING: dict[str, dict[str, Any]] = {
+    "truncated": {"kind": "truncate", "times": 2},
+    "connection reset": {"kind": "reset", "times": 2},
+    "reset in the middle": {"kind": "reset", "times": 3, "after_bytes": 900},
+    "server error": {"kind": "status", "times": 2, "status": 500},
+    "too many requests": {"kind": "status", "status": 429, "headers": {"Retry-After": "0"}},
+    "wrong checksum once": {"kind": "wrong_checksum"},
+    "slow": {"kind": "slow", "piece_secs": 0.002, "piece_bytes": 512},
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_faults_that_pass_change_nothing(
+    archive: MarketArchive, server: MarketServer, config: Path, name: str
+) -> None:
+    """Retried, continued or fetched again: the rows are those of an undisturbed run."""
+    fault = dict(PASSING[name])
+    pattern = "CHECKSUM$" if fault["kind"] == "wrong_checksum" else "2025-01.zip$"
+    server.fault(pattern, **fault)
+    assert run("trades", config) == 0
+    assert [row[0] for row in rows_of(config)] == expected_ids(archive)
+
+
+LASTING: dict[str, tuple[dict[str, Any], str]] = {
+    "wrong checksum": ({"kind": "wrong_checksum"}, "the venue's .CHECKSUM says"),
+    "truncated": ({"kind": "truncate", "keep": 0.0}, "truncated"),
+    "server error": ({"kind": "status", "status": 500}, "server error 500"),
+    "too many requests": (
+        {"kind": "status", "status": 429, "headers": {"Retry-After": "9999"}},
+        "asks to wait",
+    ),
+    "banned": (
+        {"kind": "status", "status": 418, "headers": {"Retry-After": "600"}},
+        "banned this address (418)",
+    ),
+    "connection reset": ({"kind": "reset"}, "connection reset"),
+}
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_faults_that_last_fail_with_one_clear_reason(
+    archive: MarketArchive, server: MarketServer, config: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Exit 1, a message that names address and cause, a readable catalog; the next run completes."""
+    details, message = LASTING[name]
+    server.fault("CHECKSUM$" if details["kind"] == "wrong_checksum" else "2025-01.zip$", times=-1, **details)
+    assert run("trades", config) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "127.0.0.1" in error
+    assert "Traceback" not in error
+    assert "internal error" not in error
+    assert download_data.main(["list", f"--config={config}"]) == 0
+    server.heal()
+    assert run("trades", config) == 0
+    assert [row[0] for row in rows_of(config)] == expected_ids(archive)
+
+
+def test_a_damaged_archive_enters_nothing(
+    archive: MarketArchive, server: MarketServer, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that is what its checksum says, but unreadable, is refused with its name."""
+    path = f"{SPOT_DAILY}-2025-02-03.zip"
+    whole = archive.file(path)
+    assert whole is not None
+    archive.made[path] = whole[:-200]
+    archive.made.pop(f"{path}.CHECKSUM", None)
+    try:
+        assert run("trades", config) == 1
+    finally:
+        archive.made.pop(path)
+        archive.made.pop(f"{path}.CHECKSUM")
+    assert "XRPUSDT-trades-2025-02-03.zip" in capsys.readouterr().err
+    assert run("trades", config) == 0
+    assert [row[0] for row in rows_of(config)] == expected_ids(archive)
+
+
+def test_a_part_is_continued(archive: MarketArchive, server: MarketServer, config: Path) -> None:
+    """Bytes that are on the disk are not fetched again."""
+    server.fault("2025-01.zip$", "truncate", keep=0.5)
+    assert run("trades", config) == 0
+    offsets = [request.offset for request in server.requests if request.path == SPOT_MONTH]
+    content = archive.file(SPOT_MONTH)
+    assert content is not None
+    assert offsets == [0, len(content) // 2]
+
+
+# --- killed -----------------------------------------------------------------------------------------
+def start(config: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start the real command."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "download_data.py"), *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=config.parent, start_new_session=True,
+    )  # fmt: skip
+
+
+def kill_and_compare(archive: MarketArchive, folder: Path, command: str, kills: int, *more: str) -> None:
+    """Kill a command at random points, then let it end: bytes and requests as without a kill.
+
+    After four kills, or when it was faster than the kill, the next ones hit a fresh catalog.
+    """
+    rng = random.Random(f"{command} {kills}")
+    with market_server(archive) as server:
+        undisturbed = write_config(server, folder / "undisturbed")
+        assert run(command, undisturbed, *more) == 0
+        left = kills
+        while left > 0:
+            config = write_config(server, folder / f"killed{left}")
+            # So slow that there is something to kill.
+            server.fault("zip$", "slow", times=-1, piece_secs=0.01, piece_bytes=1000)
+            imported: set[str] = set()
+            for _ in range(min(4, left)):
+                process = start(config, *words(command, config, *more))
+                wanted = len(server.requests) + rng.randrange(1, 9)
+                # Starting takes seconds: the random part begins with the first requests.
+                while len(server.requests) < wanted and process.poll() is None:
+                    time.sleep(0.002)
+                time.sleep(rng.random() * 0.3)
+                process.kill()
+                process.communicate()
+                left -= process.returncode == -signal.SIGKILL
+                done = imported_paths(config)
+                assert imported <= done
+                imported = done
+                if process.returncode == 0:
+                    break
+            before = len(server.requests)
+            server.heal()
+            assert run(command, config, *more) == 0
+            assert not {request.path for request in server.requests[before:]} & imported
+            assert digests(config) == digests(undisturbed)
+            assert not any((config.parent / "catalog/.downloads").glob("*/*"))
+
+
+def imported_paths(config: Path) -> set[str]:
+    """Return the url paths in the manifest."""
+    folder = config.parent / "catalog"
+    if not folder.exists():
+        return set()
+    entries = Catalog(folder).manifest.series.values()
+    return {source.url_path for entry in entries for source in entry.sources if source.url_path}
+
+
+def test_killed_three_times(archive: MarketArchive, tmp_path: Path) -> None:
+    """SIGKILL at random points: the same bytes in the end, nothing that was imported is fetched again."""
+    kill_and_compare(archive, tmp_path, "trades", 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [("trades",), ("klines", "--interval=1h")], ids=["trades", "klines"])
+def test_killed_twenty_times(archive: MarketArchive, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """The same, twenty kills of each command."""
+    kill_and_compare(archive, tmp_path, command[0], 20, *command[1:])
+
+
+def test_interrupt_leaves_a_clean_state(archive: MarketArchive, server: MarketServer, config: Path) -> None:
+    """Ctrl-C ends with one line and exit 1; no worker lives on, and the next run completes."""
+    server.fault("zip$", "slow", times=-1, piece_secs=0.05, piece_bytes=500)
+    process = start(config, *words("trades", config))
+    while not server.paths("zip$") and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"the same command continues" in error
+    assert b"Traceback" not in error
+    assert is_gone(process.pid)
+    server.heal()
+    assert run("trades", config) == 0
+    assert [row[0] for row in rows_of(config)] == expected_ids(archive)
+
+
+def is_gone(group: int) -> bool:
+    """Wait for the last process of a group to end: they notice the end of their parent at once."""
+    for _ in range(1000):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_two_downloads_at_once_are_refused(server: MarketServer, config: Path) -> None:
+    """One download at a time into a catalog; the second says so."""
+    server.fault("zip$", "slow", times=-1, piece_secs=0.05, piece_bytes=500)
+    first = start(config, *words("trades", config))
+    while not server.paths("zip$") and first.poll() is None:
+        time.sleep(0.01)
+    assert run("trades", config) == 2
+    first.kill()
+    first.communicate()
