@@ -5,6 +5,7 @@ turnover of the month before, delisted symbols included, and is stored with its 
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from runtime.venue_instruments import VenueRest, venue_rest
 FOLDER: Final = "universe"
 VERSION: Final = 1
 QUOTE: Final = "USDT"
+# Some tokens are named in Chinese: no archive path and no instrument id can hold them.
+PLAIN_NAME: Final = re.compile(r"[A-Z0-9]{3,20}")
 DAY_NS: Final = 86_400 * NANOS_PER_SECOND
 
 # What a symbol of these bases follows is another coin or a currency, not a market of its own.
@@ -67,6 +70,8 @@ class Filters:
 
     def reason_against(self, symbol: str, categories: Collection[str]) -> str | None:
         """Return which filter a symbol fails by its name and categories, None when it passes."""
+        if not PLAIN_NAME.fullmatch(symbol):
+            return "name"
         if symbol in self.deny:
             return "deny"
         if set(categories) & set(self.exclude) or (self.only and not set(categories) & set(self.only)):

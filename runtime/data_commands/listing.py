@@ -11,6 +11,7 @@ from runtime.catalog import Catalog
 from runtime.cli import add_command, print_json
 from runtime.data_commands.options import Commands, add_catalog, catalog_folder
 from runtime.errors import EXIT_DONE
+from runtime.funding import funding_series
 
 PIPE_WIDTH: Final = 200
 SERIES_COLUMNS: Final = (
@@ -34,7 +35,7 @@ def add(commands: Commands) -> None:
 def run_list(arguments: argparse.Namespace) -> int:
     """Print the series of a catalog."""
     catalog = Catalog(catalog_folder(arguments))
-    series = catalog.series()
+    series = catalog.series() + funding_series(catalog.path)
     if arguments.json:
         print_json({"series": series})
         return EXIT_DONE

@@ -16,7 +16,7 @@ from pybit.exceptions import FailedRequestError, InvalidRequestError
 from pybit.unified_trading import HTTP
 
 from runtime.download.budget import reset_secs
-from runtime.download.http import OK, Answer, Http, Passing
+from runtime.download.http import FORBIDDEN, OK, Answer, Http, Passing
 from runtime.download.venue_rows import (
     NANOS_PER_MS,
     FundingRate,
@@ -40,6 +40,8 @@ PAGE_ROWS: Final = 1000
 FUNDING_ROWS: Final = 200
 # 600 requests in 5 s and address (the vendor's "Rate Limit Rules").
 LIMIT, WINDOW_SECS = 600, 5.0
+# "403, access too frequent": the vendor asks to end all sessions for at least ten minutes.
+BAN_SECS: Final = 600.0
 PARAMETER_ERROR: Final = 10001
 TOO_MANY_VISITS: Final = 10006
 SERVER_CODES: Final = frozenset({10000, 10016})  # timeout, internal error
@@ -240,6 +242,8 @@ class BybitRest:
                 headers = {key.lower(): value for key, value in (error.resp_headers or {}).items()}
                 if error.status_code == requests.codes.conflict and not headers:  # pybit's word for no JSON
                     raise Passing("the answer is no JSON (truncated?)") from error
+                if error.status_code == FORBIDDEN:
+                    self._http.budget(self._base).ban(BAN_SECS)
                 return Answer(int(error.status_code), headers, None, str(error.message))
             except requests.exceptions.Timeout as error:
                 raise Passing("no byte in time (timeout)") from error

@@ -343,7 +343,7 @@ class Http:
         if secs > 0:
             until = (datetime.now(UTC) + timedelta(seconds=secs)).strftime("%Y-%m-%dT%H:%M:%SZ")
             raise VenueError(
-                f"{urlsplit(url).netloc}: has banned this address (418) until {until}; "
+                f"{urlsplit(url).netloc}: has banned this address until {until}; "
                 "send it nothing until then, and use a lower download.budget_ratio"
             )
 

@@ -70,10 +70,21 @@ class VenueSymbol:
 
 @dataclass(frozen=True, slots=True)
 class FundingRate:
-    """One funding payment: when (UNIX nanoseconds) and the rate as the venue wrote it."""
+    """One funding payment.
+
+    Parameters
+    ----------
+    ts_ns
+        When, UNIX nanoseconds, as the venue stamped it.
+    rate
+        As the venue wrote it: share of the position that longs pay to shorts.
+    interval_mins
+        Minutes between payments, None where the source does not say.
+    """
 
     ts_ns: int
     rate: Decimal
+    interval_mins: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

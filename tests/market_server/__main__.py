@@ -2,9 +2,10 @@
 
 import argparse
 import threading
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 
 from tests.market_server import MarketArchive, market_server
+from tests.market_server.rest import example_rest
 
 
 def main() -> None:
@@ -17,7 +18,10 @@ def main() -> None:
     arguments = parser.parse_args()
     symbols = tuple(arguments.symbol or ("XRPUSDT", "BTCUSDT"))
     archive = MarketArchive(arguments.first, arguments.last, symbols)
-    with market_server(archive, port=arguments.port) as server:
+    # REST's present is noon of the day after the archive's last one: what lies between is its tail.
+    noon = datetime.combine(arguments.last + timedelta(days=1), time(12), UTC)
+    rest = example_rest(int(noon.timestamp()) * 1000)
+    with market_server(archive, rest, port=arguments.port) as server:
         print("hosts:")
         for name, address in server.hosts.items():
             print(f"  {name}: {address}", flush=True)

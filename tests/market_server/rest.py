@@ -341,7 +341,8 @@ def _bybit_klines(query: Query, tape: Tape) -> dict[str, Any]:
     interval = BYBIT_STEPS[query["interval"]]
     step, limit = STEP_MS[interval], min(int(query.get("limit", 200)), 1000)
     end = min(int(query.get("end", LARGEST)), tape.now_ms)
-    start = int(query["start"]) if "start" in query else end - limit * step
+    # The newest `limit` rows of the window, so that older ones need not be made.
+    start = max(int(query.get("start", 0)), end - limit * step)
     rows = [row for row in tape.klines(listing.symbol, interval, start, end) if row[0] <= end]
     found = [
         [

@@ -162,7 +162,9 @@ def test_a_ban_stops_everything_to_that_host_at_once(server: LocalServer) -> Non
         return [await _error_of(http.get_json(server.address)) for _ in range(3)]
 
     errors, clock = run(use)
-    assert all(isinstance(error, VenueError) and "(418) until 2" in str(error) for error in errors)
+    assert all(
+        isinstance(error, VenueError) and "has banned this address until 2" in str(error) for error in errors
+    )
     assert len(server.requests) == 1
     assert clock.sleeps == []
 
@@ -200,6 +202,25 @@ def test_used_weight_of_the_host_is_obeyed(server: LocalServer) -> None:
 
     _, clock = run(use)
     assert clock.sleeps == [12.0]
+
+
+@pytest.mark.parametrize(
+    ("date", "waited"),
+    [("Thu, 01 Jan 1970 00:00:48 GMT", 12.0), ("Fri, 31 Dec 9999 23:59:48 GMT", 12.0), ("yesterday", 60.0)],
+)
+def test_wrong_clock_of_the_host_costs_at_most_a_minute(
+    server: LocalServer, date: str, waited: float
+) -> None:
+    """Only the seconds of its Date are used; without a readable one a whole window is waited."""
+    server.script.append((200, {"X-MBX-USED-WEIGHT-1M": "90", "Date": date}, b"{}"))
+
+    async def use(http: Http) -> None:
+        http.allow(server.address, 100)
+        await http.get_json(server.address, weight=2)
+        await http.get_json(server.address, weight=20)
+
+    _, clock = run(use)
+    assert clock.sleeps == [waited]
 
 
 def test_parallel_requests_share_the_budget(server: LocalServer) -> None:

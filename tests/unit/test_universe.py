@@ -13,6 +13,7 @@ import yaml
 
 import download_data
 from runtime.cli import iso_time
+from runtime.download.volume_archive import sum_turnover
 from runtime.errors import ConfigurationError, DataError
 from runtime.instruments import TERMS
 from runtime.settings import DownloadSettings, HostSettings, Settings
@@ -43,6 +44,7 @@ TODAY = (
     Listing("HALTUSDT", "HALT", "100.00", *PADDED, turnover=4e8, is_trading=False),
     Listing("ETHBTC", "ETH", "0.05", "0.00001000", "0.00100000", turnover=3.5e8, quote="BTC"),
     Listing("WIDEUSDT", "WIDE", "100.00", *PADDED, turnover=3e8, spread_ticks=50),
+    Listing("币安人生USDT", "币安人生", "100.00", *PADDED, turnover=2.5e8),
     Listing("NEWUSDT", "NEW", "100.00", *PADDED, turnover=2e8, listed_ms=1_773_600_000_000),
     Listing("SOLUSDT", "SOL", "100.00", *PADDED, turnover=1e8, tags=("Layer-1",)),
 )
@@ -325,7 +327,7 @@ def test_file_that_is_missing_in_the_middle_is_said(
 FAULTS = {
     "wrong checksum": (("CHECKSUM", "wrong_checksum", {}), "not what its .CHECKSUM says, twice"),
     "server error": (("2024-12.zip$", "status", {"status": 500}), "server error 500"),
-    "ban": (("2024-12.zip$", "status", {"status": 418}), "has banned this address (418)"),
+    "ban": (("2024-12.zip$", "status", {"status": 418}), "has banned this address until"),
     "reset": (("listing", "reset", {}), "gave up after 1 attempt"),
     "truncated": (("2024-12.zip$", "truncate", {}), "truncated answer"),
     "listing is no XML": (("listing", "status", {"status": 200, "body": b"<html>"}), "is no XML"),
@@ -366,6 +368,18 @@ def test_passing_faults_are_ridden_out(
     code = universe(server, tmp_path, *SPAN, retries=3)
     assert code == 0
     assert members(capsys.readouterr().out)["2025-03"] == ["NEWUSDT", "BTCUSDT"]
+
+
+def test_futures_files_have_a_header_and_milliseconds() -> None:
+    """The header is no day, and the turnover is the eighth column."""
+    text = (
+        "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,"
+        "taker_buy_quote_volume,ignore\n"
+        "1738368000000,1,2,0.5,1.5,10,1738454399999,12.5,7,5,2,0\n"
+        "1738454400000,1,2,0.5,1.5,10,1738540799999,0.25,7,5,2,0\n"
+    )
+    turnover, days = sum_turnover(zipped("a.csv", text.encode()), "a.zip", date(2025, 2, 1))
+    assert (turnover, days) == (12.75, {date(2025, 2, 1), date(2025, 2, 2)})
 
 
 DAMAGED = {
@@ -444,3 +458,14 @@ def test_command_shows_today(today: MarketServer, tmp_path: Path, capsys: pytest
     ]  # fmt: skip
     assert shown["symbols"][0]["turnover"] == 9e8
     assert shown["left_out"] == {"category": 2}
+
+
+def test_symbol_that_is_no_plain_text_is_left_out(
+    today: MarketServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some tokens have names that neither archive paths nor instrument ids can hold: said, not fatal."""
+    code = universe(today, tmp_path, "--top", "6")
+    shown = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert [one["symbol"] for one in shown["symbols"]][-2:] == ["NEWUSDT", "SOLUSDT"]
+    assert shown["left_out"] == {"category": 2, "name": 1}

@@ -355,10 +355,16 @@ def test_bybit_too_many_visits_waits_for_the_reset(server: LocalServer) -> None:
 
 
 def test_bybit_ban_is_not_hammered(server: LocalServer) -> None:
-    """403 (access too frequent, or the wrong country) ends at once."""
+    """403 (access too frequent, or the wrong country) ends at once, also for what comes after it."""
     server.script.append((403, {}, b"access too frequent"))
-    with pytest.raises(VenueError, match="refuses this address or location"):
-        bybit(server, lambda rest: rest.tickers())
+
+    async def use(rest: BybitRest) -> None:
+        with pytest.raises(VenueError, match="refuses this address or location"):
+            await rest.tickers()
+        with pytest.raises(VenueError, match="has banned this address until 2"):
+            await rest.tickers()
+
+    bybit(server, use)
     assert len(server.requests) == 1
 
 
