@@ -1,4 +1,4 @@
-"""Market data into a Nautilus catalog: import archive files, make the offline sample, list what is there."""
+"""Market data into a Nautilus catalog: download, import, verify, repair, and list what is there."""
 
 import sys
 from collections.abc import Sequence

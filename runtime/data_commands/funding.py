@@ -27,7 +27,8 @@ def add(commands: Commands) -> None:
         "funding",
         run_funding,
         "Fetch funding rates: Binance USD-M from the archive and by REST, Bybit linear by REST.",
-        "download_data.py funding --venue binance --symbol BTCUSDT --start 2024-01-01 --end 2024-07-01",
+        "download_data.py funding --venue binance --symbol BTCUSDT --start 2024-01-01 --end 2024-07-01 "
+        "--catalog var/catalog",
     )
     parser.add_argument("--venue", choices=VENUES, required=True)
     parser.add_argument(

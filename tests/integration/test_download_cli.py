@@ -146,6 +146,13 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
     assert parsed.catalog == Path("var/catalog")
 
 
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """The overview prints, whatever signs the summaries contain."""
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(f"    {name} " in shown for name in ("trades", "klines", "verify", "repair", "list", "scan"))
+
+
 def test_sample_and_list_as_a_process(tmp_path: Path) -> None:
     """The script runs from any folder, and its stdout is one JSON object."""
     command = [
