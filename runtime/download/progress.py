@@ -5,40 +5,37 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
-
-class _RateColumn(TextColumn):
-    """Bytes so far and bytes per second since the start."""
-
-    def render(self, task: Task) -> Text:
-        received = int(task.fields["received_bytes"])
-        rate = received / task.elapsed if task.elapsed else 0.0
-        return Text(f"{decimal(received)}, {decimal(int(rate))}/s")
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 
 class DownloadProgress:
     """Counts files and bytes; shows them while the block runs if stderr is a terminal.
 
-    The remaining time is that of the files: their sizes are not known before they are opened.
+    The size of a file is known when it is opened; one that is not open yet counts as the mean.
     """
 
     def __init__(self, description: str) -> None:
-        self.files_done = self.files_total = self.received_bytes = 0
+        self.files_done = self.files_total = self.files_opened = 0
+        self.received_bytes = self.opened_bytes = 0
         self._progress = Progress(
             TextColumn("[progress.description]{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("files"),
-            _RateColumn(""),
+            TextColumn("{task.fields[files]} files"),
+            DownloadColumn(),
+            TransferSpeedColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
             disable=not sys.stderr.isatty(),
         )
-        self._task = self._progress.add_task(description, total=None, received_bytes=0)
+        self._task = self._progress.add_task(description, total=None, files="0/0")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -49,17 +46,39 @@ class DownloadProgress:
     ) -> None:
         self._progress.stop()
 
+    @property
+    def expected_bytes(self) -> int | None:
+        """Estimate of all bytes; None before the first file is open."""
+        if not self.files_opened:
+            return None
+        unopened = max(0, self.files_total - max(self.files_opened, self.files_done))
+        return self.opened_bytes + unopened * self.opened_bytes // self.files_opened
+
     def expect(self, files: int) -> None:
-        """Add files to the total; a negative number takes them away."""
+        """Add files to the total."""
         self.files_total += files
-        self._progress.update(self._task, total=self.files_total)
+        self._show()
+
+    def opened(self, size_bytes: int) -> None:
+        """Count a file of which so many bytes will come."""
+        self.files_opened += 1
+        self.opened_bytes += size_bytes
+        self._show()
 
     def received(self, count: int) -> None:
         """Count bytes that came in."""
         self.received_bytes += count
-        self._progress.update(self._task, received_bytes=self.received_bytes)
+        self._show()
 
     def done(self, files: int = 1) -> None:
         """Count files that are in the catalog, absent or given up."""
         self.files_done += files
-        self._progress.advance(self._task, files)
+        self._show()
+
+    def _show(self) -> None:
+        self._progress.update(
+            self._task,
+            completed=self.received_bytes,
+            total=self.expected_bytes,
+            files=f"{self.files_done}/{self.files_total}",
+        )

@@ -133,7 +133,7 @@ class Series:
             self.folder,
             has_checksum=file.has_checksum,
             retries=self.job.settings.download.retries,
-            advance=self.job.progress.received,
+            meter=self.job.progress,
         )
 
     async def _by_rest(self, file: ArchiveFile) -> Fetched:
@@ -143,6 +143,7 @@ class Series:
         if got is None:
             raise NotFound(f"{file.name}: the venue has no klines of these days")
         size_bytes = got.path.stat().st_size
+        self.job.progress.opened(size_bytes)
         self.job.progress.received(size_bytes)
         return Fetched(got.path, sha256_of(got.path), size_bytes)
 

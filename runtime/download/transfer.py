@@ -7,10 +7,9 @@ is part of that checksum: a file that the venue has replaced meanwhile is begun 
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from runtime.download.http import PARTIAL, RANGE_BEYOND_END, Http, Interrupted
 from runtime.errors import VenueError
@@ -22,7 +21,28 @@ NO_CHECKSUM: Final = "unchecked"
 WHOLE_ATTEMPTS: Final = 2
 _CHECKSUM_LINE: Final = re.compile(r"([0-9a-fA-F]{64})\s+\*?(\S+)")
 
-type Advance = Callable[[int], None]
+
+class Meter(Protocol):
+    """What wants to know how a transfer goes."""
+
+    def opened(self, size_bytes: int) -> None:
+        """Take the number of bytes that a file has still to come."""
+
+    def received(self, count: int) -> None:
+        """Take the number of bytes received since the last call."""
+
+
+class NoMeter:
+    """Takes nothing down."""
+
+    def opened(self, size_bytes: int) -> None:
+        """Do nothing."""
+
+    def received(self, count: int) -> None:
+        """Do nothing."""
+
+
+NO_METER: Final = NoMeter()
 
 
 class WrongChecksum(VenueError):  # noqa: N818
@@ -65,7 +85,7 @@ async def fetch(
     *,
     has_checksum: bool,
     retries: int,
-    advance: Advance = lambda _count: None,
+    meter: Meter = NO_METER,
 ) -> Fetched:
     """Bring a file into `folder`, continuing what an earlier run left there.
 
@@ -81,8 +101,8 @@ async def fetch(
         Whether the venue publishes one; without it only the archive's own check (CRC) guards the content.
     retries
         Further attempts after one that brought no byte.
-    advance
-        Called with the number of bytes received since the last call.
+    meter
+        Is told sizes and bytes.
 
     Raises
     ------
@@ -103,7 +123,7 @@ async def fetch(
             return Fetched(target, sha256, target.stat().st_size)
         mark = sha256[:MARK_DIGITS] if sha256 else NO_CHECKSUM
         part = folder / f"{target.name}.{mark}{PART_SUFFIX}"
-        await _fetch_part(http, url, part, retries, advance)
+        await _fetch_part(http, url, part, retries, meter)
         found = await asyncio.to_thread(sha256_of, part)
         if sha256 is None or found == sha256:
             part.replace(target)
@@ -115,12 +135,13 @@ async def fetch(
     )
 
 
-async def _fetch_part(http: Http, url: str, part: Path, retries: int, advance: Advance) -> None:
-    failures = 0
+async def _fetch_part(http: Http, url: str, part: Path, retries: int, meter: Meter) -> None:
+    failures = attempts = 0
     while True:
         before = part.stat().st_size if part.exists() else 0
         try:
-            await _append(http, url, part, before, advance)
+            attempts += 1
+            await _append(http, url, part, before, meter, is_first=attempts == 1)
         except Interrupted as error:
             has_grown = part.exists() and part.stat().st_size > before
             failures = 0 if has_grown else failures + 1
@@ -131,16 +152,18 @@ async def _fetch_part(http: Http, url: str, part: Path, retries: int, advance: A
             return
 
 
-async def _append(http: Http, url: str, part: Path, offset: int, advance: Advance) -> None:
+async def _append(http: Http, url: str, part: Path, offset: int, meter: Meter, *, is_first: bool) -> None:
     """Read the rest of a file behind what is there, or all of it from a host without ranges."""
     async with http.stream(url, offset=offset) as response:
         if response.status_code == RANGE_BEYOND_END:
             return  # it was whole; the checksum says whether it is right
+        if is_first:
+            meter.opened(int(response.headers.get("Content-Length", 0)))
         mode = "ab" if response.status_code == PARTIAL else "wb"
         with part.open(mode) as stream:
             async for block in response.aiter_raw():
                 stream.write(block)
-                advance(len(block))
+                meter.received(len(block))
 
 
 def sha256_of(path: Path) -> str:
