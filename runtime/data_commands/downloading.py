@@ -18,12 +18,13 @@ from runtime.settings import load_settings
 from runtime.universe import top_symbols
 
 DAY_NS: Final = 86_400 * NANOS_PER_SECOND
+DEFAULT_MARKETS: Final = {"binance": "spot", "bybit": "linear"}
 
 
 def add_download_options(parser: CommandParser) -> None:
     """Add venue, symbols, span and how to import."""
     parser.add_argument("--venue", choices=VENUES, required=True)
-    parser.add_argument("--market", choices=MARKETS, required=True, help="usdm: Binance, linear: Bybit")
+    parser.add_argument("--market", choices=MARKETS, help="default: spot of Binance, linear of Bybit")
     parser.add_argument(
         "--symbol", action="append", default=[], metavar="SYMBOL", help="the venue's symbol; repeatable"
     )
@@ -80,17 +81,18 @@ def requests_of(
     ConfigurationError
         On an impossible market, symbol, span or combination.
     """
-    market_terms(arguments.venue, arguments.market)
+    market = arguments.market or DEFAULT_MARKETS[arguments.venue]
+    market_terms(arguments.venue, market)
     first, last = days_of(arguments.start, arguments.end, has_tail=kind != "trades")
-    symbols = symbols_of(arguments)
+    symbols = symbols_of(arguments, market)
     return [
-        SeriesRequest(arguments.venue, arguments.market, symbol, kind, interval, first, last)
+        SeriesRequest(arguments.venue, market, symbol, kind, interval, first, last)
         for symbol in symbols
         for interval in dict.fromkeys(intervals)
     ]
 
 
-def symbols_of(arguments: argparse.Namespace) -> list[str]:
+def symbols_of(arguments: argparse.Namespace, market: str) -> list[str]:
     """Return the symbols of ``--symbol`` and those of ``--top``, each once.
 
     Raises
@@ -105,7 +107,11 @@ def symbols_of(arguments: argparse.Namespace) -> list[str]:
         split_symbol(symbol)
     if arguments.top is not None:
         settings = load_settings(arguments.config)
-        symbols += top_symbols(settings, arguments.venue, arguments.market, arguments.top)
+        symbols += top_symbols(settings, arguments.venue, market, arguments.top)
+        warn(
+            f"--top {arguments.top} is today's list: on the past it is survivorship bias, "
+            "`download_data.py universe --as-of` knows the list of then"
+        )
     symbols = list(dict.fromkeys(symbols))
     if not symbols:
         raise ConfigurationError("no symbol: say --symbol XRPUSDT (repeatable) or --top 20")

@@ -385,7 +385,7 @@ def test_top_n_takes_the_largest_of_24_hours(
     server: MarketServer, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`--top` asks the venue's tickers; a --symbol comes in addition, each once."""
-    words_ = ["klines", "--venue=binance", "--market=spot", "--top=1", *WHOLE, "--interval=4h", "--json"]
+    words_ = ["klines", "--venue=binance", "--top=1", *WHOLE, "--interval=4h", "--json"]
     assert download_data.main([*words_, f"--config={config}"]) == 0
     assert [one["symbol"] for one in report(capsys)["series"]] == ["BTCUSDT"]
     assert download_data.main([*words_, "--symbol=XRPUSDT", f"--config={config}"]) == 0
