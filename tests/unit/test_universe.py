@@ -302,8 +302,8 @@ def test_stored_months_are_not_fetched_again(
 def test_age_is_that_of_the_moment(
     server: MarketServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A coin enters when it is old enough then, not now."""
-    universe(server, tmp_path, *SPAN, "--min-age-days", "45")
+    """A coin enters when it is old enough then, not now; its age counts from the end of its first month."""
+    universe(server, tmp_path, *SPAN, "--min-age-days", "20")
     printed = members(capsys.readouterr().out)
     assert printed["2025-02"] == ["ETHUSDT", "LUNAUSDT"]
     assert printed["2025-03"] == ["NEWUSDT", "BTCUSDT"]
