@@ -256,7 +256,7 @@ class BybitRest:
                 if error.status_code == requests.codes.conflict and not headers:  # pybit's word for no JSON
                     raise Passing("the answer is no JSON (truncated?)") from error
                 if error.status_code == FORBIDDEN:
-                    self._http.budget(self._base).ban(BAN_SECS)
+                    self._http.budget(self._base).ban(BAN_SECS, FORBIDDEN)
                 return Answer(int(error.status_code), headers, None, str(error.message))
             except requests.exceptions.Timeout as error:
                 raise Passing("no byte in time (timeout)") from error

@@ -327,7 +327,7 @@ def test_file_that_is_missing_in_the_middle_is_said(
 FAULTS = {
     "wrong checksum": (("CHECKSUM", "wrong_checksum", {}), "not what its .CHECKSUM says, twice"),
     "server error": (("2024-12.zip$", "status", {"status": 500}), "server error 500"),
-    "ban": (("2024-12.zip$", "status", {"status": 418}), "has banned this address until"),
+    "ban": (("2024-12.zip$", "status", {"status": 418}), "has banned this address (418) until"),
     "reset": (("listing", "reset", {}), "gave up after 1 attempt"),
     "truncated": (("2024-12.zip$", "truncate", {}), "truncated answer"),
     "listing is no XML": (("listing", "status", {"status": 200, "body": b"<html>"}), "is no XML"),

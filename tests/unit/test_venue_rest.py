@@ -362,7 +362,7 @@ def test_bybit_ban_is_not_hammered(server: LocalServer) -> None:
     async def use(rest: BybitRest) -> None:
         with pytest.raises(VenueError, match="refuses this address or location"):
             await rest.tickers()
-        with pytest.raises(VenueError, match="has banned this address until 2"):
+        with pytest.raises(VenueError, match=r"has banned this address \(403\) until 2"):
             await rest.tickers()
 
     bybit(server, use)
