@@ -1,4 +1,4 @@
-"""Market data into a Nautilus catalog: import archive files, make the offline sample, list what is there."""
+"""Market data into a Nautilus catalog: download, import, verify, repair, and list what is there."""
 
 import sys
 from collections.abc import Sequence
@@ -10,13 +10,14 @@ from runtime.data_commands import (
     klines,
     listing,
     sample,
+    scan,
     trades,
     universe,
     verifying,
 )
 
 # In the order of `--help`; each module has add(commands).
-COMMANDS = (sample, trades, klines, funding, importing, verifying, universe, listing)
+COMMANDS = (sample, trades, klines, funding, importing, verifying, universe, scan, listing)
 
 
 def build_parser() -> CommandParser:

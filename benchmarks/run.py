@@ -67,6 +67,34 @@ def catalog(figures: dict[str, Any], command: str) -> Iterator[Row]:
     )
 
 
+def market_data(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the import and of reading back."""
+    archive = figures["archive"]
+    yield (
+        f"zip of {archive['trades']:,} trades to catalog / unzip and pyarrow parse alone",
+        archive["import_over_parse_alone"],
+        "at most",
+        2.4,
+        command,
+    )
+    yield "catalog to numpy with ids, M trades/s", archive["read_m_trades_per_s"], "at least", 6, command
+    klines, memory = figures["klines"], figures["memory"]
+    yield (
+        f"{klines['symbols']} symbols of 5m klines to catalog, s",
+        klines["import_s"],
+        "at most",
+        60,
+        command,
+    )
+    yield (
+        f"peak memory of importing {memory['trades']:,} trades, MB",
+        memory["peak_mb"],
+        "at most",
+        500,
+        command,
+    )
+
+
 def engine(figures: dict[str, Any], command: str) -> Iterator[Row]:
     """Rows of the backtest."""
     yield "engine with OteStrategy / with an empty strategy", figures["ratio"], "at most", 1.35, command
@@ -80,6 +108,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_buckets.py": buckets,
     "bench_detectors.py": detectors,
     "bench_catalog.py": catalog,
+    "bench_market_data.py": market_data,
     "bench_engine.py": engine,
 }
 
@@ -120,6 +149,7 @@ def table(repeat: int) -> str:
     options = {
         "bench_buckets.py": ["--json"],
         "bench_catalog.py": ["--json"],
+        "bench_market_data.py": ["--json", "--klines", "--memory", "50000000"],
         "bench_engine.py": ["--json", "--catalog", str(CATALOG), "--memory", "--repeat", str(repeat)],
     }
     lines = ["| what | measured | goal | |", "|---|---:|---|---|"]

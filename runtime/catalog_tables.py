@@ -52,6 +52,15 @@ def tables_of_folder(
                     yield table.slice(rows.start, rows.stop - rows.start)
 
 
+def rows_of_folder(folder: Path) -> int:
+    """Return the number of rows in all files of a folder; raises as :func:`tables_of_folder`."""
+    rows = 0
+    for path in folder.glob("*.parquet"):
+        with reading(path), pq.ParquetFile(path, memory_map=True) as file:
+            rows += file.metadata.num_rows
+    return rows
+
+
 def tables_of_file(path: Path) -> Iterator[pa.Table]:
     """Yield the row groups of one file; raises as :func:`tables_of_folder`."""
     with reading(path), pq.ParquetFile(path, memory_map=True) as file:

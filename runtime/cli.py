@@ -68,7 +68,7 @@ def add_command(
 ) -> CommandParser:
     """Add a sub-command; its help ends with the example. ``arguments.run`` is the function to call."""
     parser: CommandParser = commands.add_parser(
-        name, help=summary, description=summary, epilog=f"example:\n  {example}"
+        name, help=summary.replace("%", "%%"), description=summary, epilog=f"example:\n  {example}"
     )
     parser.set_defaults(run=run, parser=parser)
     return parser

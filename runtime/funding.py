@@ -139,6 +139,14 @@ def write_funding(
     return FundingReport(added, len(rates) - added, notes)
 
 
+def known_paths(catalog: Path, instrument_id: str) -> frozenset[str]:
+    """Return the url paths of the archive files whose payments an instrument's stored series has."""
+    notes = _read_notes(catalog / NOTES_FOLDER / f"{instrument_id}.json")
+    if notes is None or not any((catalog / FUNDING_FOLDER / instrument_id).glob("*.parquet")):
+        return frozenset()
+    return frozenset(source.url_path for source in notes.sources if source.url_path is not None)
+
+
 def funding_series(catalog: Path) -> list[dict[str, Any]]:
     """Return one row per instrument with funding rates, as ``download_data.py list`` prints series."""
     found = (_read_notes(path) for path in sorted((catalog / NOTES_FOLDER).glob("*.json")))

@@ -8,6 +8,7 @@ _SECOND: Final = 1_000_000_000
 _UNITS: Final = {"s": (_SECOND, "SECOND"), "m": (60 * _SECOND, "MINUTE"), "h": (3600 * _SECOND, "HOUR"),
                  "d": (86_400 * _SECOND, "DAY"), "w": (7 * 86_400 * _SECOND, "WEEK")}  # fmt: skip
 # A calendar month has no fixed length and is left out.
+EPOCH_TO_MONDAY: Final = 4  # days
 INTERVALS: Final = ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w")
 
 
@@ -27,6 +28,19 @@ def interval_nanos(interval: str) -> int:
     if interval not in INTERVALS:
         raise ConfigurationError(f"interval {interval}: use one of {', '.join(INTERVALS)}")
     return int(interval[:-1]) * _UNITS[interval[-1]][0]
+
+
+def interval_phase_ns(interval: str) -> int:
+    """Return by how much the boundaries of an interval lie behind multiples of its length since 1970.
+
+    Weeks begin on Monday, and the epoch was a Thursday.
+
+    Examples
+    --------
+    >>> interval_phase_ns("1w") // 86_400_000_000_000, interval_phase_ns("4h")
+    (4, 0)
+    """
+    return EPOCH_TO_MONDAY * 86_400 * _SECOND if interval == "1w" else 0
 
 
 def bar_type_text(instrument_id: str, interval: str) -> str:

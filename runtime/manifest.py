@@ -181,10 +181,15 @@ def slot_name(instrument: str, kind: str, interval: str | None) -> str:
 
 
 def merge_sources(known: Iterable[SourceEntry], added: Iterable[SourceEntry]) -> tuple[SourceEntry, ...]:
-    """Return the known sources followed by those whose SHA-256 is new."""
+    """Return the known sources followed by those whose SHA-256 is new.
+
+    A source that was imported from this disk learns its url path when the same file is downloaded.
+    """
     by_digest = {source.sha256: source for source in known}
     for source in added:
-        by_digest.setdefault(source.sha256, source)
+        known_one = by_digest.setdefault(source.sha256, source)
+        if known_one.url_path is None and source.url_path is not None:
+            by_digest[source.sha256] = msgspec.structs.replace(known_one, url_path=source.url_path)
     return tuple(by_digest.values())
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from runtime.cli import NANOS_PER_SECOND, CommandParser, iso_time, print_json, say, warn
-from runtime.data_commands.options import add_catalog, catalog_folder, positive_decimal
+from runtime.data_commands.options import add_catalog, catalog_folder, positive_decimal, positive_int
 from runtime.download.archive_file import SeriesRequest
 from runtime.download.job import JobOptions, download
 from runtime.download.report import SeriesReport
@@ -15,6 +15,7 @@ from runtime.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
 from runtime.instruments import MARKETS, VENUES, market_terms, split_symbol
 from runtime.manifest import Kind
 from runtime.settings import load_settings
+from runtime.universe import top_symbols
 
 DAY_NS: Final = 86_400 * NANOS_PER_SECOND
 
@@ -27,10 +28,16 @@ def add_download_options(parser: CommandParser) -> None:
         "--symbol", action="append", default=[], metavar="SYMBOL", help="the venue's symbol; repeatable"
     )
     parser.add_argument(
+        "--top", type=positive_int, metavar="N", help="the N USDT symbols of the largest turnover of 24 hours"
+    )
+    parser.add_argument(
         "--start", type=iso_time, required=True, metavar="ISO", help="first day, UTC; whole days are fetched"
     )
     parser.add_argument(
-        "--end", type=iso_time, metavar="ISO", help="end, UTC, not included; default: the beginning of today"
+        "--end",
+        type=iso_time,
+        metavar="ISO",
+        help="end, UTC, not included; default: now, for trades midnight",
     )
     parser.add_argument("--tick-size", type=positive_decimal, help="price increment, for a single symbol")
     parser.add_argument("--lot-size", type=positive_decimal, help="size increment, for a single symbol")
@@ -40,7 +47,7 @@ def add_download_options(parser: CommandParser) -> None:
     add_catalog(parser)
 
 
-def days_of(start_ns: int, end_ns: int | None) -> tuple[date, date]:
+def days_of(start_ns: int, end_ns: int | None, *, has_tail: bool) -> tuple[date, date]:
     """Return the first and last whole UTC day of a span whose end is not included.
 
     Raises
@@ -49,11 +56,12 @@ def days_of(start_ns: int, end_ns: int | None) -> tuple[date, date]:
         When the span is empty or begins in the future.
     """
     now_ns = time.time_ns()
-    end_ns = now_ns // DAY_NS * DAY_NS if end_ns is None else end_ns
-    if start_ns >= end_ns:
-        raise ConfigurationError("--start must lie before --end (default: the beginning of today, UTC)")
+    if end_ns is None:
+        end_ns = now_ns if has_tail else now_ns // DAY_NS * DAY_NS
     if start_ns > now_ns:
         raise ConfigurationError("--start lies in the future")
+    if start_ns >= end_ns:
+        raise ConfigurationError("--start must lie before --end")
     last_ns = min(end_ns, now_ns) - 1
     return _day(start_ns), _day(last_ns)
 
@@ -73,21 +81,40 @@ def requests_of(
         On an impossible market, symbol, span or combination.
     """
     market_terms(arguments.venue, arguments.market)
-    symbols = list(dict.fromkeys(arguments.symbol))
-    if not symbols:
-        raise ConfigurationError("no symbol: say --symbol XRPUSDT (repeatable)")
-    for symbol in symbols:
-        split_symbol(symbol)
-    if len(symbols) > 1 and (arguments.tick_size or arguments.lot_size):
-        raise ConfigurationError(
-            "--tick-size and --lot-size are of one symbol: download the others separately"
-        )
-    first, last = days_of(arguments.start, arguments.end)
+    first, last = days_of(arguments.start, arguments.end, has_tail=kind != "trades")
+    symbols = symbols_of(arguments)
     return [
         SeriesRequest(arguments.venue, arguments.market, symbol, kind, interval, first, last)
         for symbol in symbols
         for interval in dict.fromkeys(intervals)
     ]
+
+
+def symbols_of(arguments: argparse.Namespace) -> list[str]:
+    """Return the symbols of ``--symbol`` and those of ``--top``, each once.
+
+    Raises
+    ------
+    ConfigurationError
+        When there are none, one is no symbol, or there are several with increments for one.
+    VenueError
+        When the venue's tickers cannot be had.
+    """
+    symbols = list(arguments.symbol)
+    for symbol in symbols:
+        split_symbol(symbol)
+    if arguments.top is not None:
+        settings = load_settings(arguments.config)
+        symbols += top_symbols(settings, arguments.venue, arguments.market, arguments.top)
+    symbols = list(dict.fromkeys(symbols))
+    if not symbols:
+        raise ConfigurationError("no symbol: say --symbol XRPUSDT (repeatable) or --top 20")
+    has_increments = getattr(arguments, "tick_size", None) or getattr(arguments, "lot_size", None)
+    if len(symbols) > 1 and has_increments:
+        raise ConfigurationError(
+            "--tick-size and --lot-size are of one symbol: download the others separately"
+        )
+    return symbols
 
 
 def run_download(arguments: argparse.Namespace, requests: Sequence[SeriesRequest]) -> int:

@@ -12,7 +12,7 @@ from runtime.download.asked import downloads_folder
 from runtime.download.funding_rates import FetchedFunding, fetch_funding
 from runtime.download.http import Http
 from runtime.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
-from runtime.funding import FundingReport, write_funding
+from runtime.funding import FundingReport, known_paths, write_funding
 from runtime.instruments import VENUES, instrument_id_text, split_symbol
 from runtime.settings import Settings, load_settings
 from runtime.universe import top_symbols
@@ -27,7 +27,8 @@ def add(commands: Commands) -> None:
         "funding",
         run_funding,
         "Fetch funding rates: Binance USD-M from the archive and by REST, Bybit linear by REST.",
-        "download_data.py funding --venue binance --symbol BTCUSDT --start 2024-01-01 --end 2024-07-01",
+        "download_data.py funding --venue binance --symbol BTCUSDT --start 2024-01-01 --end 2024-07-01 "
+        "--catalog var/catalog",
     )
     parser.add_argument("--venue", choices=VENUES, required=True)
     parser.add_argument(
@@ -61,11 +62,11 @@ def run_funding(arguments: argparse.Namespace) -> int:
     without: list[str] = []
     with downloads_folder(catalog) as folder, progress_bar("funding", len(symbols)) as advance:
         for symbol in dict.fromkeys(symbols):
-            fetched = asyncio.run(
-                _fetch(settings, arguments.venue, market, symbol, (arguments.start, end_ns, now_ns), folder)
-            )
-            if fetched.rates:
-                instrument = instrument_id_text(arguments.venue, market, symbol)
+            instrument = instrument_id_text(arguments.venue, market, symbol)
+            known = known_paths(catalog, instrument)
+            times = (arguments.start, end_ns, now_ns)
+            fetched = asyncio.run(_fetch(settings, arguments.venue, market, symbol, times, folder, known))
+            if fetched.rates or known:
                 reports.append(write_funding(catalog, instrument, fetched.rates, fetched.sources))
             else:
                 without.append(symbol)
@@ -74,12 +75,18 @@ def run_funding(arguments: argparse.Namespace) -> int:
 
 
 async def _fetch(
-    settings: Settings, venue: str, market: str, symbol: str, times: tuple[int, int, int], folder: Path
+    settings: Settings,
+    venue: str,
+    market: str,
+    symbol: str,
+    times: tuple[int, int, int],
+    folder: Path,
+    known: frozenset[str],
 ) -> FetchedFunding:
     start_ns, end_ns, now_ns = times
     async with Http(settings.download) as http:
         return await fetch_funding(
-            http, settings, venue, market, symbol, start_ns, end_ns, now_ns=now_ns, folder=folder
+            http, settings, venue, market, symbol, start_ns, end_ns, now_ns=now_ns, folder=folder, known=known
         )
 
 

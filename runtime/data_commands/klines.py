@@ -1,4 +1,4 @@
-"""``klines``: klines of any interval from the venues' archives."""
+"""``klines``: klines of any interval, from Binance's archive or by REST."""
 
 import argparse
 
@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
         commands,
         "klines",
         run_klines,
-        "Download klines of Binance from its public archive.",
+        "Download klines: of Binance from its archive, the latest days and Bybit's by REST.",
         "download_data.py klines --venue binance --market usdm --symbol BTCUSDT --symbol ETHUSDT "
         "--interval 5m --start 2026-01-01 --end 2026-03-01 --catalog var/catalog",
     )

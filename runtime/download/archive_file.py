@@ -10,7 +10,7 @@ from runtime.manifest import Kind
 
 DAY: Final = timedelta(days=1)
 # `XRPUSDT-trades-2026-03.zip`, `XRPUSDT_2026-03-18.csv.gz`, `XRPUSDT2026-03-18.csv.gz`
-_STAMP: Final = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d))?\.(?:zip|csv\.gz)$")
+_STAMP: Final = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d))?\.(?:zip|csv\.gz|rest)$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,9 @@ async def fetch_funding(
     *,
     now_ns: int,
     folder: Path,
+    known: frozenset[str] = frozenset(),
 ) -> FetchedFunding:
-    """Return the funding payments of a perpetual contract in [start_ns, end_ns).
+    """Return the funding payments of a perpetual contract in [start_ns, end_ns); archive months as a whole.
 
     Whole months of Binance that are over come from the archive, checked against its checksums; what it does
     not have (yet), and everything of Bybit, from REST.
@@ -59,6 +60,8 @@ async def fetch_funding(
         The present: a month that is not over has no archive file.
     folder
         For archive files while they are read.
+    known
+        Url paths of the archive files that are in the catalog: they are not fetched again.
 
     Raises
     ------
@@ -86,6 +89,10 @@ async def fetch_funding(
 
     for month in _archived_months(start_ns, end_ns, now_ns) if venue == "binance" else []:
         file = funding_file(symbol, month)
+        if file.url_path in known:
+            await by_rest(_ns(month))
+            rest_from_ns = _ns(month_end(month) + DAY)
+            continue
         try:
             fetched = await fetch(
                 http,
@@ -96,7 +103,7 @@ async def fetch_funding(
             )
         except NotFound:
             continue  # not published yet, or before the listing: REST says which
-        found = [one for one in parse_funding_archive(fetched.path) if start_ns <= one.ts_ns < end_ns]
+        found = parse_funding_archive(fetched.path)
         if not settings.download.keep_archives:
             fetched.path.unlink()
         await by_rest(_ns(month))

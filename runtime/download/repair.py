@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -11,11 +12,14 @@ from runtime.catalog import Catalog
 from runtime.catalog_slots import Slot
 from runtime.download.archive_file import SeriesRequest, stamped_days
 from runtime.download.asked import merged, read_asked
-from runtime.download.job import download, kept_path
+from runtime.download.job import download
 from runtime.download.report import SeriesReport
+from runtime.download.series import kept_path
 from runtime.download.verify import SeriesFindings, key_of, overlapping_files, venue_market_of
 from runtime.manifest import SeriesEntry, SourceEntry, slot_name_of
 from runtime.settings import Settings
+
+TAIL_NAME: Final = "-rest.csv"
 
 
 @dataclass(slots=True)
@@ -79,7 +83,8 @@ def _forget(folder: Path, entry: SeriesEntry, found: SeriesFindings, done: Repai
         for source in entry.sources
         if source not in sources and any(True for _ in overlapping_files(files, source))
     ]
-    lost = [source for source in sources if source.url_path is None]
+    # The tail by REST is asked for again with the rest of the request.
+    lost = [one for one in sources if one.url_path is None and not one.name.endswith(TAIL_NAME)]
     done.import_again += [f"{entry.key}: {source.name}" for source in lost]
     done.forgotten_files += sorted(file.path for file in files)
     _drop(folder, entry, {file.path for file in files}, {source.sha256 for source in sources})

@@ -17,8 +17,9 @@ from runtime.catalog_tables import reading
 from runtime.download.archive_file import DAY, SeriesRequest, stamped_days
 from runtime.download.asked import Asked, read_asked
 from runtime.download.http import Http
-from runtime.download.job import PUBLISHING_DAYS, kept_path, wanted_days
+from runtime.download.job import wanted_days
 from runtime.download.report import spans
+from runtime.download.series import PUBLISHING_DAYS, kept_path
 from runtime.download.transfer import fetch_checksum, sha256_of
 from runtime.errors import DataError, VenueError
 from runtime.instruments import TERMS, instrument_id_text

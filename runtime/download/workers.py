@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -41,7 +40,7 @@ def worker_pool(workers: int) -> Iterator[Executor]:
     """Give a pool of processes; leaving the block waits for the write under way and drops the rest."""
     # Not fork: this process has threads. The server imports once, each worker is a quick fork of it.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["runtime.download.worker_start"])
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare)
     try:
         yield pool
@@ -50,8 +49,6 @@ def worker_pool(workers: int) -> Iterator[Executor]:
 
 
 def _prepare() -> None:
-    # Ctrl-C reaches the whole process group: the parent decides, a write is not torn.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

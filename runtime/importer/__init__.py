@@ -88,9 +88,10 @@ def check_request(request: ImportRequest) -> None:
 def _instrument(request: ImportRequest, catalog: Catalog, stage: Stage) -> tuple[Instrument, tuple[str, ...]]:
     """Return the instrument and which of its increments were inferred.
 
-    An option wins; then the instrument in the catalog; else the decimals seen in the files.
+    An option wins; then the stored instrument, or the venue's own; else the decimals seen in the files.
     """
     stored = catalog.find_instrument(instrument_id_text(request.venue, request.market, request.symbol))
+    stored = stored or request.definition
     chosen: list[Decimal] = []
     inferred: list[str] = []
     for name, option, attribute, seen in (

@@ -14,10 +14,9 @@ from runtime.download.records import NO_CLOSE, BadRows
 from runtime.errors import ConfigurationError
 from runtime.importer.request import ImportRequest, Outcome, refuse_if_bad
 from runtime.importer.staging import Stage
-from runtime.intervals import interval_nanos
+from runtime.intervals import interval_nanos, interval_phase_ns
 from runtime.manifest import SourceEntry
 
-DAY_NS: Final = 86_400_000_000_000
 CLOSE_UNIT_NS: Final = 1_000_000
 FEWEST_OPENS: Final = 3
 
@@ -38,8 +37,7 @@ def import_klines(
     """
     assert request.interval is not None
     step_ns = interval_nanos(request.interval)
-    # Weeks begin on Monday, and the epoch was a Thursday.
-    phase_ns = 4 * DAY_NS if request.interval == "1w" else 0
+    phase_ns = interval_phase_ns(request.interval)
     opens = np.asarray(stage.column("ts_ns"))
     is_off = opens % step_ns != phase_ns
     if is_off.all():

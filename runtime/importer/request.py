@@ -20,7 +20,8 @@ from runtime.manifest import NO_IDS, Kind, SourceEntry
 class ImportRequest:
     """What the user asks for; the fields are the options of ``download_data.py import``.
 
-    `url_paths` says for downloaded files, by name, where at the venue's archive they come from.
+    `url_paths` says for downloaded files, by name, where at the venue's archive they come from. `definition`
+    is the venue's own instrument, for a catalog that has none yet.
     """
 
     files: tuple[Path, ...]
@@ -33,6 +34,7 @@ class ImportRequest:
     lot_size: Decimal | None = None
     skip_bad_rows: bool = False
     url_paths: Mapping[str, str] = field(default_factory=dict)
+    definition: Instrument | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,14 @@ import pytest
 
 import download_data
 from runtime.catalog import Catalog
-from tests.integration.download_harness import digests, rows_of, run, words, write_config
+from runtime.download.asked import downloads_folder
+from tests.integration.download_harness import WHOLE, digests, rows_of, run, words, write_config
 from tests.market_server import MarketArchive, MarketServer, market_server
+from tests.market_server.archive_rest import ArchiveRest
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, LAST = date(2024, 12, 30), date(2025, 2, 3)
+NOW_MS = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1000
 SPOT_DAILY = "/data/spot/daily/trades/XRPUSDT/XRPUSDT-trades"
 SPOT_MONTH = "/data/spot/monthly/trades/XRPUSDT/XRPUSDT-trades-2025-01.zip"
 
@@ -36,7 +39,7 @@ def archive() -> MarketArchive:
 @pytest.fixture
 def server(archive: MarketArchive) -> Iterator[MarketServer]:
     """Serve them, with no fault yet."""
-    with market_server(archive) as running:
+    with market_server(archive, ArchiveRest(archive, NOW_MS)) as running:
         yield running
 
 
@@ -237,7 +240,7 @@ LASTING: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "banned": (
         {"kind": "status", "status": 418, "headers": {"Retry-After": "600"}},
-        "banned this address (418)",
+        "banned this address",
     ),
     "connection reset": ({"kind": "reset"}, "connection reset"),
 }
@@ -291,6 +294,111 @@ def test_a_part_is_continued(archive: MarketArchive, server: MarketServer, confi
     assert offsets == [0, len(content) // 2]
 
 
+# --- the tail by REST -------------------------------------------------------------------------------
+@pytest.fixture
+def late(tmp_path: Path) -> Iterator[tuple[MarketArchive, MarketServer, Path]]:
+    """Serve an archive that ends three days ago, and REST that goes on until now."""
+    today = datetime.now(UTC).date()
+    archive = MarketArchive(
+        today - timedelta(days=6), today - timedelta(days=3), ("XRPUSDT",), trades_a_day=50
+    )
+    with market_server(archive, ArchiveRest(archive, time.time_ns() // 1_000_000)) as server:
+        yield archive, server, write_config(server, tmp_path)
+
+
+def span_of(archive: MarketArchive) -> tuple[str, str]:
+    """Ask for everything until now."""
+    return ("--start", archive.first_day.isoformat())
+
+
+def test_klines_go_on_by_rest_until_now(
+    late: tuple[MarketArchive, MarketServer, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Days that are not published come page by page, closed bars only, and fit without a gap."""
+    archive, _, config = late
+    before_ns = time.time_ns()
+    assert run("klines", config, *span_of(archive), "--interval=1m", "--json") == 0
+    (series,) = report(capsys)["series"]
+    assert series["rows_from_rest"] > 2 * 1440
+    entry = Catalog(config.parent / "catalog").find_series("XRPUSDT.BINANCE", "klines", "1m")
+    assert entry is not None
+    assert entry.summary()["missing_ids"] == 0
+    minute_ns = 60_000_000_000
+    assert before_ns - 2 * minute_ns < entry.files[-1].last_ns <= time.time_ns()
+
+
+def test_aggregate_trades_go_on_by_id_and_the_archive_agrees_later(
+    late: tuple[MarketArchive, MarketServer, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the last id on; when the files are published they are fetched, and their trades are known."""
+    archive, _, config = late
+    assert run("trades", config, *span_of(archive), "--json", kind="aggtrades") == 0
+    (series,) = report(capsys)["series"]
+    assert (series["rows_added"], series["rows_from_rest"] > 90) == (200 + series["rows_from_rest"], True)
+    numbers = [row[0] for row in rows_of(config)]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    archive.last_day += timedelta(days=2)
+    assert run("trades", config, *span_of(archive), "--json", kind="aggtrades") == 0
+    (series,) = report(capsys)["series"]
+    assert (series["files_fetched"], series["duplicates"]) == (2, 100)
+
+
+def test_a_tail_that_cannot_be_had_is_a_reported_gap(
+    late: tuple[MarketArchive, MarketServer, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """REST is away: the archive's days are there, the rest is named."""
+    archive, server, config = late
+    server.fault("/api/v3/klines", "status", times=-1, status=500)
+    assert run("klines", config, *span_of(archive), "--interval=1h") == 0
+    error = capsys.readouterr().err
+    assert "server error 500" in error
+    assert f"not yet published: {archive.last_day + timedelta(days=1)}.." in error
+
+
+def test_bybit_klines_come_by_rest_alone(
+    late: tuple[MarketArchive, MarketServer, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Day by day and resumable: the second run asks for the open day only."""
+    archive, server, config = late
+    words_ = ("--start", str(archive.first_day - timedelta(days=2)), "--interval=5m", "--json")
+    assert run("klines", config, *words_, venue="bybit", market="linear") == 0
+    (series,) = report(capsys)["series"]
+    before = [archive.first_day - timedelta(days=2), archive.first_day - timedelta(days=1)]
+    assert series["before_first"] == [f"{before[0]}..{before[1]}"]
+    assert series["missing"] == []
+    entry = Catalog(config.parent / "catalog").find_series("XRPUSDT-LINEAR.BYBIT", "klines", "5m")
+    assert entry is not None
+    assert entry.summary()["missing_ids"] == 0
+    server.requests.clear()
+    assert run("klines", config, *words_, venue="bybit", market="linear") == 0
+    asked = {request.query["start"] for request in server.requests if request.query.get("interval") == "5"}
+    midnight_ms = time.time_ns() // 86_400_000_000_000 * 86_400_000
+    assert {start for start in asked if int(start) >= archive_start_ms(archive)} <= {str(midnight_ms)}
+
+
+def archive_start_ms(archive: MarketArchive) -> int:
+    """Return the first millisecond of an archive."""
+    return (archive.first_day - date(1970, 1, 1)).days * 86_400_000
+
+
+def test_top_n_takes_the_largest_of_24_hours(
+    server: MarketServer, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--top` asks the venue's tickers; a --symbol comes in addition, each once."""
+    words_ = ["klines", "--venue=binance", "--market=spot", "--top=1", *WHOLE, "--interval=4h", "--json"]
+    assert download_data.main([*words_, f"--config={config}"]) == 0
+    assert [one["symbol"] for one in report(capsys)["series"]] == ["BTCUSDT"]
+    assert download_data.main([*words_, "--symbol=XRPUSDT", f"--config={config}"]) == 0
+    assert [one["symbol"] for one in report(capsys)["series"]] == ["XRPUSDT", "BTCUSDT"]
+
+
+def test_instruments_are_the_venues_own(config: Path) -> None:
+    """Increments come from exchange-info, with its decimals."""
+    assert run("trades", config) == 0
+    instrument = Catalog(config.parent / "catalog").instrument("XRPUSDT.BINANCE")
+    assert str(instrument.price_increment) == "0.00010000"
+
+
 # --- killed -----------------------------------------------------------------------------------------
 def start(config: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """Start the real command."""
@@ -306,7 +414,7 @@ def kill_and_compare(archive: MarketArchive, folder: Path, command: str, kills: 
     After four kills, or when it was faster than the kill, the next ones hit a fresh catalog.
     """
     rng = random.Random(f"{command} {kills}")
-    with market_server(archive) as server:
+    with market_server(archive, ArchiveRest(archive, NOW_MS)) as server:
         undisturbed = write_config(server, folder / "undisturbed")
         assert run(command, undisturbed, *more) == 0
         left = kills
@@ -387,12 +495,8 @@ def is_gone(group: int) -> bool:
     return False
 
 
-def test_two_downloads_at_once_are_refused(server: MarketServer, config: Path) -> None:
+def test_two_downloads_at_once_are_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One download at a time into a catalog; the second says so."""
-    server.fault("zip$", "slow", times=-1, piece_secs=0.05, piece_bytes=500)
-    first = start(config, *words("trades", config))
-    while not server.paths("zip$") and first.poll() is None:
-        time.sleep(0.01)
-    assert run("trades", config) == 2
-    first.kill()
-    first.communicate()
+    with downloads_folder(config.parent / "catalog"):
+        assert run("trades", config) == 2
+    assert "another download into this catalog is running" in capsys.readouterr().err

@@ -134,7 +134,9 @@ def test_misuse_exits_with_2_and_a_suggestion(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["import", "sample", "list"])
+@pytest.mark.parametrize(
+    "command", ["trades", "klines", "funding", "verify", "repair", "import", "sample", "list", "scan"]
+)
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command shows how it is called, and the example itself parses."""
     assert run(command, "--help") == 0
@@ -142,6 +144,13 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
     assert example[0] == "download_data.py"
     parsed = download_data.build_parser().parse_args(example[1:])
     assert parsed.catalog == Path("var/catalog")
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """The overview prints, whatever signs the summaries contain."""
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(f"    {name} " in shown for name in ("trades", "klines", "verify", "repair", "list", "scan"))
 
 
 def test_sample_and_list_as_a_process(tmp_path: Path) -> None:

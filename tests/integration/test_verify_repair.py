@@ -11,8 +11,10 @@ import pytest
 import download_data
 from tests.integration.download_harness import digests, run, write_config
 from tests.market_server import MarketArchive, MarketServer, market_server
+from tests.market_server.archive_rest import ArchiveRest
 
 SPAN = ("--start", "2025-01-01", "--end", "2025-02-04")
+NOW_MS = 1_767_225_600_000  # 2026-01-01
 DAY = "/data/spot/daily/trades/XRPUSDT/XRPUSDT-trades-2025-02-02.zip"
 MONTH = "/data/spot/monthly/trades/XRPUSDT/XRPUSDT-trades-2025-01.zip"
 
@@ -26,7 +28,7 @@ def archive() -> MarketArchive:
 @pytest.fixture
 def server(archive: MarketArchive) -> Iterator[MarketServer]:
     """Serve it."""
-    with market_server(archive) as running:
+    with market_server(archive, ArchiveRest(archive, NOW_MS)) as running:
         yield running
 
 
