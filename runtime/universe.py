@@ -408,7 +408,8 @@ def choose(
         if len(chosen) == top:
             break
         categories = categories_of(one.symbol.removesuffix(quote), bases)
-        age_days = (as_of - date.fromisoformat(f"{one.first_month}-01")).days
+        # The archive's listing knows the month of the first day only: counted from its end, never too old.
+        age_days = (as_of - next_month(date.fromisoformat(f"{one.first_month}-01"))).days
         if filters.reason_against(one.symbol, categories) or age_days < filters.min_age_days:
             continue
         if one.turnover > 0 and one.last_day == last_day:

@@ -48,6 +48,7 @@ class HostBudget:
         self._in_flight = 0
         self._blocked_until = 0.0
         self._ban_until = 0.0
+        self.ban_status = 0
 
     def allow(self, per_window: int, window_secs: float = MINUTE_SECS) -> None:
         """Set the host's limit: weight per window of so many seconds."""
@@ -105,8 +106,9 @@ class HostBudget:
         """Send nothing for so many seconds."""
         self._blocked_until = max(self._blocked_until, self._clock() + secs)
 
-    def ban(self, secs: float) -> None:
-        """Note that the host has banned this address for so many seconds."""
+    def ban(self, secs: float, status: int) -> None:
+        """Note that the host has banned this address for so many seconds, and by which status it said so."""
+        self.ban_status = status
         self._ban_until = max(self._ban_until, self._clock() + min(secs, LONGEST_BAN_SECS))
 
 

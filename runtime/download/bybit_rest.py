@@ -52,6 +52,7 @@ INTERVALS: Final = {"1m": "1", "3m": "3", "5m": "5", "15m": "15", "30m": "30", "
 # The longest time between two fundings is eight hours: a page of 200 covers it without a gap.
 FUNDING_PAGE_MS: Final = 7 * 86_400_000
 MONTH: Final = "M"
+LONGEST_MONTH_MS: Final = 31 * 86_400_000
 
 
 class BybitRest:
@@ -142,11 +143,23 @@ class BybitRest:
         return await write_rows(path, self.klines(symbol, interval, start_ns, end_ns))
 
     async def first_open_ns(self, symbol: str) -> int | None:
-        """Return the open time of the symbol's first monthly kline, None if it has never traded."""
-        answer = await self._call(self._session.get_kline, symbol=symbol, interval=MONTH, limit=PAGE_ROWS)
+        """Return the open time of the symbol's first daily kline, None if it has never traded.
+
+        Pages end with the newest, so the first month is found before its days.
+        """
+        month_ms = await self._oldest_ms(symbol, interval=MONTH)
+        if month_ms is None:
+            return None
+        day_ms = await self._oldest_ms(
+            symbol, interval=INTERVALS["1d"], start=month_ms, end=month_ms + LONGEST_MONTH_MS
+        )
+        return (month_ms if day_ms is None else day_ms) * NANOS_PER_MS
+
+    async def _oldest_ms(self, symbol: str, **span: Any) -> int | None:
+        answer = await self._call(self._session.get_kline, symbol=symbol, limit=PAGE_ROWS, **span)
         with understood(f"{self._base} kline {symbol}"):
             rows = answer["result"]["list"]
-            return whole_number(rows[-1][0]) * NANOS_PER_MS if rows else None
+            return whole_number(rows[-1][0]) if rows else None
 
     # --- about symbols -------------------------------------------------------------------------------
     async def symbols(self) -> list[VenueSymbol]:
@@ -243,7 +256,7 @@ class BybitRest:
                 if error.status_code == requests.codes.conflict and not headers:  # pybit's word for no JSON
                     raise Passing("the answer is no JSON (truncated?)") from error
                 if error.status_code == FORBIDDEN:
-                    self._http.budget(self._base).ban(BAN_SECS)
+                    self._http.budget(self._base).ban(BAN_SECS, FORBIDDEN)
                 return Answer(int(error.status_code), headers, None, str(error.message))
             except requests.exceptions.Timeout as error:
                 raise Passing("no byte in time (timeout)") from error

@@ -308,7 +308,7 @@ class Http:
                 return Passing("429, too many requests", 0.0)
             return Passing("429, too many requests")
         if status == BANNED:
-            budget.ban(SHORTEST_BAN_SECS if asked_secs is None else asked_secs)
+            budget.ban(SHORTEST_BAN_SECS if asked_secs is None else asked_secs, status)
             self._refuse_if_banned(url)
         if status >= SERVER_ERROR:
             return Passing(f"server error {status}")
@@ -339,11 +339,11 @@ class Http:
             await self._sleep(wait_secs)
 
     def _refuse_if_banned(self, url: str) -> None:
-        secs = self.budget(url).ban_secs
-        if secs > 0:
-            until = (datetime.now(UTC) + timedelta(seconds=secs)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        budget = self.budget(url)
+        if budget.ban_secs > 0:
+            until = (datetime.now(UTC) + timedelta(seconds=budget.ban_secs)).strftime("%Y-%m-%dT%H:%M:%SZ")
             raise VenueError(
-                f"{urlsplit(url).netloc}: has banned this address until {until}; "
+                f"{urlsplit(url).netloc}: has banned this address ({budget.ban_status}) until {until}; "
                 "send it nothing until then, and use a lower download.budget_ratio"
             )
 

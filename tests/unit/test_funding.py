@@ -209,7 +209,7 @@ def test_bybit_comes_by_rest(
     [
         ("CHECKSUM", "wrong_checksum", {}, "SHA-256"),
         (r"2026-02\.zip$", "status", {"status": 500}, "server error 500"),
-        (r"2026-02\.zip$", "status", {"status": 418}, "has banned this address until"),
+        (r"2026-02\.zip$", "status", {"status": 418}, "has banned this address (418) until"),
         ("fapi", "reset", {}, "gave up after 1 attempt"),
     ],
 )

@@ -163,7 +163,8 @@ def test_a_ban_stops_everything_to_that_host_at_once(server: LocalServer) -> Non
 
     errors, clock = run(use)
     assert all(
-        isinstance(error, VenueError) and "has banned this address until 2" in str(error) for error in errors
+        isinstance(error, VenueError) and "has banned this address (418) until 2" in str(error)
+        for error in errors
     )
     assert len(server.requests) == 1
     assert clock.sleeps == []

@@ -302,8 +302,8 @@ def test_stored_months_are_not_fetched_again(
 def test_age_is_that_of_the_moment(
     server: MarketServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A coin enters when it is old enough then, not now."""
-    universe(server, tmp_path, *SPAN, "--min-age-days", "45")
+    """A coin enters when it is old enough then, not now; its age counts from the end of its first month."""
+    universe(server, tmp_path, *SPAN, "--min-age-days", "20")
     printed = members(capsys.readouterr().out)
     assert printed["2025-02"] == ["ETHUSDT", "LUNAUSDT"]
     assert printed["2025-03"] == ["NEWUSDT", "BTCUSDT"]
@@ -327,7 +327,7 @@ def test_file_that_is_missing_in_the_middle_is_said(
 FAULTS = {
     "wrong checksum": (("CHECKSUM", "wrong_checksum", {}), "not what its .CHECKSUM says, twice"),
     "server error": (("2024-12.zip$", "status", {"status": 500}), "server error 500"),
-    "ban": (("2024-12.zip$", "status", {"status": 418}), "has banned this address until"),
+    "ban": (("2024-12.zip$", "status", {"status": 418}), "has banned this address (418) until"),
     "reset": (("listing", "reset", {}), "gave up after 1 attempt"),
     "truncated": (("2024-12.zip$", "truncate", {}), "truncated answer"),
     "listing is no XML": (("listing", "status", {"status": 200, "body": b"<html>"}), "is no XML"),

@@ -310,9 +310,10 @@ def test_bybit_funding_in_windows(server: LocalServer) -> None:
 
 
 def test_bybit_first_kline(server: LocalServer) -> None:
-    """The month of the listing, for the age of symbols whose listing the venue does not tell."""
+    """The day of the listing in the middle of a month, for symbols whose listing the venue does not tell."""
     first = bybit(server, lambda rest: rest.first_open_ns("BTCUSDT"), "spot")
-    assert first == 1_698_796_800_000 * MS  # 2023-11-01
+    assert first == 1_700_006_400_000 * MS  # 2023-11-15
+    assert [query["interval"] for _, query in server.requests] == ["M", "D"]
 
 
 def test_bybit_unknown_symbol_says_what_to_do(server: LocalServer) -> None:
@@ -361,7 +362,7 @@ def test_bybit_ban_is_not_hammered(server: LocalServer) -> None:
     async def use(rest: BybitRest) -> None:
         with pytest.raises(VenueError, match="refuses this address or location"):
             await rest.tickers()
-        with pytest.raises(VenueError, match="has banned this address until 2"):
+        with pytest.raises(VenueError, match=r"has banned this address \(403\) until 2"):
             await rest.tickers()
 
     bybit(server, use)
