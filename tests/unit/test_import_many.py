@@ -163,6 +163,7 @@ def living_of_group(group: int) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_ctrl_c_ends_the_workers_and_leaves_a_clean_catalog(tmp_path: Path) -> None:
     """Exit code 1 in one line; nothing half-done, and the same command completes the import."""
