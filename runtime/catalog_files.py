@@ -30,6 +30,7 @@ from runtime.trade_merge import BLOCK_ROWS, ordinal_within
 
 DAY_NS: Final = 86_400_000_000_000
 ROW_GROUP: Final = BLOCK_ROWS
+BAR_ROW_GROUP: Final = 8_192  # a month of 5m bars: the last hundred are read without the whole year
 TRADE_FOLDER: Final = "data/trade_tick"
 BAR_FOLDER: Final = "data/bar"
 
@@ -209,9 +210,11 @@ def write_bar_files(
     for start, end in itertools.pairwise(cuts):
         statistics = GapStatistics()
         path = staging / f"{years[start]}.parquet"
-        with pq.ParquetWriter(path, schema, compression="snappy", write_page_checksum=True) as file:
-            for low in range(start, end, ROW_GROUP):
-                part = bars[low : min(low + ROW_GROUP, end)]
+        with pq.ParquetWriter(
+            path, schema, compression="lz4", use_dictionary=False, write_page_checksum=True
+        ) as file:
+            for low in range(start, end, BAR_ROW_GROUP):
+                part = bars[low : min(low + BAR_ROW_GROUP, end)]
                 file.write_table(encode_bars(part, scales_of(instrument), schema))
                 statistics.add(part.ts_open_ns // step_ns, part.ts_close_ns)
         name = file_name(statistics.first_ns, statistics.last_ns)

@@ -1,19 +1,16 @@
 """Importing files of many symbols: the symbol from each file's name, symbols side by side in processes."""
 
-import multiprocessing
 import os
 import re
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from runtime.download.workers import worker_pool
 from runtime.errors import ConfigurationError, OperatorError
 from runtime.importer import ImportRequest, ignore_progress, import_files
-from runtime.importer.staging import sweep
 from runtime.instruments import split_symbol
 
 AUTO: Final = "auto"
@@ -107,36 +104,13 @@ def import_many(
         for request in requests:
             done[request.symbol] = _import_one(request, folder, advance)
         return list(done.values())
-    with worker_pool(min(workers, len(requests)), folder) as pool:
+    with worker_pool(min(workers, len(requests))) as pool:
         futures = {pool.submit(_import_one, request, folder): request for request in requests}
         for future in as_completed(futures):
             request = futures[future]
             done[request.symbol] = _result(future, request.symbol)
             advance(sum(path.stat().st_size for path in request.files if path.exists()))
     return [done[request.symbol] for request in requests]
-
-
-@contextmanager
-def worker_pool(workers: int, folder: Path) -> Iterator[ProcessPoolExecutor]:
-    """Run worker processes; an error or Ctrl-C ends them at once and sweeps what they had staged."""
-    # Spawned, not forked: Arrow and Nautilus have threads of their own.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
-    try:
-        yield pool
-    except BaseException:
-        processes = list((pool._processes or {}).values())  # noqa: SLF001  no public way to them
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.kill()
-            process.join()
-        sweep(folder)
-        raise
-    pool.shutdown()
-
-
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets Ctrl-C too, and decides
 
 
 def _import_one(request: ImportRequest, folder: Path, advance: Advance = ignore_progress) -> SymbolImport:

@@ -1,6 +1,12 @@
 """Files of many symbols in one import command."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +19,7 @@ from runtime.errors import ConfigurationError
 from runtime.gaps import gaps_of
 from runtime.importer.many import symbol_of_file
 
+ROOT = Path(__file__).resolve().parents[2]
 T_US = 1_773_792_000_000_000  # 2026-03-18
 STEP_NS = 300_000_000_000
 
@@ -143,3 +150,45 @@ def test_the_id_gaps_of_the_recording_are_reported_exactly(shared_data: Path, tm
     assert [(gap.before_ns, gap.after_ns) for gap in found] == list(
         zip(ts_ns[at].tolist(), ts_ns[at + 1].tolist(), strict=True)
     )
+
+
+def living_of_group(group: int) -> list[str]:
+    """Return the processes of a group that are no zombies."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _parent, process_group = status.read_text().rpartition(")")[2].split()[:3]
+            if int(process_group) == group and state != "Z":
+                found.append(status.parent.name)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_ctrl_c_ends_the_workers_and_leaves_a_clean_catalog(tmp_path: Path) -> None:
+    """Exit code 1 in one line; nothing half-done, and the same command completes the import."""
+    symbols = [f"{letter}{other}USDT" for letter in "ABCDEF" for other in "AB"]
+    trades = "\n".join(f"{n},1.5,3.5,5.3,{T_US + n},True,True" for n in range(1, 50_000))
+    files = [archive(tmp_path, symbol, trades) for symbol in symbols]
+    catalog = tmp_path / "catalog"
+    options = ["--venue=binance", "--market=spot", "--symbol=auto", "--kind=trades", f"--catalog={catalog}"]
+    command = [sys.executable, str(ROOT / "download_data.py"), "import", *map(str, files), *options]
+    # A session of its own, so that the signal reaches the command and its workers, as from a terminal.
+    process = subprocess.Popen(
+        [*command, "--workers=2"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not list(catalog.glob("manifest/*.json")) and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (1, "download_data.py: error: interrupted\n")
+    deadline = time.monotonic() + 30
+    while living_of_group(process.pid):  # helpers of multiprocessing end when they see their parent gone
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert not list(catalog.glob(".import-*"))
+    rows = {row["instrument"]: row["rows"] for row in Catalog(catalog).series()}
+    assert 0 < len(rows) < len(symbols)
+    assert set(rows.values()) == {49_999}
+    assert import_all(catalog, *files, more=("--workers=1",)) == 0
+    assert [row["rows"] for row in Catalog(catalog).series()] == [49_999] * len(symbols)
