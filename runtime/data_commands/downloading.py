@@ -115,8 +115,7 @@ def symbols_of(arguments: argparse.Namespace, market: str) -> list[str]:
     symbols = list(dict.fromkeys(symbols))
     if not symbols:
         raise ConfigurationError("no symbol: say --symbol XRPUSDT (repeatable) or --top 20")
-    has_increments = getattr(arguments, "tick_size", None) or getattr(arguments, "lot_size", None)
-    if len(symbols) > 1 and has_increments:
+    if len(symbols) > 1 and (arguments.tick_size or arguments.lot_size):
         raise ConfigurationError(
             "--tick-size and --lot-size are of one symbol: download the others separately"
         )

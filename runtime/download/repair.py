@@ -11,7 +11,7 @@ import msgspec
 from runtime.catalog import Catalog
 from runtime.catalog_slots import Slot
 from runtime.download.archive_file import SeriesRequest, stamped_days
-from runtime.download.asked import merged, read_asked
+from runtime.download.asked import add_asked, merged, read_asked
 from runtime.download.job import download
 from runtime.download.report import SeriesReport
 from runtime.download.series import kept_path
@@ -87,8 +87,11 @@ def _forget(folder: Path, entry: SeriesEntry, found: SeriesFindings, done: Repai
     lost = [one for one in sources if one.url_path is None and not one.name.endswith(TAIL_NAME)]
     done.import_again += [f"{entry.key}: {source.name}" for source in lost]
     done.forgotten_files += sorted(file.path for file in files)
+    again = [_request_of(folder, entry, source) for source in sources if source.url_path is not None]
+    # Before anything is taken out: a repair that is killed in between finds these days missing.
+    add_asked(folder, again)
     _drop(folder, entry, {file.path for file in files}, {source.sha256 for source in sources})
-    return [_request_of(folder, entry, source) for source in sources if source.url_path is not None]
+    return again
 
 
 def _drop(folder: Path, entry: SeriesEntry, paths: set[str], digests: set[str]) -> None:

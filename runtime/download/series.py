@@ -46,6 +46,9 @@ class Series:
     request: SeriesRequest
     files: list[ArchiveFile]
     covered: set[date]
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _has_asked: bool = False
+    _published_bounds: tuple[date, date] | None = None
 
     @property
     def base(self) -> str:
@@ -154,7 +157,11 @@ class Series:
             self.job.progress.done()
             return
         by_day = binance_archive.by_day if self.request.venue == "binance" else bybit_archive.by_day
-        daily = by_day(self.request, file)
+        bounds = await self._bounds(report)
+        days = by_day(self.request, file)
+        # A listed year costs a few requests, 365 absent days would cost as many.
+        daily = [one for one in days if bounds is None or bounds[0] <= one.first <= bounds[1]]
+        batch.absent.update({one.first for one in days} - {one.first for one in daily})
         self.job.progress.expect(len(daily) - 1)
         report.files_planned += len(daily) - 1
         async with asyncio.TaskGroup() as group:
@@ -221,9 +228,8 @@ class Series:
         report.not_published = sorted(day for day in absent if day > latest and day >= recent)
         edges = {day for day in absent if day > latest or day < min(self.covered, default=date.max)}
         edges -= set(report.not_published)
-        bounds = await self._published(report) if edges else None
+        bounds = await self._bounds(report) if edges else None
         if bounds:
-            add_published(self.job.catalog, self.request.label, *bounds)
             report.before_first = sorted(day for day in edges if day < bounds[0])
             report.after_last = sorted(day for day in edges if day > bounds[1])
         explained = {*report.not_published, *report.before_first, *report.after_last}
@@ -233,17 +239,25 @@ class Series:
                 f"{self.request.label}: the archive has no file of it: check --symbol, --market and the dates"
             )
 
-    async def _published(self, report: SeriesReport) -> tuple[date, date] | None:
-        """Ask the venue for the first and last day that it has of a series; None when it does not say."""
+    async def _bounds(self, report: SeriesReport) -> tuple[date, date] | None:
+        """Return the first and last day that the venue has of the series; it is asked once."""
+        async with self._asking:
+            if not self._has_asked:
+                self._published_bounds = await self._ask_bounds(report)
+                self._has_asked = True
+                if self._published_bounds is not None:
+                    add_published(self.job.catalog, self.request.label, *self._published_bounds)
+        return self._published_bounds
+
+    async def _ask_bounds(self, report: SeriesReport) -> tuple[date, date] | None:
         settings = self.job.settings
         try:
             if self.request.venue == "binance":
                 listing = settings.hosts.binance_archive_listing
                 days = await binance_archive.published_days(self.http, listing, self.request)
                 return (min(days), max(days)) if days else None
-            if self.request.kind == "klines":
-                first = await first_day(self.http, settings, self.request)
-                return None if first is None else (first, self.job.today)
+            first = await first_day(self.http, settings, self.request)
+            return None if first is None else (first, self.job.today)
         except OperatorError as error:
             report.warnings.append(f"{self.request.label}: no listing to ask why days are absent: {error}")
         return None

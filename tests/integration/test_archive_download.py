@@ -184,6 +184,12 @@ def test_before_the_first_and_after_the_last_file(config: Path, capsys: pytest.C
     assert series["after_last"] == ["2025-02-04..2025-02-07"]
 
 
+def test_years_before_the_listing_cost_a_few_requests(server: MarketServer, config: Path) -> None:
+    """Absent months are not asked for day by day: the listing says from when on there is something."""
+    assert run("trades", config, "--start", "2024-01-01", "--end", "2025-02-01") == 0
+    assert len(server.requests) < 30
+
+
 def test_the_last_days_are_not_published_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A daily file appears one or two days late: that is no failure, and the next run fetches it."""
     today = datetime.now(UTC).date()
