@@ -228,7 +228,8 @@ class Catalog:
         """Return the trades of :meth:`read_trades` in one piece, 33 bytes each; it may be empty."""
         # Filled in place: parts joined at the end touch twice the memory and take 1.3 times as long.
         # Pages that a narrow range leaves untouched cost nothing.
-        trades = empty_trades(rows_of_folder(self.path / TRADE_FOLDER / instrument_id))
+        rows = rows_of_folder(self.path / TRADE_FOLDER / instrument_id, start_ns, end_ns)
+        trades = empty_trades(rows)
         end = 0
         for block in self.read_trades(instrument_id, start_ns, end_ns):
             start, end = end, end + len(block)

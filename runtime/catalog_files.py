@@ -37,10 +37,19 @@ BAR_FOLDER: Final = "data/bar"
 
 def file_name(first_ns: int, last_ns: int) -> str:
     """Return Nautilus' name for a file that spans these ``ts_init``."""
-    stamps = (
-        unix_nanos_to_iso8601(int(ts)).replace(":", "-").replace(".", "-") for ts in (first_ns, last_ns)
-    )
-    return "_".join(stamps) + ".parquet"
+    return f"{time_stamp(first_ns)}_{time_stamp(last_ns)}.parquet"
+
+
+def time_stamp(ts_ns: int) -> str:
+    """Return a time as in Nautilus' file names; of fixed width, so that the text sorts like the time.
+
+    Examples
+    --------
+    >>> time_stamp(1773792000000000001)
+    '2026-03-18T00-00-00-000000001Z'
+    """
+    text: str = unix_nanos_to_iso8601(int(ts_ns))
+    return text.replace(":", "-").replace(".", "-")
 
 
 def scales_of(instrument: Instrument) -> tuple[int, int]:

@@ -1,14 +1,20 @@
 """Reading a catalog's Parquet files as Arrow tables, a row group at a time."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from runtime.catalog_files import time_stamp
 from runtime.errors import DataError
+
+LAST_STAMP: Final = "9"
+STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{9}Z")
 
 
 def tables_of_folder(
@@ -32,7 +38,7 @@ def tables_of_folder(
     """
     low = -1 if start_ns is None else start_ns
     high = np.iinfo(np.int64).max if end_ns is None else end_ns
-    for path in sorted(folder.glob("*.parquet")):
+    for path in _files_between(folder, start_ns, end_ns):
         with reading(path), pq.ParquetFile(path, memory_map=True) as file:
             at = file.schema_arrow.get_field_index("ts_init")
             for group in range(file.num_row_groups):
@@ -52,13 +58,26 @@ def tables_of_folder(
                     yield table.slice(rows.start, rows.stop - rows.start)
 
 
-def rows_of_folder(folder: Path) -> int:
-    """Return the number of rows in all files of a folder; raises as :func:`tables_of_folder`."""
+def rows_of_folder(folder: Path, start_ns: int | None, end_ns: int | None) -> int:
+    """Return the number of rows in the files that reach into a range; raises as :func:`tables_of_folder`."""
     rows = 0
-    for path in folder.glob("*.parquet"):
+    for path in _files_between(folder, start_ns, end_ns):
         with reading(path), pq.ParquetFile(path, memory_map=True) as file:
             rows += file.metadata.num_rows
     return rows
+
+
+def _files_between(folder: Path, start_ns: int | None, end_ns: int | None) -> list[Path]:
+    """Return the files whose names reach into a range, in order: a history has thousands of others."""
+    low = "" if start_ns is None or start_ns < 0 else time_stamp(start_ns)
+    high = LAST_STAMP if end_ns is None else time_stamp(max(end_ns, 0))
+    found = []
+    for path in sorted(folder.glob("*.parquet")):
+        first, _, last = path.stem.partition("_")
+        if STAMP.fullmatch(first) and STAMP.fullmatch(last) and (last < low or first > high):
+            continue
+        found.append(path)
+    return found
 
 
 def tables_of_file(path: Path) -> Iterator[pa.Table]:

@@ -178,6 +178,19 @@ def test_time_range_is_inclusive_like_that_of_nautilus(tmp_path: Path) -> None:
     assert len(Catalog(tmp_path).read_trades_all("XRPUSDT.BINANCE", end + DAY)) == 0
 
 
+def test_a_range_does_not_open_the_files_of_other_days(tmp_path: Path) -> None:
+    """Their names say what they span; a damaged day does not keep one from reading another."""
+    rows = trades(list(range(48)), step_ns=DAY // 16)
+    Catalog(tmp_path, create=True).write_trades(XRP, rows)
+    first, *_ = sorted((tmp_path / "data/trade_tick/XRPUSDT.BINANCE").iterdir())
+    first.write_bytes(b"damaged")
+    catalog = Catalog(tmp_path)
+    found = catalog.read_trades_all("XRPUSDT.BINANCE", START + DAY, START + 2 * DAY - 1)
+    assert found.trade_id.tolist() == list(range(16, 32))
+    with pytest.raises(DataError, match="damaged Parquet file"):
+        catalog.read_trades_all("XRPUSDT.BINANCE", START + DAY // 2, START + DAY)
+
+
 def test_init_time_is_the_running_maximum_in_id_order(tmp_path: Path) -> None:
     """A time that steps back keeps its ts_event and gets the maximum so far as ts_init."""
     rows = trades([1, 2, 3, 4])
