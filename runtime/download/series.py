@@ -257,10 +257,10 @@ class Series:
                 days = await binance_archive.published_days(self.http, listing, self.request)
                 return (min(days), max(days)) if days else None
             first = await first_day(self.http, settings, self.request)
-            return None if first is None else (first, self.job.today)
         except OperatorError as error:
             report.warnings.append(f"{self.request.label}: no listing to ask why days are absent: {error}")
-        return None
+            return None
+        return None if first is None else (first, self.job.today)
 
     async def _take_tail(self, report: SeriesReport) -> None:
         """Bring the days that the archive has not published yet by REST; they stay reported as such."""
