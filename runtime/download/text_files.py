@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -103,16 +103,18 @@ def read_text(
 def first_line(path: Path, venue: str, market: str, kind: str) -> Columns:
     """Recognise a file by its first line that is not blank; raises as :func:`read_text`."""
     with open_text(path) as stream:
-        for line in io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline=""):
+        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+        for number, line in enumerate(lines, start=1):
             if line.strip("\ufeff\r\n \t\0"):
-                return recognise(next(csv.reader([line])), venue, market, kind, path.name)
+                columns = recognise(next(csv.reader([line])), venue, market, kind, path.name)
+                return replace(columns, header_lines=number if columns.header_lines else 0)
     raise DataError(f"{path.name}: is empty")
 
 
 # --- the fast way -----------------------------------------------------------------------------------
 def _fast(path: Path, columns: Columns, symbol: str) -> Iterator[Any]:
     """Yield blocks, or raise _LooksOddError with the number of the last line that was yielded."""
-    line = int(columns.has_header)
+    line = columns.header_lines
     unit = 0
     try:
         with open_text(path) as stream:
@@ -135,7 +137,7 @@ def _csv_options(columns: Columns) -> tuple[Any, Any, Any]:
     types = {"id": pa.int64(), "maker": pa.bool_(), **text_roles}
     names = [f"column_{at}" for at in range(columns.width)]
     return (
-        pa_csv.ReadOptions(block_size=BLOCK_BYTES, column_names=names, skip_rows=int(columns.has_header)),
+        pa_csv.ReadOptions(block_size=BLOCK_BYTES, column_names=names, skip_rows=columns.header_lines),
         pa_csv.ParseOptions(ignore_empty_lines=False),
         pa_csv.ConvertOptions(
             include_columns=[names[at] for at in columns.roles.values()],
@@ -214,9 +216,9 @@ def _careful(path: Path, columns: Columns, symbol: str, bad: BadRows, skip_lines
     unit: int | None = None
     kind = KlineBlock if columns.layout.kind == "klines" else TradeBlock
     with open_text(path) as stream:
-        reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline=""))
+        reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline=""))
         for row in reader:
-            if reader.line_num <= int(columns.has_header) or not "".join(row).strip():
+            if reader.line_num <= columns.header_lines or not "".join(row).strip():
                 continue
             try:
                 unit = unit or _unit_of_text(_field(row, columns, "time"))

@@ -202,6 +202,21 @@ def test_blank_lines_and_windows_line_ends_are_no_fault(tmp_path: Path) -> None:
     assert (report.outcome.write.added, report.bad.count) == (3, 0)
 
 
+@pytest.mark.parametrize("blank", ["\n", "\r\n", "\n  \n\t\n", "\ufeff\n"])
+@pytest.mark.parametrize("name", ["Bybit spot trades", "Binance spot trades, milliseconds"])
+def test_blank_lines_before_the_first_are_no_fault(tmp_path: Path, name: str, blank: str) -> None:
+    """Neither before a header nor before the first row, and a bad row further down keeps its line number."""
+    content = blank + text(name)
+    report = import_files(request(write(tmp_path / "a.csv", content), name), tmp_path / "catalog")
+    assert (report.outcome.write.added, report.bad.count) == (3, 0)
+
+    path = write(tmp_path / "b.csv", content + "rubbish\n")
+    report = import_files(request(path, name, skip_bad_rows=True), tmp_path / "other")
+    fields = FORMATS[name][4].count(",") + 1
+    line = content.count("\n") + 1
+    assert report.bad.examples == [f"b.csv:{line}: 1 fields instead of {fields}"]
+
+
 DAMAGED = {
     "empty.csv": b"",
     "blank.csv": b"\n\n",
