@@ -28,7 +28,8 @@ class Oracle(NamedTuple):
     def kind(self, kind: EventKind) -> Table:
         """Return the internal (or scope-free) events of one kind."""
         is_wanted = (self.events["kind"] == kind) & (self.events["scope"] != Scope.EXTERNAL)
-        return self.events[is_wanted]
+        rows: Table = self.events[is_wanted]
+        return rows
 
     def rows(self, name: str, column: str) -> dict[int, dict[str, float]]:
         """Return the rows of a result file that have a value in ``column``, by bar number."""

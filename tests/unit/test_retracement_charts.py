@@ -28,7 +28,7 @@ RANGE: list[Row] = [
 FORMED = (5, "RANGE_FORMED", 100, 200, RangeStage.FORMED)
 # Bar 6 goes to 125 and closes at 140: half, entry and sweet spot on one bar.
 TO_SWEET: Row = (190, 195, 125, 140)
-AT_SWEET = [
+AT_SWEET: list[tuple[object, ...]] = [
     FORMED,
     (6, "RANGE_RETRACING", 100, 200, RangeStage.RETRACING),
     (6, "OTE_ENTERED", 100, 200, RangeStage.OTE_ENTERED),
