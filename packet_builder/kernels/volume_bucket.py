@@ -113,7 +113,11 @@ def state_dtype(vpin_window: int) -> np.dtype[np.void]:
     -------
     numpy.dtype
         ``head`` is `HEAD_DTYPE`, ``vpin_ring`` int64 of shape (vpin_window,), |buy - sell| in units of
-        tick x lot. The layout is our own; ``docs/packets.md`` tells what it computes.
+        tick x lot.
+
+    References
+    ----------
+    The layout is our own; ``docs/packets.md`` tells what it computes.
     """
     return np.dtype([("head", HEAD_DTYPE), ("vpin_ring", np.int64, (vpin_window,))])
 
