@@ -68,6 +68,39 @@ def test_gaps_and_their_mitigation_are_the_packages(oracle: Oracle) -> None:
     assert ours == theirs
 
 
+def test_joined_gaps_are_runs_of_our_gaps(oracle: Oracle) -> None:
+    """The file with consecutive gaps joined into the last one: our gaps, joined when the run is over.
+
+    The package drops the earlier gaps of a run from the bars where they were known; live they exist.
+    """
+    chart = oracle.chart
+    joined: dict[int, tuple[int, float, float]] = {}
+    for event in oracle.kind(EventKind.FVG):
+        if event["flag"] != 0:
+            continue
+        seq, side = int(event["origin_seq"]), int(event["direction"])
+        low, high = float(event["low"]), float(event["high"])
+        before = joined.get(seq - 1)
+        if before is not None and before[0] == side:
+            low, high = min(low, before[1]), max(high, before[2])
+            del joined[seq - 1]
+        joined[seq] = (side, low, high)
+
+    ours = {}
+    for seq, (side, low, high) in joined.items():
+        later = slice(seq + 2, None)
+        is_touched = chart.low[later] <= high if side == 1 else chart.high[later] >= low
+        mitigated = seq + 2 + int(np.argmax(is_touched)) if is_touched.any() else 0
+        ours[seq] = (side, low, high, mitigated)
+    rows = oracle.rows("fvg_consecutive", "FVG")
+    theirs = {
+        seq: (int(row["FVG"]), row["Bottom"], row["Top"], int(row["MitigatedIndex"]))
+        for seq, row in rows.items()
+    }
+    assert len(theirs) == 3756
+    assert ours == theirs
+
+
 def without_overtaken(
     breaks: list[tuple[str, int, int, float, int]],
 ) -> set[tuple[str, int, int, float, int]]:
