@@ -1,13 +1,21 @@
-"""Saved states: a head of format version, configuration and layout in front of the raw state."""
+"""Saved states: a head of format version, configuration, layout and checksum in front of the raw state.
+
+The bucket builder's checkpoints are a format of their own (``packet_builder/builder.py``): buckets borrow
+nothing from the indicators but the compiler wrapper.
+"""
 
 import hashlib
+import zlib
 from typing import Any
 
 import numpy as np
 
 MAGIC = b"SMCSTATE"
-VERSION = 1
-HEAD_BYTES = len(MAGIC) + 4 + 32 + 32
+VERSION = 2
+VERSION_END = len(MAGIC) + 4
+DIGEST_END = VERSION_END + 32
+LAYOUT_END = DIGEST_END + 32
+HEAD_BYTES = LAYOUT_END + 4
 
 
 def _head(config_digest: bytes, layout: np.dtype[Any]) -> bytes:
@@ -17,9 +25,14 @@ def _head(config_digest: bytes, layout: np.dtype[Any]) -> bytes:
     )
 
 
+def _checksum(record: bytes) -> bytes:
+    return zlib.crc32(record).to_bytes(4, "little")
+
+
 def pack(state: np.ndarray[Any, Any], config_digest: bytes) -> bytes:
     """Return the state as bytes; `config_digest` is the 32-byte hash of the parameters."""
-    return _head(config_digest, state.dtype) + state.tobytes()
+    record = state.tobytes()
+    return _head(config_digest, state.dtype) + _checksum(record) + record
 
 
 def unpack(data: bytes, layout: np.dtype[Any], config_digest: bytes, rows: int = 1) -> np.ndarray[Any, Any]:
@@ -28,20 +41,26 @@ def unpack(data: bytes, layout: np.dtype[Any], config_digest: bytes, rows: int =
     Raises
     ------
     ValueError
-        If the bytes are no saved state, or of another version, other parameters or another layout.
+        If the bytes are no saved state, or of another version, other parameters or another layout, or if
+        any byte was lost or changed since.
     """
-    size = HEAD_BYTES + rows * layout.itemsize
-    if len(data) != size or data[: len(MAGIC)] != MAGIC:
-        raise ValueError(f"not a saved state of this kind: {len(data)} bytes, want {size}")
+    if len(data) < HEAD_BYTES or data[: len(MAGIC)] != MAGIC:
+        raise ValueError(f"not a saved state: {len(data)} bytes that start with {data[: len(MAGIC)]!r}")
     head = _head(config_digest, layout)
-    version_end = len(MAGIC) + 4
-    if data[:version_end] != head[:version_end]:
-        version = int.from_bytes(data[len(MAGIC) : version_end], "little")
+    if data[:VERSION_END] != head[:VERSION_END]:
+        version = int.from_bytes(data[len(MAGIC) : VERSION_END], "little")
         raise ValueError(f"saved state has version {version}, this program reads {VERSION}: warm up again")
-    if data[version_end : version_end + 32] != config_digest:
+    if data[VERSION_END:DIGEST_END] != config_digest:
         raise ValueError(
             "saved state belongs to other parameters: restore it with the config it was saved with"
         )
-    if data[:HEAD_BYTES] != head:
+    if data[:LAYOUT_END] != head:
         raise ValueError("saved state has another memory layout: warm up again")
-    return np.frombuffer(data[HEAD_BYTES:], dtype=layout).copy()
+    record = data[HEAD_BYTES:]
+    if len(record) != rows * layout.itemsize:
+        raise ValueError(
+            f"saved state is damaged: {len(record)} bytes instead of {rows * layout.itemsize}; warm up again"
+        )
+    if data[LAYOUT_END:HEAD_BYTES] != _checksum(record):
+        raise ValueError("saved state is damaged: its checksum does not fit; warm up again")
+    return np.frombuffer(record, dtype=layout).copy()

@@ -277,7 +277,9 @@ class VolumeBucketBuilder:
         ------
         ValueError
             Price or size is not a multiple of its increment, not finite, negative, a zero price, or so large
-            that ticks x lots do not fit in int64. The trade is left out; the builder goes on.
+            that ticks x lots do not fit in int64. The trade is left out; the builder goes on. After calls
+            of `push` the refused trade may be one of those, which the message names by id and time; then
+            this call's trade is taken, and the packets it closed are in ``closed``.
         """
         self._check(price, size)
         return self.closed if self.push(ts_ns, price, size, is_buyer, trade_id) else NO_PACKETS

@@ -102,16 +102,47 @@ ROW_WORDS: Final = 7
 
 
 def state_dtype(vpin_window: int) -> np.dtype[np.void]:
-    """Return the dtype of the one state record: head and VPIN ring, shape () per builder."""
+    """Return the dtype of the one state record: ``head`` and ``vpin_ring``, shape () per builder.
+
+    Parameters
+    ----------
+    vpin_window
+        Packets that the ring holds, at least 1.
+
+    Returns
+    -------
+    numpy.dtype
+        ``head`` is `HEAD_DTYPE`, ``vpin_ring`` int64 of shape (vpin_window,), |buy - sell| in units of
+        tick x lot.
+
+    References
+    ----------
+    The layout is our own; ``docs/packets.md`` tells what it computes.
+    """
     return np.dtype([("head", HEAD_DTYPE), ("vpin_ring", np.int64, (vpin_window,))])
 
 
 @kernel
 def log_return(ticks: int, before: int) -> float:
-    """Return log(ticks / before) of two int64 prices; 0.0 where ``before`` is 0 (no earlier price).
+    """Return the log return between two prices.
 
     Small moves take the atanh series: the difference of two integers is exact, so it keeps the digits
     that log(ratio near 1) loses, and it needs no call into libm.
+
+    Parameters
+    ----------
+    ticks, before
+        Scalar int64 prices in ticks: the trade's, above 0, and the one before; 0 is none yet.
+
+    Returns
+    -------
+    float
+        log(ticks / before), no unit; 0.0 where ``before`` is 0.
+
+    References
+    ----------
+    Abramowitz, Stegun (1964), "Handbook of Mathematical Functions", 4.1: log((1 + z) / (1 - z)) as a
+    series in z = (ticks - before) / (ticks + before); below 0.2 % four terms are exact to float64.
     """
     z = float(ticks - before) / float(ticks + before)
     z2 = z * z
@@ -606,9 +637,15 @@ def scan(
         ``consumed`` says how many trades were taken: fewer than n if one was refused (``refused``) or if
         ``out`` could not hold the rows that it closes (``rows_wanted``); call again with the rest.
     ts_ns, price_ticks, size_lots, is_buyer, trade_id
-        Trades in the order of their ids, shape (n,). Prices above 0, sizes 0 or more; id below 0: none.
+        Trades in the order of their ids, shape (n,): UNIX ns, ticks above 0, lots 0 or more, True where
+        the taker bought; id below 0: none.
     out
         Packets to write, ``PACKET_DTYPE`` of shape (m,).
+
+    Returns
+    -------
+    int
+        Rows of ``out`` that were written, each known at the trade that filled its bucket.
 
     References
     ----------
@@ -642,6 +679,15 @@ def flush(
         for ticks and lots, written here.
     end
         Rows to take, from the first on; ``consumed`` counts them.
+
+    Returns
+    -------
+    int
+        Packets written, as in `scan`.
+
+    References
+    ----------
+    Our own way in, ``docs/packets.md``; the packets are those of `scan`.
     """
     head = heads[0]
     floats = rows.view(np.float64)
@@ -662,6 +708,19 @@ def flush(
 
 @kernel
 def write_open(heads: NDArray[np.void], out: NDArray[np.void]) -> None:
-    """Write the open bucket, which must hold a trade, as it stands into ``out[0]``; the state keeps."""
+    """Write the open bucket as it stands; the state stays as it is, and nothing may be decided on it.
+
+    Parameters
+    ----------
+    heads
+        The state, ``HEAD_DTYPE`` of shape (1,); its bucket must hold a trade.
+    out
+        ``PACKET_DTYPE`` of shape (m,), m >= 1; row 0 is written, in quote and base currency and UNIX ns,
+        with ``vpin`` NaN.
+
+    References
+    ----------
+    ``docs/packets.md`` for the columns, which are those of a packet that closed now.
+    """
     _write_open(heads[0], out[0], heads[0]["now_ns"])
     out[0]["vpin"] = np.nan

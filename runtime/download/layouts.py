@@ -125,12 +125,15 @@ LAYOUTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A recognised file: its layout, which column has which role, and whether line 1 is a header."""
+    """A recognised file: its layout, which column has which role, and how many lines its header takes.
+
+    ``header_lines`` counts blank lines before the header, too; 0: the file has none.
+    """
 
     layout: Layout
     roles: dict[str, int]
     width: int
-    has_header: bool
+    header_lines: int
 
 
 def plain(word: str) -> str:
@@ -177,7 +180,7 @@ def recognise(fields: list[str], venue: str, market: str, kind: str, file: str) 
         )
     layout = max(wanted, key=lambda layout: len(layout.header))
     roles = _roles_of_header(words, layout) if has_header else _roles_of_positions(layout)
-    return Columns(layout, roles, len(fields), has_header)
+    return Columns(layout, roles, len(fields), int(has_header))
 
 
 def _agrees(layout: Layout, venue: str, market: str, kind: str) -> bool:

@@ -104,10 +104,11 @@ def read_text(
 def first_line(path: Path, venue: str, market: str, kind: str) -> Columns:
     """Recognise a file by its first line that is not blank; raises as :func:`read_text`."""
     with open_text(path) as stream:
-        lines = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")
-        for line in lines:
+        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+        for number, line in enumerate(lines, start=1):
             if line.strip("\ufeff\r\n \t\0"):
                 columns = recognise(next(csv.reader([line])), venue, market, kind, path.name)
+                columns = replace(columns, header_lines=number if columns.header_lines else 0)
                 return _with_spare(columns, next(lines, ""))
     raise DataError(f"{path.name}: is empty")
 
@@ -121,7 +122,7 @@ def _with_spare(columns: Columns, row: str) -> Columns:
 # --- the fast way -----------------------------------------------------------------------------------
 def _fast(path: Path, columns: Columns, symbol: str) -> Iterator[Any]:
     """Yield blocks, or raise _LooksOddError with the number of the last line that was yielded."""
-    line = int(columns.has_header)
+    line = columns.header_lines
     unit = 0
     try:
         with open_text(path) as stream:
@@ -147,7 +148,7 @@ def _csv_options(columns: Columns) -> tuple[Any, Any, Any]:
         pa_csv.ReadOptions(
             block_size=BLOCK_BYTES,
             column_names=names,
-            skip_rows=int(columns.has_header),
+            skip_rows=columns.header_lines,
             use_threads=False,  # unzipping overlaps all the same; more threads only wait for it
         ),
         pa_csv.ParseOptions(ignore_empty_lines=False),
@@ -228,9 +229,9 @@ def _careful(path: Path, columns: Columns, symbol: str, bad: BadRows, skip_lines
     unit: int | None = None
     kind = KlineBlock if columns.layout.kind == "klines" else TradeBlock
     with open_text(path) as stream:
-        reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline=""))
+        reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline=""))
         for row in reader:
-            if reader.line_num <= int(columns.has_header) or not "".join(row).strip():
+            if reader.line_num <= columns.header_lines or not "".join(row).strip():
                 continue
             try:
                 unit = unit or _unit_of_text(_field(row, columns, "time"))

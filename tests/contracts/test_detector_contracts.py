@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import indicators
+from indicators import state_bytes
 from indicators.structure_config import StructureConfig
 from tests.bars import Bar, random_ticks
 from tests.structure_checks import SHORT
@@ -152,6 +153,22 @@ def test_bytes_of_something_else_are_refused(detector: type) -> None:
     for wrong in (b"", b"nonsense", data[:-1], data + b"\0"):
         with pytest.raises(ValueError):
             restore(detector, wrong)
+
+
+def test_a_flipped_byte_is_refused(detector: type) -> None:
+    """One bit changed anywhere, in the head or in the state, is a ValueError that says so."""
+    used = make(detector)
+    feed(used, BARS[:100])
+    data = used.to_bytes()
+    head = range(0, state_bytes.HEAD_BYTES, 5)
+    body = range(state_bytes.HEAD_BYTES, len(data), max(1, len(data) // 23))
+    for position in (*head, *body, len(data) - 1):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << (position % 8)
+        with pytest.raises(ValueError, match="saved state"):
+            restore(detector, bytes(damaged))
+    with pytest.raises(ValueError, match=r"is damaged.*warm up again"):
+        restore(detector, data[:-1] + bytes([data[-1] ^ 1]))
 
 
 def test_a_broken_bar_is_refused_and_leaves_it_alone(detector: type) -> None:

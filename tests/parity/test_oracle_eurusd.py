@@ -1,73 +1,27 @@
-"""Preset ``peer`` against the result files of the package `smartmoneyconcepts` on its own EURUSD bars.
+"""Preset ``peer`` against the package's result files: swings, gaps, breaks, liquidity, previous days.
 
-The package stamps its rows on the bar they speak of and edits them with hindsight. Each test derives from
-our append-only events what such a table shows in the end, and compares the two row by row.
+Order blocks, where the package's hindsight shows, are in ``test_order_block.py``.
 """
 
 import csv
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from indicators.engine import StructureConfig
 from indicators.events import EventKind, Scope
-from tests.bars import Columns, load_eurusd
-from tests.structure_checks import Table, scan
+from tests.oracle import Oracle, final_zigzag, load_oracle, single
+from tests.structure_checks import scan
 
 FIRST_FULL_WINDOW = 9  # the package's rolling window of ten bars has no value before
 DAY_NS = 86_400_000_000_000
 
 
-class Oracle(NamedTuple):
-    """The bars, what the engine says about them, and the folder of result files."""
-
-    chart: Columns
-    events: Table
-    snapshots: Table
-    folder: Path
-
-    def kind(self, kind: EventKind) -> Table:
-        """Return the internal (or scope-free) events of one kind."""
-        is_wanted = (self.events["kind"] == kind) & (self.events["scope"] != Scope.EXTERNAL)
-        return self.events[is_wanted]
-
-    def rows(self, name: str, column: str) -> dict[int, dict[str, float]]:
-        """Return the rows of a result file that have a value in ``column``, by bar number."""
-        with (self.folder / f"{name}_result_data.csv").open(newline="") as file:
-            table = list(csv.DictReader(file))
-        return {
-            seq: {key: float(value) for key, value in row.items() if value}
-            for seq, row in enumerate(table)
-            if row[column]
-        }
-
-
 @pytest.fixture(scope="module")
 def oracle(shared_data: Path) -> Oracle:
-    """Run preset ``peer`` once over all 24,424 bars."""
-    chart = load_eurusd(shared_data)
-    events, snapshots = scan(StructureConfig.peer(tick_size=1e-5), chart)
-    return Oracle(chart, events, snapshots, shared_data / "oracle_eurusd_15m")
-
-
-def single(value: float) -> float:
-    """Round as the package does for its output."""
-    return float(np.float32(value))
-
-
-def final_zigzag(oracle: Oracle) -> list[tuple[int, int, float]]:
-    """Return (bar, side, level) of the swings that were never replaced, in order."""
-    swings = {event["event_id"]: event for event in oracle.kind(EventKind.SWING)}
-    alternating: list[tuple[int, int, float]] = []
-    for event in swings.values():
-        swing = (int(event["origin_seq"]), int(event["direction"]), float(event["level"]))
-        if not alternating or alternating[-1][1] != swing[1]:
-            alternating.append(swing)
-        elif swing[1] * swing[2] > swing[1] * alternating[-1][2]:
-            alternating[-1] = swing
-    return alternating
+    """Give preset ``peer`` over all 24,424 bars."""
+    return load_oracle(shared_data)
 
 
 def test_swings_are_the_packages_swings(oracle: Oracle) -> None:
@@ -111,6 +65,39 @@ def test_gaps_and_their_mitigation_are_the_packages(oracle: Oracle) -> None:
         if e["flag"] == 0
     }
     assert len(theirs) == 5020
+    assert ours == theirs
+
+
+def test_joined_gaps_are_runs_of_our_gaps(oracle: Oracle) -> None:
+    """The file with consecutive gaps joined into the last one: our gaps, joined when the run is over.
+
+    The package drops the earlier gaps of a run from the bars where they were known; live they exist.
+    """
+    chart = oracle.chart
+    joined: dict[int, tuple[int, float, float]] = {}
+    for event in oracle.kind(EventKind.FVG):
+        if event["flag"] != 0:
+            continue
+        seq, side = int(event["origin_seq"]), int(event["direction"])
+        low, high = float(event["low"]), float(event["high"])
+        before = joined.get(seq - 1)
+        if before is not None and before[0] == side:
+            low, high = min(low, before[1]), max(high, before[2])
+            del joined[seq - 1]
+        joined[seq] = (side, low, high)
+
+    ours = {}
+    for seq, (side, low, high) in joined.items():
+        later = slice(seq + 2, None)
+        is_touched = chart.low[later] <= high if side == 1 else chart.high[later] >= low
+        mitigated = seq + 2 + int(np.argmax(is_touched)) if is_touched.any() else 0
+        ours[seq] = (side, low, high, mitigated)
+    rows = oracle.rows("fvg_consecutive", "FVG")
+    theirs = {
+        seq: (int(row["FVG"]), row["Bottom"], row["Top"], int(row["MitigatedIndex"]))
+        for seq, row in rows.items()
+    }
+    assert len(theirs) == 3756
     assert ours == theirs
 
 
@@ -166,81 +153,56 @@ def test_breaks_differ_in_double_precision(oracle: Oracle) -> None:
     assert len(without_overtaken(breaks_of_engine(exact)) & breaks_of_package(oracle)) == 1108
 
 
-def blocks_of_package(oracle: Oracle) -> dict[int, tuple[int, float, float, int]]:
-    """Return (direction, bottom, top, mitigation bar) of its surviving blocks by origin."""
-    rows = oracle.rows("ob", "OB")
-    return {
-        seq: (int(row["OB"]), single(row["Bottom"]), single(row["Top"]), int(row["MitigatedIndex"]))
+def pools_behind(
+    zigzag: list[tuple[int, int, float]], oracle: Oracle, tolerance: float
+) -> dict[int, tuple[int, float, int, int]]:
+    """Return (side, mean level, last bar, sweeping bar) of the package's liquidity pools by first bar."""
+    pools: dict[int, tuple[int, float, int, int]] = {}
+    for side, high in ((1, oracle.chart.high), (-1, -oracle.chart.low)):
+        swings = [(seq, side * level) for seq, its_side, level in zigzag if its_side == side]
+        pooled: set[int] = set()
+        for number, (first, level) in enumerate(swings):
+            if first in pooled:
+                continue
+            beyond = np.flatnonzero(high[first + 1 :] >= level + tolerance)
+            swept = first + 1 + int(beyond[0]) if len(beyond) else 0
+            members = [(first, level)]
+            for seq, other in swings[number + 1 :]:
+                if swept and seq >= swept:
+                    break
+                if seq not in pooled and level - tolerance <= other <= level + tolerance:
+                    members.append((seq, other))
+                    pooled.add(seq)
+            if len(members) > 1:
+                mean = side * sum(price for _, price in members) / len(members)
+                pools[first] = (side, single(mean), members[-1][0], swept)
+    return pools
+
+
+def test_liquidity_file_follows_from_our_zigzag_and_a_tolerance_of_the_whole_file(oracle: Oracle) -> None:
+    """497 of the package's 498 pools, the other one starts at the swing that it invents on bar 0.
+
+    This compares swings, not our EQUAL_LEVELS: the package's tolerance is 1 % of the highest high less the
+    lowest low of the whole file, which nobody knows before its last bar. With the tolerance of the first
+    half, 162 of the 278 pools of that half would be others.
+    """
+    rows = oracle.rows("liquidity", "Liquidity")
+    theirs = {
+        seq: (int(row["Liquidity"]), single(row["Level"]), int(row["End"]), int(row["Swept"]))
         for seq, row in rows.items()
     }
+    chart, zigzag, half = oracle.chart, final_zigzag(oracle), oracle.chart.count // 2
+    ours = pools_behind(zigzag, oracle, 0.01 * (chart.high.max() - chart.low.min()))
+    assert len(theirs) == 498
+    assert set(theirs) - set(ours) == {0}
+    # Bar 4 is the swing of the package's warm-up; 52 is pooled with bar 0 in its file.
+    assert set(ours) - set(theirs) == {4, 52}
+    assert all(theirs[seq] == ours[seq] for seq in set(theirs) & set(ours))
 
-
-def surviving_blocks(oracle: Oracle) -> dict[int, tuple[int, float, float, int]]:
-    """Return the same of our events: blocks whose breaker was not broken in its turn."""
-    broken = {int(e["ref_id"]): int(e["known_seq"]) for e in oracle.kind(EventKind.OB_INVALIDATED)}
-    parent = {int(e["event_id"]): int(e["ref_id"]) for e in oracle.kind(EventKind.BREAKER)}
-    erased = {parent[int(e["ref_id"])] for e in oracle.kind(EventKind.BREAKER_INVALIDATED)}
-    alive = {}
-    for event in oracle.kind(EventKind.OB):
-        event_id, side = int(event["event_id"]), int(event["direction"])
-        if event_id in erased:
-            continue
-        # The package writes the bar before the mitigation for bullish blocks, and 0 for none.
-        mitigated = broken[event_id] - (side == 1) if event_id in broken else 0
-        bounds = (single(event["low"]), single(event["high"]))
-        alive[int(event["origin_seq"])] = (side, *bounds, mitigated)
-    return alive
-
-
-def blocks_behind(
-    zigzag: list[tuple[int, int, float]], chart: Columns
-) -> dict[int, tuple[int, float, float, int]]:
-    """Return the survivors that the package's rule gives for a finished zigzag, bar by bar."""
-    survivors: dict[int, tuple[int, float, float, int]] = {}
-    for side in (1, -1):
-        high, low = (chart.high, chart.low) if side == 1 else (-chart.low, -chart.high)
-        close = side * chart.close
-        swings = [seq for seq, swing_side, _ in zigzag if swing_side == side]
-        live: dict[int, int] = {}  # origin: mitigation bar, 0 for none
-        crossed, last = set(), -1
-        for t in range(chart.count):
-            for origin in list(live):
-                if live[origin] and high[t] > high[origin]:
-                    del live[origin]
-                elif not live[origin] and low[t] < low[origin]:
-                    live[origin] = t - 1 if side == 1 else t
-            while last + 1 < len(swings) and swings[last + 1] < t:
-                last += 1
-            if last < 0 or last in crossed or not close[t] > high[swings[last]]:
-                continue
-            crossed.add(last)
-            between = range(swings[last] + 1, t)
-            origin = max(between, key=lambda seq: (-low[seq], seq)) if between else t - 1
-            live[origin] = 0
-        for origin, mitigated in live.items():
-            bounds = (single(chart.low[origin]), single(chart.high[origin]))
-            survivors[origin] = (side, *bounds, mitigated)
-    return survivors
-
-
-def test_order_blocks_behind_our_finished_zigzag_are_the_packages(oracle: Oracle) -> None:
-    """The package's rule on the zigzag that our events tell gives its 66 survivors, mitigation included."""
-    theirs = blocks_of_package(oracle)
-    assert len(theirs) == 66
-    assert blocks_behind(final_zigzag(oracle), oracle.chart) == theirs
-
-
-def test_causal_order_blocks_differ_only_where_the_package_knew_the_future(oracle: Oracle) -> None:
-    """Of our own survivors those agree in full that did not hang on a swing that was replaced later.
-
-    The package breaks levels of its finished zigzag; live, a break meets the swing that is the last
-    one at that time. Where that swing was replaced afterwards, no causal engine can agree.
-    """
-    theirs, ours = blocks_of_package(oracle), surviving_blocks(oracle)
-    common = set(theirs) & set(ours)
-    assert all(theirs[origin] == ours[origin] for origin in common)
-    assert len(common) >= 63
-    assert len(ours) - len(common) <= 8
+    early = pools_behind(zigzag, oracle, 0.01 * (chart.high[:half].max() - chart.low[:half].min()))
+    first_half = [seq for seq in theirs if seq < half]
+    assert len(first_half) == 278
+    assert sum(early.get(seq) != theirs[seq] for seq in first_half) == 162
 
 
 def test_previous_days_are_the_packages_from_their_second_bar_on(oracle: Oracle) -> None:

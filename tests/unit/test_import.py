@@ -207,6 +207,21 @@ def test_blank_lines_and_windows_line_ends_are_no_fault(tmp_path: Path) -> None:
     assert (report.outcome.write.added, report.bad.count) == (3, 0)
 
 
+@pytest.mark.parametrize("blank", ["\n", "\r\n", "\n  \n\t\n", "\ufeff\n"])
+@pytest.mark.parametrize("name", ["Bybit spot trades", "Binance spot trades, milliseconds"])
+def test_blank_lines_before_the_first_are_no_fault(tmp_path: Path, name: str, blank: str) -> None:
+    """Neither before a header nor before the first row, and a bad row further down keeps its line number."""
+    content = blank + text(name)
+    report = import_files(request(write(tmp_path / "a.csv", content), name), tmp_path / "catalog")
+    assert (report.outcome.write.added, report.bad.count) == (3, 0)
+
+    path = write(tmp_path / "b.csv", content + "rubbish\n")
+    report = import_files(request(path, name, skip_bad_rows=True), tmp_path / "other")
+    fields = FORMATS[name][4].count(",") + 1
+    line = content.count("\n") + 1
+    assert report.bad.examples == [f"b.csv:{line}: 1 fields instead of {fields}"]
+
+
 DAMAGED = {
     "empty.csv": b"",
     "blank.csv": b"\n\n",
@@ -522,7 +537,10 @@ def test_real_klines_import(tmp_path: Path, shared_data: Path) -> None:
     ask = ImportRequest((path,), "binance", "spot", "ADAUSDT", "klines", interval="5m")
     report = import_files(ask, tmp_path / "catalog")
     table = pq.read_table(path)
-    (bars,) = Catalog(tmp_path / "catalog").read_bars("ADAUSDT.BINANCE-5-MINUTE-LAST-EXTERNAL")
+    # One block a year.
+    bars = concatenate(
+        list(Catalog(tmp_path / "catalog").read_bars("ADAUSDT.BINANCE-5-MINUTE-LAST-EXTERNAL"))
+    )
     tick = float(report.instrument.price_increment)
     assert len(bars) == table.num_rows
     np.testing.assert_allclose(bars.close_ticks * tick, table["close"].to_numpy(), rtol=1e-12)
