@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from runtime.arrow_schema import NO_ID, BarColumns, TradeColumns, concatenate
 from runtime.catalog import Catalog
+from runtime.cli import format_ns
 from runtime.intervals import bar_type_text, interval_nanos, interval_phase_ns
 from runtime.manifest import Kind
 
@@ -41,6 +42,15 @@ class Difference:
     what: str
     in_kline: float | None
     in_trades: float | None
+
+    def words(self) -> str:
+        """Return the difference as a line of text."""
+        when = format_ns(self.open_ns)
+        if self.what == MISSING:
+            return f"{when}: the kline is missing, trades of {self.in_trades:.10g} are there"
+        if self.what == NO_TRADES:
+            return f"{when}: the kline has a volume of {self.in_kline:.10g}, but there are no trades"
+        return f"{when}: {self.what} is {self.in_kline:.10g}, that of the trades {self.in_trades:.10g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,11 @@ from runtime.download.transfer import fetch_checksum, sha256_of
 from runtime.errors import DataError, VenueError
 from runtime.instruments import TERMS, instrument_id_text
 from runtime.intervals import interval_nanos
+from runtime.kline_check import TRADE_KINDS, Difference, KlineCheck, check_klines
 from runtime.manifest import FileEntry, SeriesEntry, SourceEntry, series_key
 from runtime.settings import Settings
 
+SHOWN_DIFFERENCES: Final = 5
 WEEK_PHASE_NS: Final = 4 * 86_400_000_000_000
 
 
@@ -47,8 +49,11 @@ class SeriesFindings:
         has replaced it.
     missing
         Days that were asked for and are not there.
+    klines
+        Klines against the trades of the instrument, where both are stored and undamaged; else None.
     notes
-        What could not be checked.
+        What could not be checked, and the first differences between klines and trades: fetching again what is
+        as the venue published it would not mend them.
     """
 
     key: str
@@ -57,12 +62,18 @@ class SeriesFindings:
     bad_files: dict[str, str] = field(default_factory=dict)
     bad_sources: dict[str, str] = field(default_factory=dict)
     missing: list[date] = field(default_factory=list)
+    klines: KlineCheck | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is wrong."""
         return not (self.bad_files or self.bad_sources or self.missing)
+
+    @property
+    def differences(self) -> list[Difference]:
+        """Where klines and trades contradict each other; both may still be what the venue published."""
+        return self.klines.differences if self.klines else []
 
     def lines(self) -> Iterator[str]:
         """Yield one line per finding."""
@@ -80,6 +91,9 @@ class SeriesFindings:
             "sound": self.is_sound,
             "findings": list(self.lines()),
             "missing": spans(self.missing),
+            "checked_against_trades": self.klines.checked if self.klines else 0,
+            "not_checked_for_missing_ids": self.klines.tainted if self.klines else 0,
+            "differences": len(self.differences),
             "notes": self.notes,
         }
 
@@ -119,6 +133,7 @@ def verify(
     for key, entry in series.items():
         _check_files(folder, entry, findings[key])
         _check_sources(folder, entry, findings[key])
+    _check_klines(folder, series, findings)
     asked = read_asked(folder)
     for request in asked.requests:
         key = key_of(request)
@@ -222,6 +237,24 @@ def _read_file(
 
 
 # --- sources ----------------------------------------------------------------------------------------
+def _check_klines(folder: Path, series: dict[str, SeriesEntry], findings: dict[str, SeriesFindings]) -> None:
+    """Compare klines with trades; damaged files cannot be read for it."""
+    catalog = Catalog(folder)
+    for key, entry in series.items():
+        others = (findings.get(series_key(entry.instrument, kind, None)) for kind in TRADE_KINDS)
+        trades = next((found for found in others if found is not None), None)
+        if entry.interval is None or trades is None:
+            continue
+        if findings[key].bad_files or trades.bad_files:
+            findings[key].notes.append("not compared with the trades: files are damaged")
+            continue
+        check = check_klines(catalog, entry.instrument, entry.interval)
+        findings[key].klines = check
+        findings[key].notes += [one.words() for one in check.differences[:SHOWN_DIFFERENCES]]
+        if len(check.differences) > SHOWN_DIFFERENCES:
+            findings[key].notes.append(f"{len(check.differences)} differences from the trades in all")
+
+
 def _check_sources(folder: Path, entry: SeriesEntry, found: SeriesFindings) -> None:
     for source in entry.sources:
         held = sum(file.rows for file in overlapping_files(entry.files, source))

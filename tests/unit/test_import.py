@@ -538,7 +538,7 @@ def test_real_klines_import(tmp_path: Path, shared_data: Path) -> None:
     ask = ImportRequest((path,), "binance", "spot", "ADAUSDT", "klines", interval="5m")
     report = import_files(ask, tmp_path / "catalog")
     table = pq.read_table(path)
-    # One block a year.
+    # Several blocks a year.
     bars = concatenate(
         list(Catalog(tmp_path / "catalog").read_bars("ADAUSDT.BINANCE-5-MINUTE-LAST-EXTERNAL"))
     )

@@ -1,5 +1,6 @@
 """Klines against trades: equal where both are whole, and every contradiction is named."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+import download_data
 from runtime.arrow_schema import BarColumns, TradeColumns
 from runtime.catalog import Catalog
 from runtime.instruments import make_instrument
@@ -97,6 +99,24 @@ def test_missing_klines_and_volume_without_trades_are_named(tmp_path: Path) -> N
     assert (first.what, first.open_ns, first.in_kline) == ("kline is missing", START + 15 * MINUTE, None)
     assert (second.what, second.open_ns, second.in_trades) == ("no trades", START + 50 * MINUTE, None)
     assert second.in_kline == pytest.approx(0.5)
+    assert first.words().startswith("2026-03-18T00:15:00Z: the kline is missing, trades of ")
+    assert second.words() == ("2026-03-18T00:50:00Z: the kline has a volume of 0.5, but there are no trades")
+
+
+def test_verify_names_what_contradicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One warning per difference, and how many klines were compared; the files themselves are sound."""
+    trades = tape()
+    bars = klines(trades)
+    catalog_of(tmp_path / "sound", trades, bars)
+    assert download_data.main(["verify", "--catalog", str(tmp_path / "sound"), "--json"]) == 0
+    found = {row["series"]: row for row in json.loads(capsys.readouterr().out)["series"]}
+    assert found[f"{ID} klines 5m"]["checked_against_trades"] == 22
+    catalog_of(tmp_path / "wrong", trades, changed(bars, "high_ticks", 7, 3))
+    assert download_data.main(["verify", "--catalog", str(tmp_path / "wrong"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert f"warning: {ID} klines 5m: 2026-03-18T00:35:00Z: high is " in captured.err
+    found = {row["series"]: row for row in json.loads(captured.out)["series"]}
+    assert found[f"{ID} klines 5m"]["differences"] == 1
 
 
 def test_an_interval_with_missing_ids_is_not_judged(tmp_path: Path) -> None:
