@@ -18,7 +18,7 @@ from indicators.kernels.zone import FULL, HALF, TOUCHED
 from indicators.snapshot import ROW_DTYPE, SNAPSHOT_DTYPE, SnapshotTable
 from indicators.structure_config import CHOICES, StructureConfig
 
-__all__ = ["StructureConfig", "StructureEngine"]
+__all__ = ["ScanBuffers", "StructureConfig", "StructureEngine"]
 
 STATE_DTYPE = kernel.state_dtype(ROW_DTYPE)
 BUFFER_DTYPE = buffer_dtype(EVENT_DTYPE)
@@ -68,24 +68,82 @@ def fresh_state(config: StructureConfig) -> NDArray[np.void]:
     blocks["near_ratio"] = config.order_block_near_ratio
     for stacks in (gaps, blocks):
         stacks["sign"] = (1, -1)
+        stacks["reach"] = -inf
+        stacks["shown_low"] = stacks["shown_high"] = np.nan
 
     scopes = state["scopes"]
     scopes["name"] = (1, 2)
     scopes["left"] = (config.internal_left, config.external_left)
     scopes["right"] = (config.internal_right, config.external_right)
     scopes["break_seq"] = -1
+    # A swing of the wide window is one of the narrow window too, which found it earlier.
+    scopes["is_within"][1] = (
+        config.internal_left <= config.external_left and config.internal_right < config.external_right
+    )
+    scopes["shown_side"] = -1
+    shown = scopes["shown"]
+    for name in ("swing_high", "swing_low", "range_low", "range_high", "range_sweet"):
+        shown[name] = np.nan
+    shown["range_position"] = shown["range_retracement"] = np.nan
+    shown["range_age"] = -1
+    scopes["sides"]["levels"]["limit"] = inf
+    ranges = scopes["sides"]["range"]
+    ranges["floor"], ranges["ceiling"], ranges["expiry_seq"] = -inf, inf, np.iinfo(np.int64).max
     scopes["sides"]["levels"]["seq"] = -1
     scopes["sides"]["levels"]["before_seq"] = -1
     scopes["sides"]["fresh_id"] = -1
     books = state["books"]
     books["extreme_seq"] = -1
     books["swing_seq"] = -1
-    books["equal"] = np.nan
+    books["top"] = books["equal"] = inf
     books["window_price"] = -inf
     state["periods"]["days"] = (1, 7)
     for name in ("previous_low", "previous_high"):
         state["periods"][name] = np.nan
     return states
+
+
+class ScanBuffers:
+    """Memory for the tables of `StructureEngine.scan`, to be used again and again.
+
+    Fresh memory costs a third of a pass over a hundred thousand bars and twice the pass over a million:
+    the system must clear 700 bytes per bar first. Whoever scans many series keeps one of these.
+
+    Parameters
+    ----------
+    bars
+        Largest number of bars of one scan, > 0.
+
+    Attributes
+    ----------
+    events, snapshots
+        Tables of `EVENT_DTYPE` and `SNAPSHOT_DTYPE`; `events` is replaced by a longer one when a scan
+        finds more than two events per bar.
+
+    Raises
+    ------
+    ValueError
+        If `bars` is not positive.
+    """
+
+    __slots__ = ("events", "snapshots")
+
+    def __init__(self, bars: int) -> None:
+        if bars <= 0:
+            raise ValueError(f"bars must be positive, got {bars}")
+        # Some 1.3 events per bar are usual; what is not written costs no memory. Zeros, so that the bytes of
+        # equal tables are equal, those of the padding between columns included.
+        self.events: EventTable = np.zeros(2 * bars + BUFFER_EVENTS, EVENT_DTYPE)
+        self.snapshots: SnapshotTable = np.zeros(bars, SNAPSHOT_DTYPE)
+
+    def require(self, bars: int) -> None:
+        """Raise ValueError when a scan of that many bars does not fit."""
+        if bars > len(self.snapshots):
+            raise ValueError(f"buffers for {len(self.snapshots)} bars cannot take a scan of {bars}")
+
+    def lengthen(self, filled: int, more: int) -> None:
+        """Keep the first `filled` events and make room for `more` after them."""
+        self.events = np.concatenate([self.events[:filled], np.zeros(more, EVENT_DTYPE)])
 
 
 class StructureEngine:
@@ -186,8 +244,20 @@ class StructureEngine:
         close: NDArray[np.float64],
         volume: NDArray[np.float64],
         buy_volume: NDArray[np.float64],
+        *,
+        out: ScanBuffers | None = None,
     ) -> tuple[EventTable, SnapshotTable]:
         """Take columns of closed bars, each of shape (n,), as if `update` were called n times.
+
+        Parameters
+        ----------
+        ts_open_ns, ts_close_ns
+            UNIX nanoseconds UTC.
+        open_, high, low, close, volume, buy_volume
+            Prices and base volumes; `buy_volume` may hold NaN.
+        out
+            Memory for the tables, which then are views that the next scan with it overwrites; None
+            allocates fresh tables.
 
         Returns
         -------
@@ -197,7 +267,8 @@ class StructureEngine:
         Raises
         ------
         ValueError
-            If columns differ in length or any row is not a legal bar; then no row was taken.
+            If columns differ in length, any row is not a legal bar or `out` is too small; then no row
+            was taken.
         """
         times = [np.ascontiguousarray(column, np.int64) for column in (ts_open_ns, ts_close_ns)]
         sizes = (open_, high, low, close, volume, buy_volume)
@@ -210,23 +281,22 @@ class StructureEngine:
             raise ValueError(self._complaint([column[bad].item() for column in columns], bad))
 
         count = len(columns[0])
-        snapshots = np.zeros(count, SNAPSHOT_DTYPE)
+        if out is None:
+            out = ScanBuffers(max(count, 1))
+        out.require(count)
+        snapshots = out.snapshots[:count]
         rows = snapshots.view(ROW_DTYPE)
-        # Some 1.3 events per bar are usual; what is not written costs no memory. Zeros, so that the bytes of
-        # equal tables are equal, those of the padding between columns included.
-        events: EventTable = np.zeros(2 * count + BUFFER_EVENTS, EVENT_DTYPE)
         filled = start = 0
         while start < count:
-            if filled + BUFFER_EVENTS > len(events):
-                more = np.zeros(2 * (count - start) + BUFFER_EVENTS, EVENT_DTYPE)
-                events = np.concatenate([events[:filled], more])
-            buffers = events[filled : filled + BUFFER_EVENTS].view(BUFFER_DTYPE)
+            if filled + BUFFER_EVENTS > len(out.events):
+                out.lengthen(filled, 2 * (count - start) + BUFFER_EVENTS)
+            buffers = out.events[filled : filled + BUFFER_EVENTS].view(BUFFER_DTYPE)
             start = kernel.scan(self._states, buffers, rows, start, *columns)
             filled += int(self._states[0]["log"]["count"])
         if count:
             self._states[0]["row"] = rows[-1]
             self._last_ts_close = int(columns[1][-1])
-        return events[:filled], snapshots
+        return out.events[:filled], snapshots
 
     @property
     def bars(self) -> int:

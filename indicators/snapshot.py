@@ -4,6 +4,8 @@ Flags tell what bar t did; everything else is the state after bar t. Prices are 
 directions 0 where there is nothing to tell. ``docs/structure.md`` defines each column.
 """
 
+from typing import Any
+
 import numpy as np
 
 type SnapshotTable = np.ndarray[tuple[int], np.dtype[np.void]]
@@ -97,13 +99,13 @@ def _row_dtype() -> np.dtype[np.void]:
     """Return the same layout with one nested record per structure, which is how the kernels see a row."""
     structure = np.dtype(_structure_fields(""), align=True)
     names = SNAPSHOT_DTYPE.names or ()
-    fields: list[tuple[str, np.dtype[np.generic]]] = []
+    fields: list[Any] = []
     for name in names:
         scope, _, rest = name.partition("_")
         if scope not in ("internal", "external"):
             fields.append((name, SNAPSHOT_DTYPE[name]))
-        elif rest == "swing_high":
-            fields.append((scope, structure))
+        elif scope == "internal" and rest == "swing_high":
+            fields.append(("scopes", structure, (2,)))
     return np.dtype(fields, align=True)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from indicators.kernels.bar import MASK, RING
-from indicators.kernels.jit import kernel
+from indicators.kernels.jit import inline_kernel, kernel
 
 # `total` runs over `ring`; `wilder` continues from the first full mean.
 MEAN_DTYPE = np.dtype(
@@ -37,11 +37,27 @@ STRENGTH_DTYPE = np.dtype(
 )
 
 
-@kernel
+@inline_kernel
 def mean_step(mean: Any, x: float) -> float:
     """Return the mean of the last `length` values, NaN before that many were seen.
 
     The running sum is added up afresh each time the ring is full, so that rounding does not accumulate.
+
+    Parameters
+    ----------
+    mean
+        Record `MEAN_DTYPE`, shape (): `length`, the ring of the last values, their running sum.
+    x
+        The next value, any unit.
+
+    Returns
+    -------
+    float
+        The mean, in the unit of x.
+
+    References
+    ----------
+    ``docs/structure.md``, "Averages".
     """
     length = mean.length
     position = mean.position
@@ -63,9 +79,26 @@ def mean_step(mean: Any, x: float) -> float:
     return mean.total / length if mean.count >= length else np.nan
 
 
-@kernel
+@inline_kernel
 def wilder_step(mean: Any, x: float) -> float:
-    """Return Wilder's average: the plain mean of the first `length` values, then avg + (x - avg) / length."""
+    """Return Wilder's average: the plain mean of the first `length` values, then avg + (x - avg) / length.
+
+    Parameters
+    ----------
+    mean
+        Record `MEAN_DTYPE`, shape (); its ring is used until it is full.
+    x
+        The next value, any unit.
+
+    Returns
+    -------
+    float
+        The average, in the unit of x; NaN before `length` values.
+
+    References
+    ----------
+    Wilder (1978), "New Concepts in Technical Trading Systems".
+    """
     if mean.count < mean.length:
         mean.wilder = mean_step(mean, x)
     else:
@@ -73,25 +106,77 @@ def wilder_step(mean: Any, x: float) -> float:
     return float(mean.wilder)
 
 
-@kernel
+@inline_kernel
 def true_range(high: float, low: float, previous_close: float) -> float:
-    """Return the true range in price units; `previous_close` NaN (first bar) gives high - low."""
+    """Return the true range of one bar.
+
+    Parameters
+    ----------
+    high, low, previous_close
+        Scalar prices; `previous_close` is NaN on the first bar.
+
+    Returns
+    -------
+    float
+        The largest of high - low and the distances of both from the close before, >= 0, a price
+        difference; high - low on the first bar.
+
+    References
+    ----------
+    Wilder (1978), "New Concepts in Technical Trading Systems".
+    """
     if np.isnan(previous_close):
         return high - low
     return max(high - low, abs(high - previous_close), abs(low - previous_close))
 
 
-@kernel
+@inline_kernel
 def ema_step(ema: float, x: float, length: int) -> float:
-    """Return the exponential average after x: recursive, seeded with the first value (`ema` NaN)."""
+    """Return the exponential average after x: recursive, seeded with the first value.
+
+    Parameters
+    ----------
+    ema
+        Scalar average before x, NaN for none.
+    x
+        The next value, any unit.
+    length
+        Bars, >= 1; the weight of x is 2 / (length + 1).
+
+    Returns
+    -------
+    float
+        The average, in the unit of x, defined from the first value on.
+
+    References
+    ----------
+    ``docs/structure.md``, "Averages"; pandas' ``ewm(adjust=False)``.
+    """
     if np.isnan(ema):
         return x
     return ema + (x - ema) * 2.0 / (length + 1)
 
 
-@kernel
+@inline_kernel
 def strength_step(strength: Any, close: float) -> float:
-    """Return Wilder's RSI in 0..100, NaN before `length` changes of close, 50 when nothing moved."""
+    """Return Wilder's relative strength index after one close.
+
+    Parameters
+    ----------
+    strength
+        Record `STRENGTH_DTYPE`, shape (): average gain and loss, price differences.
+    close
+        Scalar price.
+
+    Returns
+    -------
+    float
+        100 gain / (gain + loss), 0..100; NaN before `length` changes of close, 50 when nothing moved.
+
+    References
+    ----------
+    Wilder (1978), "New Concepts in Technical Trading Systems".
+    """
     change = close - strength.close
     strength.close = close
     if np.isnan(change):
@@ -130,9 +215,23 @@ AVERAGES_DTYPE = np.dtype(
 )
 
 
-@kernel
+@inline_kernel
 def step(state: Any) -> None:
-    """Advance ATR, slow ATR, both EMAs and the RSI of the engine by the current bar."""
+    """Advance ATR, slow ATR, both EMAs and the RSI of the engine by the current bar.
+
+    ATRs are at least one tick, NaN while they are not defined.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); `bar` is read, `bar.atr`, `bar.impulse_atr`
+        and `averages` are written: prices, RSI 0..100.
+
+    References
+    ----------
+    ``docs/structure.md``, "Averages".
+    Wilder (1978), "New Concepts in Technical Trading Systems".
+    """
     bar, averages, settings = state.bar, state.averages, state.settings
     previous_close = bar.closes[(bar.seq - 1) & MASK] if bar.seq > 0 else np.nan
     span = true_range(bar.high, bar.low, previous_close)
@@ -167,7 +266,24 @@ LONE_DTYPE = np.dtype(
 
 @kernel
 def atr_step(states: Any, high: float, low: float, close: float) -> float:
-    """Advance the state of shape (1,) by one bar; return the average true range in price units or NaN."""
+    """Advance a lone average true range by one closed bar.
+
+    Parameters
+    ----------
+    states
+        `LONE_DTYPE` of shape (1,), written.
+    high, low, close
+        Scalar prices.
+
+    Returns
+    -------
+    float
+        The ATR after the bar, a price difference without a floor; NaN before `length` bars.
+
+    References
+    ----------
+    Wilder (1978), "New Concepts in Technical Trading Systems".
+    """
     state = states[0]
     span = true_range(high, low, state.close)
     state.close = close
@@ -176,7 +292,24 @@ def atr_step(states: Any, high: float, low: float, close: float) -> float:
 
 @kernel
 def lone_ema_step(states: Any, close: float) -> float:
-    """Advance the state of shape (1,) by one close; return the exponential average."""
+    """Advance a lone exponential average by one close.
+
+    Parameters
+    ----------
+    states
+        `LONE_DTYPE` of shape (1,), written.
+    close
+        Scalar price.
+
+    Returns
+    -------
+    float
+        The average after the close, a price.
+
+    References
+    ----------
+    `ema_step`.
+    """
     state = states[0]
     state.ema = ema_step(state.ema, close, state.length)
     return float(state.ema)
@@ -184,5 +317,22 @@ def lone_ema_step(states: Any, close: float) -> float:
 
 @kernel
 def rsi_step(states: Any, close: float) -> float:
-    """Advance the state of shape (1,) by one close; return the RSI in 0..100 or NaN."""
+    """Advance a lone relative strength index by one close.
+
+    Parameters
+    ----------
+    states
+        `LONE_DTYPE` of shape (1,), written.
+    close
+        Scalar price.
+
+    Returns
+    -------
+    float
+        The RSI after the close, 0..100; NaN before `length` changes.
+
+    References
+    ----------
+    `strength_step`.
+    """
     return strength_step(states[0].strength, close)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from indicators.kernels.jit import kernel
+from indicators.kernels.jit import inline_kernel, kernel
 
 RING = 256  # a power of two: position = seq & MASK
 MASK = RING - 1
@@ -31,13 +31,24 @@ BAR_DTYPE = np.dtype(
         ("volumes", np.float64, (RING,)),
         ("buy_volumes", np.float64, (RING,)),
         ("times", np.int64, (RING,)),  # ts_close
+        ("swings", np.int64, (RING,)),  # internal swings: bit 1 a high, bit 2 a low
     ]
 )
 
 
-@kernel
+@inline_kernel
 def advance(bar: Any) -> None:
-    """Give the bar in the input fields its number and store it in the ring."""
+    """Give the bar in the input fields its number and store it in the ring.
+
+    Parameters
+    ----------
+    bar
+        Record of the current bar (UNIX ns, prices, base volumes) and the ring of the last `RING`, shape ().
+
+    References
+    ----------
+    ``docs/structure.md``, "Bars".
+    """
     bar.seq += 1
     i = bar.seq & MASK
     bar.opens[i] = bar.open
@@ -66,9 +77,18 @@ def first_bad_row(
     Parameters
     ----------
     last_ts_close
-        Close time of the bar before row 0.
+        Close time of the bar before row 0, UNIX ns.
     ts_open, ts_close, open_, high, low, close, volume, buy_volume
-        Columns, shape (n,): nanoseconds, prices and base volumes; ``buy_volume`` may hold NaN.
+        Columns, shape (n,): UNIX ns, prices and base volumes; ``buy_volume`` may hold NaN.
+
+    Returns
+    -------
+    int
+        Row number from 0, or -1.
+
+    References
+    ----------
+    ``docs/structure.md``, "Bars".
     """
     before = last_ts_close
     for i in range(len(close)):

@@ -21,7 +21,24 @@ BIAS_DTYPE = np.dtype(
 
 @kernel
 def step(states: Any, close: float) -> int:
-    """Advance the state of shape (1,) by one close; return +1, -1, or 0 for neither or not yet defined."""
+    """Advance the bias by the close of one completed higher bar.
+
+    Parameters
+    ----------
+    states
+        `BIAS_DTYPE` of shape (1,), written.
+    close
+        Scalar price.
+
+    Returns
+    -------
+    int
+        +1 if close > fast EMA > slow EMA, -1 mirrored, 0 otherwise or before `warm_up` closes.
+
+    References
+    ----------
+    ``docs/structure.md``, "Bias of a higher time frame".
+    """
     state = states[0]
     state.fast = ema_step(state.fast, close, state.fast_length)
     state.slow = ema_step(state.slow, close, state.slow_length)
@@ -35,6 +52,20 @@ def step(states: Any, close: float) -> int:
 
 @kernel
 def scan(states: Any, close: Any, out: Any) -> None:
-    """Loop `step` over closes, shape (n,), into `out`, shape (n,)."""
+    """Loop `step` over closes.
+
+    Parameters
+    ----------
+    states
+        `BIAS_DTYPE` of shape (1,), written.
+    close
+        Prices, shape (n,).
+    out
+        int64 of shape (n,), written: the bias after each close, -1, 0 or +1.
+
+    References
+    ----------
+    `step`.
+    """
     for i in range(len(close)):
         out[i] = step(states, close[i])

@@ -20,7 +20,7 @@ from indicators.kernels import (
 from indicators.kernels.address import at_address
 from indicators.kernels.bar import BAR_DTYPE, advance
 from indicators.kernels.event import BUFFER_EVENTS, LOG_DTYPE, MAX_EVENTS_PER_BAR
-from indicators.kernels.jit import kernel
+from indicators.kernels.jit import inline_kernel, kernel
 
 # Parameters as numbers: words are their place in the documented list, booleans 0 and 1.
 SETTINGS_DTYPE = np.dtype(
@@ -75,6 +75,15 @@ def state_dtype(row_dtype: np.dtype[np.void]) -> np.dtype[np.void]:
     ----------
     row_dtype
         Layout of a snapshot row with a nested record per structure.
+
+    Returns
+    -------
+    numpy.dtype
+        Record of shape () per engine; times in UNIX ns, prices in quote units, ages in bars.
+
+    References
+    ----------
+    ``docs/structure.md``, "Snapshot".
     """
     return np.dtype(
         [
@@ -84,7 +93,7 @@ def state_dtype(row_dtype: np.dtype[np.void]) -> np.dtype[np.void]:
             ("averages", average.AVERAGES_DTYPE),
             ("gaps", zone.STACK_DTYPE, (2,)),  # bullish, bearish
             ("blocks", zone.STACK_DTYPE, (2,)),
-            ("scopes", structure.SCOPE_DTYPE, (2,)),  # internal, external
+            ("scopes", structure.scope_dtype(row_dtype["scopes"].base), (2,)),  # internal, external
             ("books", liquidity.BOOK_DTYPE, (2,)),  # highs, lows
             ("periods", session.PERIOD_DTYPE, (2,)),  # day, week
             ("tracks_extremes", np.int64),
@@ -95,9 +104,23 @@ def state_dtype(row_dtype: np.dtype[np.void]) -> np.dtype[np.void]:
     )
 
 
-@kernel
+@inline_kernel
 def step(state: Any, events: Any, row: Any) -> None:
-    """Advance everything by the bar in `state.bar`, in the order that docs/structure.md gives."""
+    """Advance everything by the bar in `state.bar`, in the documented order.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); read and written.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    row
+        One snapshot row, shape (), written last: prices, ages in bars.
+
+    References
+    ----------
+    ``docs/structure.md``, "Order within a bar".
+    """
     log = state.log
     log.bar_start = log.count
     advance(state.bar)
@@ -135,8 +158,22 @@ def step(state: Any, events: Any, row: Any) -> None:
 def stream_kernel(state: np.dtype[np.void], buffer: np.dtype[np.void]) -> Callable[[int, int], int]:
     """Return the kernel that advances a live engine by one bar, for states and buffers of these dtypes.
 
-    It takes the addresses of both (see `address`) and returns how many rows of the buffer it filled;
-    the bar stands in the first eight fields of the state.
+    The bar stands in the first eight fields of the state: UNIX ns, prices, base volumes.
+
+    Parameters
+    ----------
+    state, buffer
+        The dtypes of the state record and of the event buffer.
+
+    Returns
+    -------
+    callable
+        Takes the addresses (see `address`) of a state and of a buffer, each of shape (1,), and returns
+        the number of event rows that it filled.
+
+    References
+    ----------
+    `step`.
     """
 
     @kernel
@@ -168,15 +205,34 @@ def scan(
 ) -> int:
     """Loop `step` over checked columns from row `start`; return the first row not taken.
 
-    Stops early when the event buffer could overflow on the next bar; `log.count` tells its fill.
+    Parameters
+    ----------
+    states, buffers
+        State and event buffer, shape (1,) each.
+    rows
+        Snapshot rows, shape (n,), written.
+    start
+        First row to take.
+    ts_open, ts_close, open_, high, low, close, volume, buy_volume
+        Columns, shape (n,): UNIX ns, prices, base volumes, as `first_bad_row` passed them.
+
+    Returns
+    -------
+    int
+        n, or less when the event buffer could overflow on the next bar; `log.count` tells its fill.
+
+    References
+    ----------
+    `step`.
     """
     state, events = states[0], buffers[0]
     bar = state.bar
     state.log.count = 0
     room = BUFFER_EVENTS - MAX_EVENTS_PER_BAR
-    for i in range(start, len(close)):
+    for j in range(len(close) - start):
+        i = np.uint64(start) + np.uint64(j)  # unsigned, or every index is tested for counting from the end
         if state.log.count > room:
-            return i
+            return start + j
         bar.ts_open = ts_open[i]
         bar.ts_close = ts_close[i]
         bar.open = open_[i]

@@ -12,12 +12,36 @@ def code(value: int) -> int:
     """Return an integer constant that kernels hand to each other.
 
     Numba compiles a callee anew for every literal int it is called with, but not for numpy scalars.
+
+    Parameters
+    ----------
+    value
+        Any int64 without a unit, shape ().
+
+    References
+    ----------
+    The codes are those of ``indicators/events.py``.
     """
     return np.int64(value)  # type: ignore[return-value]
 
 
 def codes(first: int, count: int) -> Iterator[int]:
-    """Return consecutive constants, see `code`."""
+    """Return consecutive constants, see `code`.
+
+    Parameters
+    ----------
+    first, count
+        The first value, and how many: plain numbers.
+
+    Returns
+    -------
+    iterator of int
+        `count` scalars.
+
+    References
+    ----------
+    The codes are those of ``indicators/events.py``.
+    """
     return map(code, range(first, first + count))
 
 
@@ -51,6 +75,20 @@ def buffer_dtype(event_dtype: np.dtype[np.void]) -> np.dtype[np.void]:
     """Return the dtype of an event buffer: one record around its rows.
 
     Numba passes a record as a bare pointer, an array with atomic reference counts.
+
+    Parameters
+    ----------
+    event_dtype
+        ``EVENT_DTYPE``: UNIX ns, prices.
+
+    Returns
+    -------
+    numpy.dtype
+        Record of shape () with the field `rows` of shape (BUFFER_EVENTS,).
+
+    References
+    ----------
+    ``docs/structure.md``, "Columns that all events share".
     """
     return np.dtype([("rows", event_dtype, (BUFFER_EVENTS,))])
 
@@ -75,6 +113,33 @@ def emit(
     """Append one row to the event buffer, known at the current bar; return its event_id.
 
     The caller guarantees room: `MAX_EVENTS_PER_BAR` rows before a bar begins.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); `bar` gives number and close time, `log` the
+        place, the count goes on.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    kind, direction, scope, flag
+        Codes, see ``indicators/events.py``.
+    origin_seq, origin_ts_ns
+        Bar that the event speaks of: its number, and its close time in UNIX ns.
+    low, high, level
+        Unsigned prices; low and high in either order.
+    ref_id
+        Event that created the thing, -1 none.
+    displacement, depth
+        As the kind defines them (ATRs, ratios or bars), NaN for none.
+
+    Returns
+    -------
+    int
+        The event's id, counted from 0 over the whole stream.
+
+    References
+    ----------
+    ``docs/structure.md``, "Columns that all events share".
     """
     log = state.log
     event = events.rows[log.count]

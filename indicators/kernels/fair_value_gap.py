@@ -11,14 +11,32 @@ import numpy as np
 from indicators.kernels import event as ev
 from indicators.kernels import zone
 from indicators.kernels.bar import MASK
-from indicators.kernels.jit import kernel
+from indicators.kernels.jit import inline_kernel
 
 MIDDLE_ANY, MIDDLE_COLOUR, MIDDLE_CLOSE_BEYOND = range(3)
 
 
-@kernel
+@inline_kernel
 def step(state: Any, events: Any) -> int:
-    """Find the gap that the current bar completes; return its direction, 0 for none."""
+    """Find the gap that the current bar completes with the two before it.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); the ring of bars and the ATR are read, the
+        stack of gaps is written; prices.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+
+    Returns
+    -------
+    int
+        +1 bullish, -1 bearish, 0 none; known at the close of the current bar, origin the bar before.
+
+    References
+    ----------
+    ``docs/structure.md``, "Fair value gaps".
+    """
     bar, settings = state.bar, state.settings
     if bar.seq < 2:
         return 0

@@ -10,7 +10,7 @@ import numpy as np
 
 from indicators.kernels import event as ev
 from indicators.kernels.bar import MASK
-from indicators.kernels.jit import kernel
+from indicators.kernels.jit import inline_kernel, kernel
 
 CAP = 512
 
@@ -29,7 +29,8 @@ BOOK_DTYPE = np.dtype(
         ("count", np.int64),
         ("has_taken", np.int64),  # 1: `taken` was taken since the last swing of this side
         ("taken", RESTING_DTYPE),
-        ("equal", np.float64),  # newest pool that no wick exceeded, signed, NaN none
+        ("top", np.float64),  # signed price of the nearest level, inf none
+        ("equal", np.float64),  # newest pool that no wick exceeded, signed, inf none
         ("outcome", np.int64),  # of the current bar: 0, 1 sweep, 2 run
         ("extreme_seq", np.int64),  # last SWEEP_EXTREME, SWEEP_SWING of this side; -1 never
         ("swing_seq", np.int64),
@@ -40,26 +41,27 @@ BOOK_DTYPE = np.dtype(
 )
 
 
-@kernel
-def sweep_extreme(state: Any, events: Any, book: Any, k: int) -> None:
+@inline_kernel
+def _sweep_extreme(state: Any, events: Any, book: Any, k: int) -> None:
     """Report a wick beyond the extreme of the last n bars that closed back; then take the bar in."""
     bar = state.bar
     now, lookback = bar.seq, state.settings.sweep_lookback
     reach = bar.high if k == 0 else -bar.low
     # A new search when the extreme leaves the window costs less than a monotone deque, whose branches
     # nobody can predict: with n = 20 it happens on one bar in ten.
-    if book.window_seq < now - lookback:
-        search_window(bar, book, k, now - lookback)
-    if reach > book.window_price:
-        close, open_ = (bar.close, bar.open) if k == 0 else (-bar.close, -bar.open)
-        if now >= lookback and close < book.window_price and close < open_:
-            report_extreme(state, events, book, k, book.window_seq, book.window_price, reach)
-        book.window_seq = now
-        book.window_price = reach
+    if (book.window_seq < now - lookback) | (reach > book.window_price):
+        if book.window_seq < now - lookback:
+            _search_window(bar, book, k, now - lookback)
+        if reach > book.window_price:
+            close, open_ = (bar.close, bar.open) if k == 0 else (-bar.close, -bar.open)
+            if now >= lookback and close < book.window_price and close < open_:
+                _report_extreme(state, events, book, k, book.window_seq, book.window_price, reach)
+            book.window_seq = now
+            book.window_price = reach
 
 
 @kernel
-def search_window(bar: Any, book: Any, k: int, first: int) -> None:
+def _search_window(bar: Any, book: Any, k: int, first: int) -> None:
     """Find the extreme of the bars from `first` to the one before the current, the first if equal."""
     ring = bar.highs if k == 0 else bar.lows
     sign = 1.0 - 2.0 * k
@@ -73,7 +75,7 @@ def search_window(bar: Any, book: Any, k: int, first: int) -> None:
 
 
 @kernel
-def report_extreme(
+def _report_extreme(
     state: Any, events: Any, book: Any, k: int, origin: int, extreme: float, reach: float
 ) -> None:
     """Emit SWEEP_EXTREME of side k; extreme and reach are signed."""
@@ -98,20 +100,21 @@ def report_extreme(
     book.extreme_seq = state.bar.seq
 
 
-@kernel
-def take(state: Any, events: Any, book: Any, k: int) -> None:
+@inline_kernel
+def _take(state: Any, events: Any, book: Any, k: int) -> None:
     """Pop every level that the current bar's wick exceeds."""
     bar = state.bar
     reach = bar.high if k == 0 else -bar.low
     book.outcome = 0
-    if reach > book.equal:
-        book.equal = np.nan
-    while book.count > 0 and reach > book.levels[book.count - 1].price:
-        take_top(state, events, book, k, reach)
+    book.equal = np.inf if reach > book.equal else book.equal
+    if reach > book.top:
+        while book.count > 0 and reach > book.levels[book.count - 1].price:
+            _take_top(state, events, book, k, reach)
+        book.top = book.levels[book.count - 1].price if book.count > 0 else np.inf
 
 
 @kernel
-def take_top(state: Any, events: Any, book: Any, k: int, reach: float) -> None:
+def _take_top(state: Any, events: Any, book: Any, k: int, reach: float) -> None:
     """Take the level on top of the stack: swept if the bar closed back, run over if not."""
     bar = state.bar
     sign = 1 - 2 * k
@@ -155,13 +158,13 @@ def take_top(state: Any, events: Any, book: Any, k: int, reach: float) -> None:
         )
         book.swing_seq = bar.seq
     book.outcome = max(book.outcome, 2 if is_run else 1)
-    copy(level, book.taken)
+    _copy(level, book.taken)
     book.has_taken = 1
     book.count -= 1
 
 
 @kernel
-def copy(source: Any, target: Any) -> None:
+def _copy(source: Any, target: Any) -> None:
     """Copy one resting level."""
     target.price = source.price
     target.pool = source.pool
@@ -175,7 +178,24 @@ def copy(source: Any, target: Any) -> None:
 def push(state: Any, events: Any, k: int) -> int:
     """Compare the swing that the current bar confirmed with its neighbours and put it on its stack.
 
-    Returns 1 if it makes equal levels, else 0.
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); the stack of side k is written; prices,
+        distances in slow ATRs.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    k
+        Side: 0 highs (long), 1 lows (short); prices inside are times +1 or -1.
+
+    Returns
+    -------
+    int
+        1 if it makes equal levels, else 0.
+
+    References
+    ----------
+    ``docs/structure.md``, "Sweeps and liquidity".
     """
     bar, settings, book = state.bar, state.settings, state.books[k]
     scope = state.scopes[0]
@@ -216,7 +236,7 @@ def push(state: Any, events: Any, k: int) -> int:
         book.equal = pool
 
     if book.count == CAP:
-        drop(state, events, book, sign)
+        _drop(state, events, book, sign)
     level = book.levels[book.count]
     level.price = price
     level.pool = pool
@@ -225,11 +245,12 @@ def push(state: Any, events: Any, k: int) -> int:
     level.seq = seq
     level.ts = bar.times[seq & MASK]
     book.count += 1
+    book.top = price
     return 1 if is_equal else 0
 
 
 @kernel
-def drop(state: Any, events: Any, book: Any, sign: int) -> None:
+def _drop(state: Any, events: Any, book: Any, sign: int) -> None:
     """Forget the oldest level of a full stack."""
     level = book.levels[0]
     raw = sign * level.price
@@ -254,10 +275,23 @@ def drop(state: Any, events: Any, book: Any, sign: int) -> None:
     book.count -= 1
 
 
-@kernel
+@inline_kernel
 def step(state: Any, events: Any) -> None:
-    """Report sweeps and taken levels of the current bar: the levels known one bar earlier."""
+    """Report sweeps and taken levels of the current bar: the levels known one bar earlier.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); both books of levels are written; signed
+        prices, depths in ATRs.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+
+    References
+    ----------
+    ``docs/structure.md``, "Sweeps and liquidity".
+    """
     for k in range(2):
-        sweep_extreme(state, events, state.books[k], k)
+        _sweep_extreme(state, events, state.books[k], k)
     for k in range(2):
-        take(state, events, state.books[k], k)
+        _take(state, events, state.books[k], k)

@@ -11,7 +11,7 @@ import numpy as np
 from indicators.kernels import event as ev
 from indicators.kernels import zone
 from indicators.kernels.bar import MASK
-from indicators.kernels.jit import kernel
+from indicators.kernels.jit import inline_kernel, kernel
 
 BLOCK_DTYPE = np.dtype(
     [
@@ -29,7 +29,21 @@ BLOCK_DTYPE = np.dtype(
 
 @kernel
 def copy_bar(bar: Any, seq: int, block: Any) -> None:
-    """Copy bar `seq` out of the ring."""
+    """Copy one bar out of the ring.
+
+    Parameters
+    ----------
+    bar
+        The current bar's record with the ring of the last `RING`, shape ().
+    seq
+        Number of a bar that is still in the ring.
+    block
+        Record, shape (), written: prices, base volumes, close time in UNIX ns.
+
+    References
+    ----------
+    ``docs/structure.md``, "Order blocks and breakers".
+    """
     i = seq & MASK
     block.seq = seq
     block.ts = bar.times[i]
@@ -42,7 +56,7 @@ def copy_bar(bar: Any, seq: int, block: Any) -> None:
 
 
 @kernel
-def find_origin(state: Any, sign: int) -> int:
+def _find_origin(state: Any, sign: int) -> int:
     """Return the seq of the origin bar among t-1 .. t-(lookback-1), -1 for none."""
     bar, settings = state.bar, state.settings
     first = max(0, bar.seq - settings.order_block_lookback + 1)
@@ -64,7 +78,7 @@ def find_origin(state: Any, sign: int) -> int:
 
 
 @kernel
-def is_clean_departure(bar: Any, sign: int, origin_seq: int, middle: float) -> int:
+def _is_clean_departure(bar: Any, sign: int, origin_seq: int, middle: float) -> int:
     """Tell (1 or 0) whether no bar after the origin reached the zone's middle: near + far, signed."""
     # A break can look back further than the ring reaches; what left the ring is taken as clean.
     for seq in range(max(origin_seq + 1, bar.seq - MASK), bar.seq + 1):
@@ -75,7 +89,7 @@ def is_clean_departure(bar: Any, sign: int, origin_seq: int, middle: float) -> i
 
 
 @kernel
-def create(state: Any, events: Any, sign: int) -> None:
+def _create(state: Any, events: Any, sign: int) -> None:
     """Create the block of `state.block` in the given direction, or reinforce the one it already has."""
     bar, settings, block = state.bar, state.settings, state.block
     low, high = block.low, block.high
@@ -107,7 +121,7 @@ def create(state: Any, events: Any, sign: int) -> None:
         ref_id,
         abs(bar.close - bar.open) / bar.impulse_atr,
         float(bar.seq - block.seq),
-        is_clean_departure(bar, sign, block.seq, near + far),
+        _is_clean_departure(bar, sign, block.seq, near + far),
     )
     volume = block.volume + bar.volume
     row = events.rows[state.log.count - 1]
@@ -117,26 +131,44 @@ def create(state: Any, events: Any, sign: int) -> None:
         zone.insert(state, stack, near, far, event_id, block.seq, block.ts, 0)
 
 
-@kernel
+@inline_kernel
 def step(state: Any, events: Any) -> int:
-    """Find the order block of the current bar's impulse or break; return its direction, 0 for none."""
+    """Find the order block of the current bar's impulse or break.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); the ring, ATR and breaks are read, the stack
+        of blocks is written; prices, impulse in ATRs.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+
+    Returns
+    -------
+    int
+        +1 bullish, -1 bearish, 0 none; known at the close of the current bar, never from the origin on.
+
+    References
+    ----------
+    ``docs/structure.md``, "Order blocks and breakers".
+    """
     bar, settings = state.bar, state.settings
     if settings.order_block_trigger == 1:
-        return on_break(state, events)
+        return _on_break(state, events)
     body = bar.close - bar.open
     if not abs(body) > settings.order_block_impulse_atr * bar.impulse_atr:
         return 0
     sign = 1 if body > 0.0 else -1
-    origin_seq = find_origin(state, sign)
+    origin_seq = _find_origin(state, sign)
     if origin_seq < 0:
         return 0
     copy_bar(bar, origin_seq, state.block)
-    create(state, events, sign)
+    _create(state, events, sign)
     return sign
 
 
 @kernel
-def on_break(state: Any, events: Any) -> int:
+def _on_break(state: Any, events: Any) -> int:
     """Create the blocks of the internal structure's breaks on this bar; return the last direction."""
     bar, internal = state.bar, state.scopes[0]
     found = 0
@@ -146,7 +178,7 @@ def on_break(state: Any, events: Any) -> int:
             continue
         sign = 1 - 2 * k
         if state.settings.order_block_origin == 0:
-            origin_seq = find_origin(state, sign)
+            origin_seq = _find_origin(state, sign)
             if origin_seq < 0:
                 continue
             copy_bar(bar, origin_seq, state.block)
@@ -160,6 +192,6 @@ def on_break(state: Any, events: Any) -> int:
             target.close = source.close
             target.volume = source.volume
             target.buy_volume = source.buy_volume
-        create(state, events, sign)
+        _create(state, events, sign)
         found = sign
     return found

@@ -39,7 +39,7 @@ PATTERN_DTYPE = np.dtype(
 
 
 @kernel
-def breaking_price(state: Any, sign: int, seq: int) -> float:
+def _breaking_price(state: Any, sign: int, seq: int) -> float:
     """Return the signed price with which bar `seq` breaks levels of that side."""
     bar = state.bar
     i = seq & MASK
@@ -49,7 +49,7 @@ def breaking_price(state: Any, sign: int, seq: int) -> float:
 
 
 @kernel
-def report(state: Any, events: Any, scope: Any, pivot: Any) -> None:
+def _report(state: Any, events: Any, scope: Any, pivot: Any) -> None:
     """Emit the pattern of a pivot and forget the waiting ones that are older."""
     now = state.bar.seq
     sign = pivot.sign
@@ -84,10 +84,24 @@ def report(state: Any, events: Any, scope: Any, pivot: Any) -> None:
 
 @kernel
 def on_bar(state: Any, events: Any, scope: Any) -> None:
-    """Note which pivots the current bar breaks; report the newest waiting pattern that it breaks."""
+    """Note which pivots the current bar breaks; report the newest waiting pattern that it breaks.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); the bar is read; signed prices.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    scope
+        The record of one structure in `state`, shape (): internal or external.
+
+    References
+    ----------
+    ``docs/structure.md``, "BOS and CHoCH"; the rule of the package smartmoneyconcepts 0.0.27, made causal.
+    """
     book = scope.pattern
     now = state.bar.seq
-    up, down = breaking_price(state, 1, now), breaking_price(state, -1, now)
+    up, down = _breaking_price(state, 1, now), _breaking_price(state, -1, now)
     for i in range(book.count):
         pivot = book.pivots[i]
         if pivot.broken_seq < 0 and (up if pivot.sign == 1 else down) > pivot.limit:
@@ -96,12 +110,12 @@ def on_bar(state: Any, events: Any, scope: Any) -> None:
         pivot = book.waiting[i]
         if (up if pivot.sign == 1 else down) > pivot.limit:
             pivot.broken_seq = now
-            report(state, events, scope, pivot)
+            _report(state, events, scope, pivot)
             return
 
 
 @kernel
-def push(state: Any, scope: Any, k: int) -> None:
+def _push(state: Any, scope: Any, k: int) -> None:
     """Take over the zigzag's latest swing of side k, in place of the last pivot if it was replaced."""
     book = scope.pattern
     level = scope.sides[k].levels[LATEST]
@@ -124,15 +138,31 @@ def push(state: Any, scope: Any, k: int) -> None:
     pivot.kind = 0
     pivot.broken_seq = -1
     for seq in range(level.seq + 2, state.bar.seq + 1):
-        if breaking_price(state, sign, seq) > pivot.limit:
+        if _breaking_price(state, sign, seq) > pivot.limit:
             pivot.broken_seq = seq
             return
 
 
 @kernel
 def on_zigzag(state: Any, events: Any, scope: Any, k: int) -> None:
-    """Lead a moved zigzag into the last four pivots and look for a pattern in them."""
-    push(state, scope, k)
+    """Lead a moved zigzag into the last four pivots and look for a pattern in them.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); read; signed prices.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    scope
+        The record of one structure in `state`, shape (): internal or external.
+    k
+        Side: 0 highs (long), 1 lows (short); prices inside are times +1 or -1.
+
+    References
+    ----------
+    ``docs/structure.md``, "BOS and CHoCH"; the rule of the package smartmoneyconcepts 0.0.27, made causal.
+    """
+    _push(state, scope, k)
     book = scope.pattern
     if book.count < 4 or book.pivots[1].kind != 0:
         return
@@ -149,7 +179,7 @@ def on_zigzag(state: Any, events: Any, scope: Any, k: int) -> None:
     pivot = book.pivots[1]
     pivot.kind = kind
     if pivot.broken_seq >= 0:
-        report(state, events, scope, pivot)
+        _report(state, events, scope, pivot)
         return
     if book.pending == CAP:
         for i in range(CAP - 1):

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from indicators.kernels import event as ev
+from indicators.kernels import snapshot
 from indicators.kernels.event import codes
-from indicators.kernels.jit import kernel
+from indicators.kernels.jit import inline_kernel, kernel
 
 # RangeStage, as numpy scalars for the reason that `event` gives.
 NONE, FORMED, RETRACING, ENTERED, SWEET, ENDED = codes(0, 6)
+NEVER = np.iinfo(np.int64).max
 
 RANGE_DTYPE = np.dtype(
     [
@@ -30,12 +32,16 @@ RANGE_DTYPE = np.dtype(
         ("upper", np.float64),
         ("sweet", np.float64),
         ("lower", np.float64),
+        # A bar that stays above `floor` and below `ceiling` (signed), before `expiry_seq`, changes nothing.
+        ("floor", np.float64),
+        ("ceiling", np.float64),
+        ("expiry_seq", np.int64),
     ]
 )
 
 
 @kernel
-def set_lines(settings: Any, leg: Any) -> None:
+def _set_lines(settings: Any, leg: Any) -> None:
     """Place the retracement lines between A and B."""
     height = leg.b - leg.a
     leg.retracing = leg.b - settings.range_retracing * height
@@ -45,7 +51,27 @@ def set_lines(settings: Any, leg: Any) -> None:
 
 
 @kernel
-def report(
+def _arm(settings: Any, leg: Any) -> None:
+    """Place the bounds within which a bar leaves the range as it is; A lies below every line."""
+    leg.expiry_seq = NEVER
+    leg.ceiling = leg.b
+    if leg.stage == NONE:
+        leg.floor = -np.inf
+        leg.ceiling = np.inf
+    elif leg.stage == FORMED:
+        leg.floor = leg.retracing
+    elif leg.stage == RETRACING:
+        leg.floor = leg.upper
+    else:
+        leg.expiry_seq = leg.entered_seq + settings.range_expiry
+        leg.floor = leg.sweet
+        if leg.stage == SWEET:
+            leg.floor = leg.lower
+            leg.ceiling = leg.upper
+
+
+@kernel
+def _report(
     state: Any,
     events: Any,
     scope: Any,
@@ -59,6 +85,7 @@ def report(
     """Emit an event of the range of side k, which is in `stage` from now on; return its event_id."""
     leg = scope.sides[k].range
     leg.stage = NONE if stage == ENDED else stage
+    _arm(state.settings, leg)
     sign = 1 - 2 * k
     a, b = sign * leg.a, sign * leg.b
     return ev.emit(
@@ -79,51 +106,48 @@ def report(
     )
 
 
-@kernel
-def live(state: Any, events: Any, scope: Any, k: int) -> None:
-    """Advance the range of side k by the current bar, against the lines known one bar earlier."""
-    bar, leg = state.bar, scope.sides[k].range
-    if leg.stage == NONE:
-        return
-    low, high = (bar.low, bar.high) if k == 0 else (-bar.high, -bar.low)
-    if leg.stage != FORMED or low <= leg.retracing or high > leg.b:
-        advance(state, events, scope, k, low, high)
+@inline_kernel
+def _is_concerned(bar: Any, leg: Any, low: float, high: float) -> bool:
+    """Tell whether the current bar may change a range; low and high are signed."""
+    return bool((low <= leg.floor) | (high >= leg.ceiling) | (bar.seq >= leg.expiry_seq))
 
 
 @kernel
-def advance(state: Any, events: Any, scope: Any, k: int, low: float, high: float) -> None:
+def _advance(state: Any, events: Any, scope: Any, k: int, low: float, high: float) -> None:
     """Advance a live range that the current bar may concern; low and high are signed."""
     bar, settings, leg = state.bar, state.settings, scope.sides[k].range
+    if leg.stage == NONE:
+        return
     close = bar.close if k == 0 else -bar.close
     depth = (leg.b - low) / (leg.b - leg.a)
     was_sweet = leg.stage == SWEET
     if leg.stage == FORMED and low <= leg.retracing:
-        report(state, events, scope, k, ev.RANGE_RETRACING, leg.id, np.nan, depth, RETRACING)
+        _report(state, events, scope, k, ev.RANGE_RETRACING, leg.id, np.nan, depth, RETRACING)
     if leg.stage == RETRACING and low <= leg.upper:
         leg.entered_seq = bar.seq
-        report(state, events, scope, k, ev.OTE_ENTERED, leg.id, np.nan, depth, ENTERED)
+        _report(state, events, scope, k, ev.OTE_ENTERED, leg.id, np.nan, depth, ENTERED)
     if leg.stage == ENTERED and low <= leg.sweet:
-        report(state, events, scope, k, ev.OTE_SWEET_TOUCHED, leg.id, np.nan, depth, SWEET)
+        _report(state, events, scope, k, ev.OTE_SWEET_TOUCHED, leg.id, np.nan, depth, SWEET)
 
     is_entered = leg.stage >= ENTERED
     deepest = low if settings.range_fail == 0 else close
     if close <= leg.a or low < leg.a - settings.range_break_ratio * abs(leg.a):
-        report(state, events, scope, k, ev.RANGE_INVALIDATED, leg.id, np.nan, depth, ENDED)
+        _report(state, events, scope, k, ev.RANGE_INVALIDATED, leg.id, np.nan, depth, ENDED)
     elif is_entered and deepest < leg.lower:
-        report(state, events, scope, k, ev.OTE_FAILED, leg.id, np.nan, depth, ENDED)
+        _report(state, events, scope, k, ev.OTE_FAILED, leg.id, np.nan, depth, ENDED)
     elif was_sweet and high >= leg.upper:
-        report(state, events, scope, k, ev.OTE_COMPLETED, leg.id, np.nan, depth, ENDED)
+        _report(state, events, scope, k, ev.OTE_COMPLETED, leg.id, np.nan, depth, ENDED)
     elif is_entered and bar.seq - leg.entered_seq >= settings.range_expiry:
-        report(state, events, scope, k, ev.RANGE_EXPIRED, leg.id, np.nan, depth, ENDED)
+        _report(state, events, scope, k, ev.RANGE_EXPIRED, leg.id, np.nan, depth, ENDED)
     elif leg.stage < SWEET and high > leg.b:
         displacement = (high - leg.b) / (leg.b - leg.a)
         leg.b = high
-        set_lines(settings, leg)
-        report(state, events, scope, k, ev.RANGE_EXTENDED, leg.id, displacement, depth, FORMED)
+        _set_lines(settings, leg)
+        _report(state, events, scope, k, ev.RANGE_EXTENDED, leg.id, displacement, depth, FORMED)
 
 
 @kernel
-def forms(state: Any, scope: Any, k: int) -> bool:
+def _forms(state: Any, scope: Any, k: int) -> bool:
     """Tell whether this bar's break of side k makes a range; write its A and B into `state.leg`."""
     side, settings, leg = scope.sides[k], state.settings, state.leg
     if side.broken != 1:  # not at all, or told by the external structure
@@ -141,27 +165,27 @@ def forms(state: Any, scope: Any, k: int) -> bool:
 
 
 @kernel
-def end(state: Any, events: Any, scope: Any, k: int, kind: int) -> None:
+def _end(state: Any, events: Any, scope: Any, k: int, kind: int) -> None:
     """End the live range of side k because of a break."""
     leg = scope.sides[k].range
     if leg.stage == NONE:
         return
     low = state.bar.low if k == 0 else -state.bar.high
     depth = (leg.b - low) / (leg.b - leg.a)
-    report(state, events, scope, k, kind, leg.id, np.nan, depth, ENDED)
+    _report(state, events, scope, k, kind, leg.id, np.nan, depth, ENDED)
 
 
 @kernel
-def form(state: Any, events: Any, scope: Any, k: int) -> None:
+def _form(state: Any, events: Any, scope: Any, k: int) -> None:
     """Start the range of side k from `state.leg`."""
     bar, side, new = state.bar, scope.sides[k], state.leg
     leg = side.range
     leg.a, leg.b, leg.a_seq, leg.a_ts = new.a, new.b, new.a_seq, new.a_ts
     leg.formed_seq = bar.seq
-    set_lines(state.settings, leg)
+    _set_lines(state.settings, leg)
     close = bar.close if k == 0 else -bar.close
     height = leg.b - leg.a
-    leg.id = report(
+    leg.id = _report(
         state,
         events,
         scope,
@@ -174,23 +198,46 @@ def form(state: Any, events: Any, scope: Any, k: int) -> None:
     )
 
 
-@kernel
+@inline_kernel
 def step(state: Any, events: Any, scope: Any) -> None:
-    """Advance the ranges of one structure: life first, then what this bar's breaks end and form."""
-    for k in range(2):
-        live(state, events, scope, k)
-    if scope.sides[0].broken != 0 or scope.sides[1].broken != 0:
-        on_breaks(state, events, scope)
+    """Advance the ranges of one structure: life first, then what this bar's breaks end and form.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); bar, ATR and settings are read; prices,
+        retracements as ratios (0 at B, 1 at A).
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    scope
+        The record of one structure in `state`, shape (): internal or external.
+
+    References
+    ----------
+    ``docs/structure.md``, "Dealing range and OTE".
+    """
+    bar, long_, short = state.bar, scope.sides[0], scope.sides[1]
+    is_broken = (long_.broken | short.broken) != 0
+    if (
+        _is_concerned(bar, long_.range, bar.low, bar.high)
+        | _is_concerned(bar, short.range, -bar.high, -bar.low)
+        | is_broken
+    ):
+        _advance(state, events, scope, 0, bar.low, bar.high)
+        _advance(state, events, scope, 1, -bar.high, -bar.low)
+        if is_broken:
+            _on_breaks(state, events, scope)
+        snapshot.show(scope)
 
 
 @kernel
-def on_breaks(state: Any, events: Any, scope: Any) -> None:
+def _on_breaks(state: Any, events: Any, scope: Any) -> None:
     """End and form ranges by the current bar's breaks."""
     for k in range(2):
-        if forms(state, scope, k):
-            end(state, events, scope, k, ev.RANGE_SUPERSEDED)
+        if _forms(state, scope, k):
+            _end(state, events, scope, k, ev.RANGE_SUPERSEDED)
         if scope.sides[1 - k].broken != 0 and state.settings.range_opposed == 1:
-            end(state, events, scope, k, ev.RANGE_OPPOSED)
+            _end(state, events, scope, k, ev.RANGE_OPPOSED)
     for k in range(2):
-        if forms(state, scope, k):
-            form(state, events, scope, k)
+        if _forms(state, scope, k):
+            _form(state, events, scope, k)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from indicators.kernels import event as ev
-from indicators.kernels.jit import kernel
+from indicators.kernels.jit import inline_kernel, kernel
 
 DAY_NS = 86_400_000_000_000
 # 1970-01-01 was a Thursday: three days after the Monday that began its week.
@@ -29,7 +29,7 @@ PERIOD_DTYPE = np.dtype(
 
 
 @kernel
-def complete(state: Any, events: Any, period: Any) -> None:
+def _complete(state: Any, events: Any, period: Any) -> None:
     """Report the period that ended before the current bar."""
     period.previous_low = period.low
     period.previous_high = period.high
@@ -51,23 +51,37 @@ def complete(state: Any, events: Any, period: Any) -> None:
     )
 
 
-@kernel
+@inline_kernel
 def step(state: Any, events: Any, period: Any) -> None:
-    """Lead the current bar into its period, by its open time; report the one before if it is complete."""
+    """Lead the current bar into its period, by its open time; report the one before if it is complete.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); the bar is read: UNIX ns, prices.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    period
+        Record of the day or of the week, shape (), written.
+
+    References
+    ----------
+    ``docs/structure.md``, "Previous day and week".
+    """
     bar = state.bar
     if period.is_open == 1 and bar.ts_open < period.stop:
         period.low = min(period.low, bar.low)
         period.high = max(period.high, bar.high)
     else:
-        begin(state, events, period)
+        _begin(state, events, period)
 
 
 @kernel
-def begin(state: Any, events: Any, period: Any) -> None:
+def _begin(state: Any, events: Any, period: Any) -> None:
     """Begin the period of the current bar, and report the one before if it is complete."""
     bar = state.bar
     if period.is_open == 1 and period.is_whole == 1:
-        complete(state, events, period)
+        _complete(state, events, period)
     length = period.days * DAY_NS
     offset = THURSDAY_NS if period.days == 7 else 0
     period.start = (bar.ts_open + offset) // length * length - offset

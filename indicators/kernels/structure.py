@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from indicators.kernels import event as ev
-from indicators.kernels import pattern, swing
-from indicators.kernels.jit import kernel
+from indicators.kernels import pattern, snapshot, swing
+from indicators.kernels.jit import inline_kernel, kernel
 from indicators.kernels.order_block import BLOCK_DTYPE
 from indicators.kernels.retracement import RANGE_DTYPE
 
@@ -30,31 +30,37 @@ SIDE_DTYPE = np.dtype(
         ("range", RANGE_DTYPE),
     ]
 )
-SCOPE_DTYPE = np.dtype(
-    [
-        ("name", np.int64),
-        ("left", np.int64),
-        ("right", np.int64),
-        ("trend", np.int64),
-        ("last_sign", np.int64),  # type of the zigzag's last swing
-        ("zigzag_moved", np.int64),  # by the last confirm: 1 replaced, 2 new swing
-        ("break_flag", np.int64),  # of the current bar: direction, doubled for CHOCH
-        ("break_seq", np.int64),  # -1 before the first
-        ("sides", SIDE_DTYPE, (2,)),
-        ("pattern", pattern.PATTERN_DTYPE),
-    ]
-)
+SCOPE_FIELDS = [
+    ("name", np.int64),
+    ("left", np.int64),
+    ("right", np.int64),
+    ("trend", np.int64),
+    ("last_sign", np.int64),  # type of the zigzag's last swing
+    ("zigzag_moved", np.int64),  # by the last confirm: 1 replaced, 2 new swing
+    ("break_flag", np.int64),  # of the current bar: direction, doubled for CHOCH
+    ("break_seq", np.int64),  # -1 before the first
+    # 1: every swing of this structure is an internal one too, found before; only those are examined.
+    ("is_within", np.int64),
+    ("shown_side", np.int64),  # side of the live range that `shown` has, -1 none
+    ("sides", SIDE_DTYPE, (2,)),
+    ("pattern", pattern.PATTERN_DTYPE),
+]
 
 
-@kernel
-def tested_level(state: Any, scope: Any, k: int) -> int:
+def scope_dtype(shown: np.dtype[np.void]) -> np.dtype[np.void]:
+    """Return the dtype of one structure's state; `shown` is the layout of its snapshot columns."""
+    return np.dtype([*SCOPE_FIELDS, ("shown", shown)])
+
+
+@inline_kernel
+def _tested_level(state: Any, scope: Any, k: int) -> int:
     """Return which level of side k a break must pass: the latest, or the protected one against the trend."""
     is_protected = state.settings.choch_level == 1 and scope.trend == 2 * k - 1
     return swing.GUARD if is_protected and scope.sides[k].levels[swing.GUARD].seq >= 0 else swing.LATEST
 
 
 @kernel
-def is_reported_outside(state: Any, scope: Any, k: int, price: float) -> bool:
+def _is_reported_outside(state: Any, scope: Any, k: int, price: float) -> bool:
     """Tell whether the external structure broke the same level on this bar."""
     if scope.name != ev.SCOPE_INTERNAL or state.settings.internal_suppressed == 0:
         return False
@@ -63,7 +69,7 @@ def is_reported_outside(state: Any, scope: Any, k: int, price: float) -> bool:
 
 
 @kernel
-def report(state: Any, events: Any, scope: Any, k: int, level: Any, price: float) -> int:
+def _report(state: Any, events: Any, scope: Any, k: int, level: Any, price: float) -> int:
     """Emit BOS or CHOCH for a level that the signed price passed; return its event_id."""
     bar, settings = state.bar, state.settings
     sign = 1 - 2 * k
@@ -93,37 +99,38 @@ def report(state: Any, events: Any, scope: Any, k: int, level: Any, price: float
     )
 
 
-@kernel
-def step_side(state: Any, events: Any, scope: Any, k: int, which: int, price: float) -> None:
+@inline_kernel
+def _step_side(state: Any, events: Any, scope: Any, k: int, which: int, price: float) -> None:
     """Test level `which` of one side; `price` is the signed close or extreme that breaks."""
     side = scope.sides[k]
     side.broken = UNBROKEN
-    level = side.levels[which]
-    if level.seq >= 0 and level.is_used == 0 and price > level.price:
-        on_break(state, events, scope, k, which, price)
+    if price > side.levels[which].limit:
+        _on_break(state, events, scope, k, which, price)
 
 
 @kernel
-def on_break(state: Any, events: Any, scope: Any, k: int, which: int, price: float) -> None:
+def _on_break(state: Any, events: Any, scope: Any, k: int, which: int, price: float) -> None:
     """Report the break of side k and turn the trend."""
     side = scope.sides[k]
     level = side.levels[which]
     side.broken = EMITTED
     side.broken_level = which
     side.broken_id = -1
-    if is_reported_outside(state, scope, k, level.price):
+    if _is_reported_outside(state, scope, k, level.price):
         side.broken = SUPPRESSED
     elif state.settings.structure_rule == 0:
-        side.broken_id = report(state, events, scope, k, level, price)
+        side.broken_id = _report(state, events, scope, k, level, price)
     level.is_used = 1
+    level.limit = np.inf
     latest = side.levels[swing.LATEST]
     if price > latest.price:
         latest.is_used = 1
+        latest.limit = np.inf
     scope.trend = 1 - 2 * k
 
 
 @kernel
-def guard_launching_swings(state: Any, scope: Any) -> None:
+def _guard_launching_swings(state: Any, scope: Any) -> None:
     """Protect the opposite swing of every side that broke, once nobody reads the broken levels any more."""
     for k in range(2):
         if scope.sides[k].broken == UNBROKEN:
@@ -134,9 +141,24 @@ def guard_launching_swings(state: Any, scope: Any) -> None:
             other.extremes[swing.GUARD] = other.extremes[swing.LATEST]
 
 
-@kernel
+@inline_kernel
 def step(state: Any, events: Any, scope: Any) -> None:
-    """Advance both legs by the current bar, then look for breaks up and down."""
+    """Advance both legs by the current bar, then look for breaks up and down.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); bar, ATR and settings are read; signed
+        prices, displacement and depth in ATRs.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    scope
+        The record of one structure in `state`, shape (): internal or external.
+
+    References
+    ----------
+    ``docs/structure.md``, "BOS and CHoCH".
+    """
     bar, settings = state.bar, state.settings
     seq, ts = bar.seq, bar.ts_close
     scope.break_flag = 0
@@ -150,18 +172,29 @@ def step(state: Any, events: Any, scope: Any) -> None:
 
     # Both levels as they were known at t - 1: were the second chosen after the first break, a chart and
     # its mirror image would differ.
-    upper, lower = tested_level(state, scope, 0), tested_level(state, scope, 1)
+    upper, lower = _tested_level(state, scope, 0), _tested_level(state, scope, 1)
     by_wick = settings.structure_break == 1
     for k in range(2):
         reach, close = (bar.high, bar.close) if k == 0 else (-bar.low, -bar.close)
-        step_side(state, events, scope, k, upper if k == 0 else lower, reach if by_wick else close)
+        _step_side(state, events, scope, k, upper if k == 0 else lower, reach if by_wick else close)
     if settings.structure_rule == 1:
         pattern.on_bar(state, events, scope)
 
 
 @kernel
 def extend_extremes(state: Any) -> None:
-    """Take the current bar into the extremes that order blocks by break look for (after they looked)."""
+    """Take the current bar into the extremes that order blocks by break look for (after they looked).
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); the internal structure's extremes are
+        written: signed prices and bar numbers.
+
+    References
+    ----------
+    ``docs/structure.md``, "Order blocks and breakers".
+    """
     bar = state.bar
     for k in range(2):
         side = state.scopes[0].sides[k]
@@ -170,11 +203,25 @@ def extend_extremes(state: Any) -> None:
                 swing.extend_extreme(bar, side.extremes[which], 1 - 2 * k, bar.seq)
 
 
-@kernel
+@inline_kernel
 def confirm_swings(state: Any, events: Any, scope: Any) -> None:
-    """Report the swings that the current bar confirms, the high first."""
+    """Report the swings that the current bar confirms, the high first.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); the ring of bars is read.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    scope
+        The record of one structure in `state`, shape (): internal or external.
+
+    References
+    ----------
+    ``docs/structure.md``, "Swings (scope INTERNAL and EXTERNAL)".
+    """
     if state.settings.choch_level == 1:
-        guard_launching_swings(state, scope)
+        _guard_launching_swings(state, scope)
     for k in range(2):
         scope.sides[k].fresh_id = -1
     found = swing.find(state, scope)
@@ -185,3 +232,4 @@ def confirm_swings(state: Any, events: Any, scope: Any) -> None:
             swing.confirm(state, events, scope, k, state.bar.seq - scope.right)
             if state.settings.structure_rule == 1 and scope.zigzag_moved > 0:
                 pattern.on_zigzag(state, events, scope, k)
+    snapshot.show(scope)

@@ -11,9 +11,10 @@ import numpy as np
 from indicators.kernels import event as ev
 from indicators.kernels import order_block
 from indicators.kernels.bar import MASK
-from indicators.kernels.jit import kernel
+from indicators.kernels.jit import inline_kernel, kernel
 
 HIGHER_HIGH, LOWER_HIGH, HIGHER_LOW, LOWER_LOW = 1, 2, 3, 4
+BLOCK = 8
 LATEST, GUARD = 0, 1  # places in `levels`: the zigzag's latest swing, the protected one
 
 # A level and the leg that runs since its bar. The leg's origin A is the running extreme against the
@@ -31,6 +32,7 @@ LEVEL_DTYPE = np.dtype(
         ("ts", np.int64),
         ("id", np.int64),
         ("is_used", np.int64),
+        ("limit", np.float64),  # what a bar must pass to break it: the price while unused, inf else
         ("leg_a_seq", np.int64),
         ("leg_a_ts", np.int64),
         ("before_seq", np.int64),  # -1: none
@@ -40,51 +42,56 @@ LEVEL_DTYPE = np.dtype(
 
 
 @kernel
-def is_high(ring: Any, seq: int, left: int, right: int, left_strict: int, right_strict: int) -> bool:
-    """Tell whether bar `seq` is the highest of its window; leaves at the first bar that denies it."""
-    price = ring[seq & MASK]
-    for i in range(1, max(left, right) + 1):
-        if i <= right:
-            other = ring[(seq + i) & MASK]
-            if other > price or (right_strict == 1 and other == price):
-                return False
-        if i <= left:
-            other = ring[(seq - i) & MASK]
-            if other > price or (left_strict == 1 and other == price):
-                return False
+def _is_extreme(
+    ring: Any, sign: float, seq: int, left: int, right: int, left_strict: int, right_strict: int
+) -> bool:
+    """Tell whether the signed price of bar `seq` is the highest of its window.
+
+    Looks at `BLOCK` neighbours on each side at a time: fewer branches, of which most deny.
+    """
+    price = sign * ring[seq & MASK]
+    reach = max(left, right)
+    for start in range(1, reach + 1, BLOCK):
+        denied = False
+        for i in range(start, min(start + BLOCK, right + 1)):
+            other = sign * ring[(seq + i) & MASK]
+            denied |= (other > price) | ((right_strict == 1) & (other == price))
+        for i in range(start, min(start + BLOCK, left + 1)):
+            other = sign * ring[(seq - i) & MASK]
+            denied |= (other > price) | ((left_strict == 1) & (other == price))
+        if denied:
+            return False
     return True
 
 
-@kernel
-def is_low(ring: Any, seq: int, left: int, right: int, left_strict: int, right_strict: int) -> bool:
-    """Tell whether bar `seq` is the lowest of its window; the mirror of `is_high`."""
-    price = ring[seq & MASK]
-    for i in range(1, max(left, right) + 1):
-        if i <= right:
-            other = ring[(seq + i) & MASK]
-            if other < price or (right_strict == 1 and other == price):
-                return False
-        if i <= left:
-            other = ring[(seq - i) & MASK]
-            if other < price or (left_strict == 1 and other == price):
-                return False
-    return True
-
-
-@kernel
+@inline_kernel
 def extend_leg(level: Any, low: float, high: float, seq: int, ts: int) -> None:
-    """Advance the leg of a level by one bar; low and high are signed."""
+    """Advance the leg of a level by one bar.
+
+    Parameters
+    ----------
+    level
+        Record `LEVEL_DTYPE`, shape (), written.
+    low, high
+        Signed prices of the bar.
+    seq, ts
+        Its number, and its close time in UNIX ns.
+
+    References
+    ----------
+    ``docs/structure.md``, "Dealing range and OTE".
+    """
+    # Choices instead of branches: whether a bar extends a leg, nobody can predict.
+    is_lower = low < level.leg_a
     level.trailing = max(level.trailing, high)
-    if low < level.leg_a:
-        level.leg_a = low
-        level.leg_a_seq = seq
-        level.leg_a_ts = ts
-        level.leg_b = high
-    level.leg_b = max(level.leg_b, high)
+    level.leg_b = high if is_lower | (high > level.leg_b) else level.leg_b
+    level.leg_a = low if is_lower else level.leg_a
+    level.leg_a_seq = seq if is_lower else level.leg_a_seq
+    level.leg_a_ts = ts if is_lower else level.leg_a_ts
 
 
 @kernel
-def set_level(state: Any, scope: Any, k: int, seq: int, price: float, event_id: int) -> None:
+def _set_level(state: Any, scope: Any, k: int, seq: int, price: float, event_id: int) -> None:
     """Make bar `seq` the zigzag's latest swing of side k and start its leg there."""
     bar = state.bar
     side = scope.sides[k]
@@ -97,16 +104,24 @@ def set_level(state: Any, scope: Any, k: int, seq: int, price: float, event_id: 
     level.ts = bar.times[seq & MASK]
     level.id = event_id
     level.is_used = 0
+    level.limit = price
     level.before = -opposite.price
     level.before_seq = opposite.seq
     level.before_ts = opposite.ts
-    level.trailing = -np.inf
-    level.leg_a = np.inf
-    level.leg_b = -np.inf
-    for other in range(seq, bar.seq + 1):
+    trailing, leg_a, leg_b, leg_a_seq = -np.inf, np.inf, -np.inf, seq
+    for other in range(seq, bar.seq + 1):  # `extend_leg` in local variables
         i = other & MASK
         low, high = (bar.lows[i], bar.highs[i]) if sign == 1 else (-bar.highs[i], -bar.lows[i])
-        extend_leg(level, low, high, other, bar.times[i])
+        is_lower = low < leg_a
+        trailing = max(trailing, high)
+        leg_b = high if is_lower | (high > leg_b) else leg_b
+        leg_a = low if is_lower else leg_a
+        leg_a_seq = other if is_lower else leg_a_seq
+    level.trailing = trailing
+    level.leg_a = leg_a
+    level.leg_b = leg_b
+    level.leg_a_seq = leg_a_seq
+    level.leg_a_ts = bar.times[leg_a_seq & MASK]
     if state.tracks_extremes == 1:
         side.extremes[LATEST].seq = -1
         for other in range(seq + 1, bar.seq + 1):
@@ -115,7 +130,23 @@ def set_level(state: Any, scope: Any, k: int, seq: int, price: float, event_id: 
 
 @kernel
 def extend_extreme(bar: Any, extreme: Any, sign: int, seq: int) -> None:
-    """Keep the bar with the lowest signed low since the level, the latest one if equal."""
+    """Keep the bar with the lowest signed low since the level, the latest one if equal.
+
+    Parameters
+    ----------
+    bar
+        The current bar's record with the ring, shape ().
+    extreme
+        Record, shape (), written: signed prices and the number of the bar.
+    sign
+        +1 or -1.
+    seq
+        Number of the bar to compare.
+
+    References
+    ----------
+    ``docs/structure.md``, "Order blocks and breakers".
+    """
     i = seq & MASK
     is_lower = bar.lows[i] <= extreme.low if sign == 1 else bar.highs[i] >= extreme.high
     if extreme.seq < 0 or is_lower:
@@ -123,7 +154,7 @@ def extend_extreme(bar: Any, extreme: Any, sign: int, seq: int) -> None:
 
 
 @kernel
-def lock(state: Any, events: Any, scope: Any, k: int) -> None:
+def _lock(state: Any, events: Any, scope: Any, k: int) -> None:
     """Lock the zigzag's last swing, which is of side k, and name it against the one before it."""
     side = scope.sides[k]
     level = side.levels[LATEST]
@@ -158,7 +189,25 @@ def lock(state: Any, events: Any, scope: Any, k: int) -> None:
 
 @kernel
 def confirm(state: Any, events: Any, scope: Any, k: int, seq: int) -> None:
-    """Report bar `seq` as a swing of side k and lead it into the zigzag."""
+    """Report bar `seq` as a swing of side k and lead it into the zigzag.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); the ring is read.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    scope
+        The record of one structure in `state`, shape (): internal or external.
+    k
+        Side: 0 highs (long), 1 lows (short); prices inside are times +1 or -1.
+    seq
+        Number of the swing's bar, `right` bars before the current one.
+
+    References
+    ----------
+    ``docs/structure.md``, "Swings (scope INTERNAL and EXTERNAL)".
+    """
     bar = state.bar
     side = scope.sides[k]
     sign = 1 - 2 * k
@@ -210,40 +259,76 @@ def confirm(state: Any, events: Any, scope: Any, k: int, seq: int) -> None:
         scope.zigzag_moved = 1
     else:
         if scope.last_sign != 0:
-            lock(state, events, scope, 1 - k)
+            _lock(state, events, scope, 1 - k)
         scope.last_sign = sign
         scope.zigzag_moved = 2
-    set_level(state, scope, k, seq, price, event_id)
+    _set_level(state, scope, k, seq, price, event_id)
+
+
+@inline_kernel
+def find(state: Any, scope: Any) -> int:
+    """Tell which swings the current bar confirms.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); the ring of bars is read: prices.
+    scope
+        The record of one structure in `state`, shape (): internal or external.
+
+    Returns
+    -------
+    int
+        Bit 1 a high, bit 2 a low, of bar t - right: known now and not earlier.
+
+    References
+    ----------
+    ``docs/structure.md``, "Swings (scope INTERNAL and EXTERNAL)".
+    """
+    bar = state.bar
+    seq = bar.seq - scope.right
+    if seq < scope.left:
+        return 0
+    candidates = 0
+    if scope.is_within == 1:
+        candidates = bar.swings[seq & MASK]
+    else:
+        # Four neighbours at once deny most candidates with a single branch, which is taken rarely.
+        before_1, before_2 = (seq - min(scope.left, 1)) & MASK, (seq - min(scope.left, 2)) & MASK
+        after_1, after_2 = (seq + min(scope.right, 1)) & MASK, (seq + min(scope.right, 2)) & MASK
+        highs, lows = bar.highs, bar.lows
+        high, low = highs[seq & MASK], lows[seq & MASK]
+        may_be_high = (
+            (high >= highs[before_1])
+            & (high >= highs[before_2])
+            & (high >= highs[after_1])
+            & (high >= highs[after_2])
+        )
+        may_be_low = (
+            (low <= lows[before_1])
+            & (low <= lows[before_2])
+            & (low <= lows[after_1])
+            & (low <= lows[after_2])
+        )
+        candidates = int(may_be_high) + 2 * int(may_be_low)
+    if scope.name == ev.SCOPE_INTERNAL:
+        bar.swings[seq & MASK] = 0
+    if candidates == 0:
+        return 0
+    return _examine(state, scope, seq, candidates)
 
 
 @kernel
-def find(state: Any, scope: Any) -> int:
-    """Tell which swings the current bar confirms: bit 1 a high, bit 2 a low, of bar t - right."""
+def _examine(state: Any, scope: Any, seq: int, candidates: int) -> int:
+    """Test the candidates of `find` against their whole windows."""
     bar, settings = state.bar, state.settings
     left, right = scope.left, scope.right
-    seq = bar.seq - right
-    if seq < left:
-        return 0
     left_strict, right_strict = settings.swing_left_strict, settings.swing_right_strict
     found = 0
-    # Four neighbours at once deny most candidates with a single branch, which is taken rarely.
-    before_1, before_2 = (seq - min(left, 1)) & MASK, (seq - min(left, 2)) & MASK
-    after_1, after_2 = (seq + 1) & MASK, (seq + min(right, 2)) & MASK
-    high, low = bar.highs[seq & MASK], bar.lows[seq & MASK]
-    highs, lows = bar.highs, bar.lows
-    may_be_high = (
-        (high >= highs[before_1])
-        & (high >= highs[before_2])
-        & (high >= highs[after_1])
-        & (high >= highs[after_2])
-    )
-    may_be_low = (
-        (low <= lows[before_1]) & (low <= lows[before_2]) & (low <= lows[after_1]) & (low <= lows[after_2])
-    )
-    if may_be_high and is_high(bar.highs, seq, left, right, left_strict, right_strict):
+    if candidates & 1 and _is_extreme(bar.highs, 1.0, seq, left, right, left_strict, right_strict):
         found = 1
-        if settings.swing_both == 1:
-            return found
-    if may_be_low and is_low(bar.lows, seq, left, right, left_strict, right_strict):
+    if candidates & 2 and _is_extreme(bar.lows, -1.0, seq, left, right, left_strict, right_strict):
         found += 2
-    return found
+    if scope.name == ev.SCOPE_INTERNAL:
+        bar.swings[seq & MASK] = found
+    return 1 if found == 3 and settings.swing_both == 1 else found

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from indicators.kernels import event as ev
-from indicators.kernels.jit import kernel
+from indicators.kernels.jit import inline_kernel, kernel
 
 CAP = 512
 OPEN, TOUCHED, HALF, FULL = range(4)  # stages
@@ -36,21 +36,24 @@ STACK_DTYPE = np.dtype(
         ("ends_by_wick", np.int64),
         ("max_age", np.int64),  # bars, 0: none
         ("near_ratio", np.float64),
-        (
-            "was_met",
-            np.int64,
-        ),  # flags of the current bar: an active gap held the close, an active block was touched
+        # Flags of the current bar: an active gap held the close, an active block was touched.
+        ("was_met", np.int64),
         ("is_near", np.int64),
         ("count", np.int64),
         ("active", np.int64),
         ("oldest_seq", np.int64),  # no live zone became known before this bar
+        # What `settle` found after the last change: `near` of the last zone (-inf: none), and the
+        # bounds of the last active one as they stand on the chart (NaN: none).
+        ("reach", np.float64),
+        ("shown_low", np.float64),
+        ("shown_high", np.float64),
         ("zones", ZONE_DTYPE, (CAP,)),
     ]
 )
 
 
 @kernel
-def first_kind(is_gap: int, is_inverse: int) -> int:
+def _first_kind(is_gap: int, is_inverse: int) -> int:
     """Return the code from which the zone's life events are counted: +1 touched, +2 half filled."""
     if is_gap == 1:
         return ev.FVG
@@ -58,7 +61,7 @@ def first_kind(is_gap: int, is_inverse: int) -> int:
 
 
 @kernel
-def end_kind(is_gap: int, is_inverse: int) -> int:
+def _end_kind(is_gap: int, is_inverse: int) -> int:
     """Return the code of the zone's end by price; +1 is its expiry, +2 its drop."""
     if is_gap == 1:
         return ev.FVG_INVERTED
@@ -66,7 +69,7 @@ def end_kind(is_gap: int, is_inverse: int) -> int:
 
 
 @kernel
-def report(state: Any, events: Any, stack: Any, zone: Any, kind: int, level: float) -> None:
+def _report(state: Any, events: Any, stack: Any, zone: Any, kind: int, level: float) -> None:
     """Emit a life event of the zone; `level` is a signed price."""
     sign = stack.sign
     near, far = sign * zone.near, sign * zone.far
@@ -89,7 +92,7 @@ def report(state: Any, events: Any, stack: Any, zone: Any, kind: int, level: flo
 
 
 @kernel
-def remove(stack: Any, index: int) -> None:
+def _remove(stack: Any, index: int) -> None:
     """Take one zone out, keeping the order of the others."""
     zones = stack.zones
     if zones[index].stage < stack.active_below:
@@ -101,7 +104,21 @@ def remove(stack: Any, index: int) -> None:
 
 @kernel
 def make_room(state: Any, events: Any, stack: Any) -> None:
-    """Drop the oldest zone if the stack is full."""
+    """Drop the oldest zone if the stack is full.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); settings are read.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    stack
+        Record of the zones of one kind and direction, shape (), written; signed prices.
+
+    References
+    ----------
+    ``docs/structure.md``, "Fair value gaps".
+    """
     if stack.count < state.settings.zone_cap:
         return
     zones = stack.zones
@@ -110,9 +127,9 @@ def make_room(state: Any, events: Any, stack: Any) -> None:
         if zones[i].id < zones[oldest].id:
             oldest = i
     zone = zones[oldest]
-    kind = end_kind(stack.is_gap, zone.is_inverse) + 2
-    report(state, events, stack, zone, kind, 0.5 * (zone.near + zone.far))
-    remove(stack, oldest)
+    kind = _end_kind(stack.is_gap, zone.is_inverse) + 2
+    _report(state, events, stack, zone, kind, 0.5 * (zone.near + zone.far))
+    _remove(stack, oldest)
 
 
 @kernel
@@ -126,7 +143,25 @@ def insert(
     origin_ts: int,
     is_inverse: int,
 ) -> None:
-    """Put a zone known at the current bar in its place; the older of two equal ones is met first."""
+    """Put a zone known at the current bar in its place; the older of two equal ones is met first.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); the bar is read.
+    stack
+        Record of the zones of one kind and direction, shape (), with room for one more.
+    near, far
+        Signed prices, far < near.
+    event_id, origin_seq, origin_ts
+        The event that made it, and its bar: number and close time in UNIX ns.
+    is_inverse
+        1 for an IFVG or a breaker.
+
+    References
+    ----------
+    ``docs/structure.md``, "Order within a bar".
+    """
     zones = stack.zones
     i = stack.count
     while i > 0 and zones[i - 1].near >= near:
@@ -145,10 +180,11 @@ def insert(
         stack.oldest_seq = state.bar.seq
     stack.count += 1
     stack.active += 1
+    _settle(stack)
 
 
 @kernel
-def expire(state: Any, events: Any, stack: Any) -> None:
+def _expire(state: Any, events: Any, stack: Any) -> None:
     """End every zone that is older than `max_age` bars."""
     now = state.bar.seq
     if now - stack.oldest_seq <= stack.max_age:
@@ -158,16 +194,17 @@ def expire(state: Any, events: Any, stack: Any) -> None:
     for i in range(stack.count - 1, -1, -1):
         zone = zones[i]
         if now - zone.known_seq > stack.max_age:
-            kind = end_kind(stack.is_gap, zone.is_inverse) + 1
-            report(state, events, stack, zone, kind, 0.5 * (zone.near + zone.far))
-            remove(stack, i)
+            kind = _end_kind(stack.is_gap, zone.is_inverse) + 1
+            _report(state, events, stack, zone, kind, 0.5 * (zone.near + zone.far))
+            _remove(stack, i)
         else:
             oldest = min(oldest, zone.known_seq)
     stack.oldest_seq = oldest
+    _settle(stack)
 
 
 @kernel
-def invert(state: Any, events: Any, stack: Any, opposite: Any, zone: Any) -> None:
+def _invert(state: Any, events: Any, stack: Any, opposite: Any, zone: Any) -> None:
     """Let the IFVG or the breaker of a zone that was closed through begin in the opposite stack."""
     make_room(state, events, opposite)
     sign = opposite.sign
@@ -193,66 +230,101 @@ def invert(state: Any, events: Any, stack: Any, opposite: Any, zone: Any) -> Non
 
 
 @kernel
+def _settle(stack: Any) -> None:
+    """Note which zones the next bar and the snapshot ask for, after the stack changed."""
+    zones = stack.zones
+    last = stack.count - 1
+    stack.reach = zones[last].near if last >= 0 else -np.inf
+    stack.shown_low = np.nan
+    stack.shown_high = np.nan
+    if stack.active > 0:
+        while zones[last].stage >= stack.active_below:
+            last -= 1
+        near, far = stack.sign * zones[last].near, stack.sign * zones[last].far
+        stack.shown_low = min(near, far)
+        stack.shown_high = max(near, far)
+
+
+@inline_kernel
 def live(state: Any, events: Any, stack: Any, opposite: Any) -> None:
     """Advance the zones of one stack by the current bar; sets its flags `was_met` and `is_near`.
 
     Only the test whether the bar reaches a zone at all stands here, so that it can be inlined.
+
+    Parameters
+    ----------
+    state
+        The engine's record (``engine.state_dtype``), shape (); the bar is read; prices, ages in bars.
+    events
+        The event buffer's record (``event.buffer_dtype``), shape (); rows are appended.
+    stack, opposite
+        Records of the zones of one kind, of this and of the other direction, shape () each, written.
+
+    References
+    ----------
+    ``docs/structure.md``, "Fair value gaps" and "Order blocks and breakers".
     """
     stack.was_met = 0
     stack.is_near = 0
-    if stack.count == 0:
-        return
-    if stack.max_age > 0:
-        expire(state, events, stack)
+    if stack.max_age > 0 and stack.count > 0:
+        _expire(state, events, stack)
     low = state.bar.low if stack.sign == 1 else -state.bar.high
-    if stack.count > 0 and stack.zones[stack.count - 1].near >= low:
-        visit(state, events, stack, opposite)
+    if stack.reach >= low:
+        _visit(state, events, stack, opposite)
 
 
 @kernel
-def visit(state: Any, events: Any, stack: Any, opposite: Any) -> None:
+def _visit(state: Any, events: Any, stack: Any, opposite: Any) -> None:
     """Advance the zones that the current bar reaches.
 
     Zones that became known on this very bar (inverses from the stack handled before) are left alone.
     """
     bar = state.bar
+    is_gap = stack.is_gap == 1
     is_bullish = stack.sign == 1
     low = bar.low if is_bullish else -bar.high
     high = bar.high if is_bullish else -bar.low
     close = bar.close if is_bullish else -bar.close
     ending = low if stack.ends_by_wick == 1 else close
     zones = stack.zones
+    active_below = stack.active_below
+    closeness = stack.near_ratio * abs(close)
 
     i = stack.count - 1
-    ended = 0
+    ended = changed = 0
+    was_met = is_near = False
     while i >= 0 and zones[i].near >= low:
         zone = zones[i]
         i -= 1
-        if zone.known_seq == bar.seq:
-            continue
-        was_active = zone.stage < stack.active_below
-        holds_close = zone.far <= close <= zone.near
-        if was_active and (holds_close if stack.is_gap == 1 else high >= zone.far):
-            stack.was_met = 1
+        near, far, before = zone.near, zone.far, zone.stage
+        middle = near + far
+        # Without branches up to the first one: most zones that a bar reaches were touched before, and
+        # what a branch on prices costs is not its work but that nobody can predict it.
+        is_old = zone.known_seq != bar.seq
+        depth = TOUCHED + np.int64(2.0 * low <= middle) + np.int64(is_gap & (low <= far))
+        stage = max(before, depth)
+        is_active = stage < active_below
+        holds_close = (far <= close) & (close <= near)
+        is_met = holds_close if is_gap else high >= far
+        is_over = ending < far
+        was_met |= is_old & (before < active_below) & is_met
+        is_close = abs(close - 0.5 * middle) <= closeness
+        is_near |= is_old & is_active & holds_close & (not is_over) & is_close
+        if is_old & ((stage != before) | is_over):
+            changed = 1
+            if stage != before:
+                _deepen(state, events, stack, zone, stage)
+            if is_over:
+                _report(state, events, stack, zone, _end_kind(stack.is_gap, zone.is_inverse), far)
+                if zone.is_inverse == 0:
+                    _invert(state, events, stack, opposite, zone)
+                if is_active:
+                    stack.active -= 1
+                zone.id = -1
+                ended += 1
 
-        middle = zone.near + zone.far
-        if zone.stage < FULL:
-            deepen(state, events, stack, zone, low)
-        is_active = zone.stage < stack.active_below
-        if was_active and not is_active:
-            stack.active -= 1
-
-        if ending < zone.far:
-            report(state, events, stack, zone, end_kind(stack.is_gap, zone.is_inverse), zone.far)
-            if zone.is_inverse == 0:
-                invert(state, events, stack, opposite, zone)
-            if is_active:
-                stack.active -= 1
-            zone.id = -1
-            ended += 1
-        elif is_active and holds_close and abs(close - 0.5 * middle) <= stack.near_ratio * abs(close):
-            stack.is_near = 1
-
+    stack.was_met = int(was_met)
+    stack.is_near = int(is_near)
     if ended > 0:
         kept = i + 1
         for j in range(i + 1, stack.count):
@@ -260,30 +332,21 @@ def visit(state: Any, events: Any, stack: Any, opposite: Any) -> None:
                 zones[kept] = zones[j]
                 kept += 1
         stack.count = kept
+    if changed == 1:
+        _settle(stack)
 
 
 @kernel
-def deepen(state: Any, events: Any, stack: Any, zone: Any, low: float) -> None:
-    """Report how deep the signed low went into the zone, each depth once."""
-    first = first_kind(stack.is_gap, zone.is_inverse)
-    middle = zone.near + zone.far
-    if zone.stage == OPEN:
-        zone.stage = TOUCHED
-        report(state, events, stack, zone, first + 1, zone.near)
-    if zone.stage == TOUCHED and 2.0 * low <= middle:
-        zone.stage = HALF
-        report(state, events, stack, zone, first + 2, 0.5 * middle)
-    if zone.stage == HALF and stack.is_gap == 1 and low <= zone.far:
-        zone.stage = FULL
-        report(state, events, stack, zone, ev.FVG_FILLED, zone.far)
-
-
-@kernel
-def nearest_active(stack: Any) -> int:
-    """Return the index of the active zone that price would meet first, -1 if there is none."""
-    if stack.active == 0:
-        return -1
-    i = stack.count - 1
-    while stack.zones[i].stage >= stack.active_below:
-        i -= 1
-    return int(i)
+def _deepen(state: Any, events: Any, stack: Any, zone: Any, stage: int) -> None:
+    """Report every depth of the zone from its stage to the new one."""
+    first = _first_kind(stack.is_gap, zone.is_inverse)
+    before = zone.stage
+    zone.stage = stage
+    if before < stack.active_below <= stage:
+        stack.active -= 1
+    if before < TOUCHED:
+        _report(state, events, stack, zone, first + 1, zone.near)
+    if before < HALF <= stage:
+        _report(state, events, stack, zone, first + 2, 0.5 * (zone.near + zone.far))
+    if before < FULL <= stage:
+        _report(state, events, stack, zone, ev.FVG_FILLED, zone.far)
