@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from nautilus_trader.model.instruments import CurrencyPair
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
+from runtime.arrow_schema import concatenate
 from runtime.catalog import Catalog, TradeColumns
 from runtime.data_commands.options import positive_decimal
 from runtime.download import text_files
