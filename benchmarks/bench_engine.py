@@ -124,7 +124,7 @@ def run_empty(plan: RunPlan) -> None:
         )
         for name in names
     ]
-    data = data_configs(str(plan.catalog.path), names, (), plan.data_from_ns, plan.last_ns)
+    data = data_configs(str(plan.catalog.path), names, {}, plan.data_from_ns, plan.last_ns)
     config = run_config(venue_configs(plan.instruments, backtest), data, strategies, backtest.chunk_size)
     node = Node(config, backtest.fees, (plan.first_ts_ns, plan.last_ts_ns))
     node.build()

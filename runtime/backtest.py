@@ -188,8 +188,8 @@ def _run_node(node: Node, plan: RunPlan) -> None:
 def _bars_before(plan: RunPlan, last_ns: int | None) -> int:
     return sum(
         len(block.ts_open_ns)
-        for bar_type in plan.bar_types
-        for block in plan.catalog.read_bars(bar_type, None, last_ns)
+        for bar_type, catalog in plan.bar_catalogs.items()
+        for block in catalog.read_bars(bar_type, None, last_ns)
     )
 
 

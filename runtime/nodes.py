@@ -213,7 +213,7 @@ def fill_assumptions(settings: BacktestSettings, instruments: Sequence[Instrumen
 def data_configs(
     catalog_path: str,
     instrument_ids: Iterable[str],
-    bar_types: Iterable[str],
+    bar_catalogs: Mapping[str, str],
     start_ns: int | None,
     end_ns: int | None,
 ) -> list[BacktestDataConfig]:
@@ -227,8 +227,9 @@ def data_configs(
         Folder of the catalog.
     instrument_ids
         Instruments whose trades are replayed.
-    bar_types
-        External bars; loaded from their first one, since a higher timeframe needs a long warm-up.
+    bar_catalogs
+        Folder of the catalog of each type of external bars; they are loaded from their first one, since a
+        higher timeframe needs a long warm-up.
     start_ns, end_ns
         First and last time of the trades, both included, UNIX nanoseconds; None is open.
     """
@@ -244,12 +245,12 @@ def data_configs(
     ]
     bars = [
         BacktestDataConfig(
-            catalog_path=catalog_path,
+            catalog_path=folder,
             data_cls=Bar,  # the class, not its name: a name makes Nautilus ignore the bar type
             bar_types=[bar_type],
             end_time=end_ns,
         )
-        for bar_type in sorted(set(bar_types))
+        for bar_type, folder in sorted(bar_catalogs.items())
     ]
     return trades + bars
 

@@ -22,6 +22,7 @@ from runtime.nodes import (
     venue_configs,
     with_fees,
 )
+from runtime.run_bars import bar_catalogs
 from runtime.run_request import RunRequest
 from runtime.settings import RESERVED_PARAMETERS
 from strategies.dynamic_cancel import load_policy
@@ -43,8 +44,8 @@ class RunPlan:
         Sorted by id, with the fees of this run.
     strategies
         One configuration per instrument, in the same order.
-    bar_types
-        External bars the strategies want.
+    bar_catalogs
+        The external bars that the strategies want, by bar type: the catalog in which the node finds them.
     data_from_ns
         First trade that is replayed: 00:00 UTC of the day before the start's; None from the beginning.
     trade_from_ns
@@ -60,7 +61,7 @@ class RunPlan:
     catalog: Catalog
     instruments: tuple[Instrument, ...]
     strategies: tuple[ImportableStrategyConfig, ...]
-    bar_types: tuple[str, ...]
+    bar_catalogs: Mapping[str, Catalog]
     data_from_ns: int | None
     trade_from_ns: int
     last_ns: int | None
@@ -110,8 +111,7 @@ def plan_run(request: RunRequest) -> RunPlan:
     )
     for strategy, instrument in zip(strategies, instruments, strict=True):
         _require_workable(spec, strategy, instrument, request)
-    bar_types = sorted({name for one in strategies for name in external_bars(one.config)})
-    _require_bars(catalog, bar_types)
+    bars = bar_catalogs(catalog, (name for one in strategies for name in external_bars(one.config)))
     data_from_ns = _anchor(request.start_ns)
     last_ns = None if request.end_ns is None else request.end_ns - 1
     spans = [_span(catalog, name, data_from_ns, request.start_ns, last_ns) for name in names]
@@ -121,7 +121,7 @@ def plan_run(request: RunRequest) -> RunPlan:
         catalog=catalog,
         instruments=instruments,
         strategies=tuple(strategies),
-        bar_types=tuple(bar_types),
+        bar_catalogs=bars,
         data_from_ns=data_from_ns,
         trade_from_ns=request.start_ns or 0,
         last_ns=last_ns,
@@ -173,7 +173,8 @@ def node_of(plan: RunPlan) -> Node:
     """Return the node that replays a plan: its venues, data and strategies, not built yet."""
     backtest = plan.request.settings.backtest
     names = [one.id.value for one in plan.instruments]
-    data = data_configs(str(plan.catalog.path), names, plan.bar_types, plan.data_from_ns, plan.last_ns)
+    bars = {bar_type: str(catalog.path) for bar_type, catalog in plan.bar_catalogs.items()}
+    data = data_configs(str(plan.catalog.path), names, bars, plan.data_from_ns, plan.last_ns)
     venues = venue_configs(plan.instruments, backtest)
     config = run_config(venues, data, list(plan.strategies), backtest.chunk_size)
     return Node(config, backtest.fees, (plan.first_ts_ns, plan.last_ts_ns))
@@ -255,16 +256,6 @@ def _require_workable(spec: StrategySpec, strategy: Any, instrument: Instrument,
             # A class of the user's own may raise without saying which setting named it.
             text = str(error) if "cancel_policy" in str(error) else f"cancel_policy {policy!r}: {error}"
             raise refused(ValueError(text)) from error
-
-
-def _require_bars(catalog: Catalog, bar_types: Sequence[str]) -> None:
-    for bar_type in bar_types:
-        # All of them, not the first ones only: Nautilus reads whole files, and damage ends its process.
-        if not sum(len(bars.ts_open_ns) for bars in catalog.read_bars(bar_type)):
-            raise ConfigurationError(
-                f"{catalog.path} has no bars {bar_type}, which the strategy's settings ask for: "
-                f"import klines, or take the setting out"
-            )
 
 
 def _anchor(start_ns: int | None) -> int | None:

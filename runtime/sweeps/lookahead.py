@@ -33,9 +33,9 @@ from runtime.arrow_schema import TradeColumns
 from runtime.catalog import Catalog
 from runtime.cli import Advance, format_ns
 from runtime.errors import ConfigurationError
-from runtime.intervals import interval_of_bar_type
 from runtime.nodes import END_OF_TIME_NS, within
 from runtime.recorder import Recorder, RecorderConfig
+from runtime.run_bars import read_candles
 from runtime.run_plan import RunPlan, node_of, perception_of
 
 MIN_CUTS: Final = 60
@@ -158,8 +158,8 @@ def load_data(plan: RunPlan) -> list[Any]:
     for instrument in plan.instruments:
         # No time range in the query: see docs/decisions/0003-no-time-filter-in-catalog-queries.md
         data += catalog.trade_ticks(instrument_ids=[instrument.id.value])
-    if plan.bar_types:
-        data += catalog.query(Bar, identifiers=list(plan.bar_types))
+    for bar_type, bars in plan.bar_catalogs.items():
+        data += ParquetDataCatalog(str(bars.path)).query(Bar, identifiers=[bar_type])
     # Stable: equal times stay in the order of the ids.
     data.sort(key=lambda one: one.ts_init)
     return within(data, {TradeTick: (first_ns, last_ns), Bar: (0, last_ns)})
@@ -348,16 +348,23 @@ def truncated(plan: RunPlan, last_ns: int, folder: Path) -> RunPlan:
         trades = plan.catalog.read_trades_all(name, plan.data_from_ns, last_ns)
         if len(trades.ts_ns):
             copy.write_trades(stored, trades)
-    for bar_type in plan.bar_types:
-        stored = plan.catalog.instrument(bar_type.split("-")[0])
-        for bars in plan.catalog.read_bars(bar_type, None, last_ns):
-            copy.write_bars(stored, interval_of_bar_type(bar_type), bars)
+    for bar_type in plan.bar_catalogs:
+        # Read again up to the cut: a derived bar, too, must not know what came after it.
+        candles = read_candles(plan.catalog, bar_type, last_ns)
+        if len(candles):
+            copy.write_bars(plan.catalog.instrument(candles.instrument_id), candles.interval, candles.bars)
     old = str(plan.catalog.path)
     strategies = []
     for one in plan.strategies:
         config = {key: str(folder) if value == old else value for key, value in one.config.items()}
         strategies.append(msgspec.structs.replace(one, config=config))
-    return replace(plan, catalog=copy, strategies=tuple(strategies), last_ns=last_ns)
+    return replace(
+        plan,
+        catalog=copy,
+        strategies=tuple(strategies),
+        bar_catalogs=dict.fromkeys(plan.bar_catalogs, copy),
+        last_ns=last_ns,
+    )
 
 
 def prove_fresh(plan: RunPlan, full: Transcript, last_ns: int, findings: Findings) -> None:

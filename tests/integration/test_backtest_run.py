@@ -23,6 +23,7 @@ from runtime.cli import format_ns
 from runtime.errors import ConfigurationError, DataError
 from runtime.instruments import make_instrument
 from runtime.nodes import Node
+from runtime.run_bars import DERIVED
 from runtime.run_plan import plan_run
 from runtime.run_request import RunRequest
 from runtime.run_summary import summary_of
@@ -346,6 +347,19 @@ def test_spot_and_perpetuals_of_a_venue_do_not_mix(run: Run) -> None:
         run(XRP, "XRPUSDT-PERP.BINANCE")
 
 
+def write_candles(catalog: Catalog, first: int, stop: int) -> None:
+    """Store 5-minute bars, numbered from the one that opens at midnight."""
+    step = 300 * SECOND
+    opens = MIDNIGHT + np.arange(first, stop) * step
+    price = np.full(len(opens), 15_000)
+    fields = dict.fromkeys(("open_ticks", "high_ticks", "low_ticks", "close_ticks"), price)
+    catalog.write_bars(
+        make_instrument("binance", "spot", "XRPUSDT", Decimal("0.0001"), Decimal("0.1")),
+        "5m",
+        BarColumns(ts_open_ns=opens, ts_close_ns=opens + step, volume_lots=np.full(len(opens), 10), **fields),
+    )
+
+
 def test_external_bars_of_a_setting_are_loaded(run: Run, tmp_path: Path) -> None:
     """Klines named by a parameter reach the strategy; missing ones are refused before the run."""
     bar_type = f"{XRP}-5-MINUTE-LAST-EXTERNAL"
@@ -353,18 +367,30 @@ def test_external_bars_of_a_setting_are_loaded(run: Run, tmp_path: Path) -> None
         run(parameters={"htf_bar_type": bar_type})
     catalog = Catalog(tmp_path / "bars", create=True)
     write(catalog, "XRPUSDT", tape(3_000, 1))
-    step = 300 * SECOND
-    opens = MIDNIGHT + (np.arange(12) - 10) * step
-    price = np.full(12, 15_000)
-    fields = dict.fromkeys(("open_ticks", "high_ticks", "low_ticks", "close_ticks"), price)
-    catalog.write_bars(
-        make_instrument("binance", "spot", "XRPUSDT", Decimal("0.0001"), Decimal("0.1")),
-        "5m",
-        BarColumns(ts_open_ns=opens, ts_close_ns=opens + step, volume_lots=np.full(12, 10), **fields),
-    )
+    write_candles(catalog, -10, 2)
     _result, summary = run(catalog=tmp_path / "bars", parameters={"htf_bar_type": bar_type})
     assert summary["counters"]["bars"] == 12
     assert summary["ticks"] == 3_000
+
+
+def test_bars_of_a_timeframe_that_is_not_stored_are_derived(run: Run, tmp_path: Path) -> None:
+    """A run gets whole 15-minute bars of the stored 5-minute ones, and more once there are more of them."""
+    catalog = Catalog(tmp_path / "bars", create=True)
+    write(catalog, "XRPUSDT", tape(3_000, 1))
+    write_candles(catalog, -10, 2)
+    parameters = {"htf_bar_type": f"{XRP}-15-MINUTE-LAST-EXTERNAL"}
+    _result, summary = run(catalog=catalog.path, parameters=parameters)
+    assert summary["counters"]["bars"] == 3  # 23:15, 23:30 and 23:45; two parts are not whole
+    assert summary["ticks"] == 3_000
+    _result, again = run(catalog=catalog.path, parameters=parameters)
+    assert again["decision_sha256"] == summary["decision_sha256"]
+    made = list((catalog.path / DERIVED).iterdir())
+    assert len(made) == 1
+
+    write_candles(catalog, -12, -10)
+    _result, summary = run(catalog=catalog.path, parameters=parameters)
+    assert summary["counters"]["bars"] == 4
+    assert len(list((catalog.path / DERIVED).iterdir())) == 2
 
 
 @pytest.fixture(scope="module")

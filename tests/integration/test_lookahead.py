@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nautilus_trader.model.data import Bar
 from nautilus_trader.model.identifiers import InstrumentId
 
 import backtest_node
 from indicators.engine import StructureEngine
 from packet_builder.builder import VolumeBucketBuilder
-from runtime.catalog import Catalog, TradeColumns
+from runtime.catalog import BarColumns, Catalog, TradeColumns
 from runtime.instruments import make_instrument
-from runtime.run_plan import plan_run
+from runtime.run_plan import RunPlan, plan_run
 from runtime.run_request import RunRequest
 from runtime.settings import Settings
 from runtime.sweeps.lookahead import (
@@ -23,8 +24,10 @@ from runtime.sweeps.lookahead import (
     Transcript,
     choose_cuts,
     compare_transcripts,
+    load_data,
     prove,
     prove_kernels,
+    truncated,
 )
 from strategies.ote import OteConfig, OteStrategy, perception
 from strategies.registry import StrategySpec
@@ -131,6 +134,36 @@ def test_honest_strategy_passes(catalog: Catalog, capsys: pytest.CaptureFixture[
     assert result["checked"] == sum(result["compared"].values())
     for kind in ("bucket", "structure event", "decision", "order", "trade", "bucket row", "snapshot row"):
         assert result["compared"][kind] > 20, kind
+
+
+def test_derived_bars_of_a_prefix_know_nothing_of_the_rest(tmp_path: Path) -> None:
+    """A prefix that ends within a 15-minute bar has the bars before it and not that one."""
+    whole = Catalog(tmp_path / "whole", create=True)
+    instrument = make_instrument("binance", "usdm", "XRPUSDT", Decimal("0.0001"), Decimal("0.1"))
+    whole.write_trades(instrument, tape(6_000))
+    step_ns = 300_000_000_000
+    opens = MIDNIGHT + np.arange(24) * step_ns
+    prices = 15_000 + np.arange(24)
+    whole.write_bars(
+        instrument,
+        "5m",
+        BarColumns(opens, opens + step_ns, prices, prices, prices, prices, np.full(24, 10)),
+    )
+    request = RunRequest(
+        settings=Settings(),
+        source="config.yaml",
+        catalog=whole.path,
+        strategy="ote",
+        command_line=PARAMETERS | {"htf_bar_type": f"{XRP}-15-MINUTE-LAST-EXTERNAL"},
+    )
+    plan = plan_run(request)
+    prefix = truncated(plan, MIDNIGHT + 11 * step_ns, tmp_path / "prefix")
+
+    def closes(of: RunPlan) -> list[tuple[int, float]]:
+        return [(one.ts_init, one.close.as_double()) for one in load_data(of) if isinstance(one, Bar)]
+
+    assert len(closes(plan)) == 8
+    assert closes(prefix) == closes(plan)[:3]
 
 
 def test_strategy_that_peeks_one_bucket_ahead_fails(
