@@ -23,7 +23,10 @@ LOCK: Final = ".lock"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """All that was asked for, and by label the first and last day that the venue's listing had."""
+    """All that was asked for, and by label the first and last day that the venue's listing had.
+
+    The last day of a series that still goes on is ``date.max``.
+    """
 
     requests: list[SeriesRequest] = []
     published: dict[str, tuple[date, date]] = {}

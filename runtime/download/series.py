@@ -246,7 +246,10 @@ class Series:
                 self._published_bounds = await self._ask_bounds(report)
                 self._has_asked = True
                 if self._published_bounds is not None:
-                    add_published(self.job.catalog, self.request.label, *self._published_bounds)
+                    first, last = self._published_bounds
+                    # A listing that reaches the present has no end yet: later days are not "after the last".
+                    is_alive = last >= self.job.today - PUBLISHING_DAYS * DAY
+                    add_published(self.job.catalog, self.request.label, first, date.max if is_alive else last)
         return self._published_bounds
 
     async def _ask_bounds(self, report: SeriesReport) -> tuple[date, date] | None:

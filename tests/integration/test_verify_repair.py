@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 import download_data
+from runtime.download.archive_file import SeriesRequest
+from runtime.download.job import download
+from runtime.download.verify import verify
+from runtime.settings import load_settings
 from tests.integration.download_harness import digests, run, write_config
 from tests.market_server import MarketArchive, MarketServer, market_server
 from tests.market_server.archive_rest import ArchiveRest
@@ -142,6 +146,24 @@ def test_days_before_the_listing_are_not_missing(
     server.requests.clear()
     assert check("verify", config) == 0
     assert server.requests == []
+
+
+def test_days_that_were_not_published_yet_are_missing_later(tmp_path: Path) -> None:
+    """A listing that ends at the present says nothing about the days after it."""
+    archive = MarketArchive(date(2025, 1, 1), date(2025, 1, 29), trades_a_day=3)
+    with market_server(archive, ArchiveRest(archive, NOW_MS)) as server:
+        config = write_config(server, tmp_path)
+        settings, catalog = load_settings(config), tmp_path / "catalog"
+        request = SeriesRequest(
+            "binance", "spot", "XRPUSDT", "trades", None, date(2025, 1, 1), date(2025, 1, 31)
+        )
+        (report,) = download([request], catalog, settings, today=date(2025, 2, 1))
+    late = [date(2025, 1, 30), date(2025, 1, 31)]
+    assert report.not_published == late
+    (found,) = verify(catalog, settings, date(2025, 2, 1)).values()
+    assert found.missing == []
+    (found,) = verify(catalog, settings, date(2025, 6, 1)).values()
+    assert found.missing == late
 
 
 def test_a_file_that_the_venue_replaced(
