@@ -5,7 +5,8 @@ import threading
 from datetime import UTC, date, datetime, time, timedelta
 
 from tests.market_server import MarketArchive, market_server
-from tests.market_server.rest import example_rest
+from tests.market_server.archive_rest import whole_rest
+from tests.market_server.server import Responder
 
 
 def main() -> None:
@@ -17,11 +18,8 @@ def main() -> None:
     parser.add_argument("--symbol", action="append", help="repeatable; default: XRPUSDT and BTCUSDT")
     arguments = parser.parse_args()
     symbols = tuple(arguments.symbol or ("XRPUSDT", "BTCUSDT"))
-    archive = MarketArchive(arguments.first, arguments.last, symbols)
-    # REST's present is noon of the day after the archive's last one: what lies between is its tail.
-    noon = datetime.combine(arguments.last + timedelta(days=1), time(12), UTC)
-    rest = example_rest(int(noon.timestamp()) * 1000)
-    with market_server(archive, rest, port=arguments.port) as server:
+    chosen = responders(arguments.first, arguments.last, symbols)
+    with market_server(*chosen, port=arguments.port) as server:
         print("hosts:")
         for name, address in server.hosts.items():
             print(f"  {name}: {address}", flush=True)
@@ -29,6 +27,14 @@ def main() -> None:
             threading.Event().wait()
         except KeyboardInterrupt:
             print("stopped")
+
+
+def responders(first: date, last: date, symbols: tuple[str, ...]) -> tuple[Responder, Responder]:
+    """Return the archive and the REST interfaces of one market."""
+    archive = MarketArchive(first, last, symbols)
+    # REST's present is noon of the day after the archive's last one: what lies between is its tail.
+    noon = datetime.combine(last + timedelta(days=1), time(12), UTC)
+    return archive, whole_rest(archive, int(noon.timestamp()) * 1000)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from tests.market_server.archive import DAY, SECONDS, MarketArchive, Trade
-from tests.market_server.server import Reply
+from tests.market_server.rest import example_rest
+from tests.market_server.server import Reply, Responder
+from tests.market_server.tape import Listing
 
 BYBIT_STEPS = {"1": "1m", "5": "5m", "15": "15m", "30": "30m", "60": "1h", "240": "4h", "D": "1d"}
 
@@ -137,6 +139,20 @@ class ArchiveRest:
         return encoded(
             {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": self.now_ms}
         )
+
+
+def whole_rest(archive: MarketArchive, now_ms: int) -> Responder:
+    """Return all interfaces, for trying things out: klines and trades are those of the archive."""
+    listings = [
+        Listing(symbol, symbol.removesuffix("USDT"), "1.5", "0.00010000", "0.10000000", turnover=1e6 * rank)
+        for rank, symbol in enumerate(archive.symbols, start=1)
+    ]
+    tail, others = ArchiveRest(archive, now_ms), example_rest(now_ms, listings)
+
+    def respond(path: str, query: Mapping[str, str]) -> Reply | None:
+        return (tail if path.endswith(("/klines", "/aggTrades", "/kline")) else others)(path, query)
+
+    return respond
 
 
 def encoded(value: Any, status: int = 200) -> Reply:

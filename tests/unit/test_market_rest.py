@@ -1,11 +1,15 @@
 """The made-up REST interfaces have the shapes of the recorded ones, and obey their own rules."""
 
 import json
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.market_server import MarketArchive
+from tests.market_server.__main__ import responders
 from tests.market_server.rest import Rest, example_rest
 
 NOW_MS = 1_773_835_200_000  # 2026-03-18T12:00Z
@@ -139,3 +143,25 @@ def test_unknown_symbol_is_refused_in_each_venues_way() -> None:
     assert binance is not None
     assert (binance[0], json.loads(binance[2])["code"]) == (400, -1121)
     assert ask(rest, "/v5/market/kline", category="linear", symbol="NOPE", interval=60)["retCode"] == 10001
+
+
+def test_the_server_for_trying_things_out_is_one_market() -> None:
+    """Its increments hold for its archive, and its klines and ids by REST go on where the archive ends."""
+    archive, rest = responders(date(2025, 1, 1), date(2025, 1, 3), ("XRPUSDT",))
+    assert isinstance(archive, MarketArchive)
+
+    def asked(path: str, **query: str) -> Any:
+        reply = rest(path, query)
+        assert reply is not None
+        assert reply[0] == 200
+        return json.loads(reply[2])
+
+    (symbol,) = asked("/api/v3/exchangeInfo")["symbols"]
+    filters = {one["filterType"]: one for one in symbol["filters"]}
+    last = archive.trades("XRPUSDT", date(2025, 1, 3))[-1]
+    assert Decimal(last.ticks) / 10_000 % Decimal(filters["PRICE_FILTER"]["tickSize"]) == 0
+    assert Decimal(last.lots) / 10 % Decimal(filters["LOT_SIZE"]["stepSize"]) == 0
+    (following,) = asked("/api/v3/aggTrades", symbol="XRPUSDT", fromId=str(last.number + 1), limit="1")
+    assert following["a"] == archive.trades("XRPUSDT", date(2025, 1, 4))[0].number
+    assert asked("/fapi/v1/fundingRate", symbol="XRPUSDT", startTime="1735689600000", limit="3")
+    assert asked("/v5/market/tickers", category="linear")["result"]["list"]
