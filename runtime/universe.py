@@ -248,11 +248,15 @@ class UniverseMonth(msgspec.Struct, frozen=True, kw_only=True):
         All symbols of the archive, the largest first.
     missing
         Symbols whose file the archive lists but does not have, or lacks between two others.
+    awaited
+        Of the newest month of the archive: symbols whose listing ends the month before. They were delisted,
+        or their file is not published yet; while there are any, the month is fetched again.
     """
 
     month: str
     symbols: tuple[SymbolMonth, ...]
     missing: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
 
 
 class Universe(msgspec.Struct, frozen=True, kw_only=True):

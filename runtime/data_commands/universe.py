@@ -198,8 +198,9 @@ def _months_before(start_ns: int, end_ns: int) -> list[date]:
 
 
 async def _fetch_months(settings: Settings, catalog: Path, universe: Universe, months: list[date]) -> None:
-    """Fetch the months that are not stored yet; each is stored as soon as it is whole."""
-    wanted = [month for month in months if f"{month:%Y-%m}" not in universe.months]
+    """Fetch the months that are not stored, or not whole yet; each is stored as soon as it is there."""
+    stored = {name for name, month in universe.months.items() if not month.awaited}
+    wanted = [month for month in months if f"{month:%Y-%m}" not in stored]
     if not wanted:
         return
     async with Http(settings.download) as http:
@@ -216,6 +217,13 @@ async def _fetch_months(settings: Settings, catalog: Path, universe: Universe, m
                     f"{found.month}: the archive has no file of {len(found.missing)} symbols that traded "
                     f"before and after ({shown}{', …' if len(found.missing) > SHOWN_MISSING else ''}); "
                     "they are not ranked"
+                )
+            if found.awaited:
+                shown = ", ".join(found.awaited[:SHOWN_MISSING])
+                warn(
+                    f"{found.month}: the archive has no file of {len(found.awaited)} symbols of the month "
+                    f"before ({shown}{', …' if len(found.awaited) > SHOWN_MISSING else ''}): delisted, or not "
+                    "published yet; they are not ranked, and the month is fetched again by the next command"
                 )
             universe = with_month(universe, found)
             write_universe(catalog, universe)

@@ -19,7 +19,7 @@ from runtime.download.http import Http, NotFound
 from runtime.download.transfer import WrongChecksum, fetch_checksum
 from runtime.errors import DataError, VenueError
 from runtime.settings import HostSettings
-from runtime.universe import SymbolMonth, UniverseMonth
+from runtime.universe import SymbolMonth, UniverseMonth, previous_month
 
 INTERVAL: Final = "1d"
 QUOTE_VOLUME: Final = 7
@@ -135,7 +135,15 @@ async def month_turnover(
     symbols = sorted((one for one in found if one is not None), key=lambda one: (-one.turnover, one.symbol))
     absent = {one.symbol for one, result in zip(present, found, strict=True) if result is None}
     holes = {one.symbol for one in listed if name not in one.months and one.months[0] < name < one.months[-1]}
-    return UniverseMonth(month=name, symbols=tuple(symbols), missing=tuple(sorted(absent | holes)))
+    is_newest = name == max(one.months[-1] for one in listed)
+    before = f"{previous_month(month):%Y-%m}"
+    awaited = sorted(one.symbol for one in listed if is_newest and one.months[-1] == before)
+    return UniverseMonth(
+        month=name,
+        symbols=tuple(symbols),
+        missing=tuple(sorted(absent | holes)),
+        awaited=tuple(awaited),
+    )
 
 
 async def _fetch(http: Http, url: str) -> bytes:

@@ -26,6 +26,7 @@ from runtime.universe import (
     universe_path,
     universe_schedule,
 )
+from tests.integration.download_harness import write_config
 from tests.market_server import MarketArchive, MarketServer, market_server
 from tests.market_server.archive import zipped
 from tests.market_server.rest import example_rest
@@ -469,3 +470,24 @@ def test_symbol_that_is_no_plain_text_is_left_out(
     assert code == 0
     assert [one["symbol"] for one in shown["symbols"]][-2:] == ["NEWUSDT", "SOLUSDT"]
     assert shown["left_out"] == {"category": 2, "name": 1}
+
+
+def test_a_month_that_is_being_published_is_fetched_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A symbol whose newest file is not there yet is named, and ranked once it is."""
+    archive = MarketArchive(date(2025, 1, 1), date(2025, 2, 28), ("XRPUSDT", "BTCUSDT"), trades_a_day=1)
+    archive.absent.add("/data/spot/monthly/klines/BTCUSDT/1d/BTCUSDT-1d-2025-02.zip")
+    at_ns = 1_740_787_200_000_000_000  # 2025-03-01
+    with market_server(archive) as server:
+        config = write_config(server, tmp_path)
+        words = ["universe", "--venue=binance", "--as-of=2025-03-01", f"--config={config}"]
+        assert download_data.main(words) == 0
+        assert "BTCUSDT" in capsys.readouterr().err
+        assert universe_at(tmp_path / "catalog", at_ns) == ("XRPUSDT.BINANCE",)
+        archive.absent.clear()
+        assert download_data.main(words) == 0
+        assert set(universe_at(tmp_path / "catalog", at_ns)) == {"BTCUSDT.BINANCE", "XRPUSDT.BINANCE"}
+        server.requests.clear()
+        assert download_data.main(words) == 0
+        assert server.requests == []
