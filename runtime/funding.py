@@ -153,6 +153,28 @@ def funding_series(catalog: Path) -> list[dict[str, Any]]:
     return [notes.summary(catalog) for notes in found if notes is not None]
 
 
+def funding_damage(catalog: Path) -> Iterator[tuple[FundingNotes, str | None]]:
+    """Yield the notes of each series of funding rates, and what is wrong with its files or None."""
+    for path in sorted((catalog / NOTES_FOLDER).glob("*.json")):
+        notes = _read_notes(path)
+        if notes is None:
+            continue
+        try:
+            rates = _stored(catalog, notes.instrument)
+        except DataError as error:
+            yield notes, str(error)
+            continue
+        there = (len(rates), rates[0].ts_ns, rates[-1].ts_ns) if rates else (0, 0, 0)
+        is_whole = there == (notes.rows, notes.first_ns, notes.last_ns)
+        yield (
+            notes,
+            None
+            if is_whole
+            else f"{notes.rows} rates are noted and {len(rates)} are there, or others; delete "
+            f"{path} and fetch them again by `download_data.py funding`",
+        )
+
+
 def parse_funding_archive(path: Path) -> list[FundingRate]:
     """Read one of Binance's monthly archive files of funding rates.
 

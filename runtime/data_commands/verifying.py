@@ -62,6 +62,8 @@ def run_repair(arguments: argparse.Namespace) -> int:
         say(f"{path}: taken out and fetched again")
     for source in done.import_again:
         say(f"error: {source}: was imported from a local file; import it again")
+    for words in done.by_hand:
+        say(f"error: {words}")
     for report in done.downloads:
         for failure in report.failures:
             say(f"error: {failure}")
@@ -70,6 +72,7 @@ def run_repair(arguments: argparse.Namespace) -> int:
             {
                 "forgotten_files": done.forgotten_files,
                 "import_again": done.import_again,
+                "by_hand": done.by_hand,
                 "series": [report.as_json() for report in done.downloads],
                 "complete": done.is_complete,
             }
@@ -77,6 +80,6 @@ def run_repair(arguments: argparse.Namespace) -> int:
     else:
         for report in done.downloads:
             say(report.line())
-        if not done.downloads and not done.import_again:
+        if not (done.downloads or done.import_again or done.by_hand):
             say("nothing to repair")
     return EXIT_DONE if done.is_complete else EXIT_FAILED

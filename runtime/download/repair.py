@@ -24,16 +24,19 @@ TAIL_NAME: Final = "-rest.csv"
 
 @dataclass(slots=True)
 class Repair:
-    """What was put right: forgotten files, downloads, and what only the user has."""
+    """What was put right: forgotten files, downloads; what only the user has, or needs another command."""
 
     forgotten_files: list[str] = field(default_factory=list)
     downloads: list[SeriesReport] = field(default_factory=list)
     import_again: list[str] = field(default_factory=list)
+    by_hand: list[str] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing is left to do."""
-        return not self.import_again and all(report.is_complete for report in self.downloads)
+        return not (self.import_again or self.by_hand) and all(
+            report.is_complete for report in self.downloads
+        )
 
 
 def repair(folder: Path, settings: Settings, findings: Mapping[str, SeriesFindings], today: date) -> Repair:
@@ -62,6 +65,9 @@ def repair(folder: Path, settings: Settings, findings: Mapping[str, SeriesFindin
     requests = []
     for key, found in findings.items():
         if found.is_sound:
+            continue
+        if key.endswith(" funding"):
+            done.by_hand += found.bad_files.values()
             continue
         if found.bad_files or found.bad_sources:
             requests += _forget(folder, series[key], found, done)

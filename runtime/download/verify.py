@@ -22,6 +22,7 @@ from runtime.download.report import spans
 from runtime.download.series import PUBLISHING_DAYS, kept_path
 from runtime.download.transfer import fetch_checksum, sha256_of
 from runtime.errors import DataError, VenueError
+from runtime.funding import FUNDING_FOLDER, funding_damage
 from runtime.instruments import TERMS, instrument_id_text
 from runtime.intervals import interval_nanos
 from runtime.kline_check import TRADE_KINDS, Difference, KlineCheck, check_klines
@@ -139,6 +140,11 @@ def verify(
         key = key_of(request)
         found = findings.setdefault(key, SeriesFindings(key))
         found.missing += uncovered(request, series.get(key), asked, today)
+    for notes, damage in funding_damage(folder):
+        key = f"{notes.instrument} funding"
+        findings[key] = SeriesFindings(key, files=1, rows=notes.rows)
+        if damage is not None:
+            findings[key].bad_files[FUNDING_FOLDER] = damage
     if online:
         asyncio.run(_check_online(series, settings, findings))
     return dict(sorted(findings.items()))

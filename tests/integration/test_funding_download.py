@@ -39,3 +39,22 @@ def test_months_come_from_the_archive_once(tmp_path: Path, capsys: pytest.Captur
     assert [(one.ts_ns, one.rate) for one in rates[: 3 * 31]] == [
         (int(time_ms) * 1_000_000, Decimal(rate)) for time_ms, _, rate in (line.split(",") for line in lines)
     ]
+
+
+@pytest.mark.parametrize("content", [None, b"junk"])
+def test_lost_funding_rates_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    """Verify reads them too; repair says which command brings them back."""
+    with market_server(MarketArchive(date(2025, 1, 1), date(2025, 1, 31), trades_a_day=1)) as server:
+        config = write_config(server, tmp_path)
+        words = ["funding", "--venue=binance", "--symbol=XRPUSDT", "--start=2025-01-01", "--end=2025-02-01"]
+        assert download_data.main([*words, f"--config={config}"]) == 0
+    assert download_data.main(["verify", f"--config={config}"]) == 0
+    (path,) = (tmp_path / "catalog/data/funding_rate_update").rglob("*.parquet")
+    path.unlink() if content is None else path.write_bytes(content)
+    capsys.readouterr()
+    assert download_data.main(["verify", f"--config={config}"]) == 1
+    assert "XRPUSDT-PERP.BINANCE funding" in capsys.readouterr().err
+    assert download_data.main(["repair", f"--config={config}"]) == 1
+    assert "again" in capsys.readouterr().err
