@@ -220,10 +220,11 @@ async def _fetch_months(settings: Settings, catalog: Path, universe: Universe, m
                 )
             if found.awaited:
                 shown = ", ".join(found.awaited[:SHOWN_MISSING])
+                more = ", …" if len(found.awaited) > SHOWN_MISSING else ""
                 warn(
                     f"{found.month}: the archive has no file of {len(found.awaited)} symbols of the month "
-                    f"before ({shown}{', …' if len(found.awaited) > SHOWN_MISSING else ''}): delisted, or not "
-                    "published yet; they are not ranked, and the month is fetched again by the next command"
+                    f"before ({shown}{more}): delisted, or not published yet; they are not ranked, and the "
+                    "month is fetched again by the next command"
                 )
             universe = with_month(universe, found)
             write_universe(catalog, universe)
