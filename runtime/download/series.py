@@ -87,7 +87,9 @@ class Series:
         if has_tail(self.request) and self.request.last >= self.job.today:
             absent.add(self.job.today)
         await self._judge(absent, report)
-        if report.not_published and has_tail(self.request):
+        # A tail alone would settle the increments by today's rows, and so refuse the history for good.
+        is_history_refused = bool(report.failures) and not self.covered
+        if report.not_published and has_tail(self.request) and not is_history_refused:
             await self._take_tail(report)
         if not report.failures:
             shutil.rmtree(self.folder, ignore_errors=True)

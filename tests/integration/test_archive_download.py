@@ -22,6 +22,7 @@ from runtime.download.asked import downloads_folder
 from tests.integration.download_harness import WHOLE, digests, rows_of, run, words, write_config
 from tests.market_server import MarketArchive, MarketServer, market_server
 from tests.market_server.archive_rest import ArchiveRest
+from tests.market_server.rest import example_rest
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, LAST = date(2024, 12, 30), date(2025, 2, 3)
@@ -385,6 +386,21 @@ def test_bybit_klines_come_by_rest_alone(
 def archive_start_ms(archive: MarketArchive) -> int:
     """Return the first millisecond of an archive."""
     return (archive.first_day - date(1970, 1, 1)).days * 86_400_000
+
+
+def test_a_refused_history_does_not_leave_the_tail_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else today's coarse increments would be stored, and the finer ones of then refused for good."""
+    today = datetime.now(UTC).date()
+    archive = MarketArchive(today - timedelta(days=5), today - timedelta(days=2), ("BTCUSDT",), 3)
+    with market_server(archive, example_rest(time.time_ns() // 1_000_000)) as server:
+        config = write_config(server, tmp_path)
+        span = ("--start", archive.first_day.isoformat(), "--interval=1h")
+        assert run("klines", config, *span, symbol="BTCUSDT") == 1
+        assert "no multiple of 0.01" in capsys.readouterr().err
+        more = ("--tick-size=0.0001", "--lot-size=0.1", f"--end={today - timedelta(days=1)}")
+        assert run("klines", config, *span, *more, symbol="BTCUSDT") == 0
 
 
 def test_top_n_takes_the_largest_of_24_hours(
