@@ -16,11 +16,11 @@ from runtime.catalog_files import GapStatistics
 from runtime.catalog_tables import reading
 from runtime.download.archive_file import DAY, SeriesRequest, stamped_days
 from runtime.download.asked import Asked, read_asked
-from runtime.download.http import Http
+from runtime.download.http import Http, NotFound
 from runtime.download.job import wanted_days
 from runtime.download.report import spans
-from runtime.download.series import PUBLISHING_DAYS, kept_path
-from runtime.download.transfer import fetch_checksum, sha256_of
+from runtime.download.series import PUBLISHING_DAYS, first_of, kept_path
+from runtime.download.transfer import WrongChecksum, fetch_checksum, sha256_of
 from runtime.errors import DataError, VenueError
 from runtime.funding import FUNDING_FOLDER, funding_damage
 from runtime.instruments import TERMS, instrument_id_text
@@ -287,9 +287,12 @@ def overlapping_files(files: Iterable[FileEntry], source: SourceEntry) -> Iterat
 async def _check_online(
     series: dict[str, SeriesEntry], settings: Settings, findings: dict[str, SeriesFindings]
 ) -> None:
-    async with Http(settings.download) as http, asyncio.TaskGroup() as group:
-        for key, entry in series.items():
-            group.create_task(_compare_checksums(http, entry, settings, findings[key]))
+    try:
+        async with Http(settings.download) as http, asyncio.TaskGroup() as group:
+            for key, entry in series.items():
+                group.create_task(_compare_checksums(http, entry, settings, findings[key]))
+    except* VenueError as errors:
+        raise first_of(errors) from None
 
 
 async def _compare_checksums(
@@ -304,7 +307,7 @@ async def _compare_checksums(
         url = f"{settings.hosts.binance_archive}{source.url_path}"
         try:
             published = await fetch_checksum(http, url)
-        except VenueError as error:
+        except (NotFound, WrongChecksum) as error:  # an unreachable host has answered nothing: no success
             found.notes.append(str(error))
             continue
         if published != source.sha256:

@@ -183,6 +183,15 @@ def test_a_file_that_the_venue_replaced(
     assert digests(fresh) == digests(config)
 
 
+def test_a_check_that_could_not_be_made_is_no_success(
+    server: MarketServer, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--online` against a host that keeps failing ends with exit code 1 and one line."""
+    server.fault("CHECKSUM$", "status", times=-1, status=500)
+    assert check("verify", config, "--online") == 1
+    assert "server error 500" in capsys.readouterr().err
+
+
 def test_local_files_must_be_imported_again(
     archive: MarketArchive, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
