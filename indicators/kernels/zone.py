@@ -42,8 +42,8 @@ STACK_DTYPE = np.dtype(
         ("count", np.int64),
         ("active", np.int64),
         ("oldest_seq", np.int64),  # no live zone became known before this bar
-        # What `settle` found after the last change: `near` of the last zone (-inf: none), and the
-        # bounds of the last active one as they stand on the chart (NaN: none).
+        # What `settle` found after the last change: a bar that stays above `reach` changes no zone and
+        # meets no active one; and the bounds of the last active one as they stand on the chart (NaN: none).
         ("reach", np.float64),
         ("shown_low", np.float64),
         ("shown_high", np.float64),
@@ -234,22 +234,38 @@ def _settle(stack: Any) -> None:
     """Note which zones the next bar and the snapshot ask for, after the stack changed."""
     zones = stack.zones
     last = stack.count - 1
-    stack.reach = zones[last].near if last >= 0 else -np.inf
+    reach = -np.inf
     stack.shown_low = np.nan
     stack.shown_high = np.nan
     if stack.active > 0:
         while zones[last].stage >= stack.active_below:
+            reach = max(reach, _next_depth(zones[last]))
             last -= 1
+        reach = max(reach, zones[last].near)
         near, far = stack.sign * zones[last].near, stack.sign * zones[last].far
         stack.shown_low = min(near, far)
         stack.shown_high = max(near, far)
+    # No zone changes above its `near`, by which they are sorted.
+    while last >= 0 and zones[last].near > reach:
+        reach = max(reach, _next_depth(zones[last]))
+        last -= 1
+    stack.reach = reach
+
+
+@kernel
+def _next_depth(zone: Any) -> float:
+    """Return the signed price that a bar must reach to change the zone: its next stage, or its end."""
+    if zone.stage == OPEN:
+        return float(zone.near)
+    return 0.5 * (zone.near + zone.far) if zone.stage == TOUCHED else float(zone.far)
 
 
 @inline_kernel
 def live(state: Any, events: Any, stack: Any, opposite: Any) -> None:
     """Advance the zones of one stack by the current bar; sets its flags `was_met` and `is_near`.
 
-    Only the test whether the bar reaches a zone at all stands here, so that it can be inlined.
+    Only the test whether the bar reaches a zone that it may change or meet stands here: most bars reach
+    only zones that are no longer active and already as deeply filled.
 
     Parameters
     ----------
