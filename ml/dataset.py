@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 FORMAT: Final = "smcbot-dataset/1"
 FEATURE_PREFIX: Final = "x."  # so that a feature may be called like a column of the label
+ASIDE_PREFIX: Final = "aside."
 # Columns beside the features, in the order of the file.
 COLUMNS: Final[Mapping[str, Any]] = {
     "y": np.int8,
@@ -67,6 +68,10 @@ class Dataset:
         Shape (n,): probability at which keeping the order breaks even, (stop + fees) / (target + stop).
     meta
         Where the rows come from: plain values that JSON can hold.
+    aside
+        Further columns of shape (n,) that no model may see, int64: ``fill_ns`` and ``exit_ns`` (0 for never),
+        ``outcome`` (`ml.labels.Outcome`), ``direction``, ``symbol`` (index into ``meta["symbols"]``),
+        ``known_ns`` (close of the last bucket that the features know), ``is_tainted``.
 
     Raises
     ------
@@ -86,6 +91,7 @@ class Dataset:
     day: NDArray[np.int64]
     p_star: NDArray[np.float64]
     meta: dict[str, Any] = field(default_factory=dict)
+    aside: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.t0_ns)
@@ -101,6 +107,9 @@ class Dataset:
                 raise DatasetError(
                     f"{name} is {column.dtype} of shape {column.shape}, want {np.dtype(dtype)} of ({count},)"
                 )
+        for name, column in self.aside.items():
+            if column.shape != (count,) or column.dtype != np.int64:
+                raise DatasetError(f"aside {name} is {column.dtype} of shape {column.shape}, want int64")
         if np.any(np.diff(self.t0_ns) < 0):
             raise DatasetError("t0_ns steps back: rows are ordered by the time of their decision")
         if np.any(self.t1_ns < self.t0_ns):
@@ -114,7 +123,21 @@ class Dataset:
         chosen: dict[str, Any] = {
             name: np.ascontiguousarray(getattr(self, name)[which]) for name in ("x", *COLUMNS)
         }
-        return replace(self, **chosen)
+        aside = {name: np.ascontiguousarray(column[which]) for name, column in self.aside.items()}
+        return replace(self, **chosen, aside=aside)
+
+    def actionable(self, latency_ms: float) -> Self:
+        """Return the rows whose entry could still be taken back: it had not filled `latency_ms` later.
+
+        Raises
+        ------
+        DatasetError
+            When the dataset does not say when orders filled.
+        """
+        if "fill_ns" not in self.aside:
+            raise DatasetError("the dataset has no fill_ns: it does not say when orders filled")
+        fill_ns = self.aside["fill_ns"]
+        return self.rows((fill_ns == 0) | (fill_ns > self.t0_ns + round(latency_ms * 1_000_000)))
 
     def save(self, path: str | Path) -> Path:
         """Write ``path`` and its sidecar, each atomically; return the path of the Parquet file.
@@ -128,6 +151,7 @@ class Dataset:
         table_path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {f"{FEATURE_PREFIX}{name}": self.x[:, at] for at, name in enumerate(self.names)}
         arrays |= {name: getattr(self, name) for name in COLUMNS}
+        arrays |= {f"{ASIDE_PREFIX}{name}": column for name, column in self.aside.items()}
         table = pa.table({name: pa.array(values) for name, values in arrays.items()})
         table = table.replace_schema_metadata({"schema_hash": self.schema_hash})
         sink = pa.BufferOutputStream()
@@ -181,7 +205,8 @@ class Dataset:
             )
         table = pq.read_table(pa.BufferReader(content))
         names = tuple(side["names"])
-        wanted = [*(f"{FEATURE_PREFIX}{name}" for name in names), *COLUMNS]
+        aside = [name for name in table.column_names if name.startswith(ASIDE_PREFIX)]
+        wanted = [*(f"{FEATURE_PREFIX}{name}" for name in names), *COLUMNS, *aside]
         stored_hash = (table.schema.metadata or {}).get(b"schema_hash", b"").decode()
         if table.column_names != wanted or stored_hash != side["schema_hash"]:
             raise DatasetError(f"{table_path} has other columns than {side_path.name} says: make it again")
@@ -189,7 +214,14 @@ class Dataset:
         for at, name in enumerate(names):
             x[:, at] = table.column(f"{FEATURE_PREFIX}{name}").to_numpy()
         columns = {name: table.column(name).to_numpy().astype(dtype) for name, dtype in COLUMNS.items()}
-        return cls(names=names, schema_hash=side["schema_hash"], x=x, meta=side["meta"], **columns)
+        return cls(
+            names=names,
+            schema_hash=side["schema_hash"],
+            x=x,
+            meta=side["meta"],
+            aside={name.removeprefix(ASIDE_PREFIX): table.column(name).to_numpy() for name in aside},
+            **columns,
+        )
 
 
 def paths(path: str | Path) -> tuple[Path, Path]:

@@ -29,6 +29,7 @@ def small(rows: int = 5) -> Dataset:
         weight=np.ones(rows),
         day=t0_ns // DAY_NS,
         p_star=np.full(rows, 0.4),
+        aside={"fill_ns": t0_ns + np.array([0, 50, 51, 1000, 7], np.int64)[:rows] * 1_000_000},
         meta={"symbols": ["XRPUSDT-PERP.BINANCE"], "counts": {"target": 2}},
     )
 
@@ -39,6 +40,9 @@ def equal(left: Dataset, right: Dataset) -> bool:
         one, other = getattr(left, field.name), getattr(right, field.name)
         if isinstance(one, np.ndarray):
             if one.dtype != other.dtype or not np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
+                return False
+        elif field.name == "aside":
+            if list(one) != list(other) or any(not np.array_equal(one[key], other[key]) for key in one):
                 return False
         elif one != other:
             return False
@@ -115,3 +119,13 @@ def test_some_rows_are_a_dataset() -> None:
     assert equal(good.rows(mask), good.rows(np.flatnonzero(mask)))
     assert good.rows(mask).t0_ns.tolist() == good.t0_ns[mask].tolist()
     assert good.rows(mask).meta == good.meta
+
+
+def test_only_what_could_still_be_taken_back_is_actionable() -> None:
+    """A fill within the latency cannot be prevented any more, one exactly at its end neither."""
+    good = small()
+    kept = good.actionable(50)
+    assert kept.t0_ns.tolist() == good.t0_ns[[0, 2, 3]].tolist()  # the first never filled: its fill_ns is 0
+    assert kept.aside["fill_ns"].tolist() == good.aside["fill_ns"][[0, 2, 3]].tolist()
+    with pytest.raises(DatasetError, match="fill_ns"):
+        dataclasses.replace(good, aside={}).actionable(50)

@@ -1,0 +1,347 @@
+"""The feature vector: one row that describes a resting entry and the market around it.
+
+Read are the buckets that have closed, the structure after the last of them, the order, and time and price of
+the trade on which is decided; nothing of the bucket that is still forming. Prices enter as differences,
+signed by the direction of the order and divided by the average true range or by the leg, so a chart and its
+mirror image give the same row. Every column survives another aggregation of the same trades.
+
+A column is NaN where it is not defined: too few buckets, no such level, nothing to divide by.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indicators.kernels.jit import kernel
+
+WINDOW = 128  # closed buckets that are looked back upon, at most
+LONGEST_RUN = 20
+NANOS = 1e9
+DAY_SECS = 86_400.0
+LEAST_SECS = 0.001  # several buckets may close on one trade
+
+# The order: float64[8].
+DIRECTION, ENTRY, STOP, TARGET, RANGE_LOW, RANGE_HIGH, PLACED_SEQ, BIAS = range(8)
+ORDER_FIELDS = 8
+
+# Columns that change with every trade, then those that change when a bucket closes.
+TICK_COLUMNS = 7
+COLUMNS = 46
+
+
+@kernel
+def ratio(numerator: float, denominator: float) -> float:
+    """Return the quotient of two scalars, a ratio without unit; NaN unless the denominator is above 0.
+
+    References
+    ----------
+    ``docs/features.md``.
+    """
+    return numerator / denominator if denominator > 0.0 else math.nan
+
+
+@kernel
+def log_ratio(numerator: float, denominator: float) -> float:
+    """Return the natural logarithm of the ratio of two scalars, NaN unless both are above 0.
+
+    References
+    ----------
+    ``docs/features.md``.
+    """
+    return math.log(numerator / denominator) if numerator > 0.0 and denominator > 0.0 else math.nan
+
+
+@kernel
+def log_age(count: float) -> float:
+    """Return ``log(1 + count)`` of a scalar number of buckets, NaN for a negative one, which means never.
+
+    References
+    ----------
+    ``docs/features.md``.
+    """
+    return math.log1p(count) if count >= 0.0 else math.nan
+
+
+@kernel
+def imbalance(packets: NDArray[Any], last: int, length: int) -> float:
+    """Return (bought - sold) / traded USD of the last buckets, -1..1; NaN with too few of them.
+
+    Parameters
+    ----------
+    packets
+        Closed buckets, shape (n,), dtype ``PACKET_DTYPE``, oldest first.
+    last
+        Position of the newest one that is known.
+    length
+        Number of buckets, > 0.
+
+    References
+    ----------
+    ``docs/features.md``; on signed flow Cont, Kukanov, Stoikov (2014),
+    "The Price Impact of Order Book Events".
+    """
+    if last + 1 < length:
+        return math.nan
+    signed, total = 0.0, 0.0
+    for at in range(last - length + 1, last + 1):
+        signed += packets[at]["buy_usd"] - packets[at]["sell_usd"]
+        total += packets[at]["total_usd"]
+    return ratio(signed, total)
+
+
+@kernel
+def tick_part(
+    packets: NDArray[Any],
+    last: int,
+    snapshots: NDArray[Any],
+    row: int,
+    order: NDArray[np.float64],
+    placed_ns: int,
+    ts_ns: int,
+    price: float,
+    out: NDArray[np.float64],
+) -> None:
+    """Fill the columns that change with every trade: ``out[:TICK_COLUMNS]``.
+
+    Parameters
+    ----------
+    packets, last
+        Closed buckets, shape (n,), dtype ``PACKET_DTYPE``, and the position of the newest one known.
+    snapshots, row
+        Structure, shape (m,), dtype ``SNAPSHOT_DTYPE``, and the row after that bucket.
+    order
+        Shape (8,): `DIRECTION` (+1, -1), prices in quote currency, `PLACED_SEQ` and `BIAS`.
+    placed_ns, ts_ns
+        When the order was sent and now, UNIX nanoseconds.
+    price
+        Of the trade on which is decided, quote currency.
+    out
+        Shape (COLUMNS,).
+
+    References
+    ----------
+    ``docs/features.md``.
+    """
+    direction = order[DIRECTION]
+    atr = snapshots[row]["atr"]
+    distance = direction * (price - order[ENTRY])
+    second = (ts_ns // 1_000_000_000) % 86_400
+    angle = 2.0 * math.pi * second / DAY_SECS
+    out[0] = ratio(distance, atr)
+    out[1] = ratio(distance, order[RANGE_HIGH] - order[RANGE_LOW])
+    out[2] = ratio(direction * (price - packets[last]["close"]), atr)
+    out[3] = math.log1p(max(ts_ns - packets[last]["ts_close_ns"], 0) / NANOS)
+    out[4] = math.log1p(max(ts_ns - placed_ns, 0) / NANOS)
+    out[5] = math.sin(angle)
+    out[6] = math.cos(angle)
+
+
+@kernel
+def approach_part(
+    packets: NDArray[Any], last: int, atr: float, order: NDArray[np.float64], out: NDArray[np.float64]
+) -> None:
+    """Fill ``out[7:18]``: geometry of the order, run of the last buckets, and the pullback since the extreme.
+
+    Parameters are those of :func:`tick_part`; `atr` is in quote currency.
+
+    References
+    ----------
+    ``docs/features.md``, shapes there.
+    """
+    direction, entry = order[DIRECTION], order[ENTRY]
+    leg = order[RANGE_HIGH] - order[RANGE_LOW]
+    risk = direction * (entry - order[STOP])
+    close = packets[last]["close"]
+    out[7] = ratio(risk, atr)
+    out[8] = ratio(direction * (order[TARGET] - entry), risk)
+    out[9] = ratio(leg, atr)
+    out[10] = log_age(packets[last]["seq"] - order[PLACED_SEQ])
+    for number in range(3):
+        back = (1, 5, 20)[number]
+        out[11 + number] = math.nan
+        if last >= back:
+            out[11 + number] = ratio(direction * (close - packets[last - back]["close"]), atr)
+
+    # The newest bucket with the furthest price away from the entry: there the pullback began.
+    peak, top = last, -math.inf
+    for at in range(max(last - WINDOW + 1, 0), last + 1):
+        far = packets[at]["high"] if direction > 0.0 else -packets[at]["low"]
+        if far >= top:
+            peak, top = at, far
+    signed, total = 0.0, 0.0
+    for at in range(peak + 1, last + 1):
+        signed += packets[at]["buy_usd"] - packets[at]["sell_usd"]
+        total += packets[at]["total_usd"]
+    out[14] = math.log1p(float(last - peak))
+    out[15] = math.log1p((packets[last]["ts_close_ns"] - packets[peak]["ts_close_ns"]) / NANOS)
+    out[16] = ratio(top - direction * close, leg)
+    out[17] = ratio(direction * signed, total)
+
+
+@kernel
+def flow_part(packets: NDArray[Any], last: int, direction: float, out: NDArray[np.float64]) -> None:
+    """Fill ``out[18:31]``: signed flow, volatility and pace of the last 1 to 50 buckets.
+
+    Parameters are those of :func:`tick_part`; `direction` is +1 or -1.
+
+    References
+    ----------
+    ``docs/features.md``, shapes there; on semivariance Barndorff-Nielsen, Kinnebrock, Shephard (2010),
+    on the efficiency ratio Kaufman (1995), on impact Amihud (2002).
+    """
+    short_flow, long_flow = imbalance(packets, last, 5), imbalance(packets, last, 20)
+    out[18] = direction * imbalance(packets, last, 1)
+    out[19] = direction * short_flow
+    out[20] = direction * long_flow
+    out[21] = direction * imbalance(packets, last, 50)
+    out[22] = direction * (short_flow - long_flow)
+    run = 0
+    while run < LONGEST_RUN and run <= last and direction * packets[last - run]["imbalance"] < 0.0:
+        run += 1
+    out[23] = float(run)
+    out[24] = packets[last]["vpin"]
+
+    for column in range(25, 31):
+        out[column] = math.nan
+    variance, up, down, moved, path, secs, impact = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    short_variance, short_secs, short_impact = 0.0, 0.0, 0.0
+    for back in range(min(50, last + 1)):
+        packet = packets[last - back]
+        variance += packet["realized_variance"]
+        up += packet["up_semivariance"]
+        down += packet["down_semivariance"]
+        moved += packet["log_return"]
+        path += packet["abs_return_sum"]
+        secs += packet["duration_secs"]
+        impact += packet["amihud"]
+        if back == 4:
+            out[25] = log_ratio(variance, 5.0)
+            out[27] = ratio(direction * (up - down), up + down)
+            out[28] = ratio(abs(moved), path)
+            short_variance, short_secs, short_impact = variance, secs, impact
+        if back == 49:
+            out[26] = log_ratio(short_variance * 10.0, variance)
+            out[29] = log_ratio(short_secs * 10.0 + LEAST_SECS, secs + LEAST_SECS)
+            out[30] = log_ratio(short_impact * 10.0, impact)
+
+
+@kernel
+def structure_part(
+    snapshots: NDArray[Any], row: int, order: NDArray[np.float64], out: NDArray[np.float64]
+) -> None:
+    """Fill ``out[31:45]``: trend, and the levels that stand behind the entry and before the target.
+
+    Parameters are those of :func:`tick_part`.
+
+    References
+    ----------
+    ``docs/features.md``, shapes there; ``docs/structure.md``.
+    """
+    now = snapshots[row]
+    direction, entry, atr = order[DIRECTION], order[ENTRY], now["atr"]
+    out[31] = ratio(atr, now["atr_slow"])
+    out[32] = ratio(direction * (now["ema_fast"] - now["ema_slow"]), atr)
+    out[33] = direction * (now["rsi"] - 50.0)
+    out[34] = direction * now["internal_trend"]
+    out[35] = direction * now["external_trend"]
+    out[36] = log_age(float(now["internal_bars_since_break"]))
+    out[37] = log_age(float(now["external_bars_since_break"]))
+    if direction > 0.0:
+        stops, beyond = now["liquidity_low"], now["liquidity_high"]
+        block, gap = now["bull_ob_high"], now["bull_fvg_high"]
+        blocks = now["bull_ob_count"] - now["bear_ob_count"]
+        swept = now["bars_since_bull_sweep_swing"]
+        day_start = now["previous_day_low"]
+    else:
+        stops, beyond = now["liquidity_high"], now["liquidity_low"]
+        block, gap = now["bear_ob_low"], now["bear_fvg_low"]
+        blocks = now["bear_ob_count"] - now["bull_ob_count"]
+        swept = now["bars_since_bear_sweep_swing"]
+        day_start = now["previous_day_high"]
+    out[38] = ratio(direction * (entry - stops), atr)
+    out[39] = ratio(direction * (beyond - entry), atr)
+    out[40] = ratio(direction * (entry - block), atr)
+    out[41] = ratio(direction * (entry - gap), atr)
+    out[42] = float(blocks)
+    out[43] = log_age(float(swept))
+    out[44] = ratio(direction * (entry - day_start), now["previous_day_high"] - now["previous_day_low"])
+
+
+@kernel
+def bucket_part(
+    packets: NDArray[Any],
+    last: int,
+    snapshots: NDArray[Any],
+    row: int,
+    order: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Fill the columns that change when a bucket closes: ``out[TICK_COLUMNS:]``; see :func:`tick_part`.
+
+    References
+    ----------
+    ``docs/features.md``, shapes there.
+    """
+    approach_part(packets, last, snapshots[row]["atr"], order, out)
+    flow_part(packets, last, order[DIRECTION], out)
+    structure_part(snapshots, row, order, out)
+    out[45] = order[DIRECTION] * order[BIAS]
+
+
+@kernel
+def vector(
+    packets: NDArray[Any],
+    last: int,
+    snapshots: NDArray[Any],
+    row: int,
+    order: NDArray[np.float64],
+    placed_ns: int,
+    ts_ns: int,
+    price: float,
+    out: NDArray[np.float64],
+) -> None:
+    """Fill the whole row, shape (COLUMNS,); parameters as in :func:`tick_part`.
+
+    References
+    ----------
+    ``docs/features.md``.
+    """
+    bucket_part(packets, last, snapshots, row, order, out)
+    tick_part(packets, last, snapshots, row, order, placed_ns, ts_ns, price, out)
+
+
+@kernel
+def matrix(
+    packets: NDArray[Any],
+    snapshots: NDArray[Any],
+    last: NDArray[np.int64],
+    orders: NDArray[np.float64],
+    placed_ns: NDArray[np.int64],
+    ts_ns: NDArray[np.int64],
+    price: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Fill one row per decision.
+
+    Parameters
+    ----------
+    packets, snapshots
+        Shape (n,), row by row: all closed buckets and the structure after each.
+    last
+        Shape (m,): position of the newest bucket that is known at each decision.
+    orders
+        Shape (m, 8), see :func:`tick_part`.
+    placed_ns, ts_ns, price
+        Shape (m,).
+    out
+        Shape (m, COLUMNS).
+
+    References
+    ----------
+    ``docs/features.md``.
+    """
+    for at in range(len(last)):
+        known = last[at]
+        vector(packets, known, snapshots, known, orders[at], placed_ns[at], ts_ns[at], price[at], out[at])
