@@ -149,7 +149,9 @@ class Dataset:
         """
         table_path, side_path = paths(path)
         table_path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {f"{FEATURE_PREFIX}{name}": self.x[:, at] for at, name in enumerate(self.names)}
+        arrays: dict[str, Any] = {
+            f"{FEATURE_PREFIX}{name}": self.x[:, at] for at, name in enumerate(self.names)
+        }
         arrays |= {name: getattr(self, name) for name in COLUMNS}
         arrays |= {f"{ASIDE_PREFIX}{name}": column for name, column in self.aside.items()}
         table = pa.table({name: pa.array(values) for name, values in arrays.items()})

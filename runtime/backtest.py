@@ -108,7 +108,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
         (engine,) = node.get_engines()
         engine.add_actor(recorder)
         engine_started_s = time.perf_counter()
-        _run_node(node, plan)
+        run_node(node, plan)
         engine_s = time.perf_counter() - engine_started_s
         ticks = engine.iteration - _bars_before(plan, plan.last_ns)
         if ticks != plan.ticks:
@@ -165,7 +165,8 @@ def effective_config(plan: RunPlan) -> dict[str, Any]:
     return {**plain, "config_sha256": settings_hash(plain)}
 
 
-def _run_node(node: Node, plan: RunPlan) -> None:
+def run_node(node: Node, plan: RunPlan) -> None:
+    """Run a built node; where it fails on a damaged file, say which."""
     try:
         node.run()
     except AccountError as error:
