@@ -149,9 +149,7 @@ def run_ungated(plan: RunPlan, on_time: Callable[[int], None] | None = None) -> 
     watches: dict[str, EntryWatch] = {}
     for strategy in engine.trader.strategies():
         if not hasattr(strategy, "observe"):
-            raise ConfigurationError(
-                f"strategy {plan.spec.name} shows no buckets: take one that rests entries, such as ote"
-            )
+            raise ConfigurationError(f"strategy {plan.spec.name} shows no buckets: take another, such as ote")
         watches[strategy.instrument_id.value] = EntryWatch(strategy)
     run_node(node, plan)
     for strategy in engine.trader.strategies():

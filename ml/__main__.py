@@ -1,0 +1,27 @@
+"""The model from the command line: ``python -m ml --help``."""
+
+import sys
+from collections.abc import Sequence
+
+from runtime import dataset_command
+from runtime.cli import CommandParser, run_main
+
+COMMANDS = (dataset_command,)  # in the order of `--help`; each module has add(commands)
+
+
+def command_line() -> CommandParser:
+    """Return the parser of all commands."""
+    parser = CommandParser(prog="python -m ml", description=__doc__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return 0 done, 1 failed, 2 wrong usage or configuration."""
+    return run_main(command_line(), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
