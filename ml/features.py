@@ -91,8 +91,13 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("support_gap_atr", "atr", 1, "from the entry back to the nearest fair value gap of its side"),
     Feature("block_balance", "blocks", 1, "active order blocks of its side less those of the other"),
     Feature("sweep_age", "log buckets", 1, "since stops behind the entry were swept"),
-    Feature("day_position", "ratio", 1, "entry within the previous day's range, 0 at its far side"),
-    Feature("htf_bias", "sign", 1, "higher-timeframe bias when the last bucket closed; NaN without one"),
+    Feature(
+        "day_position",
+        "ratio",
+        1,
+        "entry within the previous day's range, 0 at its far side; 0.5 without one",
+    ),
+    Feature("htf_bias", "sign", 1, "higher-timeframe bias when the last bucket closed, 0 without one"),
 )
 NAMES: Final = tuple(one.name for one in FEATURES)
 assert len(FEATURES) == kernel.COLUMNS  # names and columns are written down apart

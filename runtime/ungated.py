@@ -117,8 +117,12 @@ class EntryWatch:
 
 def ungated(plan: RunPlan) -> RunPlan:
     """Return the plan with the policy that keeps every entry."""
+    kept = {"cancel_policy": KEEP, "model": ""}
     strategies = tuple(
-        msgspec.structs.replace(one, config={**one.config, "cancel_policy": KEEP}) for one in plan.strategies
+        msgspec.structs.replace(
+            one, config={name: kept.get(name, value) for name, value in one.config.items()}
+        )
+        for one in plan.strategies
     )
     return replace(plan, strategies=strategies)
 

@@ -5,7 +5,9 @@ the trade on which is decided; nothing of the bucket that is still forming. Pric
 signed by the direction of the order and divided by the average true range or by the leg, so a chart and its
 mirror image give the same row. Every column survives another aggregation of the same trades.
 
-A column is NaN where it is not defined: too few buckets, no such level, nothing to divide by.
+A column is NaN only where the look-back is not full yet. What a market may lack at any time has a value: a
+level that does not exist is `FAR` away, what never happened is `NEVER` buckets ago, a share of nothing is 0.
+Otherwise a rule that does not score incomplete rows would decide about half of the market without the model.
 """
 
 import math
@@ -21,6 +23,12 @@ LONGEST_RUN = 20
 NANOS = 1e9
 DAY_SECS = 86_400.0
 LEAST_SECS = 0.001  # several buckets may close on one trade
+LEAST_VARIANCE = 1e-12
+LEAST_IMPACT = 1e-9
+FAR = 200.0  # average true ranges
+NEVER = 100_000.0  # buckets
+# A large print that fills many buckets at one price leaves next to no true range for a while.
+LEAST_RANGE = 0.25  # of the slow average
 
 # The order: float64[8].
 DIRECTION, ENTRY, STOP, TARGET, RANGE_LOW, RANGE_HIGH, PLACED_SEQ, BIAS = range(8)
@@ -43,25 +51,65 @@ def ratio(numerator: float, denominator: float) -> float:
 
 
 @kernel
-def log_ratio(numerator: float, denominator: float) -> float:
-    """Return the natural logarithm of the ratio of two scalars, NaN unless both are above 0.
+def share(part: float, whole: float) -> float:
+    """Return the quotient of two scalars, a ratio without unit; 0.0 where the whole is 0, NaN stays NaN.
 
     References
     ----------
     ``docs/features.md``.
     """
-    return math.log(numerator / denominator) if numerator > 0.0 and denominator > 0.0 else math.nan
+    return 0.0 if whole == 0.0 else part / whole
 
 
 @kernel
 def log_age(count: float) -> float:
-    """Return ``log(1 + count)`` of a scalar number of buckets, NaN for a negative one, which means never.
+    """Return ``log(1 + count)`` of a scalar number of buckets; a negative one means never, as `NEVER`.
 
     References
     ----------
     ``docs/features.md``.
     """
-    return math.log1p(count) if count >= 0.0 else math.nan
+    return math.log1p(count if count >= 0.0 else NEVER)
+
+
+@kernel
+def reach(distance: float, scale: float) -> float:
+    """Return how far a level is, a scalar in ATRs within -FAR..FAR; FAR where there is no level (NaN).
+
+    Parameters
+    ----------
+    distance
+        Price difference, quote currency.
+    scale
+        From :func:`true_range`.
+
+    References
+    ----------
+    ``docs/features.md``.
+    """
+    if not scale > 0.0:
+        return math.nan
+    return FAR if math.isnan(distance) else min(max(distance / scale, -FAR), FAR)
+
+
+@kernel
+def true_range(snapshots: NDArray[Any], row: int) -> float:
+    """Return the average true range, a scalar price difference; a quarter of the slow one at least.
+
+    Parameters
+    ----------
+    snapshots, row
+        Structure, shape (m,), dtype ``SNAPSHOT_DTYPE``, and the row that is meant.
+
+    References
+    ----------
+    ``docs/features.md``.
+    """
+    atr: float = snapshots[row]["atr"]
+    least: float = LEAST_RANGE * snapshots[row]["atr_slow"]
+    if least > atr:  # False with NaN: no slow average yet
+        return least
+    return atr
 
 
 @kernel
@@ -125,7 +173,7 @@ def tick_part(
     ``docs/features.md``.
     """
     direction = order[DIRECTION]
-    atr = snapshots[row]["atr"]
+    atr = true_range(snapshots, row)
     distance = direction * (price - order[ENTRY])
     second = (ts_ns // 1_000_000_000) % 86_400
     angle = 2.0 * math.pi * second / DAY_SECS
@@ -177,7 +225,7 @@ def approach_part(
     out[14] = math.log1p(float(last - peak))
     out[15] = math.log1p((packets[last]["ts_close_ns"] - packets[peak]["ts_close_ns"]) / NANOS)
     out[16] = ratio(top - direction * close, leg)
-    out[17] = ratio(direction * signed, total)
+    out[17] = share(direction * signed, total)
 
 
 @kernel
@@ -217,14 +265,14 @@ def flow_part(packets: NDArray[Any], last: int, direction: float, out: NDArray[n
         secs += packet["duration_secs"]
         impact += packet["amihud"]
         if back == 4:
-            out[25] = log_ratio(variance, 5.0)
-            out[27] = ratio(direction * (up - down), up + down)
-            out[28] = ratio(abs(moved), path)
+            out[25] = math.log(variance / 5.0 + LEAST_VARIANCE)
+            out[27] = share(direction * (up - down), up + down)
+            out[28] = share(abs(moved), path)
             short_variance, short_secs, short_impact = variance, secs, impact
         if back == 49:
-            out[26] = log_ratio(short_variance * 10.0, variance)
-            out[29] = log_ratio(short_secs * 10.0 + LEAST_SECS, secs + LEAST_SECS)
-            out[30] = log_ratio(short_impact * 10.0, impact)
+            out[26] = math.log((short_variance * 10.0 + LEAST_VARIANCE) / (variance + LEAST_VARIANCE))
+            out[29] = math.log((short_secs * 10.0 + LEAST_SECS) / (secs + LEAST_SECS))
+            out[30] = math.log((short_impact * 10.0 + LEAST_IMPACT) / (impact + LEAST_IMPACT))
 
 
 @kernel
@@ -240,8 +288,8 @@ def structure_part(
     ``docs/features.md``, shapes there; ``docs/structure.md``.
     """
     now = snapshots[row]
-    direction, entry, atr = order[DIRECTION], order[ENTRY], now["atr"]
-    out[31] = ratio(atr, now["atr_slow"])
+    direction, entry, atr = order[DIRECTION], order[ENTRY], true_range(snapshots, row)
+    out[31] = ratio(now["atr"], now["atr_slow"])
     out[32] = ratio(direction * (now["ema_fast"] - now["ema_slow"]), atr)
     out[33] = direction * (now["rsi"] - 50.0)
     out[34] = direction * now["internal_trend"]
@@ -260,13 +308,15 @@ def structure_part(
         blocks = now["bear_ob_count"] - now["bull_ob_count"]
         swept = now["bars_since_bear_sweep_swing"]
         day_start = now["previous_day_high"]
-    out[38] = ratio(direction * (entry - stops), atr)
-    out[39] = ratio(direction * (beyond - entry), atr)
-    out[40] = ratio(direction * (entry - block), atr)
-    out[41] = ratio(direction * (entry - gap), atr)
+    out[38] = reach(direction * (entry - stops), atr)
+    out[39] = reach(direction * (beyond - entry), atr)
+    out[40] = reach(direction * (entry - block), atr)
+    out[41] = reach(direction * (entry - gap), atr)
     out[42] = float(blocks)
     out[43] = log_age(float(swept))
     out[44] = ratio(direction * (entry - day_start), now["previous_day_high"] - now["previous_day_low"])
+    if math.isnan(out[44]):
+        out[44] = 0.5  # no day before
 
 
 @kernel
@@ -284,10 +334,11 @@ def bucket_part(
     ----------
     ``docs/features.md``, shapes there.
     """
-    approach_part(packets, last, snapshots[row]["atr"], order, out)
+    approach_part(packets, last, true_range(snapshots, row), order, out)
     flow_part(packets, last, order[DIRECTION], out)
     structure_part(snapshots, row, order, out)
-    out[45] = order[DIRECTION] * order[BIAS]
+    bias = order[BIAS]
+    out[45] = 0.0 if math.isnan(bias) else order[DIRECTION] * bias
 
 
 @kernel

@@ -178,8 +178,25 @@ def test_a_chart_and_its_mirror_image_give_equal_rows(market: Market, decisions:
     )
     for at, name in enumerate(NAMES):
         np.testing.assert_allclose(mirror[:, at], x[:, at], rtol=1e-7, atol=1e-7, err_msg=name)
+    assert np.isfinite(x[decisions.last > 1_000]).all()  # what a market lacks has a value, see the kernel
     informative = [name for at, name in enumerate(NAMES) if np.nanstd(np.nan_to_num(x[:, at])) > 0]
     assert set(NAMES) - set(informative) <= {"day_position"}  # one day only: there is no day before
+
+
+def test_a_row_is_incomplete_only_while_the_lookback_fills(market: Market) -> None:
+    """Before 50 buckets some columns are NaN; nothing is ever infinite, not even after a huge print."""
+    count = len(market.packets)
+    last = np.arange(count)
+    close = market.packets["close"]
+    column = np.ones(count)
+    orders = np.column_stack(
+        [column, close - 1, close - 5, close + 9, close - 4, close + 9, last - 1, column]
+    )
+    times = market.packets["ts_close_ns"].astype(np.int64)
+    x = feature_matrix(market.packets, market.snapshots, last, orders, times, times, close)
+    assert not np.isinf(x).any()
+    assert np.isnan(x[:49]).any(axis=1).all()
+    assert not np.isnan(x[1_000:]).any()
 
 
 def test_features_mean_what_they_say() -> None:
@@ -220,7 +237,7 @@ def test_features_mean_what_they_say() -> None:
     }
     for name, value in expected.items():
         assert row[name] == pytest.approx(value, rel=1e-9, abs=1e-3), name
-    assert np.isnan(row["htf_bias"])
+    assert row["htf_bias"] == 0.0
     short = OrderFacts(-1, 90.0, 102.0, 80.0, 80.0, 100.0, placed_ns=0, placed_seq=0, bias=-1.0)
     row = dict(zip(NAMES, ring.vector(short, 61_000_000_000, 88.0), strict=True))
     assert (row["distance_atr"], row["imbalance_5"], row["adverse_run"], row["htf_bias"]) == (
@@ -230,7 +247,7 @@ def test_features_mean_what_they_say() -> None:
         1.0,
     )
     assert row["pullback_buckets"] == 0.0  # the furthest low is the last bucket's
-    assert np.isnan(row["pullback_imbalance"])
+    assert row["pullback_imbalance"] == 0.0
 
 
 def test_the_schema_hash_names_features_and_their_order() -> None:
