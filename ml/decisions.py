@@ -213,7 +213,7 @@ def _decisions(
     )
 
 
-def mutated(tape: Tape, position: int, length: int = 20_000) -> Tape:
+def mutated(tape: Tape, position: int, length: int = 20_000) -> tuple[Tape, Tape]:
     """Return the trades before a position as they were, and others in place of those from there on.
 
     Parameters
@@ -225,13 +225,10 @@ def mutated(tape: Tape, position: int, length: int = 20_000) -> Tape:
     length
         How many of the replaced ones to keep.
     """
-    some = tape.until(position + length)
-    price_ticks, size_lots = some.price_ticks.copy(), some.size_lots.copy()
-    is_buyer = some.is_buyer.copy()
-    price_ticks[position:] += np.maximum(price_ticks[position:] // 50, 1)
-    size_lots[position:] = size_lots[position:] * 3 + 1
-    is_buyer[position:] = ~is_buyer[position:]
-    return Tape(some.ts_ns, price_ticks, size_lots, is_buyer)
+    rest = tape.within(position, position + length)
+    price_ticks = rest.price_ticks + np.maximum(rest.price_ticks // 50, 1)
+    replaced = Tape(rest.ts_ns, price_ticks, rest.size_lots * 3 + 1, ~rest.is_buyer)
+    return tape.within(0, position), replaced
 
 
 def leaking(
@@ -239,7 +236,7 @@ def leaking(
     market: Market,
     decisions: Decisions,
     x: NDArray[np.float64],
-    perceive: Callable[[Tape], Market],
+    perceive: Callable[..., Market],
     count: int = 8,
 ) -> list[int]:
     """Return decisions whose features depend on trades that had not happened: there must be none.
@@ -254,7 +251,7 @@ def leaking(
     x
         Features of the decisions as they are in the dataset, shape (n, f).
     perceive
-        Makes buckets and structure of a tape.
+        Makes buckets and structure of consecutive parts of a tape.
     count
         Size of the sample.
 
@@ -266,7 +263,7 @@ def leaking(
     found = set(np.flatnonzero(market.known_at[decisions.last] >= decisions.position).tolist())
     for at in np.unique(np.linspace(0, len(decisions) - 1, min(count, len(decisions))).astype(np.int64)):
         one = decisions.rows(np.array([at]))
-        other = perceive(mutated(tape, int(one.position[0])))
+        other = perceive(*mutated(tape, int(one.position[0])))
         is_there = one.last[0] < len(other.packets)
         if not is_there or one.features(other).tobytes() != x[at : at + 1].tobytes():
             found.add(int(at))

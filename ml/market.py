@@ -1,7 +1,7 @@
 """The market as features see it: trades, their buckets, the structure after each, and when it was known."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from indicators.engine import StructureEngine
 from indicators.structure_config import StructureConfig
 from packet_builder.builder import BucketConfig, VolumeBucketBuilder
+from packet_builder.packet import PACKET_DTYPE
+
+CHUNK: Final = 500_000  # trades at a time: their ids need memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +36,14 @@ class Tape:
     def __len__(self) -> int:
         return len(self.ts_ns)
 
-    def until(self, end: int) -> Self:
-        """Return the trades before a position."""
+    def within(self, start: int, end: int) -> Self:
+        """Return the trades from a position on, up to but not including another; nothing is copied."""
         return replace(
             self,
-            ts_ns=self.ts_ns[:end],
-            price_ticks=self.price_ticks[:end],
-            size_lots=self.size_lots[:end],
-            is_buyer=self.is_buyer[:end],
+            ts_ns=self.ts_ns[start:end],
+            price_ticks=self.price_ticks[start:end],
+            size_lots=self.size_lots[start:end],
+            is_buyer=self.is_buyer[start:end],
         )
 
 
@@ -66,21 +69,27 @@ class Market:
         return np.searchsorted(self.known_at, positions, side="left") - 1
 
 
-def perceive(tape: Tape, buckets: BucketConfig, structure: StructureConfig) -> Market:
+def perceive(*tapes: Tape, buckets: BucketConfig, structure: StructureConfig) -> Market:
     """Run the bucket builder and the structure engine over a tape, as the strategy does.
 
     Parameters
     ----------
-    tape
-        From the anchor on (00:00 UTC), as the strategy saw it.
+    *tapes
+        Consecutive parts of a tape, from the anchor on (00:00 UTC), as the strategy saw it.
     buckets, structure
         Parameters of the strategy's own.
     """
-    # Numbered by position, so that a bucket says which trade closed it. Missing ids are no feature.
-    ids = np.arange(len(tape), dtype=np.int64)
-    packets = VolumeBucketBuilder(buckets).scan(
-        tape.ts_ns, tape.price_ticks, tape.size_lots, tape.is_buyer, ids
-    )
+    builder = VolumeBucketBuilder(buckets)
+    parts, start = [], 0
+    for tape in tapes:
+        for first in range(0, len(tape), CHUNK):
+            some = tape.within(first, first + CHUNK)
+            # Numbered by position, so that a bucket says which trade closed it. Missing ids are no feature.
+            ids = np.arange(start, start + len(some), dtype=np.int64)
+            parts.append(builder.scan(some.ts_ns, some.price_ticks, some.size_lots, some.is_buyer, ids))
+            start += len(some)
+    # By bytes: numpy would copy field by field and leave the padding undefined.
+    packets = np.frombuffer(bytearray(b"".join(part.tobytes() for part in parts)), PACKET_DTYPE)
     columns = ("open", "high", "low", "close", "total_qty", "buy_qty")
     _, snapshots = StructureEngine(structure).scan(
         np.ascontiguousarray(packets["ts_open_ns"]),

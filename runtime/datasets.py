@@ -125,7 +125,7 @@ def _rows_of(
         raise ConfigurationError(f"strategy {plan.spec.name} has no buckets: there is nothing to learn from")
     trades = plan.catalog.read_trades_all(instrument.id.value, plan.data_from_ns, plan.last_ns)
     tape = Tape(trades.ts_ns, trades.price_ticks, trades.size_lots, trades.is_buyer)
-    see: Callable[[Tape], Market] = partial(perceive, buckets=found[0], structure=found[1])
+    see: Callable[..., Market] = partial(perceive, buckets=found[0], structure=found[1])
     market = see(tape)
     decisions = find_decisions(
         tape,
