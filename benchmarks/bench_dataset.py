@@ -53,6 +53,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         histories = run_ungated(*arguments)
         engine["wall_s"] = time.perf_counter() - wall_s
         engine["cpu_s"] = time.process_time() - cpu_s
+        engine["peak_rss_mb"] = peak_rss_mb()
         return histories
 
     datasets.run_ungated = timed
@@ -68,6 +69,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "cpu_s": cpu_s,
         "engine_wall_s": engine["wall_s"],
         "engine_cpu_s": engine["cpu_s"],
+        "engine_peak_rss_mb": engine["peak_rss_mb"],
         "own_cpu_s": cpu_s - engine["cpu_s"],
         "peak_rss_mb": peak_rss_mb(),
     }

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -307,3 +308,10 @@ def test_decisions_are_the_first_trades_in_the_band_after_each_bucket(tape: Tape
     assert len(wanted) > 50
     assert list(zip(found.position.tolist(), found.last.tolist(), strict=True)) == kept
     assert found.price.tolist() == [float(f"{tape.price_ticks[at] / 100:.2f}") for at, _seq in kept]
+
+
+def test_the_documentation_lists_every_feature() -> None:
+    """One line each, in order, with unit and look-back as they are."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "features.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("| `")]
+    assert lines == [f"| `{one.name}` | {one.unit} | {one.lookback} | {one.doc} |" for one in FEATURES]
