@@ -104,12 +104,27 @@ def engine(figures: dict[str, Any], command: str) -> Iterator[Row]:
     yield f"the same against {small['ticks']:,} trades, %", growth, "at most", 5, command
 
 
+def dataset(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the dataset."""
+    yield "dataset of 3 M trades, seconds", figures["wall_s_per_3m"], "at most", 30, command
+    yield (
+        f"peak memory of {figures['trades']:,.0f} trades, MB",
+        figures["peak_rss_mb"],
+        "at most",
+        1000,
+        command,
+    )
+    over = figures["dataset_over_engine"]
+    yield "dataset / its ungated run alone, processor time", over, "at most", 1.2, command
+
+
 BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_buckets.py": buckets,
     "bench_detectors.py": detectors,
     "bench_catalog.py": catalog,
     "bench_market_data.py": market_data,
     "bench_engine.py": engine,
+    "bench_dataset.py": dataset,
 }
 
 
@@ -151,6 +166,7 @@ def table(repeat: int) -> str:
         "bench_catalog.py": ["--json"],
         "bench_market_data.py": ["--json", "--klines", "--memory", "50000000"],
         "bench_engine.py": ["--json", "--catalog", str(CATALOG), "--memory", "--repeat", str(repeat)],
+        "bench_dataset.py": ["--json", "--catalog", str(CATALOG), "--repeat", str(repeat)],
     }
     lines = ["| what | measured | goal | |", "|---|---:|---|---|"]
     for name, rows in BENCHMARKS.items():
