@@ -106,6 +106,7 @@ class Labeller:
     def __init__(self) -> None:
         self.orders: dict[tuple[str, str], OrderLabel] = {}
         self._sent: dict[tuple[str, str], str] = {}  # newest entry order of a setup
+        self._refused_ns: dict[tuple[str, str], int] = {}  # before the strategy said that it sent it
         self._of_setup: dict[tuple[str, str], list[OrderLabel]] = {}
 
     def take(self, record: Mapping[str, Any]) -> None:
@@ -146,6 +147,10 @@ class Labeller:
             placed_ns=record["ts_ns"],
             placed_seq=record["bucket_seq"],
         )
+        refused_ns = self._refused_ns.pop((name, client_id), NEVER_NS)
+        if refused_ns:
+            label.settled_ns = label.ended_ns = refused_ns
+            label.outcome = Outcome.NOT_FILLED
         self.orders[name, client_id] = label
         self._of_setup.setdefault((name, label.setup_id), []).append(label)
 
@@ -158,9 +163,11 @@ class Labeller:
             self._sent[name, setup] = client_id
             return
         label = self.orders.get((name, client_id))
-        if label is None:
-            return
         ts_ns = record["ts_ns"]
+        if label is None:
+            if record["event"] in ("OrderDenied", "OrderRejected"):
+                self._refused_ns[name, client_id] = ts_ns
+            return
         match record["event"]:
             case "OrderAccepted":
                 label.resting_ns = label.resting_ns or ts_ns

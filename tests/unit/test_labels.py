@@ -110,6 +110,12 @@ def test_a_fill_that_beats_the_cancellation_is_a_fill() -> None:
     assert (label.outcome, label.settled_ns, label.fill_ns) == (Outcome.TIMED_OUT, 70, 90)
 
 
+def test_an_order_that_was_never_sent_did_not_fill() -> None:
+    """The risk engine denies it at once, before the strategy reports the entry."""
+    (label,) = label_orders([order("OrderInitialized", 10), order("OrderDenied", 10), entry(10)], 999)
+    assert (label.outcome, label.known_ns, label.resting_ns) == (Outcome.NOT_FILLED, 10, 0)
+
+
 def test_what_the_records_do_not_tell_is_unknown() -> None:
     """Still resting, still in position, or taken back only because the run was stopped."""
     stopped = [*SENT, order("OrderPendingCancel", 500), order("OrderCanceled", 500)]
