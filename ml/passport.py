@@ -175,6 +175,10 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Probability of backtest overfitting over the trials; None with a single one.
     n_trials
         Settings that were tried, every one counted.
+    ci_block_secs
+        Length of the blocks that the intervals were drawn with; shorter than a day for a short history.
+    base_rate
+        Weighted share of orders of the training that reached their target.
     """
 
     auc: float
@@ -193,6 +197,8 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dsr: float | None
     pbo: float | None
     n_trials: int
+    ci_block_secs: float = 86_400.0
+    base_rate: float | None = None
 
 
 class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -220,11 +226,15 @@ class DriftBins(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Share of the finite reference values in each of the k bins, sum 1.
     missing
         Share of values that were not finite.
+    low, high
+        Smallest and largest finite value of the training; None where there was none.
     """
 
     edges: tuple[float, ...]
     freq: tuple[float, ...]
     missing: float = 0.0
+    low: float | None = None
+    high: float | None = None
 
 
 class DriftReference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

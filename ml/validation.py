@@ -1,9 +1,9 @@
 """Splits without leaks, and statistics that know how often one has looked.
 
-A row is decided at `t0_ns` and its label is known at `t1_ns`; rows are ordered by `t0_ns`. Two rows overlap when
-their half-open spans [t0, t1) do. A training row that overlaps a test row has seen part of its answer (purge),
-and one that begins soon after a test label ended has features that did (embargo). There is no shuffled split
-here: on a random walk it finds an AUC of 0.87 where there is nothing to find.
+A row is decided at `t0_ns` and its label is known at `t1_ns`; rows are ordered by `t0_ns`. Two rows overlap
+when their half-open spans [t0, t1) do. A training row that overlaps a test row has seen part of its answer
+(purge), and one that begins soon after a test label ended has features that did (embargo). There is no
+shuffled split here: on a random walk it finds an AUC of 0.87 where there is nothing to find.
 
 References
 ----------
