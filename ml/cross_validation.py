@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ml.booster import Machine, Rows, TreeSettings, margins, train_booster
 from ml.dataset import Dataset
+from ml.labels import effective_sample_size, sample_weights
 from ml.train_settings import SECOND_NS, TrainSettings
 from ml.validation import (
     Fold,
@@ -18,7 +19,6 @@ from ml.validation import (
     combinatorial_paths,
     holdout,
     purged_kfold,
-    uniqueness,
     walk_forward,
 )
 
@@ -76,7 +76,7 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
     if infinite.any():
         names = ", ".join(name for name, bad in zip(rows.names, infinite, strict=True) if bad)
         raise ValueError(f"infinite values in {names}: use NaN for what is not known")
-    effective = float(uniqueness(rows.t0_ns, rows.t1_ns).sum()) if len(rows) else 0.0
+    effective = effective_sample_size(rows.order_id, rows.t0_ns, rows.t1_ns)
     if effective < settings.min_effective:
         raise TooFewEventsError(
             f"too few events: {len(rows):,} decisions of {len(np.unique(rows.order_id)):,} filled orders are "
@@ -86,7 +86,7 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
     counts = np.bincount(rows.y, minlength=2)
     if counts.min() < settings.folds:
         raise TooFewEventsError(f"too few events: {counts[1]} won and {counts[0]} lost, both are needed")
-    return rows, effective
+    return replace(rows, weight=sample_weights(rows.weight)), effective
 
 
 def embargo_ns(data: Dataset, settings: TrainSettings) -> int:

@@ -223,30 +223,6 @@ def _fold(chosen: tuple[int, ...], blocks: list[Ints], t0_ns: Ints, t1_ns: Ints,
     return Fold(embargo(train, test, t0_ns, t1_ns, embargo_ns), test)
 
 
-def uniqueness(t0_ns: Ints, t1_ns: Ints) -> Floats:
-    """Return each row's mean of 1 / (rows alive) over its span, in (0, 1]; the sum is the effective number.
-
-    Parameters
-    ----------
-    t0_ns, t1_ns
-        Decision and label times, UNIX ns, shape (n,), t1 >= t0. A span of no length counts as 1 ns.
-
-    References
-    ----------
-    Lopez de Prado (2018), chapter 4, "average uniqueness"; continuous time instead of bars.
-    """
-    ends = np.maximum(t1_ns, t0_ns + 1)
-    times = np.unique(np.concatenate([t0_ns, ends]))
-    first, last = np.searchsorted(times, t0_ns), np.searchsorted(times, ends)
-    change = np.zeros(len(times), dtype=np.int64)
-    np.add.at(change, first, 1)
-    np.add.at(change, last, -1)
-    alive = np.cumsum(change)[:-1]
-    width = np.diff(times).astype(np.float64)
-    share = np.r_[0.0, np.cumsum(np.divide(width, alive, out=np.zeros_like(width), where=alive > 0))]
-    return np.asarray((share[last] - share[first]) / (ends - t0_ns), dtype=np.float64)
-
-
 # --- how much luck -----------------------------------------------------------------------------------------
 def sharpe(returns: Floats) -> float:
     """Return mean / standard deviation per observation; 0 where there is no variation."""

@@ -47,7 +47,7 @@ def planted(orders: int = 700, strength: float = 1.5, seed: int = 0, decisions: 
     )
 
 
-def random_walk(steps: int = 24_000, every: int = 6, barrier: float = 9.0, seed: int = 0) -> Dataset:
+def random_walk(steps: int = 24_000, every: int = 3, barrier: float = 10.0, seed: int = 0) -> Dataset:
     """Make a driftless walk with ordinary features and triple-barrier labels that overlap heavily."""
     generator = np.random.default_rng(seed)
     price = np.cumsum(generator.normal(size=steps))
@@ -57,7 +57,7 @@ def random_walk(steps: int = 24_000, every: int = 6, barrier: float = 9.0, seed:
     hit = np.abs(ahead) >= barrier
     first = np.where(hit.any(axis=1), hit.argmax(axis=1), horizon - 1)
     won = ahead[np.arange(len(at)), first] > 0
-    means = {span: np.convolve(price, np.ones(span) / span)[: steps] for span in (20, 60, 150, 400)}
+    means = {span: np.convolve(price, np.ones(span) / span)[:steps] for span in (20, 60, 150, 400)}
     columns = [price[at] - price[at - span] for span in (5, 20, 60, 150, 400)]
     columns += [price[at] - mean[at] for mean in means.values()]
     columns += [np.array([np.std(np.diff(price[one - span : one + 1])) for one in at]) for span in (60, 400)]

@@ -23,7 +23,6 @@ from ml.validation import (
     purge,
     purged_kfold,
     time_blocks,
-    uniqueness,
     walk_forward,
 )
 
@@ -186,18 +185,6 @@ def test_transposed_matrix_is_refused() -> None:
     """The paper's orientation would silently give nonsense."""
     with pytest.raises(ValueError, match=r"shape \(400, 20\)"):
         overfitting_probability(np.zeros((400, 20)), 8)
-
-
-def test_uniqueness_of_a_chart() -> None:
-    """Two labels that share half of their time are worth 1.5; a lonely one is worth 1."""
-    values = uniqueness(np.array([0, 5, 100]), np.array([10, 15, 110]))
-    np.testing.assert_allclose(values, [0.75, 0.75, 1.0])
-
-
-def test_identical_labels_are_worth_one() -> None:
-    """A hundred decisions about one outcome are one event."""
-    t0 = np.full(100, 5)
-    assert uniqueness(t0, t0 + 7).sum() == pytest.approx(1.0)
 
 
 def test_interval_covers_the_mean_as_often_as_it_says() -> None:
