@@ -25,7 +25,7 @@ from ml.validation import (
 Floats = NDArray[np.float64]
 Advance = Callable[[float], None]
 
-DEFAULT_LOOKBACK_SECS: Final = 600.0
+DEFAULT_LOOKBACK_SECS: Final = 3_600.0
 FEWEST_ROWS: Final = 50
 TESTED_BLOCKS: Final = 2
 

@@ -114,7 +114,17 @@ def excess_r(orders: Orders, margin: float) -> Floats:
 
 def excess_series(orders: Orders, margin: float) -> Floats:
     """Return `excess_r` with 0 for cancelled orders, shape (m,), to compare trials over the same time."""
-    return np.asarray(np.where(orders.kept(margin), orders.net_r - np.mean(orders.net_r), 0.0))
+    above = orders.net_r - np.mean(orders.net_r) if len(orders) else orders.net_r
+    return np.asarray(np.where(orders.kept(margin), above, 0.0))
+
+
+def random_series(orders: Orders, margin: float, count: int, seed: int) -> Floats:
+    """Return `excess_series` of random cancels at the rate of the gate, shape (count, m)."""
+    generator = np.random.default_rng(seed)
+    kept = orders.kept(margin)
+    above = orders.net_r - np.mean(orders.net_r) if len(orders) else orders.net_r
+    series = [np.where(generator.permutation(kept), above, 0.0) for _ in range(count)]
+    return np.asarray(series, dtype=np.float64)
 
 
 def gate_sharpe(orders: Orders, margin: float) -> float:

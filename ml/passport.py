@@ -101,7 +101,7 @@ class DataFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DataManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The data of the training: files, first and last label (UNIX ns), gaps in the ids, dataset hash.
+    """The data of the training: files, first decision and last label (UNIX ns), missing ids, dataset hash.
 
     `[start_ns, end_ns]` is the in-sample span: a run that touches it is labelled so everywhere.
     """
@@ -172,7 +172,7 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dsr
         Deflated Sharpe ratio of the gated orders' R, in [0, 1], deflated by `n_trials`.
     pbo
-        Probability of backtest overfitting over the trials; None with a single one.
+        Probability of backtest overfitting over the trials and random gates; None with too few orders.
     n_trials
         Settings that were tried, every one counted.
     ci_block_secs

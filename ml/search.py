@@ -1,7 +1,7 @@
 """The settings that are tried, and a record of every one: what is not counted flatters the best."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -10,11 +10,13 @@ from ml.booster import TreeSettings
 from ml.calibration import calibrate, fit_platt
 from ml.cross_validation import OutOfFold, cross_validate
 from ml.dataset import Dataset
-from ml.money import excess_series, gate_sharpe
+from ml.money import excess_series, gate_sharpe, random_series
 from ml.scores import log_losses, weighted_mean
 from ml.train_settings import TrainSettings
 from ml.validation import Fold
 from ml.verdict import Scored, TrialRecord
+
+RANDOM_GATES: Final = 3  # per trial, for the probability of overfitting
 
 if TYPE_CHECKING:
     import optuna
@@ -99,6 +101,7 @@ def _try(
         loss,
         gate_sharpe(orders, settings.margin),
         excess_series(orders, settings.margin),
+        random_series(orders, settings.margin, RANDOM_GATES, settings.seed),
     )
     return trees, found, record
 

@@ -63,12 +63,15 @@ class TrialRecord:
         Of the gated orders, per kept order, above the ungated expectancy.
     series
         R above it per order in order of time, 0 for cancelled ones, shape (orders,).
+    by_chance
+        The same of random cancels at the same rate, shape (k, orders).
     """
 
     params: dict[str, float | int]
     logloss: float
     sharpe: float
     series: Floats
+    by_chance: Floats
 
 
 def measure(scored: Scored, settings: TrainSettings, trials: Sequence[TrialRecord] = ()) -> Metrics:
@@ -173,9 +176,14 @@ def _deflated(
 
 
 def _overfitting(trials: Sequence[TrialRecord]) -> float | None:
-    if len(trials) < 2 or len(trials[0].series) < max(2 * PBO_BLOCKS, len(trials)):
+    # Random gates are among the candidates. Without them the choice among settings that are all good, and
+    # differ by luck only, is below their median half of the time.
+    candidates = (
+        np.vstack([np.vstack((trial.series, trial.by_chance)) for trial in trials]) if trials else None
+    )
+    if candidates is None or candidates.shape[1] < max(4 * PBO_BLOCKS, len(candidates)):
         return None
-    return overfitting_probability(np.stack([trial.series for trial in trials]), PBO_BLOCKS)
+    return overfitting_probability(candidates, PBO_BLOCKS)
 
 
 def _finite(value: float, otherwise: float) -> float:

@@ -7,13 +7,20 @@ from ml.dataset import Dataset
 MINUTE_NS = 60_000_000_000
 START_NS = 20_000 * 86_400_000_000_000
 META = {
-    "symbols": ["XRPUSDT.BINANCE"],
-    "stream": "trades",
-    "bucket_usd": 10_000,
-    "files": [{"name": "made-up.parquet", "rows": 1}],
+    "streams": {
+        "XRPUSDT.BINANCE": {
+            "venue": "BINANCE",
+            "stream": "trades",
+            "bucket_usd": "10000",
+            "tick_size": "0.0001",
+            "lot_size": "0.1",
+            "synthetic": True,
+            "files": [{"name": "made-up.parquet", "rows": 1, "missing_ids": 2}],
+        }
+    },
+    "fills": {"queue_position": True, "fees": {"XRPUSDT.BINANCE": {"maker": "0.0002", "taker": "0.0005"}}},
+    "latency_ms": 50,
     "lookback_secs": 60.0,
-    "label": {"fill_rule": "trade_through", "latency_ms": 50},
-    "synthetic": True,
 }
 
 
