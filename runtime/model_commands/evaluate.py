@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ml.commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
-from ml.commands.train import print_figures, summary
+from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
+from runtime.model_commands.train import print_figures, summary
 from ml.evaluate import evaluate, read_model
 from ml.report import render_evaluation
 from runtime.cli import add_command, print_json, say, warn

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ml.commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
+from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
 from ml.dataset import Dataset
 from ml.features import FEATURES
 from ml.passport import MODEL_FILE, PASSPORT_FILE, Build, FeatureField, Metrics, Passport, encode, self_hash

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from ml.commands.options import operator_errors
-from ml.commands.train import print_figures, summary
+from runtime.model_commands.options import operator_errors
+from runtime.model_commands.train import print_figures, summary
 from ml.evaluate import read_model
 from ml.passport import Passport
 from runtime.cli import add_command, format_ns, print_json, say, warn
