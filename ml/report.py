@@ -202,7 +202,9 @@ def _importance(booster: xgb.Booster) -> str:
         for name, gain in booster.get_score(importance_type="total_gain").items()
     }
     ranked = sorted(gains.items(), key=lambda one: (-one[1], one[0]))[:MOST_FEATURES]
-    return bars("Importance", ranked, "{:,.1f}") if ranked else '<p class="muted">No split was worth making.</p>'
+    return (
+        bars("Importance", ranked, "{:,.1f}") if ranked else '<p class="muted">No split was worth making.</p>'
+    )
 
 
 def _shap(booster: xgb.Booster, x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

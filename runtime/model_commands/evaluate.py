@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
-from runtime.model_commands.train import print_figures, summary
 from ml.evaluate import evaluate, read_model
 from ml.report import render_evaluation
 from runtime.cli import add_command, print_json, say, warn
 from runtime.data_commands.options import Commands
 from runtime.errors import EXIT_DONE, ConfigurationError
+from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
+from runtime.model_commands.train import print_figures, summary
 
 
 def add(commands: Commands) -> None:

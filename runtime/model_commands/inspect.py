@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from runtime.model_commands.options import operator_errors
-from runtime.model_commands.train import print_figures, summary
 from ml.evaluate import read_model
 from ml.passport import Passport
 from runtime.cli import add_command, format_ns, print_json, say, warn
 from runtime.data_commands.options import Commands
 from runtime.errors import EXIT_DONE, ConfigurationError
+from runtime.model_commands.options import operator_errors
+from runtime.model_commands.train import print_figures, summary
 
 SHOWN_IMPORTANCES = 10
 

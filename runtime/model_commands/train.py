@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
 from ml.dataset import Dataset
 from ml.features import FEATURES
 from ml.passport import MODEL_FILE, PASSPORT_FILE, Build, FeatureField, Metrics, Passport, encode, self_hash
@@ -27,6 +26,7 @@ from runtime.cli import (
 )
 from runtime.data_commands.options import Commands
 from runtime.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
+from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
 
 REPORT_FILE: Final = "report.html"
 MODELS: Final = Path("var/models")
