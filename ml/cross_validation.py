@@ -31,7 +31,20 @@ TESTED_BLOCKS: Final = 2
 
 
 class TooFewEventsError(ValueError):
-    """Not enough independent events to learn from, or to tell skill from luck."""
+    """Not enough independent events to learn from, or to tell skill from luck.
+
+    Parameters
+    ----------
+    detail
+        What is missing, and what helps.
+    n_events, n_effective
+        Decisions of filled orders, and how many independent events they are worth; None where not counted.
+    """
+
+    def __init__(self, detail: str, n_events: int | None = None, n_effective: float | None = None) -> None:
+        super().__init__(f"too few events: {detail}")
+        self.n_events = n_events
+        self.n_effective = n_effective
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +92,17 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
     effective = effective_sample_size(rows.order_id, rows.t0_ns, rows.t1_ns)
     if effective < settings.min_effective:
         raise TooFewEventsError(
-            f"too few events: {len(rows):,} decisions of {len(np.unique(rows.order_id)):,} filled orders are "
+            f"{len(rows):,} decisions of {len(np.unique(rows.order_id)):,} filled orders are "
             f"worth {effective:.1f} independent ones, at least {settings.min_effective:g} are needed: "
-            "use more days or symbols"
+            "use more days or symbols",
+            len(rows),
+            effective,
         )
     counts = np.bincount(rows.y, minlength=2)
     if counts.min() < settings.folds:
-        raise TooFewEventsError(f"too few events: {counts[1]} won and {counts[0]} lost, both are needed")
+        raise TooFewEventsError(
+            f"{counts[1]} decisions won and {counts[0]} lost, both are needed", len(rows), effective
+        )
     return replace(rows, weight=sample_weights(rows.weight)), effective
 
 
@@ -117,7 +134,7 @@ def splits(data: Dataset, settings: TrainSettings, gap_ns: int) -> list[Fold]:
     for number, fold in enumerate(found, start=1):
         if len(fold.train) < FEWEST_ROWS or len(np.unique(data.y[fold.train])) < 2:
             raise TooFewEventsError(
-                f"too few events: split {number} of {len(found)} has {len(fold.train)} rows to learn from "
+                f"split {number} of {len(found)} has {len(fold.train)} rows to learn from "
                 "after the purge: labels are too long for this span; use more days, or fewer folds"
             )
     return found
@@ -177,9 +194,7 @@ def fit_stopped(
     inner = holdout(data.t0_ns[train], data.t1_ns[train], settings.stop_share, gap_ns)
     learnt = rows_of(data, train[inner.train])
     if len(learnt.y) < FEWEST_ROWS // 2:
-        raise TooFewEventsError(
-            f"too few events: {len(learnt.y)} rows are left before the slice of early stopping"
-        )
+        raise TooFewEventsError(f"{len(learnt.y)} rows are left before the slice of early stopping")
     booster, best = train_booster(
         learnt,
         data.names,

@@ -165,7 +165,7 @@ def train(
             score=drift_bins(scored.probability),
         ),
         probe=_probe(booster, rows, platt, settings.seed),
-        expires_ns=int(data.t1_ns.max() + settings.valid_days * DAY_SECS * SECOND_NS),
+        expires_ns=int(data.t1_ns.max()) + round(settings.valid_days * DAY_SECS) * SECOND_NS,
         build=_build(build, settings),
     )
     # Read as it will be read from the file: the hash that the model carries is taken of that.

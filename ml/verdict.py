@@ -181,7 +181,8 @@ def _overfitting(trials: Sequence[TrialRecord]) -> float | None:
     candidates = (
         np.vstack([np.vstack((trial.series, trial.by_chance)) for trial in trials]) if trials else None
     )
-    if candidates is None or candidates.shape[1] < max(4 * PBO_BLOCKS, len(candidates)):
+    is_flat = candidates is None or not candidates.any()  # nothing is kept, or everything earns the same
+    if candidates is None or is_flat or candidates.shape[1] < max(4 * PBO_BLOCKS, len(candidates)):
         return None
     return overfitting_probability(candidates, PBO_BLOCKS)
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from ml.booster import TreeSettings
+from ml.cross_validation import TooFewEventsError
 from ml.dataset import Dataset, DatasetError
 from ml.passport import PassportError
 from ml.train_settings import TrainSettings
@@ -97,9 +98,14 @@ def dataset_of(arguments: argparse.Namespace) -> Dataset:
 
 @contextmanager
 def operator_errors(where: str) -> Iterator[None]:
-    """Turn what the pure part raises into errors with an exit code, naming the file."""
+    """Turn what the pure part raises into errors with an exit code, naming the file.
+
+    `TooFewEventsError` is an answer rather than an error and passes.
+    """
     try:
         yield
+    except TooFewEventsError:
+        raise
     except (DatasetError, PassportError) as error:
         raise DataError(f"{where}: {error}") from error
     except ValueError as error:

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         trained = _train(arguments, data, settings)
     except TooFewEventsError as error:
-        return _refused(arguments, data, error)
+        return _refused(arguments, error)
     folder = arguments.out or MODELS / _default_id(trained.passport)
     passport = trained.named(folder.resolve().name)
     _write(folder, trained, passport, settings)
@@ -79,14 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, data: Dataset, settings: TrainSettings) -> Trained:
     build = Build(created=format_ns(time.time_ns() // NANOS_PER_SECOND * NANOS_PER_SECOND), git=_commit())
-    with progress_bar("training", units_of(settings)) as advance:
-        try:
-            with operator_errors(str(arguments.dataset)):
-                return train(data, settings, build, _described(data), advance)
-        except ConfigurationError as error:
-            if isinstance(error.__cause__, TooFewEventsError):
-                raise error.__cause__ from None
-            raise
+    with progress_bar("training", units_of(settings)) as advance, operator_errors(str(arguments.dataset)):
+        return train(data, settings, build, _described(data), advance)
 
 
 def _described(data: Dataset) -> tuple[FeatureField, ...]:
@@ -101,11 +95,12 @@ def _described(data: Dataset) -> tuple[FeatureField, ...]:
     )
 
 
-def _refused(arguments: argparse.Namespace, data: Dataset, error: TooFewEventsError) -> int:
+def _refused(arguments: argparse.Namespace, error: TooFewEventsError) -> int:
     say(f"{arguments.parser.prog}: refused: {error}")
     if arguments.json:
-        figures = dict.fromkeys(("auc", "auc_ci", "logloss", "base_logloss", "n_effective", "model_dir"))
-        print_json({"verdict": "refused", "reasons": [str(error)], **figures, "n_events": len(data)})
+        figures = dict.fromkeys(("auc", "auc_ci", "logloss", "base_logloss", "model_dir"))
+        counts = {"n_events": error.n_events, "n_effective": error.n_effective}
+        print_json({"verdict": "refused", "reasons": [str(error)], **figures, **counts})
     return EXIT_FAILED
 
 

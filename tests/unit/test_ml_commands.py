@@ -60,6 +60,7 @@ def test_too_few_events_is_an_answer(folder: Path, capsys: pytest.CaptureFixture
     """Exit 1, `refused` in the object, and no folder of a model."""
     code, value = run_json(capsys, "train", str(folder / "few"), "--out", str(folder / "none"), "--json")
     assert (code, value["verdict"], value["model_dir"]) == (1, "refused", None)
+    assert value["n_effective"] < 60 < value["n_events"]
     assert not (folder / "none").exists()
 
 
