@@ -14,6 +14,8 @@ from ml.dataset import Dataset, DatasetError
 from ml.passport import HASH_ATTRIBUTE, Build, decode, encode, model_sha256, self_hash
 from ml.scores import auc_of
 from ml.train import Trained, TrainSettings, train, units_of
+from ml.validation import DAY_NS
+from ml.verdict import verdict
 from tests.synthetic_dataset import planted, random_walk
 
 BUILD = Build(created="2026-03-24T00:00:00Z")
@@ -41,6 +43,39 @@ def test_planted_signal_is_skill(skilled: Trained) -> None:
     assert metrics.kept_share >= 0.3
     assert metrics.expectancy_gain_ci is not None
     assert metrics.expectancy_gain_ci[0] > 0
+    assert metrics.pbo is not None
+    assert metrics.pbo < 0.2
+
+
+@pytest.mark.parametrize(
+    ("figures", "reason"),
+    [
+        ({"auc_ci": (0.49, 0.6)}, "does not exclude 0.5"),
+        ({"logloss_gain_ci": (-0.01, 0.1)}, "log-loss"),
+        ({"slope": 0.7}, "reliability slope 0.70"),
+        ({"slope": None}, "probabilities are all equal"),
+        ({"kept_share": 0.29}, "keeps 29% of the orders"),
+        ({"expectancy_gain_ci": (-0.1, 0.5)}, "more than all"),
+        ({"expectancy_gain_ci": None}, "no interval"),
+        ({"dsr": 0.9}, "deflated Sharpe ratio 0.900"),
+        ({"dsr": None}, "too few kept orders"),
+        ({"pbo": 0.2}, "probability of overfitting 0.20"),
+    ],
+)
+def test_one_condition_is_enough_for_no_skill(
+    skilled: Trained, figures: dict[str, object], reason: str
+) -> None:
+    """Each bound alone takes the skill away, and its sentence says why."""
+    metrics = msgspec.structs.replace(skilled.passport.metrics, **figures)
+    decided, reasons = verdict(metrics, QUICK)
+    assert decided == "no_skill"
+    assert len(reasons) == 1
+    assert reason in reasons[0]
+
+
+def test_expiry_counts_from_the_data(skilled: Trained) -> None:
+    """Ninety days after the last label, whenever the training was."""
+    assert skilled.passport.expires_ns == planted().t1_ns.max() + 90 * DAY_NS
 
 
 @pytest.mark.parametrize("scheme", ["kfold", "walk_forward"])
