@@ -104,12 +104,18 @@ def engine(figures: dict[str, Any], command: str) -> Iterator[Row]:
     yield f"the same against {small['ticks']:,} trades, %", growth, "at most", 5, command
 
 
+def walker(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the tree walker."""
+    yield "one row: `inplace_predict` / tree walker", figures["times_faster"], "at least", 60, command
+
+
 BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_buckets.py": buckets,
     "bench_detectors.py": detectors,
     "bench_catalog.py": catalog,
     "bench_market_data.py": market_data,
     "bench_engine.py": engine,
+    "bench_walker.py": walker,
 }
 
 
