@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -82,9 +83,9 @@ class Wanted:
     Parameters
     ----------
     feature_names
-        Ordered, as `ml.features` computes them.
-    feature_schema_sha256
-        Of those names.
+        All that the program computes, in its order; a model may use some of them, in the same order.
+    feature_schema
+        `ml.features.schema_hash`: from ordered names to 64 hexadecimal digits.
     kernel_sha256
         `ml.passport.kernel_sha256` of the running program.
     instrument_id
@@ -100,7 +101,7 @@ class Wanted:
     """
 
     feature_names: tuple[str, ...]
-    feature_schema_sha256: str
+    feature_schema: Callable[[tuple[str, ...]], str]
     kernel_sha256: str
     instrument_id: str
     stream: str
@@ -257,16 +258,17 @@ def require_fit(passport: Passport, wanted: Wanted) -> None:
         when = np.datetime64(passport.expires_ns, "ns").astype("datetime64[s]")
         raise ModelRefused(Refusal.EXPIRED, f"it expired {when}Z: train again on newer data")
     names = tuple(one.name for one in passport.features)
-    if names != wanted.feature_names:
+    if not names or not _is_ordered_subset(names, wanted.feature_names):
         raise ModelRefused(
             Refusal.OTHER_FEATURES,
-            f"trained on the columns {_difference(names, wanted.feature_names)}: train again",
+            f"trained on columns {_difference(names, wanted.feature_names)}: train again",
         )
-    if passport.feature_schema_sha256 != wanted.feature_schema_sha256:
+    schema = wanted.feature_schema(names)
+    if passport.feature_schema_sha256 != schema:
         raise ModelRefused(
             Refusal.OTHER_FEATURES,
             f"features {passport.feature_schema_sha256[:12]}, this program computes "
-            f"{wanted.feature_schema_sha256[:12]} under the same names: train again",
+            f"{schema[:12]} under the same names: train again",
         )
     if passport.kernel.source_sha256 != wanted.kernel_sha256:
         raise ModelRefused(
@@ -442,11 +444,14 @@ def _read(path: Path, limit: int) -> bytes:
     return content
 
 
-def _difference(trained: tuple[str, ...], given: tuple[str, ...]) -> str:
-    if sorted(trained) == sorted(given):
-        at = next(i for i, pair in enumerate(zip(trained, given, strict=True)) if pair[0] != pair[1])
-        return f"in another order (column {at} is {trained[at]}, this program gives {given[at]})"
-    return f"{sorted(set(trained) ^ set(given))[:5]} more or less than this program computes"
+def _is_ordered_subset(names: tuple[str, ...], given: tuple[str, ...]) -> bool:
+    rest = iter(given)
+    return all(name in rest for name in names)  # `in` consumes the iterator up to the name
+
+
+def _difference(names: tuple[str, ...], given: tuple[str, ...]) -> str:
+    unknown = [name for name in names if name not in given]
+    return f"{unknown[:5]}, which this program does not compute" if unknown else "in another order or twice"
 
 
 __all__ = [

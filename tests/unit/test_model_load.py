@@ -112,8 +112,8 @@ def test_swapped_and_renamed(copy: Path, tmp_path: Path) -> None:
 
 HOST = {
     "columns in another order": ({"feature_names": NAMES[::-1]}, Refusal.OTHER_FEATURES),
-    "a column more": ({"feature_names": (*NAMES, "more")}, Refusal.OTHER_FEATURES),
-    "other definition": ({"feature_schema_sha256": "c" * 64}, Refusal.OTHER_FEATURES),
+    "a column less": ({"feature_names": NAMES[1:]}, Refusal.OTHER_FEATURES),
+    "other definition": ({"feature_schema": lambda _names: "c" * 64}, Refusal.OTHER_FEATURES),
     "other kernel": ({"kernel_sha256": "c" * 64}, Refusal.OTHER_KERNEL),
     "other bucket size": ({"bucket_usd": 20_000.0}, Refusal.OTHER_BUCKET),
     "other stream": ({"stream": "aggtrades"}, Refusal.OTHER_STREAM),
@@ -127,6 +127,12 @@ HOST = {
 def test_host_gives_something_else(sound: Path, wanted: dict[str, Any], reason: Refusal) -> None:
     """A model made for another feed, feature, kernel or time is refused."""
     assert refusal(sound, **wanted) is reason
+
+
+def test_program_may_compute_more(sound: Path) -> None:
+    """A model that uses some of the program's features, in their order, is taken."""
+    wanted = dataclasses.replace(WANTED, feature_names=("first", *NAMES, "last"))
+    assert load_model(sound, wanted).kind == "walker"
 
 
 def test_facts_known_to_both_sides_must_agree(sound: Path, tmp_path: Path) -> None:
