@@ -1,14 +1,14 @@
-"""What a cancelled entry would have become: it is followed on the tape to the fill and exit it would have had.
+"""What a cancelled entry would have become: followed on the tape to the fill and exit it would have had.
 
-The fill rules are those of the backtest's defaults (``docs/fills.md``): a resting order fills when a trade goes
-*through* its price, a stop fills at the trade that reached it, a target at its price.
+The fill rules are those of the backtest's defaults (``docs/fills.md``): a resting order fills when a trade
+goes *through* its price, a stop fills at the trade that reached it, a target at its price.
 """
 
 import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-type ShadowEnd = Literal["not_filled", "target", "stop", "open"]
+type ShadowEnd = Literal["not_filled", "target", "stop", "open", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
