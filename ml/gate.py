@@ -170,6 +170,7 @@ class Gate:
             "verdict": passport.verdict,
             "in_force": self._is_in_force,
             "scored_by": self.model.kind,
+            "trained_ns": [passport.data.start_ns, passport.data.end_ns],
             "notes": list(self.model.notes),
             "margin": self._margin,
             "decisions": dict(sorted(self.counts.items())),

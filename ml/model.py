@@ -60,6 +60,19 @@ class Refusal(StrEnum):
     CHILD_TIMEOUT = "child_timeout"
 
 
+DAMAGED: Final = frozenset(
+    {
+        Refusal.PASSPORT_DAMAGED,
+        Refusal.MODEL_DAMAGED,
+        Refusal.NO_PROBE,
+        Refusal.PROBE_FAILED,
+        Refusal.CHILD_FAILED,
+        Refusal.CHILD_TIMEOUT,
+    }
+)
+"""Refusals that speak of the files; the others of what they are wanted for."""
+
+
 class ModelRefused(ValueError):  # noqa: N818 - named after what the operator reads: "model refused: expired"
     """A model that must not decide.
 
@@ -455,6 +468,7 @@ def _difference(names: tuple[str, ...], given: tuple[str, ...]) -> str:
 
 
 __all__ = [
+    "DAMAGED",
     "Model",
     "ModelRefused",
     "Refusal",
