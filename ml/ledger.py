@@ -116,7 +116,8 @@ def _doubts(kept_share: float | None, gain: float | None, gain_ci: list[float] |
     if gain is None or gain_ci is None:
         doubts.append("too few orders for an interval")
     elif not gain_ci[0] > 0:
-        doubts.append(f"the gain of {gain:+.3f} R per kept order may be none: its interval includes 0")
+        low, high = gain_ci
+        doubts.append(f"the gain of {gain:+.3f} R per kept order ({low:+.3f} to {high:+.3f}) may be none")
     return doubts
 
 

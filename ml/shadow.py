@@ -177,8 +177,9 @@ class ShadowBook:
         self._shadows[plan.order_id] = Shadow(plan)
 
     def drop(self, order_id: str) -> None:
-        """Forget an order: it filled before its cancellation, or rests again."""
+        """Forget an order, also one that has ended: it filled before its cancellation, or rests again."""
         self._shadows.pop(order_id, None)
+        self.results = [one for one in self.results if one.order_id != order_id]
 
     def drop_unfilled(self, zone_id: int) -> None:
         """Forget the unfilled order of a zone: it was sent again."""

@@ -95,6 +95,10 @@ class OrderAwarePolicy(CancelPolicy, Protocol):
         """Begin with another resting order."""
         ...
 
+    def outcome(self, probability: float, *, reached: bool) -> None:
+        """Take what became of an order that was last decided upon with this probability."""
+        ...
+
     def inputs(self) -> dict[str, str | int | float]:
         """Return what the last decision was made on, for its record."""
         ...

@@ -66,6 +66,7 @@ class EntryGate:
         self._rearm = rearm
         self._kept: list[Followed] = []
         self._asked: dict[str, int] = {}
+        self._probability: dict[str, float] = {}  # last one of a setup
         self._cancelled: dict[int, _Cancelled] = {}
         self._next_ns = -(1 << 62)
 
@@ -90,6 +91,11 @@ class EntryGate:
         if self.aware is not None:
             self._next_ns = ts_ns + self.aware.min_interval_ns
         return True
+
+    def said(self, setup_id: str, probability: float | None) -> None:
+        """Remember the newest probability of a setup, to compare it with what becomes of it."""
+        if probability is not None:
+            self._probability[setup_id] = probability
 
     def cancelled(self, plan: ShadowPlan) -> None:
         """Take note that the policy takes an entry back, and follow what it would have become."""
@@ -121,6 +127,9 @@ class EntryGate:
 
     def closed(self, trade: ClosedTrade) -> None:
         """Take a real trade: an entry that was kept, or that filled before its cancellation."""
+        probability = self._probability.pop(trade.setup_id, None)
+        if probability is not None and self.aware is not None:
+            self.aware.outcome(probability, reached=trade.r_multiple > 0)
         self._kept.append(
             Followed(
                 order_id=trade.setup_id,

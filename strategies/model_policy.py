@@ -8,11 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from indicators.snapshot import SNAPSHOT_DTYPE
+from ml.drift import DriftMonitor
 from ml.features import NAMES, FeatureRing, OrderFacts, schema_hash
 from ml.gate import Gate, GateRules, break_even
 from ml.latency import LatencyHistogram
 from ml.model import Wanted, load_model
 from ml.passport import kernel_sha256
+from packet_builder.packet import PACKET_DTYPE
 from strategies.dynamic_cancel import Approach, Verdict
 
 # Before the first bucket there is nothing to score.
@@ -43,6 +46,7 @@ class ModelPolicy:
     ) -> None:
         self.gate = gate
         self.latency = LatencyHistogram()
+        self.drift = DriftMonitor(gate.model.passport)
         self.min_interval_ns = gate.rules.min_interval_ns
         self._fees = {"entry_fee": entry_fee, "stop_fee": stop_fee, "target_fee": target_fee}
         self._clock_ns = clock_ns
@@ -52,6 +56,19 @@ class ModelPolicy:
         self._order: tuple[object, ...] = ()
         self._facts: OrderFacts
         self._p_star = NO_ROW
+        self._looked_in_bucket = -1
+
+    def warm_up(self) -> None:
+        """Compile what a decision runs, so that the first one is not seconds late."""
+        ring = FeatureRing()
+        ring.push(np.zeros((), PACKET_DTYPE), np.zeros((), SNAPSHOT_DTYPE))
+        facts = OrderFacts(1, 1.0, 0.9, 1.2, 0.9, 1.2, 0, 0)
+        ring.vector(facts, 1, 1.0, self._all)
+        self.gate.row[:] = 0.0
+        self.gate.model.probability()
+        self.gate.decide(0, NO_ROW)
+        self.gate.counts.clear()
+        self.gate.open_order()
 
     def observe(self, packet: Any, snapshot: Any) -> None:
         """Take a closed bucket, rows of ``PACKET_DTYPE`` and ``SNAPSHOT_DTYPE``."""
@@ -67,7 +84,15 @@ class ModelPolicy:
         self._fill(approach)
         ruling = self.gate.decide(approach.ts_ns, self._p_star)
         self.latency.add(self._clock_ns() - started_ns)
+        # Rows within a bucket are nearly the same: once per bucket is an event.
+        if approach.bucket_seq != self._looked_in_bucket:
+            self._looked_in_bucket = approach.bucket_seq
+            self.drift.observe(self.gate.row, ruling.probability)
         return Verdict(ruling.cancel, ruling.probability, ruling.threshold, ruling.reason)
+
+    def outcome(self, probability: float, *, reached: bool) -> None:
+        """Take what became of an order that was decided upon with this probability."""
+        self.drift.outcome(probability, reached)
 
     def inputs(self) -> dict[str, str | int | float]:
         """Return what the last decision was made on, by name."""
@@ -81,7 +106,7 @@ class ModelPolicy:
 
     def as_plain(self) -> dict[str, Any]:
         """Return what a summary says about model, decisions and their latency."""
-        return {**self.gate.as_plain(), "latency": self.latency.as_plain()}
+        return {**self.gate.as_plain(), "latency": self.latency.as_plain(), "drift": self.drift.as_plain()}
 
     def _fill(self, approach: Approach) -> None:
         order = (
@@ -148,4 +173,6 @@ def load_model_policy(
         now_ns=now_ns,
     )
     gate = Gate(load_model(folder, wanted), rules)
-    return ModelPolicy(gate, entry_fee=entry_fee, stop_fee=stop_fee, target_fee=target_fee)
+    policy = ModelPolicy(gate, entry_fee=entry_fee, stop_fee=stop_fee, target_fee=target_fee)
+    policy.warm_up()
+    return policy

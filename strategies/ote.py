@@ -712,6 +712,7 @@ class OteStrategy(SetupStrategy):
                 bias=self._bucket_bias,
             )
         )
+        gate.said(setup.identity.setup_id, verdict.probability)
         # Every verdict that changes something is published, of the others the first per bucket.
         if verdict.cancel or self._asked_in_bucket != self.bucket_seq:
             self._asked_in_bucket = self.bucket_seq

@@ -40,6 +40,10 @@ class Scripted:
         type(self).cancels_left -= is_low
         return Verdict(is_low, 0.2 if is_low else 0.6, 0.4, "below_threshold" if is_low else "kept")
 
+    def outcome(self, probability: float, *, reached: bool) -> None:
+        """Note the outcome."""
+        self.told.append(("outcome", probability, reached))
+
     def inputs(self) -> dict[str, str | int | float]:
         """Return one feature."""
         return {"flow": -0.5}
