@@ -35,8 +35,8 @@ class GateRules:
     on_unfit
         What happens to the order when its row cannot be scored.
     missing
-        ``refuse``: a row with NaN is unfit; ``as_trained``: NaN is scored in columns where the training had
-        it, and unfit elsewhere.
+        ``refuse``: a row with NaN is unfit, but for columns that were never there in the training;
+        ``as_trained``: NaN is scored in columns where the training had it, and unfit elsewhere.
     gates_without_skill
         Obey a model whose validation found no skill.
 
@@ -178,14 +178,17 @@ class Gate:
 
 
 def may_miss(model: Model, missing: Literal["refuse", "as_trained"]) -> NDArray[np.uint8]:
-    """Return in which columns NaN may be scored, shape (f,), 0 or 1."""
-    features = model.passport.features
-    found = np.zeros(len(features), np.uint8)
-    if missing == "as_trained":
-        reference = model.passport.drift_ref.features
-        for index, feature in enumerate(features):
-            bins = reference.get(feature.name)
-            found[index] = bins is not None and bins.missing > 0
+    """Return in which columns NaN may be scored, shape (f,), 0 or 1.
+
+    A column that every row of the training lacked (the higher-timeframe bias where there is none) may be
+    missing in any case: no tree can have learned from it.
+    """
+    reference = model.passport.drift_ref.features
+    found = np.zeros(len(model.passport.features), np.uint8)
+    for index, feature in enumerate(model.passport.features):
+        bins = reference.get(feature.name)
+        share = 0.0 if bins is None else bins.missing
+        found[index] = share >= 1.0 or (share > 0 and missing == "as_trained")
     return found
 
 

@@ -138,15 +138,29 @@ def test_unfit_row_is_never_scored(value: float, on_unfit: str, is_cancelled: bo
     assert (scorer.asked, gate.counts["unfit_row"]) == (0, 1)
 
 
-def test_missing_as_trained() -> None:
-    """By setting NaN is scored where the training had it, and only there."""
+def with_missing(share: float) -> Any:
+    """Return the passport of a training in which a share of the speeds was missing."""
     bins = PASSPORT.drift_ref.features["speed"]
     features = {
         **PASSPORT.drift_ref.features,
-        "speed": DriftBins(edges=bins.edges, freq=bins.freq, missing=0.1),
+        "speed": DriftBins(edges=bins.edges, freq=bins.freq, missing=share),
     }
     reference = DriftReference(features=features, score=PASSPORT.drift_ref.score)
-    passport = msgspec.structs.replace(PASSPORT, drift_ref=reference)
+    return msgspec.structs.replace(PASSPORT, drift_ref=reference)
+
+
+def test_column_that_was_never_there() -> None:
+    """What every row of the training lacked may be missing; what some lacked may not, by default."""
+    for share, reason in ((1.0, "kept"), (0.1, "unfit_row")):
+        gate, scorer = gate_of(with_missing(share))
+        scorer.say(0.9)
+        gate.row[1] = np.nan
+        assert gate.decide(0, 0.4).reason == reason
+
+
+def test_missing_as_trained() -> None:
+    """By setting NaN is scored where the training had it, and only there."""
+    passport = with_missing(0.1)
     gate, scorer = gate_of(passport, missing="as_trained")
     scorer.say(0.9)
     gate.row[1] = np.nan
