@@ -57,9 +57,9 @@ def ledger(orders: Sequence[Followed], seed: int = 0, rounds: int = ROUNDS) -> d
             end: sum(one.is_cancelled and one.end == end for one in rows) for end in ("target", "stop")
         },
         "kept_share": kept_share,
-        "saved_r": float(-(cancelled @ net_r)),
+        "saved_r": 0.0 - float(cancelled @ net_r),  # never -0.0
         "saved_r_ci": _interval(lambda drawn: -float(drawn @ (cancelled * net_r)), times, rounds, seed),
-        "saved_money": float(-(cancelled @ money)),
+        "saved_money": 0.0 - float(cancelled @ money),
         "saved_money_ci": _interval(lambda drawn: -float(drawn @ (cancelled * money)), times, rounds, seed),
         "expectancy_kept_r": _mean(net_r[cancelled == 0]),
         "expectancy_ungated_r": _mean(net_r),
