@@ -51,9 +51,13 @@ class EntryGate:
         Widest approach band, percent of the entry.
     rearm
         See `RearmRules`.
+    tick_size
+        Price increment.
     """
 
-    def __init__(self, policy: CancelPolicy, band_pct: float, rearm: RearmRules) -> None:
+    def __init__(self, policy: CancelPolicy, band_pct: float, rearm: RearmRules, *, tick_size: float) -> None:
+        # A price that is on the edge is within it, however the edge was rounded; so do the datasets.
+        self._tolerance = tick_size * 1e-6
         self.policy = policy
         self.aware = policy if isinstance(policy, OrderAwarePolicy) else None
         self.shadows = ShadowBook()
@@ -75,6 +79,7 @@ class EntryGate:
     def band(self, entry: float, direction: int, zone_low: float, zone_high: float) -> tuple[float, float]:
         """Return lowest and highest price at which the policy is asked about an entry, both included."""
         distance = approach_distance(entry, direction, zone_low, zone_high, self._band_pct)
+        distance += self._tolerance
         return entry - distance, entry + distance
 
     def order_sent(self, zone_id: int, ts_ns: int, bucket_seq: int) -> None:

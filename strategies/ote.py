@@ -305,7 +305,9 @@ class OteStrategy(SetupStrategy):
         policy = self.make_policy()
         if policy is not None:
             rules = RearmRules(self.config.rearm_max, int(self.config.rearm_after_secs * 1e9))
-            self._gate = EntryGate(policy, self.config.approach_band_pct, rules)
+            self._gate = EntryGate(
+                policy, self.config.approach_band_pct, rules, tick_size=float(self.market.tick_size)
+            )
         self._take_trade = self.make_trade_handler()
         self.listen()
         if self.config.htf_bar_type is not None:
@@ -579,6 +581,7 @@ class OteStrategy(SetupStrategy):
                 zone.direction, zone.low, zone.high, self.config.target, self.market.tick_size
             )
             setup.retarget(target, zone.low, zone.high)
+            self.on_setup_changed()  # the approach band reaches half the way to the end of the range
         else:
             if blocked(zone.direction, now, self._guard_rules) is not None:
                 return  # the entry stays where it is; looked at again when the next bucket closes
