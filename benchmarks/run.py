@@ -118,6 +118,11 @@ def dataset(figures: dict[str, Any], command: str) -> Iterator[Row]:
     yield "dataset / its ungated run alone, processor time", over, "at most", 1.2, command
 
 
+def walker(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the tree walker."""
+    yield "one row: `inplace_predict` / tree walker", figures["times_faster"], "at least", 60, command
+
+
 BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_buckets.py": buckets,
     "bench_detectors.py": detectors,
@@ -125,6 +130,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_market_data.py": market_data,
     "bench_engine.py": engine,
     "bench_dataset.py": dataset,
+    "bench_walker.py": walker,
 }
 
 

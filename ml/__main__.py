@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from runtime import dataset_command
 from runtime.cli import CommandParser, run_main
+from runtime.model_commands import evaluate, inspect, train
 
-COMMANDS = (dataset_command,)  # in the order of `--help`; each module has add(commands)
+COMMANDS = (dataset_command, train, evaluate, inspect)  # in the order of `--help`; each has add(commands)
 
 
 def command_line() -> CommandParser:

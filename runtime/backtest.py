@@ -5,7 +5,7 @@ Nothing here draws or judges: figures and pages are made by `ui.reports`, put to
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -55,6 +55,8 @@ class RunResult:
         `time.perf_counter()` at the start of the command.
     config
         Effective settings.
+    gates
+        What the cancel policies did and were worth, by instrument id; empty without one.
     """
 
     run_id: str
@@ -68,6 +70,7 @@ class RunResult:
     engine_s: float
     started_s: float
     config: Mapping[str, Any]
+    gates: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def starting_balance(self) -> Decimal:
@@ -121,6 +124,11 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
                 raise DataError(
                     f"{plan.catalog.path}: {counters[name]:,} trades {meaning}: import the source again"
                 )
+        gates = {
+            strategy.instrument_id.value: report
+            for strategy in engine.trader.strategies()
+            if hasattr(strategy, "gate_report") and (report := strategy.gate_report()) is not None
+        }
         final_balance = recorder.mark(plan.last_ts_ns)
         result = RunResult(
             run_id=run_id,
@@ -134,6 +142,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
             engine_s=engine_s,
             started_s=plan.request.started_s,
             config=config,
+            gates=gates,
         )
     node.dispose()  # type: ignore[no-untyped-call]
     release_memory()

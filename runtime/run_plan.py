@@ -10,9 +10,10 @@ import numpy as np
 from nautilus_trader.config import ImportableStrategyConfig
 from nautilus_trader.model.instruments import Instrument
 
+from ml.model import DAMAGED, ModelRefused
 from runtime.catalog import Catalog, TradeColumns
 from runtime.cli import did_you_mean, format_ns
-from runtime.errors import ConfigurationError
+from runtime.errors import ConfigurationError, DataError
 from runtime.nodes import (
     END_OF_TIME_NS,
     Node,
@@ -115,6 +116,9 @@ def plan_run(request: RunRequest) -> RunPlan:
     data_from_ns = _anchor(request.start_ns)
     last_ns = None if request.end_ns is None else request.end_ns - 1
     spans = [_span(catalog, name, data_from_ns, request.start_ns, last_ns) for name in names]
+    first_ts_ns = min(first for _count, first, _last in spans)
+    for strategy, instrument in zip(strategies, instruments, strict=True):
+        _require_model(spec, strategy, instrument, first_ts_ns)
     return RunPlan(
         request=request,
         spec=spec,
@@ -126,7 +130,7 @@ def plan_run(request: RunRequest) -> RunPlan:
         trade_from_ns=request.start_ns or 0,
         last_ns=last_ns,
         ticks=sum(count for count, _first, _last in spans),
-        first_ts_ns=min(first for _count, first, _last in spans),
+        first_ts_ns=first_ts_ns,
         last_ts_ns=max(last for _count, _first, last in spans),
     )
 
@@ -256,6 +260,24 @@ def _require_workable(spec: StrategySpec, strategy: Any, instrument: Instrument,
             # A class of the user's own may raise without saying which setting named it.
             text = str(error) if "cancel_policy" in str(error) else f"cancel_policy {policy!r}: {error}"
             raise refused(ValueError(text)) from error
+
+
+def _require_model(spec: StrategySpec, strategy: Any, instrument: Instrument, now_ns: int) -> None:
+    """Load the model of the settings as the strategy will, while the user can still be told."""
+    if not strategy.config.get("model"):
+        return
+    module = importlib.import_module(spec.strategy_path.partition(":")[0])
+    try:
+        module.model_policy(
+            spec.config_class().parse(msgspec.json.encode(strategy.config)),
+            now_ns=now_ns,
+            maker_fee=float(instrument.maker_fee),
+            taker_fee=float(instrument.taker_fee),
+            target_rests=True,  # fees move the threshold, not what is checked here
+        )
+    except ModelRefused as error:
+        kind = DataError if error.reason in DAMAGED else ConfigurationError
+        raise kind(f"{instrument.id}: {error} - at --model {strategy.config['model']}") from error
 
 
 def _anchor(start_ns: int | None) -> int | None:

@@ -79,6 +79,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         dest="parameters",
         help="a parameter of the strategy, for example bucket_usd=10000; may be repeated",
     )
+    add(
+        "--model",
+        metavar="DIR",
+        help="folder of a trained model that decides whether a resting entry stays; same as --set model=DIR",
+    )
     add("--chunk-size", type=_chunk_size, metavar="N|all", help="trades in memory at a time (default 50000)")
     add("--balance", type=_decimal, metavar="AMOUNT", help="starting balance, quote currency (default 10000)")
     add("--maker-fee", type=_decimal, metavar="RATE", help="0.001 is 0.1 %% (default: the instrument's)")
@@ -126,7 +131,7 @@ def request_from(arguments: argparse.Namespace) -> RunRequest:
         instruments=tuple(arguments.instrument),
         start_ns=arguments.start,
         end_ns=arguments.end,
-        command_line=dict(arguments.parameters),
+        command_line=dict(arguments.parameters) | ({"model": arguments.model} if arguments.model else {}),
         started_s=arguments.started_s,
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 from runtime.backtest import RunResult
 from runtime.cli import format_ns
 from runtime.nodes import fill_assumptions, settlement_currency
+from runtime.run_plan import RunPlan
 
 SKIP_PREFIX: Final = "zones_skipped_"
 COUNTERS: Final = ("buckets", "zones", "entries_submitted", "entries_filled", "entries_cancelled_by_model")
@@ -61,6 +62,7 @@ def summary_of(result: RunResult, figures: Mapping[str, Any]) -> dict[str, Any]:
         "final_balance": final,
         "total_return_pct": (final / start - 1) * 100,
         "open_positions": list(result.open_positions),
+        "model": {name: _gate(report, plan) for name, report in result.gates.items()} or None,
         "fills": fill_assumptions(plan.request.settings.backtest, plan.instruments),
         "decision_sha256": result.folder.decision_sha256,
         "config_sha256": result.config["config_sha256"],
@@ -72,6 +74,13 @@ def summary_of(result: RunResult, figures: Mapping[str, Any]) -> dict[str, Any]:
     }
     plain: dict[str, Any] = json_values(summary)
     return plain
+
+
+def _gate(report: Mapping[str, Any], plan: RunPlan) -> dict[str, Any]:
+    """Return a gate's report, and whether the run touches the span that its model was trained on."""
+    span = report.get("trained_ns")
+    in_sample = span is not None and span[0] <= plan.last_ts_ns and plan.first_ts_ns <= span[1]
+    return {**report, "in_sample": in_sample}
 
 
 def json_values(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The cancel policy: asked while price is close to the resting entry, before it fills."""
 
 import importlib
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -27,6 +28,10 @@ class Approach:
         That bucket, one row of ``PACKET_DTYPE``.
     snapshot
         State of the structure engine after it, one row of ``SNAPSHOT_DTYPE``.
+    placed_ns, placed_seq
+        When the entry was sent, UNIX nanoseconds, and the last bucket that had closed then.
+    bias
+        Higher-timeframe bias when the last bucket closed: +1, 0, -1; NaN without one.
     """
 
     ts_ns: int
@@ -40,6 +45,9 @@ class Approach:
     bucket_seq: int
     packet: Any
     snapshot: Any
+    placed_ns: int = 0
+    placed_seq: int = -1
+    bias: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,33 @@ class CancelPolicy(Protocol):
 
     def decide(self, approach: Approach) -> Verdict:
         """Return the verdict; a policy that cannot tell (NaN, no model) says cancel."""
+        ...
+
+
+@runtime_checkable
+class OrderAwarePolicy(CancelPolicy, Protocol):
+    """A policy that follows buckets and orders, and can say what it decided on: a model."""
+
+    min_interval_ns: int
+
+    def observe(self, packet: Any, snapshot: Any) -> None:
+        """Take a closed bucket and the structure after it."""
+        ...
+
+    def open_order(self, *, is_again: bool = False) -> None:
+        """Begin with another resting order."""
+        ...
+
+    def outcome(self, probability: float, *, reached: bool) -> None:
+        """Take what became of an order that was last decided upon with this probability."""
+        ...
+
+    def inputs(self) -> dict[str, str | int | float]:
+        """Return what the last decision was made on, for its record."""
+        ...
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return what a summary says about the policy."""
         ...
 
 

@@ -244,6 +244,9 @@ class SetupStrategy(Strategy):
     def before_fill(self, setup: Setup) -> None:
         """Run before a fill is counted."""
 
+    def on_entry_sent(self, setup: Setup) -> None:
+        """Run before an entry, the first or one at another price, goes to the venue."""
+
     def on_setup_changed(self) -> None:
         """Run after actions were carried out; a strategy refreshes its watch flag here."""
 
@@ -314,6 +317,8 @@ class SetupStrategy(Strategy):
         match action:
             case Submit():
                 self._by_order[action.order.client_id] = setup
+                if action.order.leg is Leg.ENTRY:
+                    self.on_entry_sent(setup)
                 self.submit_order(self._order(action))
             case Cancel(client_id):
                 self._cancel(client_id)

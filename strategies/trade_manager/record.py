@@ -14,6 +14,7 @@ type DecisionKind = Literal[
     "entry_rejected",
     "entry_filled",
     "cancel_asked",
+    "cancel_outcome",
     "protection",
     "exit_submitted",
     "dust",

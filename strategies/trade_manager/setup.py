@@ -203,6 +203,11 @@ class Setup:
         return None
 
     @property
+    def entry_id(self) -> str:
+        """Return the client order id of the newest entry, empty before the first."""
+        return "" if self._entry is None else self._entry.client_id
+
+    @property
     def quiet_band(self) -> tuple[float, float]:
         """Return lowest and highest price, both included, at which `on_price` has nothing to do or note.
 

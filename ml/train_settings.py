@@ -1,0 +1,89 @@
+"""Settings of a training, with the reasons for their defaults."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from ml.booster import TreeSettings
+
+Scheme = Literal["kfold", "cpcv", "walk_forward"]
+SECOND_NS: Final = 1_000_000_000
+
+
+class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a model is trained and judged.
+
+    Parameters
+    ----------
+    seed
+        Of sampling, search and bootstrap: same seed and data give the same bytes.
+    scheme, folds
+        ``kfold`` (purged), ``cpcv`` (every two of `folds` + 1 blocks) or ``walk_forward`` (learns from the
+        past only); number of tests, 2 or more.
+    embargo_secs
+        None: look-back of the features plus the 95th percentile of the label spans, at most a quarter of a
+        fold.
+    min_effective
+        Fewer independent events than this are refused.
+    rounds, stop_rounds, stop_share
+        Most trees; trees without improvement after which it stops; last share of the rows that decides that.
+    trials
+        Settings that Optuna tries beside the given ones; all are counted.
+    earlier_trials
+        Settings tried on these data before this run: they deflate the result as well.
+    margin
+        Of the decision rule ``p < p* + margin``.
+    min_kept
+        Share of the orders that a gate must keep to have skill; cancelling everything is none.
+    min_dsr, max_pbo
+        Bounds of the deflated Sharpe ratio and of the probability of overfitting.
+    monotone
+        -1 or +1 by feature: the probability may only fall or rise with it.
+    threads, device
+        ``cpu`` or ``cuda``. Threads do not change the model.
+    valid_days
+        Days after the end of its data for which the model may be used.
+    bootstrap_rounds
+        Redraws of the intervals.
+    trees
+        Shape of the trees.
+    """
+
+    seed: int = 1
+    scheme: Scheme = "kfold"
+    folds: int = 5
+    embargo_secs: float | None = None
+    min_effective: float = 200.0
+    rounds: int = 400
+    stop_rounds: int = 30
+    stop_share: float = 0.15
+    trials: int = 0
+    earlier_trials: int = 0
+    margin: float = 0.0
+    min_kept: float = 0.3
+    min_dsr: float = 0.95
+    max_pbo: float = 0.2
+    monotone: dict[str, int] = {}
+    threads: int = 1
+    device: Literal["cpu", "cuda"] = "cpu"
+    valid_days: float = 90.0
+    bootstrap_rounds: int = 1_000
+    trees: TreeSettings = TreeSettings()
+
+    def __post_init__(self) -> None:
+        for name, low in (
+            ("folds", 2), ("rounds", 1), ("stop_rounds", 1), ("trials", 0), ("earlier_trials", 0),
+            ("threads", 1), ("seed", 0), ("bootstrap_rounds", 100),
+        ):  # fmt: skip
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} is {getattr(self, name)}, want {low} or more")
+        if not 0 < self.stop_share < 0.5:
+            raise ValueError(f"stop_share is {self.stop_share}, want above 0 and below 0.5")
+        if not (-1 < self.margin < 1 and 0 <= self.min_kept <= 1):
+            raise ValueError("margin must lie within (-1, 1) and min_kept within [0, 1]")
+        if self.embargo_secs is not None and not self.embargo_secs >= 0:
+            raise ValueError(f"embargo_secs is {self.embargo_secs}, want 0 or more")
+        if not self.valid_days > 0:
+            raise ValueError(f"valid_days is {self.valid_days}, want above 0")
+        if any(sign not in (-1, 1) for sign in self.monotone.values()):
+            raise ValueError("monotone takes -1 or 1 per feature")

@@ -1,0 +1,62 @@
+"""``evaluate``: a model against a dataset, preferably one that it has never seen."""
+
+import argparse
+from pathlib import Path
+
+from ml.evaluate import evaluate, read_model
+from ml.report import render_evaluation
+from runtime.cli import add_command, print_json, say, warn
+from runtime.data_commands.options import Commands
+from runtime.errors import EXIT_DONE, ConfigurationError
+from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
+from runtime.model_commands.train import print_figures, summary
+
+
+def add(commands: Commands) -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "evaluate",
+        run,
+        "Measure a model on a dataset; rows of its own training are labelled in-sample.",
+        "python -m ml evaluate var/datasets/xrp.parquet --model var/models/xrp --start 2026-03-23",
+    )
+    add_span(parser)
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder of the model")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="also write an HTML report")
+    add_settings(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what the model is worth on these rows."""
+    folder: Path = arguments.model
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder} is no folder of a model: train one with `python -m ml train`")
+    with operator_errors(str(folder)):
+        passport, booster = read_model(folder)
+    settings = settings_of(arguments, margin=passport.decision.margin)
+    data = dataset_of(arguments)
+    with operator_errors(str(arguments.dataset)):
+        found = evaluate(passport, booster, data, settings)
+    if found.is_in_sample:
+        warn("in-sample: the rows touch the span that the model learnt from; the figures flatter it")
+    if arguments.report is not None:
+        arguments.report.parent.mkdir(parents=True, exist_ok=True)
+        arguments.report.write_text(render_evaluation(found, passport, booster, settings), encoding="utf-8")
+        say(f"report: {arguments.report}")
+    figures = {
+        "verdict": found.verdict,
+        "in_sample": found.is_in_sample,
+        **summary(found.metrics),
+        "n_events": len(found.scored.data),
+        "n_orders": len(found.scored.orders()),
+        "model_verdict": passport.verdict,
+        "model_dir": str(folder),
+    }
+    for reason in found.reasons:
+        say(f"no skill here: {reason}")
+    if arguments.json:
+        print_json({**figures, "reasons": list(found.reasons)})
+    else:
+        print_figures(figures)
+    return EXIT_DONE

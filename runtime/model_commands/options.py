@@ -1,0 +1,112 @@
+"""What the commands share: datasets within a span, settings by ``--set``, and errors for the operator."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ml.booster import TreeSettings
+from ml.cross_validation import TooFewEventsError
+from ml.dataset import Dataset, DatasetError
+from ml.passport import PassportError
+from ml.train_settings import TrainSettings
+from runtime.cli import did_you_mean, format_ns, iso_time, key_value
+from runtime.errors import ConfigurationError, DataError
+
+TREE_FIELDS = TreeSettings.__struct_fields__
+OWN_FIELDS = tuple(name for name in TrainSettings.__struct_fields__ if name not in ("trees", "monotone"))
+
+
+def add_span(parser: argparse.ArgumentParser) -> None:
+    """Add the dataset and which of its decisions are meant."""
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="file that `dataset` wrote")
+    parser.add_argument("--start", type=iso_time, metavar="ISO", help="first decision, UTC")
+    parser.add_argument(
+        "--end", type=iso_time, metavar="ISO", help="labels must be known before this time, UTC"
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add ``--set`` and ``--json``."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=key_value,
+        metavar="KEY=VALUE",
+        help=f"one of {', '.join((*OWN_FIELDS, *TREE_FIELDS))}; repeatable",
+    )
+    parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
+
+
+def settings_of(arguments: argparse.Namespace, **fields: Any) -> TrainSettings:
+    """Return the settings of ``--set``, with fields that other options give.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown key or a value that does not fit, with what would.
+    """
+    trees: dict[str, str] = {}
+    for key, value in arguments.set:
+        if key in TREE_FIELDS:
+            trees[key] = value
+        elif key in OWN_FIELDS:
+            fields[key] = value
+        else:
+            known = (*OWN_FIELDS, *TREE_FIELDS)
+            raise ConfigurationError(f"--set {key}: no such setting{did_you_mean(key, known)}")
+    try:
+        return msgspec.convert({**fields, "trees": trees}, TrainSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"--set: {error}") from error
+
+
+def dataset_of(arguments: argparse.Namespace) -> Dataset:
+    """Return the dataset within ``--start`` and ``--end``.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is missing, or the span holds none of it.
+    DataError
+        When it is damaged.
+    """
+    try:
+        data = Dataset.load(arguments.dataset)
+    except DatasetError as error:
+        kind = ConfigurationError if isinstance(error.__cause__, FileNotFoundError) else DataError
+        raise kind(str(error)) from error
+    inside = np.ones(len(data), dtype=np.bool_)
+    if arguments.start is not None:
+        inside &= data.t0_ns >= arguments.start
+    if arguments.end is not None:
+        inside &= data.t1_ns < arguments.end
+    if not inside.any():
+        span = (
+            f"{format_ns(int(data.t0_ns[0]))} to {format_ns(int(data.t1_ns.max()))}" if len(data) else "empty"
+        )
+        raise ConfigurationError(
+            f"{arguments.dataset}: no decision between --start and --end; the dataset is {span}"
+        )
+    return data.rows(inside)
+
+
+@contextmanager
+def operator_errors(where: str) -> Iterator[None]:
+    """Turn what the pure part raises into errors with an exit code, naming the file.
+
+    `TooFewEventsError` is an answer rather than an error and passes.
+    """
+    try:
+        yield
+    except TooFewEventsError:
+        raise
+    except (DatasetError, PassportError) as error:
+        raise DataError(f"{where}: {error}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{where}: {error}") from error

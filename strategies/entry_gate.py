@@ -1,0 +1,198 @@
+"""What surrounds a cancel policy: the band it is asked in, what its cancels led to, and when to try again.
+
+Pure bookkeeping without Nautilus: the strategy reports prices, orders and zones, and reads what to do.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ml.decisions import approach_distance
+from ml.ledger import ledger
+from ml.shadow import Followed, ShadowBook, ShadowEnd, ShadowPlan
+from strategies.dynamic_cancel import CancelPolicy, OrderAwarePolicy
+from strategies.trade_manager.record import ClosedTrade
+
+CANCELLED_IN_TIME: Final = "cancelled_in_time"
+FILLED_FIRST: Final = "filled_first"
+CANCEL_REJECTED: Final = "cancel_rejected"
+_ENDS: Final[dict[str, ShadowEnd]] = {"target": "target", "stop": "stop"}
+
+
+@dataclass(frozen=True, slots=True)
+class RearmRules:
+    """When a zone may be entered again after the policy took its entry back.
+
+    Parameters
+    ----------
+    most
+        How often per zone; 0: the zone is spent.
+    after_ns
+        Time that must pass first, nanoseconds.
+    """
+
+    most: int = 0
+    after_ns: int = 60_000_000_000
+
+
+@dataclass(slots=True)
+class _Cancelled:
+    ts_ns: int
+    distance: float
+
+
+class EntryGate:
+    """Bookkeeping around the policy of one strategy.
+
+    Parameters
+    ----------
+    policy
+        Decides.
+    band_pct
+        Widest approach band, percent of the entry.
+    rearm
+        See `RearmRules`.
+    tick_size
+        Price increment.
+    """
+
+    def __init__(self, policy: CancelPolicy, band_pct: float, rearm: RearmRules, *, tick_size: float) -> None:
+        # A price that is on the edge is within it, however the edge was rounded; so do the datasets.
+        self._tolerance = tick_size * 1e-6
+        self.policy = policy
+        self.aware = policy if isinstance(policy, OrderAwarePolicy) else None
+        self.shadows = ShadowBook()
+        self.outcomes: dict[str, int] = dict.fromkeys((CANCELLED_IN_TIME, FILLED_FIRST, CANCEL_REJECTED), 0)
+        self.sent_again: dict[int, int] = {}
+        """How often a zone's entry was sent again, by zone id."""
+        self.placed_ns = 0
+        self.placed_seq = -1
+        self._band_pct = band_pct
+        self._rearm = rearm
+        self._kept: list[Followed] = []
+        self._asked: dict[str, int] = {}
+        self._probability: dict[str, float] = {}  # last one of a setup
+        self._cancelled: dict[int, _Cancelled] = {}
+        self._next_ns = -(1 << 62)
+
+    # -- asking --------------------------------------------------------------------------------------------
+
+    def band(self, entry: float, direction: int, zone_low: float, zone_high: float) -> tuple[float, float]:
+        """Return lowest and highest price at which the policy is asked about an entry, both included."""
+        distance = approach_distance(entry, direction, zone_low, zone_high, self._band_pct)
+        distance += self._tolerance
+        return entry - distance, entry + distance
+
+    def order_sent(self, zone_id: int, ts_ns: int, bucket_seq: int) -> None:
+        """Take note of an entry on its way to the venue: decisions are about this one from now on."""
+        self.placed_ns, self.placed_seq = ts_ns, bucket_seq
+        self._next_ns = -(1 << 62)
+        if self.aware is not None:
+            self.aware.open_order(is_again=self.sent_again.get(zone_id, 0) > 0)
+
+    def is_due(self, ts_ns: int) -> bool:
+        """Tell whether the policy wants to be asked by now, and set when it wants to be asked next."""
+        if ts_ns < self._next_ns:
+            return False
+        if self.aware is not None:
+            self._next_ns = ts_ns + self.aware.min_interval_ns
+        return True
+
+    def said(self, setup_id: str, probability: float | None) -> None:
+        """Remember the newest probability of a setup, to compare it with what becomes of it."""
+        if probability is not None:
+            self._probability[setup_id] = probability
+
+    def cancelled(self, plan: ShadowPlan) -> None:
+        """Take note that the policy takes an entry back, and follow what it would have become."""
+        self._asked[plan.order_id] = plan.cancelled_ns
+        self._cancelled[plan.zone_id] = _Cancelled(plan.cancelled_ns, plan.entry * self._band_pct / 100)
+        self.shadows.add(plan)
+
+    # -- what came of it -----------------------------------------------------------------------------------
+
+    def outcome(self, order_id: str, outcome: str, ts_ns: int) -> int | None:
+        """Take what the venue said about an entry; return the ns since the decision, None if none waited.
+
+        Parameters
+        ----------
+        order_id
+            Client order id.
+        outcome
+            ``cancelled_in_time``, ``filled_first`` or ``cancel_rejected``.
+        ts_ns
+            UNIX nanoseconds.
+        """
+        asked_ns = self._asked.pop(order_id, None)
+        if asked_ns is None:
+            return None
+        self.outcomes[outcome] += 1
+        if outcome == FILLED_FIRST:
+            self.shadows.drop(order_id)  # it became a real trade
+        return ts_ns - asked_ns
+
+    def closed(self, trade: ClosedTrade) -> None:
+        """Take a real trade: an entry that was kept, or that filled before its cancellation."""
+        probability = self._probability.pop(trade.setup_id, None)
+        if probability is not None and self.aware is not None:
+            self.aware.outcome(probability, reached=trade.r_multiple > 0)
+        self._kept.append(
+            Followed(
+                order_id=trade.setup_id,
+                decided_ns=trade.entry_ts_ns,
+                is_cancelled=False,
+                end=_ENDS.get(trade.exit_reason, "other"),
+                fill_ns=trade.entry_ts_ns,
+                exit_ns=trade.exit_ts_ns,
+                net_r=trade.r_multiple,
+                money=float(trade.pnl),
+            )
+        )
+
+    def end_zone(self, zone_id: int) -> None:
+        """Forget a zone that is over; its unfilled cancelled entry would have been taken back now."""
+        self._cancelled.pop(zone_id, None)
+        self.shadows.end_zone(zone_id)
+
+    # -- again ---------------------------------------------------------------------------------------------
+
+    @property
+    def has_cancelled(self) -> bool:
+        """Tell whether `zones_to_send_again` could return anything."""
+        return bool(self._cancelled) and self._rearm.most > 0
+
+    def zones_to_send_again(self, ts_ns: int, price: float, sweets: dict[int, float]) -> list[int]:
+        """Return the zones whose entry may be sent again, and take note that it is.
+
+        Price has left the widest approach band, enough time has passed, and the zone was not tried too often.
+
+        Parameters
+        ----------
+        ts_ns, price
+            Of the trade that closed the bucket, UNIX nanoseconds and quote currency.
+        sweets
+            Sweet spots of the zones that live and were not touched, by zone id.
+        """
+        found = []
+        for zone_id, one in list(self._cancelled.items()):
+            sweet = sweets.get(zone_id)
+            is_early = ts_ns < one.ts_ns + self._rearm.after_ns
+            if sweet is None or is_early or abs(price - sweet) <= one.distance:
+                continue
+            del self._cancelled[zone_id]
+            if self.sent_again.get(zone_id, 0) < self._rearm.most:
+                self.sent_again[zone_id] = self.sent_again.get(zone_id, 0) + 1
+                self.shadows.drop_unfilled(zone_id)  # the order rests again: its absence cost nothing
+                found.append(zone_id)
+        return found
+
+    # -- report --------------------------------------------------------------------------------------------
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return what a summary says: policy, latency, outcomes of the cancels and the ledger."""
+        report = {} if self.aware is None else self.aware.as_plain()
+        return {
+            **report,
+            "cancels": dict(self.outcomes),
+            "sent_again": sum(self.sent_again.values()),
+            "ledger": ledger([*self._kept, *self.shadows.results]),
+        }

@@ -1,0 +1,183 @@
+"""A cancelled order is followed as it would have lived, and the gate is measured by what it kept."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from ml.ledger import ledger
+from ml.shadow import Followed, Shadow, ShadowBook, ShadowEnd, ShadowPlan
+
+DAY_NS = 86_400 * 10**9
+LONG = ShadowPlan(
+    order_id="O1",
+    zone_id=7,
+    direction=1,
+    entry=100.0,
+    stop=99.0,
+    target=103.0,
+    qty=2.0,
+    entry_fee=0.0,
+    stop_fee=0.001,
+    target_fee=0.0,
+    target_rests=True,
+    cancelled_ns=5,
+)
+# Prices seen after the cancel, and the end and R of a long at 100, stop 99, target 103, without fees.
+TAPES: dict[str, tuple[list[float], ShadowEnd | None, float]] = {
+    "touched only": ([101, 100, 101, 104], None, math.nan),
+    "through, then target through": ([101, 99.9, 101, 103.1], "target", 3.0),
+    "target touched only": ([99.9, 103.0], None, math.nan),
+    "stop touched": ([99.9, 99.0], "stop", -1.0),
+    "stop jumped over": ([99.9, 98.0], "stop", -2.0),
+    "through entry and stop at once": ([98.5], "stop", -1.5),
+    "target before the fill does not count": ([104, 105], None, math.nan),
+}
+
+
+@pytest.mark.parametrize(("prices", "end", "net_r"), TAPES.values(), ids=TAPES)
+@pytest.mark.parametrize("direction", [1, -1], ids=["long", "short"])
+def test_followed_on_the_tape(
+    prices: list[float], end: ShadowEnd | None, net_r: float, direction: int
+) -> None:
+    """Fill through the price, stop at the trade that reached it, target through it; shorts mirrored."""
+    mirror = [100 + (price - 100) * direction for price in prices]
+    plan = dataclasses.replace(
+        LONG, direction=direction, stop=100 - direction, target=100 + 3 * direction, stop_fee=0.0
+    )
+    book = ShadowBook()
+    book.add(plan)
+    for ts_ns, price in enumerate(mirror):
+        low, high = book.quiet_band
+        if not low <= price <= high:
+            book.on_price(10 + ts_ns, price)
+    if end is None:
+        assert len(book) == 1
+        return
+    (result,) = book.results
+    assert (result.end, result.net_r) == (end, pytest.approx(net_r))
+    assert result.money == pytest.approx(2 * net_r)
+    assert result.exit_ns == 10 + len(prices) - 1
+
+
+def test_fees_of_the_exit_that_happened() -> None:
+    """The stop pays its own fee, on its own price."""
+    shadow = Shadow(LONG)
+    shadow.on_price(1, 99.9)
+    result = shadow.on_price(2, 98.0)
+    assert result is not None
+    assert result.net_r == pytest.approx(-2.098)
+
+
+def test_target_that_is_sent_when_reached() -> None:
+    """Where the target does not rest, reaching it is enough."""
+    shadow = Shadow(dataclasses.replace(LONG, target_rests=False))
+    shadow.on_price(1, 99.9)
+    result = shadow.on_price(2, 103.0)
+    assert result is not None
+    assert result.net_r == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("direction", [1, -1], ids=["long", "short"])
+def test_quiet_band_hides_nothing(direction: int) -> None:
+    """Asked only outside of the band, a book ends as one that sees every trade."""
+    generator = np.random.default_rng(4)
+    ends = set()
+    for _ in range(200):
+        walk = 100 + direction + np.cumsum(generator.normal(0, 0.4, 60))
+        plan = dataclasses.replace(
+            LONG, direction=direction, stop=100 - direction, target=100 + 2 * direction
+        )
+        seen, banded = ShadowBook(), ShadowBook()
+        for book in (seen, banded):
+            book.add(plan)
+        for ts_ns, price in enumerate(walk.round(1).tolist()):
+            low, high = banded.quiet_band
+            is_outside = not low <= price <= high
+            assert seen.on_price(ts_ns + 1, price) is (is_outside and banded.on_price(ts_ns + 1, price))
+        for book in (seen, banded):
+            book.close()
+        # NaN is equal to nothing, its text is.
+        assert repr(seen.results) == repr(banded.results)
+        ends.add(seen.results[0].end)
+    assert ends == {"target", "stop", "open", "not_filled"}
+
+
+def test_zone_and_order_events() -> None:
+    """The end of its zone ends an unfilled order, a fill before the cancel or a new order drops it."""
+    book = ShadowBook()
+    for order_id in ("A", "B", "C"):
+        book.add(dataclasses.replace(LONG, order_id=order_id, zone_id=ord(order_id)))
+    book.drop("A")
+    book.move(ord("B"), 101.0, 100.0, 104.0)
+    book.on_price(1, 100.5)
+    book.end_zone(ord("B"))  # filled: it lives on
+    book.end_zone(ord("C"))
+    assert len(book) == 1
+    assert [one.end for one in book.results] == ["not_filled"]
+    book.on_price(2, 105.0)
+    assert book.results[-1].net_r == pytest.approx(3.0)
+    with pytest.raises(ValueError, match="behind"):
+        book.add(dataclasses.replace(LONG, stop=100.0))
+
+
+def orders(kept_r: list[float], cancelled_r: list[float]) -> list[Followed]:
+    """Return orders spread over days, kept and cancelled in turn."""
+    rows = []
+    for is_cancelled, values in ((False, kept_r), (True, cancelled_r)):
+        for number, net_r in enumerate(values):
+            end: ShadowEnd = "not_filled" if math.isnan(net_r) else ("target" if net_r > 0 else "stop")
+            rows.append(
+                Followed(
+                    order_id=f"{is_cancelled}{number}",
+                    decided_ns=number * DAY_NS,
+                    is_cancelled=is_cancelled,
+                    end=end,
+                    net_r=net_r,
+                    money=10 * net_r,
+                )
+            )
+    return rows
+
+
+def test_ledger_adds_up() -> None:
+    """Saved is what the cancelled orders would have lost; orders that never fill saved nothing."""
+    report = ledger(orders([2.0, -1.0, 2.0], [-1.0, -1.0, 2.0, math.nan]), rounds=200)
+    assert (report["orders_kept"], report["orders_cancelled"]) == (3, 4)
+    assert (report["cancelled_would_have_filled"], report["cancelled_never_filled"]) == (3, 1)
+    assert (report["saved_r"], report["saved_money"]) == (0.0, 0.0)
+    assert report["cancelled_would_have_reached"] == {"target": 1, "stop": 2}
+    assert report["expectancy_kept_r"] == 1.0
+    assert report["expectancy_ungated_r"] == 0.5
+    assert report["expectancy_gain_r"] == 0.5
+    baselines = report["baselines"]
+    assert (baselines["cancel_all_saved_r"], baselines["random_cancel_saved_r"]) == (-3.0, -1.5)
+    assert 0 < baselines["random_at_least_as_good"] < 1
+
+
+def test_good_gate_has_skill() -> None:
+    """Losers cancelled and winners kept, day after day, is skill."""
+    report = ledger(orders([2.0, 1.5, -1.0] * 20, [-1.0] * 40), rounds=300)
+    assert report["has_skill"], report["doubts"]
+    assert report["saved_r_ci"][0] > 0
+    assert report["baselines"]["random_at_least_as_good"] < 0.01
+
+
+def test_random_gate_has_none() -> None:
+    """A gate that cancels without looking saves money on a losing strategy and has no skill."""
+    generator = np.random.default_rng(3)
+    outcomes = np.where(generator.random(200) < 0.3, 1.0, -1.0)
+    is_cancelled = generator.random(200) < 0.5
+    report = ledger(orders(outcomes[~is_cancelled].tolist(), outcomes[is_cancelled].tolist()), rounds=300)
+    assert report["saved_r"] > 0
+    assert not report["has_skill"]
+
+
+def test_cancelling_everything_is_no_skill() -> None:
+    """It saves the most where every order loses, and keeps nothing to have skill in."""
+    report = ledger(orders([], [-1.0] * 30), rounds=100)
+    assert report["saved_r"] == 30.0
+    assert (report["has_skill"], report["kept_share"]) == (False, 0.0)
+    assert any("30%" in doubt for doubt in report["doubts"])
+    assert not ledger([])["has_skill"]
