@@ -43,7 +43,7 @@ from runtime.catalog_files import (
     years_of,
 )
 from runtime.catalog_migration import finish_old_write, migrate
-from runtime.catalog_slots import Slot, common_lock, settle_all
+from runtime.catalog_slots import Slot, common_lock, settle_all, store_definition
 from runtime.catalog_tables import reading, rows_of_folder, tables_of_file, tables_of_folder
 from runtime.catalog_truth import all_series, reconciled
 from runtime.errors import ConfigurationError, DataError
@@ -458,20 +458,12 @@ class Catalog:
         with common_lock(self.path):
             # Again: another process may have stored it meanwhile, from other files.
             if not self.require_increments(instrument):
-                self._store_definition(slot, instrument)
+                slot.staging.mkdir(exist_ok=True)
+                store_definition(self.path, slot.staging, instrument)
         slot.commit(moves, removals, entry)
         if self._manifest is not None:
             series = {**self._manifest.series, entry.key: entry}
             self._manifest = Manifest(series=dict(sorted(series.items())))
-
-    def _store_definition(self, slot: Slot, instrument: Instrument) -> None:
-        slot.staging.mkdir(exist_ok=True)
-        definitions = slot.staging / "instruments"
-        ParquetDataCatalog(str(definitions)).write_data([instrument])
-        for path in definitions.rglob("*.parquet"):
-            target = self.path / path.relative_to(definitions)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
 
 
 def _touched(files: Iterable[FileEntry], trades: TradeColumns, span_ns: tuple[int, int]) -> list[FileEntry]:

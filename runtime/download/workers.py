@@ -26,6 +26,7 @@ def import_batch(request: ImportRequest, catalog: Path) -> Imported:
     """Import files, all or none of them; raises as :func:`runtime.importer.import_files`."""
     report = import_files(request, catalog)
     warnings = [f"skipped {example}" for example in report.bad.examples]
+    warnings += report.refined
     if report.inferred:
         instrument = report.instrument
         warnings.append(

@@ -391,13 +391,13 @@ def archive_start_ms(archive: MarketArchive) -> int:
 def test_a_refused_history_does_not_leave_the_tail_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Else today's coarse increments would be stored, and the finer ones of then refused for good."""
+    """Else a series would be stored whose history nobody gets."""
     today = datetime.now(UTC).date()
     archive = MarketArchive(today - timedelta(days=5), today - timedelta(days=2), ("BTCUSDT",), 3)
     with market_server(archive, example_rest(time.time_ns() // 1_000_000)) as server:
         config = write_config(server, tmp_path)
         span = ("--start", archive.first_day.isoformat(), "--interval=1h")
-        assert run("klines", config, *span, symbol="BTCUSDT") == 1
+        assert run("klines", config, *span, "--tick-size=0.01", "--lot-size=0.1", symbol="BTCUSDT") == 1
         assert "no multiple of 0.01" in capsys.readouterr().err
         more = ("--tick-size=0.0001", "--lot-size=0.1", f"--end={today - timedelta(days=1)}")
         assert run("klines", config, *span, *more, symbol="BTCUSDT") == 0

@@ -42,21 +42,23 @@ class ArchiveRest:
             return encoded({"code": -1121, "msg": "Invalid symbol."}, 400)
         answers = {
             "time": lambda: {"serverTime": self.now_ms},
-            "exchangeInfo": self._exchange_info,
+            "exchangeInfo": lambda: self._exchange_info(is_spot=head == "/api/v3"),
             "ticker/24hr": self._tickers,
+            "ticker/bookTicker": self._tickers,
             "klines": lambda: list(self._klines(symbol, query)),
             "aggTrades": lambda: self._agg_trades(symbol, query, is_spot=head == "/api/v3"),
         }
         return encoded(answers[name]()) if name in answers else encoded({"code": -1}, 404)
 
-    def _exchange_info(self) -> dict[str, Any]:
+    def _exchange_info(self, *, is_spot: bool) -> dict[str, Any]:
+        tick_size, lot_size = ("0.00010000", "0.10000000") if is_spot else ("0.0001", "0.1")
         symbols = [
             {
                 "symbol": symbol, "status": "TRADING", "baseAsset": symbol[:-4], "quoteAsset": "USDT",
                 "contractType": "PERPETUAL",
                 "filters": [
-                    {"filterType": "PRICE_FILTER", "tickSize": "0.00010000"},
-                    {"filterType": "LOT_SIZE", "minQty": "0.10000000", "stepSize": "0.10000000"},
+                    {"filterType": "PRICE_FILTER", "tickSize": tick_size},
+                    {"filterType": "LOT_SIZE", "minQty": lot_size, "stepSize": lot_size},
                 ],
             }
             for symbol in self.archive.symbols
