@@ -19,6 +19,7 @@ class Imported:
 
     rows_added: int
     duplicates: int
+    replaced: int
     warnings: tuple[str, ...]
 
 
@@ -33,7 +34,8 @@ def import_batch(request: ImportRequest, catalog: Path) -> Imported:
             f"{instrument.id}: {' and '.join(report.inferred)} inferred from the decimals in the files: "
             f"{instrument.price_increment}, {instrument.size_increment}"
         )
-    return Imported(report.outcome.write.added, report.outcome.duplicates, tuple(warnings))
+    written = report.outcome.write
+    return Imported(written.added, report.outcome.duplicates, written.replaced, tuple(warnings))
 
 
 @contextmanager
