@@ -41,7 +41,8 @@ class Candles:
     is_derived
         bool, shape (n,): the bar was joined from bars of a finer interval, not downloaded.
     incomplete_open_ns
-        int64: open times of bars that are left out, because base bars are missing.
+        int64: open times of bars that are left out because base bars are missing, some or all of them,
+        within the range that was read and the span of the base series. Of downloaded bars none is named.
     tick_size, lot_size
         Units of the prices and volumes, floats.
     """
@@ -219,7 +220,9 @@ class CandleStore:
         first_close = max(_boundary_from(low, interval), step_ns)
         stored = _joined(list(self._catalog.read_bars(bar_type, first_close - step_ns + 1, high)))
         as_of_ns = min(high, entry.files[-1].last_ns)
-        found = derive(stored, base, interval, as_of_ns)
+        series_open_ns = entry.files[0].first_ns - interval_nanos(base)
+        expected_ns = max(first_close - step_ns, _boundary_from(series_open_ns + 1, interval) - step_ns)
+        found = derive(stored, base, interval, as_of_ns, expected_ns)
         return found.bars, found.incomplete_open_ns
 
     # --- memory ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ the next command finishes the new one (:mod:`runtime.catalog_slots`).
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from nautilus_trader.model.instruments import CryptoPerpetual, CurrencyPair, Ins
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 from nautilus_trader.persistence.funcs import class_to_filename
 from nautilus_trader.serialization.arrow.serializer import ArrowSerializer
+from numpy.typing import NDArray
 
 from runtime.arrow_schema import (
     NO_ID,
@@ -43,7 +45,7 @@ from runtime.catalog_files import (
     years_of,
 )
 from runtime.catalog_migration import finish_old_write, migrate
-from runtime.catalog_slots import Slot, common_lock, settle_all
+from runtime.catalog_slots import Slot, common_lock, settle_all, store_definition
 from runtime.catalog_tables import reading, rows_of_folder, tables_of_file, tables_of_folder
 from runtime.catalog_truth import all_series, reconciled
 from runtime.errors import ConfigurationError, DataError
@@ -55,6 +57,7 @@ from runtime.manifest import (
     Manifest,
     SeriesEntry,
     SourceEntry,
+    is_provisional,
     merge_sources,
     read_entry,
     slot_name,
@@ -72,12 +75,16 @@ type Advance = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
-    """Outcome of a write: new rows, rows that were there already, and positions that contradict them."""
+    """Outcome of a write: new rows, rows that were there already, and positions that contradict them.
+
+    `replaced` counts stored rows that had come by REST, and gave way to other content from the venue.
+    """
 
     added: int
     duplicates: int
     conflicts: tuple[int, ...]
     series: SeriesEntry
+    replaced: int = 0
 
 
 class Catalog:
@@ -276,7 +283,8 @@ class Catalog:
         kind
             ``trades`` or ``aggtrades``; one instrument holds one of the two.
         sources, synthetic, note
-            For the manifest.
+            For the manifest. Rows of sources that were fetched from the venue replace those that came by
+            REST, where the two differ.
         skip_conflicts
             Keep the stored row where an id comes back with other content, instead of writing nothing.
         advance
@@ -319,7 +327,10 @@ class Catalog:
             touched = _touched(entry.files, trades, span_ns)
             before = [file for file in entry.files if file not in touched and file.last_ns < span_ns[1]]
             writer = TradeWriter(slot.fresh_staging(), instrument, before[-1].last_ns if before else 0)
-            for block in self._merged(touched, trades, scales_of(instrument), count):
+            may_replace = (
+                partial(is_provisional, entry.sources, by_id=True) if _may_replace(sources) else None
+            )
+            for block in self._merged(touched, trades, scales_of(instrument), count, may_replace):
                 moved_ns = writer.add(block)
                 if moved_ns > LARGEST_MOVE_NS:
                     slot.discard_staging()
@@ -334,9 +345,10 @@ class Catalog:
             if count.conflicts and not skip_conflicts:
                 slot.discard_staging()
                 return WriteReport(0, count.duplicates, tuple(count.conflicts), entry)
+            is_changed = bool(count.added or count.replaced)
             files = (
                 entry.files
-                if not count.added
+                if not is_changed
                 else (*(file for file in entry.files if file not in touched), *(file for _, file in written))
             )
             entry = msgspec.structs.replace(
@@ -346,11 +358,11 @@ class Catalog:
                 files=tuple(sorted(files, key=lambda file: file.first_ns)),
                 sources=merge_sources(entry.sources, sources),
             )
-            moves = [(path, file.path) for path, file in written] if count.added else []
+            moves = [(path, file.path) for path, file in written] if is_changed else []
             self._commit(
-                slot, instrument, moves, [file.path for file in touched] if count.added else [], entry
+                slot, instrument, moves, [file.path for file in touched] if is_changed else [], entry
             )
-        return WriteReport(count.added, count.duplicates, tuple(count.conflicts), entry)
+        return WriteReport(count.added, count.duplicates, tuple(count.conflicts), entry, count.replaced)
 
     def write_bars(
         self,
@@ -381,13 +393,13 @@ class Catalog:
                 for file in touched
                 for table in tables_of_file(self.path / file.path)
             ]
-            merged, count = _merge_bars(stored, bars)
+            merged, count = _merge_bars(stored, bars, entry.sources if _may_replace(sources) else ())
             if count.conflicts and not skip_conflicts:
                 return WriteReport(0, count.duplicates, tuple(count.conflicts), entry)
             entry = msgspec.structs.replace(entry, sources=merge_sources(entry.sources, sources))
             moves: list[tuple[Path, str]] = []
             removals: list[str] = []
-            if count.added:
+            if count.added or count.replaced:
                 removals = [file.path for file in touched]
                 written = write_bar_files(slot.fresh_staging(), instrument, bar_type, merged, step_ns)
                 moves = [(path, file.path) for path, file in written]
@@ -399,10 +411,15 @@ class Catalog:
                     entry, files=tuple(sorted(files, key=lambda file: file.first_ns))
                 )
             self._commit(slot, instrument, moves, removals, entry)
-        return WriteReport(count.added, count.duplicates, tuple(count.conflicts), entry)
+        return WriteReport(count.added, count.duplicates, tuple(count.conflicts), entry, count.replaced)
 
     def _merged(
-        self, touched: Sequence[FileEntry], trades: TradeColumns, scales: tuple[int, int], count: MergeCount
+        self,
+        touched: Sequence[FileEntry],
+        trades: TradeColumns,
+        scales: tuple[int, int],
+        count: MergeCount,
+        may_replace: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None,
     ) -> Iterator[TradeColumns]:
         stored = (
             decode_trades(table, scales, "ts_event")
@@ -410,7 +427,7 @@ class Catalog:
             for table in tables_of_file(self.path / file.path)
         )
         if trades.trade_id[0] != NO_ID:
-            return merge_by_id(stored, trades, count)
+            return merge_by_id(stored, trades, count, may_replace)
         if not touched:
             return merge_by_id((), trades, count)
         union = merge_by_time(concatenate(list(stored)), trades, count)
@@ -458,20 +475,12 @@ class Catalog:
         with common_lock(self.path):
             # Again: another process may have stored it meanwhile, from other files.
             if not self.require_increments(instrument):
-                self._store_definition(slot, instrument)
+                slot.staging.mkdir(exist_ok=True)
+                store_definition(self.path, slot.staging, instrument)
         slot.commit(moves, removals, entry)
         if self._manifest is not None:
             series = {**self._manifest.series, entry.key: entry}
             self._manifest = Manifest(series=dict(sorted(series.items())))
-
-    def _store_definition(self, slot: Slot, instrument: Instrument) -> None:
-        slot.staging.mkdir(exist_ok=True)
-        definitions = slot.staging / "instruments"
-        ParquetDataCatalog(str(definitions)).write_data([instrument])
-        for path in definitions.rglob("*.parquet"):
-            target = self.path / path.relative_to(definitions)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
 
 
 def _touched(files: Iterable[FileEntry], trades: TradeColumns, span_ns: tuple[int, int]) -> list[FileEntry]:
@@ -518,7 +527,14 @@ def _require_bar_order(bars: BarColumns, step_ns: int) -> None:
         raise ValueError("bars must have increasing open times and close one interval later")
 
 
-def _merge_bars(stored: list[BarColumns], new: BarColumns) -> tuple[BarColumns, MergeCount]:
+def _may_replace(sources: Sequence[SourceEntry]) -> bool:
+    return bool(sources) and all(source.is_from_venue for source in sources)
+
+
+def _merge_bars(
+    stored: list[BarColumns], new: BarColumns, replaceable: Sequence[SourceEntry]
+) -> tuple[BarColumns, MergeCount]:
+    """Join bars; those that `replaceable` sources brought by REST give way to new ones of other content."""
     count = MergeCount()
     if not stored:
         count.added = len(new)
@@ -528,8 +544,13 @@ def _merge_bars(stored: list[BarColumns], new: BarColumns) -> tuple[BarColumns, 
     is_known = old.ts_open_ns[at] == new.ts_open_ns
     names = ("open_ticks", "high_ticks", "low_ticks", "close_ticks", "volume_lots")
     is_same = np.logical_and.reduce([getattr(old, name)[at] == getattr(new, name) for name in names])
+    is_other = is_known & ~is_same
+    is_replacing = is_other & is_provisional(replaceable, new.ts_close_ns, by_id=False)
     count.duplicates = int((is_known & is_same).sum())
-    count.conflicts = np.flatnonzero(is_known & ~is_same).tolist()
+    count.replaced = int(is_replacing.sum())
+    count.conflicts = np.flatnonzero(is_other & ~is_replacing).tolist()
     count.added = int((~is_known).sum())
-    union = concatenate([old, new[~is_known]])
+    is_kept = np.ones(len(old), dtype=np.bool_)
+    is_kept[at[is_replacing]] = False
+    union = concatenate([old[is_kept], new[~is_known | is_replacing]])
     return union[np.argsort(union.ts_open_ns, kind="stable")], count

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import IO, Final
 
 import msgspec
+from nautilus_trader.model.instruments import Instrument
+from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from runtime.errors import ConfigurationError
 from runtime.manifest import SeriesEntry, replace_file, write_entry
@@ -139,11 +141,34 @@ def settle_all(catalog: Path) -> None:
         Slot(catalog, path.name.removesuffix(PENDING_SUFFIX)).settle()
 
 
+def store_definition(catalog: Path, staging: Path, instrument: Instrument) -> None:
+    """Put the definition of an instrument into place; the caller holds the :func:`common_lock`."""
+    definitions = staging / "instruments"
+    ParquetDataCatalog(str(definitions)).write_data([instrument])
+    for path in definitions.rglob("*.parquet"):
+        target = catalog / path.relative_to(definitions)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+    shutil.rmtree(definitions)
+
+
 @contextmanager
 def common_lock(catalog: Path) -> Iterator[None]:
     """Keep other processes from what the slots share (instrument definitions); waits for its turn."""
     with _lock_file(catalog, "common") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def increments_lock(catalog: Path, instrument_id: str, *, exclusive: bool) -> Iterator[None]:
+    """Keep the increments of an instrument from changing, or, `exclusive`, everybody else from counting.
+
+    Who writes rows of the instrument shares it, who settles or refines its increments has it alone; waits
+    for its turn. It is taken before the lock of any slot.
+    """
+    with _lock_file(catalog, f"{instrument_id}.increments") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         yield
 
 

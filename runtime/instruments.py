@@ -4,6 +4,7 @@ Fees are the venues' public base tier; a backtest may override them. Limits that
 symbol and week (maximum quantities, leverage brackets) are left open.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
@@ -204,3 +205,51 @@ def make_instrument(
         margin_init=Decimal("0.05"),
         margin_maint=Decimal("0.025"),
     )
+
+
+def common_step(left: Decimal, right: Decimal) -> Decimal:
+    """Return the largest increment of which both are multiples.
+
+    Examples
+    --------
+    >>> common_step(Decimal("0.25"), Decimal("0.1")), common_step(Decimal(1), Decimal("0.1"))
+    (Decimal('0.05'), Decimal('0.1'))
+    """
+    decimals = max(decimals_of(left), decimals_of(right))
+    units = math.gcd(int(left.scaleb(decimals)), int(right.scaleb(decimals)))
+    return Decimal(units).scaleb(-decimals)
+
+
+def with_increments(instrument: Instrument, tick_size: Decimal, lot_size: Decimal) -> Instrument:
+    """Return the instrument with finer increments; a venue's own remain in its `info`.
+
+    Parameters
+    ----------
+    instrument
+        Such as the venue defines it today.
+    tick_size, lot_size
+        Of which its own increments are multiples.
+
+    Returns
+    -------
+    CurrencyPair or CryptoPerpetual
+        `info` then has ``venue_price_increment`` and ``venue_size_increment``, texts, if it names a source.
+    """
+    price_decimals = max(decimals_of(tick_size), instrument.price_precision)
+    size_decimals = max(decimals_of(lot_size), instrument.size_precision)
+    values = type(instrument).to_dict(instrument)
+    values |= {
+        "price_precision": price_decimals,
+        "size_precision": size_decimals,
+        "price_increment": f"{tick_size:.{price_decimals}f}",
+        "size_increment": f"{lot_size:.{size_decimals}f}",
+        "min_quantity": f"{Decimal(values['min_quantity']):.{size_decimals}f}",
+    }
+    if values["info"]:
+        present = {
+            "venue_price_increment": increment_text(instrument.price_increment),
+            "venue_size_increment": increment_text(instrument.size_increment),
+        }
+        values["info"] = present | values["info"]
+    refined: Instrument = type(instrument).from_dict(values)
+    return refined

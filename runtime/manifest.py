@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from runtime.cli import NANOS_PER_SECOND, format_ns
 from runtime.errors import DataError
@@ -25,6 +27,8 @@ MANIFEST_FOLDER: Final = "manifest"
 MANIFEST_VERSION: Final = 2
 FIRST_VERSION: Final = 1
 NO_IDS: Final = "no ids"
+# The name of rows that came by REST. Their venue may still correct them: its archive has the last word.
+REST_NAME: Final = "-rest.csv"
 
 type Kind = Literal["trades", "aggtrades", "klines"]
 
@@ -96,6 +100,16 @@ class SourceEntry(msgspec.Struct, frozen=True, kw_only=True):
     id_gaps: int | None = None
     url_path: str | None = None
     imported_ns: int | None = None
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether its rows came through a venue's REST interface."""
+        return self.name.endswith(REST_NAME)
+
+    @property
+    def is_from_venue(self) -> bool:
+        """Whether it was fetched from the venue, not from this disk."""
+        return self.is_rest or self.url_path is not None
 
 
 class SeriesEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +205,32 @@ def merge_sources(known: Iterable[SourceEntry], added: Iterable[SourceEntry]) ->
         if known_one.url_path is None and source.url_path is not None:
             by_digest[source.sha256] = msgspec.structs.replace(known_one, url_path=source.url_path)
     return tuple(by_digest.values())
+
+
+def is_provisional(
+    sources: Iterable[SourceEntry], keys: NDArray[np.int64], *, by_id: bool
+) -> NDArray[np.bool_]:
+    """Tell which stored rows came by REST and from no file since, shape (n,).
+
+    Parameters
+    ----------
+    sources
+        Of the series.
+    keys
+        Trade ids, or times as the sources have them (of klines the close), shape (n,).
+    by_id
+        Which of the two.
+    """
+    is_rest, is_settled = np.zeros(len(keys), dtype=np.bool_), np.zeros(len(keys), dtype=np.bool_)
+    for source in sources:
+        first, last = (source.first_id, source.last_id) if by_id else (source.first_ns, source.last_ns)
+        if first is not None and last is not None:
+            inside = (keys >= first) & (keys <= last)
+            if source.is_rest:
+                is_rest |= inside
+            else:
+                is_settled |= inside
+    return is_rest & ~is_settled
 
 
 def read_entries(catalog: Path) -> dict[str, SeriesEntry]:

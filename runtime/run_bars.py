@@ -96,7 +96,9 @@ def _fingerprint(store: CandleStore, catalog: Catalog, instrument_id: str) -> st
         catalog.find_series(instrument_id, "klines", one) for one in store.stored_intervals(instrument_id)
     ]
     files = [(entry.interval, entry.files) for entry in found if entry is not None]
-    return hashlib.sha256(msgspec.json.encode(files)).hexdigest()[:16]
+    instrument = catalog.instrument(instrument_id)
+    increments = [str(instrument.price_increment), str(instrument.size_increment)]  # they may be refined
+    return hashlib.sha256(msgspec.json.encode([files, increments])).hexdigest()[:16]
 
 
 def _drop_old(root: Path, bar_type: str) -> None:

@@ -18,7 +18,8 @@ class DerivedBars:
     bars
         Those of which every base bar is there.
     incomplete_open_ns
-        Open times, int64, of the closed bars that are left out because some of their base bars are missing.
+        Open times, int64, of the closed bars that are left out because base bars are missing, some or all:
+        of all that are expected up to the time of asking.
     """
 
     bars: BarColumns
@@ -37,7 +38,9 @@ def divides(base: str, interval: str) -> bool:
     return base != "1w" and step_ns > base_ns and step_ns % base_ns == 0
 
 
-def derive(base: BarColumns, base_interval: str, interval: str, as_of_ns: int) -> DerivedBars:
+def derive(
+    base: BarColumns, base_interval: str, interval: str, as_of_ns: int, from_ns: int | None = None
+) -> DerivedBars:
     """Join base bars to bars of a higher timeframe.
 
     Parameters
@@ -48,6 +51,9 @@ def derive(base: BarColumns, base_interval: str, interval: str, as_of_ns: int) -
         Such as ``5m`` and ``1h``; :func:`divides` holds.
     as_of_ns
         Bars that close later are still open and are left out, UNIX nanoseconds UTC.
+
+    from_ns
+        Open time of the first bar that is expected; None: that of the first base bar.
 
     Returns
     -------
@@ -83,4 +89,9 @@ def derive(base: BarColumns, base_interval: str, interval: str, as_of_ns: int) -
         close_ticks=base.close_ticks[ends - 1],
         volume_lots=volume,
     )
-    return DerivedBars(joined[is_closed & is_complete], opens[is_closed & ~is_complete])
+    whole = joined[is_closed & is_complete]
+    # Up to the time of asking, not up to the next bar: whether one follows is not known then.
+    if from_ns is None:
+        from_ns = int(opens[0]) if len(opens) else as_of_ns
+    expected = np.arange(from_ns, as_of_ns - step_ns + 1, step_ns, dtype=np.int64)
+    return DerivedBars(whole, np.setdiff1d(expected, whole.ts_open_ns, assume_unique=True))

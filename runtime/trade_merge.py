@@ -1,6 +1,6 @@
 """Merging trades that are already stored with new ones, so that importing twice changes nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,18 +16,21 @@ SAME_TIME_NS: Final = 1_000_000
 
 @dataclass(slots=True)
 class MergeCount:
-    """What a merge met: rows taken over, repeated rows dropped, and rows that contradict a stored id.
+    """What a merge met: rows taken over, repeated rows dropped, and rows that contradict stored ones.
 
     Parameters
     ----------
     added, duplicates
         Counts of new rows.
+    replaced
+        Count of stored rows that a new one with other content took the place of.
     conflicts
         Positions in the new trades whose id is stored with another price, size, side or time.
     """
 
     added: int = 0
     duplicates: int = 0
+    replaced: int = 0
     conflicts: list[int] = field(default_factory=list)
 
 
@@ -43,9 +46,12 @@ def is_same_trade(left: TradeColumns, right: TradeColumns) -> NDArray[np.bool_]:
 
 
 def merge_by_id(
-    stored: Iterable[TradeColumns], new: TradeColumns, count: MergeCount
+    stored: Iterable[TradeColumns],
+    new: TradeColumns,
+    count: MergeCount,
+    may_replace: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None = None,
 ) -> Iterator[TradeColumns]:
-    """Yield the union in id order; a stored row wins over a new one of the same id.
+    """Yield the union in id order; of an id in both the stored row wins, unless it may be replaced.
 
     Parameters
     ----------
@@ -55,13 +61,15 @@ def merge_by_id(
         Strictly increasing ids; arrays may be memory maps, only parts of the size of a block are loaded.
     count
         Filled while iterating.
+    may_replace
+        Tells which ids, shape (n,), give way to a new row with other content; None: none.
     """
     start = 0
     for block in stored:
         first, last = block.trade_id[0], block.trade_id[-1]
         inside, end = np.searchsorted(new.trade_id, [first, last + 1])
         yield from _take(new, start, int(inside), count)
-        yield _merge_block(block, new[int(inside) : int(end)], int(inside), count)
+        yield _merge_block(block, new[int(inside) : int(end)], int(inside), count, may_replace)
         start = int(end)
     yield from _take(new, start, len(new), count)
 
@@ -73,17 +81,27 @@ def _take(new: TradeColumns, start: int, end: int, count: MergeCount) -> Iterato
         yield part
 
 
-def _merge_block(block: TradeColumns, part: TradeColumns, offset: int, count: MergeCount) -> TradeColumns:
+def _merge_block(
+    block: TradeColumns,
+    part: TradeColumns,
+    offset: int,
+    count: MergeCount,
+    may_replace: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None,
+) -> TradeColumns:
     if not len(part):
         return block
     at = np.searchsorted(block.trade_id, part.trade_id)
     is_known = block.trade_id[at] == part.trade_id  # the part ends at or before the block's last id
     is_same = is_same_trade(block[at], part)
     count.duplicates += int((is_known & is_same).sum())
-    count.conflicts += (offset + np.flatnonzero(is_known & ~is_same)).tolist()
-    fresh = part[~is_known]
-    count.added += len(fresh)
-    joined = concatenate([block, fresh])
+    is_other = is_known & ~is_same
+    is_replacing = is_other & may_replace(part.trade_id) if may_replace else np.zeros_like(is_other)
+    count.replaced += int(is_replacing.sum())
+    count.conflicts += (offset + np.flatnonzero(is_other & ~is_replacing)).tolist()
+    count.added += int((~is_known).sum())
+    is_kept = np.ones(len(block), dtype=np.bool_)
+    is_kept[at[is_replacing]] = False
+    joined = concatenate([block[is_kept], part[~is_known | is_replacing]])
     return joined[np.argsort(joined.trade_id, kind="stable")]
 
 

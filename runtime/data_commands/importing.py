@@ -94,6 +94,9 @@ def _run_many(arguments: argparse.Namespace, requests: list[ImportRequest], tota
     inferred = sum(bool(report["inferred"]) for report in reports)
     if inferred:
         warn(f"increments of {inferred} symbols were inferred from the decimals in their files")
+    for report in reports:
+        for words in report["refined"]:
+            warn(words)
     if sum(report["bad_rows"] for report in reports):
         for report in reports:
             for example in report["bad_row_examples"][:SHOWN_BAD_ROWS]:
@@ -122,6 +125,8 @@ def _warn_about(report: ImportReport) -> None:
         warn(
             f"{flag} was inferred from the decimals in the files: {increments[name]}; give {flag} to be sure"
         )
+    for words in report.refined:
+        warn(words)
     for example in report.bad.examples[:SHOWN_BAD_ROWS]:
         warn(f"skipped {example}")
     if report.bad.count > SHOWN_BAD_ROWS:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from runtime.download.http import Http, Refused
 from runtime.download.venue_rows import (
     NANOS_PER_MS,
+    SETTLING_MS,
     FundingRate,
     TailFile,
     Ticker,
@@ -25,6 +26,7 @@ from runtime.download.venue_rows import (
 )
 from runtime.errors import ConfigurationError
 from runtime.intervals import interval_nanos
+from runtime.manifest import REST_NAME
 from runtime.settings import HostSettings
 
 type BinanceMarket = Literal["spot", "usdm"]
@@ -77,6 +79,8 @@ class BinanceRest:
     ) -> AsyncIterator[list[list[Any]]]:
         """Yield pages of closed klines whose open times lie in [start_ns, end_ns), oldest first.
 
+        A kline counts as closed when it ended `SETTLING_MS` ago.
+
         Yields
         ------
         list
@@ -92,7 +96,7 @@ class BinanceRest:
             When the venue cannot be reached or refuses.
         """
         step_ms = interval_nanos(interval) // NANOS_PER_MS
-        closed_ms = await self.server_ms()
+        closed_ms = await self.server_ms() - SETTLING_MS
         cursor, last_ms = -(-start_ns // NANOS_PER_MS), -(-end_ns // NANOS_PER_MS) - 1
         while cursor <= last_ms and cursor + step_ms <= closed_ms:
             page = await self._get(
@@ -112,7 +116,7 @@ class BinanceRest:
         self, folder: Path, symbol: str, interval: str, start_ns: int, end_ns: int
     ) -> TailFile | None:
         """Write :meth:`klines` to a file that the importer reads; None when nothing has closed."""
-        path = folder / f"{symbol}-{interval}-{_stamp(start_ns)}-rest.csv"
+        path = folder / f"{symbol}-{interval}-{_stamp(start_ns)}{REST_NAME}"
         return await write_rows(path, self.klines(symbol, interval, start_ns, end_ns))
 
     async def first_open_ns(self, symbol: str) -> int | None:
@@ -179,7 +183,7 @@ class BinanceRest:
             async for page in self.agg_trades(symbol, from_id, end_ns):
                 yield [[row[name] for name in columns] for row in page]
 
-        return await write_rows(folder / f"{symbol}-aggTrades-{from_id}-rest.csv", pages())
+        return await write_rows(folder / f"{symbol}-aggTrades-{from_id}{REST_NAME}", pages())
 
     # --- about symbols -------------------------------------------------------------------------------
     async def symbols(self) -> list[VenueSymbol]:

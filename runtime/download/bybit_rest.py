@@ -19,6 +19,7 @@ from runtime.download.budget import reset_secs
 from runtime.download.http import FORBIDDEN, OK, Answer, Http, Passing
 from runtime.download.venue_rows import (
     NANOS_PER_MS,
+    SETTLING_MS,
     FundingRate,
     TailFile,
     Ticker,
@@ -32,6 +33,7 @@ from runtime.download.venue_rows import (
 )
 from runtime.errors import ConfigurationError, VenueError
 from runtime.intervals import interval_nanos
+from runtime.manifest import REST_NAME
 from runtime.settings import DownloadSettings, HostSettings
 
 type BybitMarket = Literal["linear", "spot"]
@@ -96,6 +98,8 @@ class BybitRest:
     ) -> AsyncIterator[list[list[str]]]:
         """Yield pages of closed klines whose open times lie in [start_ns, end_ns), oldest first.
 
+        A kline counts as closed when it ended `SETTLING_MS` ago.
+
         The venue gives the newest rows of a window; windows of at most a page leave nothing out.
 
         Yields
@@ -126,12 +130,12 @@ class BybitRest:
             with understood(f"{self._base} kline {symbol}"):
                 rows: list[list[str]] = answer["result"]["list"][::-1]
                 opens = [whole_number(row[0]) for row in rows]
-                now_ms = whole_number(answer["time"])
+                closed_ms = whole_number(answer["time"]) - SETTLING_MS
             require_progress(opens, cursor, f"{self._base} kline {symbol} {interval}")
-            closed = [row for row, open_ms in zip(rows, opens, strict=True) if open_ms + step_ms <= now_ms]
+            closed = [row for row, open_ms in zip(rows, opens, strict=True) if open_ms + step_ms <= closed_ms]
             if closed:
                 yield closed
-            if until_ms + step_ms > now_ms:
+            if until_ms + step_ms > closed_ms:
                 return
             cursor = until_ms + step_ms
 
@@ -139,7 +143,7 @@ class BybitRest:
         self, folder: Path, symbol: str, interval: str, start_ns: int, end_ns: int
     ) -> TailFile | None:
         """Write :meth:`klines` to a file that the importer reads; None when nothing has closed."""
-        path = folder / f"{symbol}-{self._market}-{interval}-{start_ns // NANOS_PER_MS}-rest.csv"
+        path = folder / f"{symbol}-{self._market}-{interval}-{start_ns // NANOS_PER_MS}{REST_NAME}"
         return await write_rows(path, self.klines(symbol, interval, start_ns, end_ns))
 
     async def first_open_ns(self, symbol: str) -> int | None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -18,8 +17,6 @@ from runtime.download.series import kept_path
 from runtime.download.verify import SeriesFindings, key_of, overlapping_files, venue_market_of
 from runtime.manifest import SeriesEntry, SourceEntry, slot_name_of
 from runtime.settings import Settings
-
-TAIL_NAME: Final = "-rest.csv"
 
 
 @dataclass(slots=True)
@@ -90,7 +87,7 @@ def _forget(folder: Path, entry: SeriesEntry, found: SeriesFindings, done: Repai
         if source not in sources and any(True for _ in overlapping_files(files, source))
     ]
     # The tail by REST is asked for again with the rest of the request.
-    lost = [one for one in sources if one.url_path is None and not one.name.endswith(TAIL_NAME)]
+    lost = [one for one in sources if one.url_path is None and not one.is_rest]
     done.import_again += [f"{entry.key}: {source.name}" for source in lost]
     done.forgotten_files += sorted(file.path for file in files)
     again = [_request_of(folder, entry, source) for source in sources if source.url_path is not None]

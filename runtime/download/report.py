@@ -22,6 +22,8 @@ class SeriesReport:
         Whole files that came in, checksums verified, and their length.
     rows_added, duplicates
         Rows written, and rows that were there already.
+    replaced
+        Stored rows that had come by REST and gave way to other content from the venue.
     from_rest
         Rows of the tail that came through the REST interface.
     not_published
@@ -42,6 +44,7 @@ class SeriesReport:
     size_bytes: int = 0
     rows_added: int = 0
     duplicates: int = 0
+    replaced: int = 0
     from_rest: int = 0
     not_published: list[date] = field(default_factory=list)
     before_first: list[date] = field(default_factory=list)
@@ -71,6 +74,7 @@ class SeriesReport:
             "bytes": self.size_bytes,
             "rows_added": self.rows_added,
             "duplicates": self.duplicates,
+            "rows_replaced": self.replaced,
             "rows_from_rest": self.from_rest,
             "not_published": spans(self.not_published),
             "before_first": spans(self.before_first),
@@ -92,6 +96,8 @@ class SeriesReport:
         ):
             if days:
                 parts.append(f"{words}: {', '.join(spans(days))}")
+        if self.replaced:
+            parts.append(f"{self.replaced:,} earlier rows by REST were other and are REPLACED")
         if self.from_rest:
             parts.append(f"{self.from_rest:,} rows by REST")
         return "; ".join(parts)

@@ -211,6 +211,7 @@ class Series:
             ) from error
         report.rows_added += done.rows_added
         report.duplicates += done.duplicates
+        report.replaced += done.replaced
         report.warnings += [warning for warning in done.warnings if warning not in report.warnings]
         return True
 

@@ -15,6 +15,8 @@ from typing import Any, Final
 from runtime.errors import DataError, VenueError
 
 NANOS_PER_MS: Final = 1_000_000
+# A venue books the last trades of a kline some moments after its end; until then its REST may give less.
+SETTLING_MS: Final = 5_000
 BPS: Final = 10_000.0
 
 

@@ -19,6 +19,7 @@ class Imported:
 
     rows_added: int
     duplicates: int
+    replaced: int
     warnings: tuple[str, ...]
 
 
@@ -26,13 +27,15 @@ def import_batch(request: ImportRequest, catalog: Path) -> Imported:
     """Import files, all or none of them; raises as :func:`runtime.importer.import_files`."""
     report = import_files(request, catalog)
     warnings = [f"skipped {example}" for example in report.bad.examples]
+    warnings += report.refined
     if report.inferred:
         instrument = report.instrument
         warnings.append(
             f"{instrument.id}: {' and '.join(report.inferred)} inferred from the decimals in the files: "
             f"{instrument.price_increment}, {instrument.size_increment}"
         )
-    return Imported(report.outcome.write.added, report.outcome.duplicates, tuple(warnings))
+    written = report.outcome.write
+    return Imported(written.added, report.outcome.duplicates, written.replaced, tuple(warnings))
 
 
 @contextmanager

@@ -4,20 +4,18 @@ Nothing is written to the catalog before every file has been read without a faul
 """
 
 import re
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
-
-from nautilus_trader.model.instruments import Instrument
 
 from runtime.catalog import Catalog
 from runtime.download.records import BadRows
 from runtime.errors import ConfigurationError, DataError
+from runtime.importer.increments import settled_increments
 from runtime.importer.klines import import_klines
 from runtime.importer.request import ImportReport, ImportRequest, refuse_if_bad
-from runtime.importer.staging import Advance, Stage, stage_files, staging_folder
+from runtime.importer.staging import Advance, stage_files, staging_folder
 from runtime.importer.trades import import_trades
-from runtime.instruments import instrument_id_text, make_instrument, split_symbol
+from runtime.instruments import instrument_id_text, split_symbol
 from runtime.intervals import interval_nanos
 
 # Rows of Binance's archives do not say their symbol; only the name of the file does.
@@ -60,10 +58,10 @@ def import_files(
         if not stage.rows:
             raise DataError(f"{request.files[0].name}: no good row is left")
         rows_read = stage.rows + bad.count
-        instrument, inferred = _instrument(request, catalog, stage)
         write = import_klines if request.kind == "klines" else import_trades
-        outcome = write(request, catalog, stage, instrument, bad)
-    return ImportReport(instrument, inferred, rows_read, bad, outcome)
+        with settled_increments(request, catalog, stage) as settled:
+            outcome = write(request, catalog, stage, settled.instrument, bad)
+    return ImportReport(settled.instrument, settled.inferred, rows_read, bad, outcome, settled.refined)
 
 
 def check_request(request: ImportRequest) -> None:
@@ -83,29 +81,3 @@ def check_request(request: ImportRequest) -> None:
         named = ARCHIVE_NAME.match(path.name)
         if request.venue == "binance" and named and named[1].upper() != request.symbol:
             raise ConfigurationError(f"{path.name}: is of {named[1]}, not {request.symbol}: check --symbol")
-
-
-def _instrument(request: ImportRequest, catalog: Catalog, stage: Stage) -> tuple[Instrument, tuple[str, ...]]:
-    """Return the instrument and which of its increments were inferred.
-
-    An option wins; then the stored instrument, or the venue's own; else the decimals seen in the files.
-    """
-    stored = catalog.find_instrument(instrument_id_text(request.venue, request.market, request.symbol))
-    stored = stored or request.definition
-    chosen: list[Decimal] = []
-    inferred: list[str] = []
-    for name, option, attribute, seen in (
-        ("tick_size", request.tick_size, "price_increment", stage.price_decimals),
-        ("lot_size", request.lot_size, "size_increment", stage.size_decimals),
-    ):
-        if option is not None:
-            chosen.append(option)
-        elif stored is not None:
-            chosen.append(Decimal(str(getattr(stored, attribute))))
-        else:
-            chosen.append(seen.increment)
-            inferred.append(name)
-    instrument = make_instrument(request.venue, request.market, request.symbol, chosen[0], chosen[1])
-    catalog.require_increments(instrument)
-    # The stored definition stays: it may be the venue's own, or have the decimals of an older import.
-    return stored or instrument, tuple(inferred)

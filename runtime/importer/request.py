@@ -49,13 +49,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What was done; :meth:`as_json` is the object that ``--json`` prints."""
+    """What was done; :meth:`as_json` is the object that ``--json`` prints.
+
+    `inferred` names the increments that only the files told, `refined` says which became finer, and why.
+    """
 
     instrument: Instrument
     inferred: tuple[str, ...]
     rows_read: int
     bad: BadRows
     outcome: Outcome
+    refined: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return counts, increments, the sources and the series as it is now."""
@@ -66,6 +70,7 @@ class ImportReport:
             "tick_size": increment_text(self.instrument.price_increment),
             "lot_size": increment_text(self.instrument.size_increment),
             "inferred": list(self.inferred),
+            "refined": list(self.refined),
             "rows_read": self.rows_read,
             "rows_added": self.outcome.write.added,
             "duplicates": self.outcome.duplicates,

@@ -126,6 +126,10 @@ class Stage:
         ends = [*self.starts[1:], self.rows]
         return [slice(low, high) for low, high in zip(self.starts, ends, strict=True)]
 
+    def is_on_grid(self, name: str, increment: Decimal) -> bool:
+        """Tell whether every value of a column is a multiple of an increment."""
+        return all(bool(whole_units(block, increment)[1].all()) for block in self.blocks(self.column(name)))
+
     def count_units(self, name: str, increment: Decimal, *, rounds: bool = False) -> NDArray[np.int64]:
         """Count a column in increments, shape (rows,), and map the result.
 
@@ -155,8 +159,7 @@ class Stage:
                     file, line = self.place(row)
                     raise ConfigurationError(
                         f"{file}:{line}: {name} {values[row]:.12g} is no multiple of "
-                        f"{increment_text(increment)}: give a finer {flag}; if the catalog has "
-                        "the coarser one, import all into another --catalog"
+                        f"{increment_text(increment)}: give a finer {flag}"
                     )
                 units.tofile(stream)
         self.release()

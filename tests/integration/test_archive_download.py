@@ -19,12 +19,15 @@ import pytest
 import download_data
 from runtime.catalog import Catalog
 from runtime.download.asked import downloads_folder
+from runtime.errors import DataError
+from runtime.importer import ImportRequest, import_files
 from tests.integration.download_harness import WHOLE, digests, rows_of, run, words, write_config
 from tests.market_server import MarketArchive, MarketServer, market_server
 from tests.market_server.archive_rest import ArchiveRest
 from tests.market_server.rest import example_rest
 
 ROOT = Path(__file__).resolve().parents[2]
+DAY = timedelta(days=1)
 FIRST, LAST = date(2024, 12, 30), date(2025, 2, 3)
 NOW_MS = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1000
 SPOT_DAILY = "/data/spot/daily/trades/XRPUSDT/XRPUSDT-trades"
@@ -350,6 +353,56 @@ def test_aggregate_trades_go_on_by_id_and_the_archive_agrees_later(
     assert (series["files_fetched"], series["duplicates"]) == (2, 100)
 
 
+def test_the_archive_replaces_what_rest_gave(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A kline and a trade that were not final by REST: the next run counts them and keeps the archive's."""
+    today = datetime.now(UTC).date()
+    archive = MarketArchive(today - 6 * DAY, today - 3 * DAY, ("XRPUSDT",), trades_a_day=50)
+    rest = ArchiveRest(archive, time.time_ns() // 1_000_000)
+    opens = [row[0] for row in archive.klines("XRPUSDT", "1h", today - 2 * DAY)]
+    rest.passing = {opens[3], archive.trades("XRPUSDT", today - 2 * DAY)[7].number}
+    runs = (("klines", {}, ("--interval=1h",)), ("trades", {"kind": "aggtrades"}, ()))
+    with market_server(archive, rest) as server:
+        config, whole = write_config(server, tmp_path / "tail"), write_config(server, tmp_path / "whole")
+        for command, options, more in runs:
+            assert run(command, config, *span_of(archive), *more, **options) == 0
+        archive.last_day += 2 * DAY
+        rest.passing.clear()
+        capsys.readouterr()
+        for command, options, more in runs:
+            assert run(command, config, *span_of(archive), *more, "--json", **options) == 0
+            captured = capsys.readouterr()
+            assert json.loads(captured.out)["series"][0]["rows_replaced"] == 1
+            assert run(command, whole, *span_of(archive), *more, **options) == 0
+            capsys.readouterr()
+    bars = "XRPUSDT.BINANCE-1-HOUR-LAST-EXTERNAL"
+    found, expected = (
+        [block.volume_lots.tolist() for block in Catalog(one.parent / "catalog").read_bars(bars)]
+        for one in (config, whole)
+    )
+    assert found == expected
+    assert [row[3] for row in rows_of(config)] == [row[3] for row in rows_of(whole)]
+
+
+def test_a_local_file_replaces_nothing(tmp_path: Path) -> None:
+    """Only the venue may correct what came by REST; a file of the user that differs is refused."""
+    today = datetime.now(UTC).date()
+    archive = MarketArchive(today - 6 * DAY, today - 3 * DAY, ("XRPUSDT",), trades_a_day=50)
+    rest = ArchiveRest(archive, time.time_ns() // 1_000_000)
+    day = today - 2 * DAY
+    rest.passing = {archive.klines("XRPUSDT", "1h", day)[3][0]}
+    with market_server(archive, rest) as server:
+        config = write_config(server, tmp_path)
+        assert run("klines", config, *span_of(archive), "--interval=1h") == 0
+    archive.last_day = day
+    content = archive.file(f"/data/spot/daily/klines/XRPUSDT/1h/XRPUSDT-1h-{day}.zip")
+    assert content is not None
+    path = tmp_path / f"XRPUSDT-1h-{day}.zip"
+    path.write_bytes(content)
+    request = ImportRequest((path,), "binance", "spot", "XRPUSDT", "klines", "1h")
+    with pytest.raises(DataError, match="open time is stored with other content"):
+        import_files(request, tmp_path / "catalog")
+
+
 def test_a_tail_that_cannot_be_had_is_a_reported_gap(
     late: tuple[MarketArchive, MarketServer, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -391,13 +444,13 @@ def archive_start_ms(archive: MarketArchive) -> int:
 def test_a_refused_history_does_not_leave_the_tail_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Else today's coarse increments would be stored, and the finer ones of then refused for good."""
+    """Else a series would be stored whose history nobody gets."""
     today = datetime.now(UTC).date()
     archive = MarketArchive(today - timedelta(days=5), today - timedelta(days=2), ("BTCUSDT",), 3)
     with market_server(archive, example_rest(time.time_ns() // 1_000_000)) as server:
         config = write_config(server, tmp_path)
         span = ("--start", archive.first_day.isoformat(), "--interval=1h")
-        assert run("klines", config, *span, symbol="BTCUSDT") == 1
+        assert run("klines", config, *span, "--tick-size=0.01", "--lot-size=0.1", symbol="BTCUSDT") == 1
         assert "no multiple of 0.01" in capsys.readouterr().err
         more = ("--tick-size=0.0001", "--lot-size=0.1", f"--end={today - timedelta(days=1)}")
         assert run("klines", config, *span, *more, symbol="BTCUSDT") == 0

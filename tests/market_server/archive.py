@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from xml.sax.saxutils import escape
 
 from tests.market_server.server import NOT_FOUND, Reply
@@ -55,7 +56,8 @@ class MarketArchive:
     """A responder with files from `first_day` to `last_day`, both included.
 
     Daily files of each day, monthly files of whole months. `trades_a_day` ids a day are continuous over all
-    days. `steps_back` lets the time of one trade a day lie before that of its predecessor.
+    days. `finer_until`: on earlier days prices and sizes of some symbols have a decimal more, ending in 5.
+    `steps_back` lets the time of one trade a day lie before that of its predecessor.
     """
 
     first_day: date
@@ -64,6 +66,7 @@ class MarketArchive:
     trades_a_day: int = 300
     seed: int = 1
     absent: set[str] = field(default_factory=set)
+    finer_until: Mapping[str, date] = field(default_factory=dict)
     made: dict[str, bytes] = field(default_factory=dict)
 
     def __call__(self, path: str, query: Mapping[str, str]) -> Reply | None:
@@ -180,8 +183,8 @@ class MarketArchive:
                 continue
             for trade in self.trades(symbol, day):
                 time = trade.ts_us if per_ms == 1000 else trade.ts_us // 1000
-                price = f"{trade.ticks / 1e4:.8f}" if is_spot else f"{trade.ticks / 1e4:.4f}"
-                qty = f"{trade.lots / 10:.8f}" if is_spot else f"{trade.lots / 10:.1f}"
+                price = self.decimal(symbol, day, trade.ticks, 4, 8 if is_spot else 4)
+                qty = self.decimal(symbol, day, trade.lots, 1, 8 if is_spot else 1)
                 maker = str(not trade.is_buy) if is_spot else str(not trade.is_buy).lower()
                 best = ",True" if is_spot else ""
                 if kind == "trades":
@@ -194,9 +197,15 @@ class MarketArchive:
     def _kline_lines(self, symbol: str, interval: str, day: date, per_ms: int) -> Iterator[str]:
         length = SECONDS[interval] * 1000 * per_ms
         for open_ms, first, high, low, close, lots in self.klines(symbol, interval, day):
-            prices = ",".join(f"{ticks / 1e4:.8f}" for ticks in (first, high, low, close))
+            prices = ",".join(self.decimal(symbol, day, ticks, 4, 8) for ticks in (first, high, low, close))
             opens, volume, quote = open_ms * per_ms, f"{lots / 10:.8f}", f"{lots * close / 1e5:.8f}"
             yield f"{opens},{prices},{volume},{opens + length - 1},{quote},{lots % 97},{volume},{quote},0"
+
+    def decimal(self, symbol: str, day: date, units: int, decimals: int, wire_decimals: int) -> str:
+        """Return so many increments of 10**-decimals as text, a half more on the days of finer ones."""
+        if day < self.finer_until.get(symbol, date.min):
+            units, decimals = 10 * units + 5, decimals + 1
+        return f"{Decimal(units).scaleb(-decimals):.{max(decimals, wire_decimals)}f}"
 
     def _funding_lines(self, symbol: str, days: list[date]) -> Iterator[str]:
         for day in days:

@@ -22,12 +22,14 @@ BYBIT_STEPS = {"1": "1m", "5": "5m", "15": "15m", "30": "30m", "60": "1h", "240"
 class ArchiveRest:
     """A responder that goes on where the archive ends, until `now_ms`.
 
-    `lacking` are days whose klines the venue has lost.
+    `lacking` are days whose klines the venue has lost; `passing` are open times in ms of klines and ids of
+    trades that it gives with another volume than its archive will have.
     """
 
     archive: MarketArchive
     now_ms: int
     lacking: set[date] = field(default_factory=set)
+    passing: set[int] = field(default_factory=set)
 
     def __call__(self, path: str, query: Mapping[str, str]) -> Reply | None:
         """Answer a request."""
@@ -42,21 +44,23 @@ class ArchiveRest:
             return encoded({"code": -1121, "msg": "Invalid symbol."}, 400)
         answers = {
             "time": lambda: {"serverTime": self.now_ms},
-            "exchangeInfo": self._exchange_info,
+            "exchangeInfo": lambda: self._exchange_info(is_spot=head == "/api/v3"),
             "ticker/24hr": self._tickers,
+            "ticker/bookTicker": self._tickers,
             "klines": lambda: list(self._klines(symbol, query)),
             "aggTrades": lambda: self._agg_trades(symbol, query, is_spot=head == "/api/v3"),
         }
         return encoded(answers[name]()) if name in answers else encoded({"code": -1}, 404)
 
-    def _exchange_info(self) -> dict[str, Any]:
+    def _exchange_info(self, *, is_spot: bool) -> dict[str, Any]:
+        tick_size, lot_size = ("0.00010000", "0.10000000") if is_spot else ("0.0001", "0.1")
         symbols = [
             {
                 "symbol": symbol, "status": "TRADING", "baseAsset": symbol[:-4], "quoteAsset": "USDT",
                 "contractType": "PERPETUAL",
                 "filters": [
-                    {"filterType": "PRICE_FILTER", "tickSize": "0.00010000"},
-                    {"filterType": "LOT_SIZE", "minQty": "0.10000000", "stepSize": "0.10000000"},
+                    {"filterType": "PRICE_FILTER", "tickSize": tick_size},
+                    {"filterType": "LOT_SIZE", "minQty": lot_size, "stepSize": lot_size},
                 ],
             }
             for symbol in self.archive.symbols
@@ -87,7 +91,7 @@ class ArchiveRest:
                 if low <= open_ms <= min(high, self.now_ms) and left > 0:
                     left -= 1
                     prices = [f"{ticks / 1e4:.8f}" for ticks in (first, top, bottom, close)]
-                    volume = f"{lots / 10:.8f}"
+                    volume = f"{(lots + (open_ms in self.passing)) / 10:.8f}"
                     yield [open_ms, *prices, volume, open_ms + length_ms - 1, "1.0", 7, volume, "1.0", "0"]
 
     def _agg_trades(self, symbol: str, query: Mapping[str, str], *, is_spot: bool) -> list[dict[str, Any]]:
@@ -107,7 +111,8 @@ class ArchiveRest:
         best = {"M": True} if is_spot else {}
         return [
             {
-                "a": trade.number, "p": f"{trade.ticks / 1e4:.8f}", "q": f"{trade.lots / 10:.8f}",
+                "a": trade.number, "p": f"{trade.ticks / 1e4:.8f}",
+                "q": f"{(trade.lots + (trade.number in self.passing)) / 10:.8f}",
                 "f": 3 * trade.number, "l": 3 * trade.number + 2, "T": trade.ts_us // 1000,
                 "m": not trade.is_buy, **best,
             }

@@ -72,7 +72,7 @@ def by_pandas(bars: BarColumns, interval: str) -> BarColumns:
     interval=st.sampled_from(["15m", "30m", "1h", "4h"]),
 )
 def test_derived_bars_are_those_of_pandas(present: list[bool], offset: int, interval: str) -> None:
-    """Open, high, low, close and volume, at the same boundaries; a bar with a hole is left out and named."""
+    """Open, high, low, close and volume, at the same boundaries; every other closed bar is named."""
     numbers = np.flatnonzero(present) + offset
     base = bars_of(numbers)
     as_of_ns = int(base.ts_close_ns[-1]) if len(base) else START
@@ -82,8 +82,8 @@ def test_derived_bars_are_those_of_pandas(present: list[bool], offset: int, inte
         return
     assert_same(found.bars, by_pandas(base, interval))
     step_ns = interval_nanos(interval)
-    begun = np.unique(base.ts_open_ns // step_ns * step_ns)
-    closed = begun[begun + step_ns <= as_of_ns]
+    first_ns = int(base.ts_open_ns[0]) // step_ns * step_ns
+    closed = np.arange(first_ns, as_of_ns - step_ns + 1, step_ns)
     assert sorted([*found.bars.ts_open_ns, *found.incomplete_open_ns]) == closed.tolist()
 
 
@@ -102,6 +102,16 @@ def test_later_bars_change_nothing_that_was_known(present: list[bool], cut: int,
     assert_same(known.bars, later.bars[later.bars.ts_close_ns <= as_of_ns])
     incomplete = later.incomplete_open_ns
     np.testing.assert_array_equal(known.incomplete_open_ns, incomplete[incomplete + step_ns <= as_of_ns])
+
+
+def test_a_bar_with_no_base_bar_at_all_is_named() -> None:
+    """Two hours without a single 5m bar, in the middle and up to the time of asking."""
+    base = bars_of([*range(12), *range(36, 48)])
+    found = derive(base, "5m", "1h", START + 6 * HOUR)
+    assert ((found.bars.ts_open_ns - START) // HOUR).tolist() == [0, 3]
+    assert ((found.incomplete_open_ns - START) // HOUR).tolist() == [1, 2, 4, 5]
+    known = derive(base[:12], "5m", "1h", START + 2 * HOUR)
+    assert ((known.incomplete_open_ns - START) // HOUR).tolist() == [1]
 
 
 def test_weeks_begin_on_monday() -> None:
@@ -144,6 +154,7 @@ def test_a_bar_that_the_coarser_source_begins_too_late_for_comes_from_the_finer(
 def two_sources(tmp_path_factory: pytest.TempPathFactory) -> CandleStore:
     """Read 5m bars with holes, and downloaded hours for a part of them, keeping nothing in memory."""
     numbers = np.flatnonzero(np.random.default_rng(5).random(12 * 30) < 0.97)
+    numbers = numbers[(numbers // 12 != 23) & (numbers // 12 != 24)]  # two hours of which there is nothing
     hours = derive(bars_of(np.arange(12 * 30)), "5m", "1h", START + 30 * HOUR).bars[6:20]
     catalog = catalog_with(tmp_path_factory.mktemp("candles"), m5=bars_of(numbers), h1=hours)
     return CandleStore(catalog, max_bytes=0)
@@ -163,6 +174,9 @@ def test_a_read_up_to_a_time_is_the_prefix_of_the_whole(
     rows = (closes >= start_ns) & (closes <= end_ns)
     assert_same(part.bars, whole.bars[rows])
     assert part.is_derived.tolist() == whole.is_derived[rows].tolist()
+    named_closes = whole.incomplete_open_ns + interval_nanos(interval)
+    is_asked = (named_closes >= start_ns) & (named_closes <= end_ns)
+    np.testing.assert_array_equal(part.incomplete_open_ns, whole.incomplete_open_ns[is_asked])
 
 
 @pytest.mark.parametrize("interval", ["15m", "1h", "4h", "1d", "1w"])

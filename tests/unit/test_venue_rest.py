@@ -15,6 +15,7 @@ from runtime.catalog import Catalog
 from runtime.download.binance_rest import BinanceRest
 from runtime.download.bybit_rest import BybitRest
 from runtime.download.http import Http
+from runtime.download.venue_rows import SETTLING_MS
 from runtime.errors import ConfigurationError, DataError, VenueError
 from runtime.importer import ImportRequest, import_files
 from runtime.settings import DownloadSettings, HostSettings
@@ -114,6 +115,19 @@ def test_what_is_closed_is_decided_by_the_venues_clock(rest: Rest, server: Local
         server, lambda rest: gather(rest.klines("BTCUSDT", "1h", (NOW_MS - 26 * HOUR_MS) * MS, NOW_MS * MS))
     )
     assert [row[0] for row in rows] == [(NOW_MS // HOUR_MS - 25) * HOUR_MS]
+
+
+@pytest.mark.parametrize(("late_ms", "last"), [(SETTLING_MS - 1, -2), (SETTLING_MS, -1)])
+def test_a_bar_settles_for_some_seconds(rest: Rest, server: LocalServer, late_ms: int, last: int) -> None:
+    """Right after its end a venue may still book trades: the bar is left for the next run."""
+    hour_ms = NOW_MS // HOUR_MS * HOUR_MS
+    rest.spot.now_ms = rest.linear.now_ms = hour_ms + late_ms
+    span = ((hour_ms - 4 * HOUR_MS) * MS, NOW_MS * MS)
+    ours = binance(server, lambda one: gather(one.klines("BTCUSDT", "1h", *span)))
+    theirs = bybit(server, lambda one: gather(one.klines("BTCUSDT", "1h", *span)))
+    expected = [hour_ms + number * HOUR_MS for number in range(-4, last + 1)]
+    assert [row[0] for row in ours] == expected
+    assert [int(row[0]) for row in theirs] == expected
 
 
 def test_agg_trades_go_on_by_id(server: LocalServer) -> None:
