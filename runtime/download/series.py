@@ -89,9 +89,10 @@ class Series:
         await self._judge(absent, report)
         # A tail alone would settle the increments by today's rows, and so refuse the history for good.
         is_history_refused = bool(report.failures) and not self.covered
+        is_tail_open = False
         if report.not_published and has_tail(self.request) and not is_history_refused:
-            await self._take_tail(report)
-        if not report.failures:
+            is_tail_open = not await self._take_tail(report)
+        if not report.failures and not is_tail_open:
             shutil.rmtree(self.folder, ignore_errors=True)
         return report
 
@@ -142,14 +143,15 @@ class Series:
         )
 
     async def _by_rest(self, file: ArchiveFile) -> Fetched:
+        job = self.job
         got = await fetch_klines(
-            self.http, self.job.settings, self.request, file.first, file.last, self.folder
+            self.http, job.settings, self.request, file.first, file.last, self.folder, job.progress.paged
         )
         if got is None:
             raise NotFound(f"{file.name}: the venue has no klines of these days")
         size_bytes = got.path.stat().st_size
-        self.job.progress.opened(size_bytes)
-        self.job.progress.received(size_bytes)
+        job.progress.opened(size_bytes)
+        job.progress.received(size_bytes)
         return Fetched(got.path, sha256_of(got.path), size_bytes)
 
     async def _take_absence(self, file: ArchiveFile, batch: _Batch, report: SeriesReport) -> None:
@@ -178,6 +180,11 @@ class Series:
                 for file, fetched in batch.got:
                     self.covered.update(file.days())
                     self._put_away(file, fetched)
+            else:
+                # Nothing published vouches for these rows: they are not kept for the next run.
+                for file, fetched in batch.got:
+                    if file.url_path.endswith(REST_SUFFIX):
+                        fetched.path.unlink()
             self.job.progress.done(len(batch.got))
 
     async def _import_files(
@@ -267,17 +274,24 @@ class Series:
             return None
         return None if first is None else (first, self.job.today)
 
-    async def _take_tail(self, report: SeriesReport) -> None:
-        """Bring the days that the archive has not published yet by REST; they stay reported as such."""
+    async def _take_tail(self, report: SeriesReport) -> bool:
+        """Bring the days that the archive has not published yet by REST; they stay reported as such.
+
+        False when it broke off: its pages stay for the next run.
+        """
         job, first = self.job, report.not_published[0]
         try:
-            tail = await fetch_tail(self.http, job.settings, self.request, first, self.folder, job.catalog)
+            tail = await fetch_tail(
+                self.http, job.settings, self.request, first, self.folder, job.catalog, job.progress.paged
+            )
         except OperatorError as error:
             report.warnings.append(f"{self.request.label}: {', '.join(spans(report.not_published))}: {error}")
-            return
-        if tail is not None and await self._import_files([tail.path], {}, report):
-            report.from_rest = tail.rows
+            return False
+        if tail is not None:
+            if await self._import_files([tail.path], {}, report):
+                report.from_rest = tail.rows
             tail.path.unlink()
+        return True
 
 
 def batches_of(files: Sequence[ArchiveFile], *, is_klines: bool) -> Iterator[list[ArchiveFile]]:

@@ -4,6 +4,7 @@ Binance: the last days of klines and of aggregate trades. Bybit: klines as a who
 Single trades by id need a key at Binance: their last days wait for the archive.
 """
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -56,9 +57,17 @@ def plan_rest(request: SeriesRequest, covered: set[date], today: date) -> list[A
 
 
 async def fetch_klines(
-    http: Http, settings: Settings, request: SeriesRequest, first: date, last: date, folder: Path
+    http: Http,
+    settings: Settings,
+    request: SeriesRequest,
+    first: date,
+    last: date,
+    folder: Path,
+    note_page: Callable[[int], None] | None = None,
 ) -> TailFile | None:
     """Bring the closed klines of some days by REST; None when there are none.
+
+    Goes on with what an earlier call left in `folder`; `note_page` is told the rows of each page.
 
     Raises
     ------
@@ -73,27 +82,35 @@ async def fetch_klines(
     span = (start_ns(first), start_ns(last + DAY))
     if request.venue == "binance":
         binance = BinanceRest(http, settings.hosts, cast("Literal['spot', 'usdm']", request.market))
-        return await binance.klines_file(folder, request.symbol, request.interval, *span)
+        return await binance.klines_file(folder, request.symbol, request.interval, *span, note_page)
     market = cast("Literal['linear', 'spot']", request.market)
     bybit = BybitRest(http, settings.hosts, market, settings.download)
-    return await bybit.klines_file(folder, request.symbol, request.interval, *span)
+    return await bybit.klines_file(folder, request.symbol, request.interval, *span, note_page)
 
 
 async def fetch_tail(
-    http: Http, settings: Settings, request: SeriesRequest, first: date, folder: Path, catalog: Path
+    http: Http,
+    settings: Settings,
+    request: SeriesRequest,
+    first: date,
+    folder: Path,
+    catalog: Path,
+    note_page: Callable[[int], None] | None = None,
 ) -> TailFile | None:
     """Bring what follows the archive's last day, from `first` to the request's end; raises as above.
 
     Aggregate trades go on at the id after the last one in the catalog, if that is of the day before.
     """
     if request.kind == "klines":
-        return await fetch_klines(http, settings, request, first, request.last, folder)
+        return await fetch_klines(http, settings, request, first, request.last, folder, note_page)
     rest = BinanceRest(http, settings.hosts, cast("Literal['spot', 'usdm']", request.market))
     end_ns = start_ns(request.last + DAY)
     from_id = _next_id(catalog, request, first)
     if from_id is None:
         from_id = await rest.agg_trade_id_at(request.symbol, start_ns(first), end_ns)
-    return None if from_id is None else await rest.agg_trades_file(folder, request.symbol, from_id, end_ns)
+    if from_id is None:
+        return None
+    return await rest.agg_trades_file(folder, request.symbol, from_id, end_ns, note_page)
 
 
 def _next_id(catalog: Path, request: SeriesRequest, first: date) -> int | None:

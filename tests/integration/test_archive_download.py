@@ -489,6 +489,39 @@ def test_killed_twenty_times(archive: MarketArchive, tmp_path: Path, command: tu
     kill_and_compare(archive, tmp_path, command[0], 20, *command[1:])
 
 
+def test_a_tail_that_is_killed_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SIGKILL twice in the middle of the REST pages: the same rows, and no finished page twice."""
+    today = datetime.now(UTC).date()
+    archive = MarketArchive(today - timedelta(days=4), today - timedelta(days=3), ("XRPUSDT",), 2600)
+    midnight_ms = time.time_ns() // 86_400_000_000_000 * 86_400_000
+    arguments = (*span_of(archive), "--json")
+    with market_server(archive, ArchiveRest(archive, midnight_ms)) as server:
+        undisturbed = write_config(server, tmp_path / "undisturbed")
+        assert run("trades", undisturbed, *arguments, kind="aggtrades") == 0
+        whole = report(capsys)["series"][0]["rows_from_rest"]
+        assert whole == 2 * 2600
+        config = write_config(server, tmp_path / "killed")
+        for kill in range(2):
+            server.fault("/aggTrades$", "slow", times=-1, piece_secs=0.005, piece_bytes=5000)
+            before = len(server.paths("/aggTrades$"))
+            process = start(config, *words("trades", config, *arguments, kind="aggtrades"))
+            while len(server.paths("/aggTrades$")) < before + 2 and process.poll() is None:
+                time.sleep(0.002)
+            time.sleep(0.03 * kill)
+            process.kill()
+            process.communicate()
+            assert process.returncode == -signal.SIGKILL
+        server.heal()
+        assert run("trades", config, *arguments, kind="aggtrades") == 0
+        assert report(capsys)["series"][0]["rows_from_rest"] == whole
+        assert rows_of(config) == rows_of(undisturbed)
+        asked = [int(request.query["fromId"]) for request in server.requests if "fromId" in request.query]
+    again = asked[asked.index(max(asked)) + 1 :]
+    # A page is finished when the one behind it was asked for: only the last one before a kill comes again.
+    assert again == sorted(again)
+    assert len(again) - len(set(again)) <= 2
+
+
 def test_interrupt_leaves_a_clean_state(archive: MarketArchive, server: MarketServer, config: Path) -> None:
     """Ctrl-C ends with one line and exit 1; no worker lives on, and the next run completes."""
     server.fault("zip$", "slow", times=-1, piece_secs=0.05, piece_bytes=500)
