@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -15,11 +14,10 @@ from runtime.download.asked import add_asked, merged, read_asked
 from runtime.download.job import download
 from runtime.download.report import SeriesReport
 from runtime.download.series import kept_path
+from runtime.download.tail import TAIL_NAME
 from runtime.download.verify import SeriesFindings, key_of, overlapping_files, venue_market_of
 from runtime.manifest import SeriesEntry, SourceEntry, slot_name_of
 from runtime.settings import Settings
-
-TAIL_NAME: Final = "-rest.csv"
 
 
 @dataclass(slots=True)

@@ -4,22 +4,29 @@ Binance: the last days of klines and of aggregate trades. Bybit: klines as a who
 Single trades by id need a key at Binance: their last days wait for the archive.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, Literal, cast
 
 from runtime.catalog import Catalog
-from runtime.download.archive_file import DAY, ArchiveFile, SeriesRequest, month_end, plan_files
+from runtime.download.archive_file import DAY, ArchiveFile, SeriesRequest, days_between, month_end, plan_files
 from runtime.download.binance_rest import BinanceRest
 from runtime.download.bybit_rest import BybitRest
 from runtime.download.http import Http
-from runtime.download.venue_rows import TailFile
+from runtime.download.venue_rows import TailFile, understood, whole_number
+from runtime.errors import ConfigurationError
 from runtime.instruments import instrument_id_text
+from runtime.manifest import SourceEntry
 from runtime.settings import Settings
 
 NANOS_PER_DAY: Final = 86_400_000_000_000
 REST_SUFFIX: Final = ".rest"
+TAIL_NAME: Final = "-rest.csv"
+# Column of a kline of Binance: its number of trades.
+KLINE_TRADES: Final = 8
+# Longer than an import waits for its turn after its rows came in.
+IMPORT_NS: Final = 3_600_000_000_000
 
 
 def start_ns(day: date) -> int:
@@ -120,6 +127,49 @@ def _next_id(catalog: Path, request: SeriesRequest, first: date) -> int | None:
     if last is None or last.last_id is None or last.last_ns < start_ns(first - DAY):
         return None
     return last.last_id + 1
+
+
+async def last_traded_day(
+    http: Http, settings: Settings, request: SeriesRequest, first: date, today: date
+) -> date | None:
+    """Return the last whole day from `first` on that Binance has trades of; None when there is none.
+
+    Daily klines tell, for exchange-info forgets a symbol, and a halted one is still listed there.
+
+    Raises
+    ------
+    VenueError
+        When Binance cannot be reached or refuses.
+    """
+    rest = BinanceRest(http, settings.hosts, cast("Literal['spot', 'usdm']", request.market))
+    last: date | None = None
+    try:
+        async for page in rest.klines(request.symbol, "1d", start_ns(first), start_ns(today + DAY)):
+            with understood(f"{request.label}: daily klines"):
+                traded = [whole_number(row[0]) for row in page if whole_number(row[KLINE_TRADES])]
+            if traded:
+                last = datetime.fromtimestamp(traded[-1] // 1000, UTC).date()
+    except ConfigurationError:  # the venue knows the symbol no longer
+        return None
+    return last
+
+
+def rest_days(sources: Iterable[SourceEntry]) -> set[date]:
+    """Return the days that REST brought whole: a tail has everything between its first and last row.
+
+    Its last day counts only if it was over when it was asked for.
+    """
+    days: set[date] = set()
+    for source in sources:
+        if not source.name.endswith(TAIL_NAME) or source.first_ns is None or source.last_ns is None:
+            continue
+        first, last = (
+            date(1970, 1, 1) + ns // NANOS_PER_DAY * DAY for ns in (source.first_ns, source.last_ns)
+        )
+        over_ns = start_ns(last + DAY) + IMPORT_NS
+        is_over = source.imported_ns is not None and source.imported_ns >= over_ns
+        days.update(days_between(first, last if is_over else last - DAY))
+    return days
 
 
 async def first_day(http: Http, settings: Settings, request: SeriesRequest) -> date | None:

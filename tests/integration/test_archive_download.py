@@ -40,7 +40,7 @@ def archive() -> MarketArchive:
 @pytest.fixture
 def server(archive: MarketArchive) -> Iterator[MarketServer]:
     """Serve them, with no fault yet."""
-    with market_server(archive, ArchiveRest(archive, NOW_MS)) as running:
+    with market_server(archive, ArchiveRest(archive, NOW_MS, delisted=LAST + timedelta(days=1))) as running:
         yield running
 
 
@@ -360,6 +360,60 @@ def test_a_tail_that_cannot_be_had_is_a_reported_gap(
     error = capsys.readouterr().err
     assert "server error 500" in error
     assert f"not yet published: {archive.last_day + timedelta(days=1)}.." in error
+
+
+# --- an archive that lags ---------------------------------------------------------------------------
+@pytest.fixture
+def lagging(tmp_path: Path) -> Iterator[tuple[MarketArchive, MarketServer, Path]]:
+    """Serve an archive that ends six days ago, while REST goes on until now."""
+    today = datetime.now(UTC).date()
+    archive = MarketArchive(
+        today - timedelta(days=8), today - timedelta(days=6), ("XRPUSDT",), trades_a_day=50
+    )
+    with market_server(archive, ArchiveRest(archive, time.time_ns() // 1_000_000)) as server:
+        yield archive, server, write_config(server, tmp_path)
+
+
+@pytest.mark.parametrize(("command", "kind"), [("klines", ""), ("trades", "aggtrades")])
+def test_a_lagging_archive_is_bridged_by_rest(
+    lagging: tuple[MarketArchive, MarketServer, Path],
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    kind: str,
+) -> None:
+    """The symbol still trades: the days between the archive's end and today come by REST, without a hole."""
+    archive, _, config = lagging
+    more, options = (("--interval=1h",), {}) if command == "klines" else ((), {"kind": kind})
+    assert run(command, config, *span_of(archive), *more, "--json", **options) == 0
+    (series,) = report(capsys)["series"]
+    assert (series["after_last"], series["missing"]) == ([], [])
+    assert series["not_published"][0].startswith(str(archive.last_day + timedelta(days=1)))
+    (entry,) = Catalog(config.parent / "catalog").manifest.series.values()
+    assert entry.summary()["missing_ids"] == 0
+    assert entry.files[-1].last_ns > (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000_000_000
+    assert download_data.main(["verify", f"--config={config}"]) == 0
+
+
+@pytest.mark.parametrize("why", ["no REST for trades", "REST is away", "the tail is away"])
+def test_a_lagging_archive_that_is_not_bridged_fails(
+    lagging: tuple[MarketArchive, MarketServer, Path], capsys: pytest.CaptureFixture[str], why: str
+) -> None:
+    """Where REST cannot bring them, the days are missing, exit code 1, and `verify` names them offline."""
+    archive, server, config = lagging
+    kind = "trades" if why == "no REST for trades" else "aggtrades"
+    if why != "no REST for trades":
+        server.fault("/klines$" if why == "REST is away" else "/aggTrades$", "status", times=-1, status=500)
+    if why == "REST is away":
+        server.fault("/aggTrades$", "status", times=-1, status=500)
+    assert run("trades", config, *span_of(archive), "--json", kind=kind) == 1
+    today = datetime.now(UTC).date()
+    hole = f"{today - timedelta(days=5)}..{today - timedelta(days=4)}"
+    assert report(capsys)["series"][0]["missing"] == [hole]
+    server.heal()
+    before = len(server.requests)
+    assert download_data.main(["verify", f"--config={config}"]) == 1
+    assert hole in capsys.readouterr().err
+    assert len(server.requests) == before
 
 
 def test_bybit_klines_come_by_rest_alone(

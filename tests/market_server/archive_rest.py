@@ -22,12 +22,13 @@ BYBIT_STEPS = {"1": "1m", "5": "5m", "15": "15m", "30": "30m", "60": "1h", "240"
 class ArchiveRest:
     """A responder that goes on where the archive ends, until `now_ms`.
 
-    `lacking` are days whose klines the venue has lost.
+    `lacking` are days whose klines the venue has lost, `delisted` is the first day without trades.
     """
 
     archive: MarketArchive
     now_ms: int
     lacking: set[date] = field(default_factory=set)
+    delisted: date = date.max
 
     def __call__(self, path: str, query: Mapping[str, str]) -> Reply | None:
         """Answer a request."""
@@ -73,7 +74,7 @@ class ArchiveRest:
         day = max(datetime.fromtimestamp(low_ms / 1000, UTC).date(), self.archive.first_day)
         until = datetime.fromtimestamp(min(high_ms, self.now_ms) / 1000, UTC).date()
         while day <= until:
-            if day not in self.lacking:
+            if day not in self.lacking and day < self.delisted:
                 yield day
             day += DAY
 
