@@ -3,18 +3,21 @@
 import sys
 from collections.abc import Sequence
 
-from runtime.cli import CommandParser, run_main
-from runtime.data_commands import (
-    funding,
-    importing,
-    klines,
-    listing,
-    sample,
-    scan,
-    trades,
-    universe,
-    verifying,
-)
+try:
+    from runtime.cli import CommandParser, run_main
+    from runtime.data_commands import (
+        funding,
+        importing,
+        klines,
+        listing,
+        sample,
+        scan,
+        trades,
+        universe,
+        verifying,
+    )
+except KeyboardInterrupt:  # loading takes seconds; `run_main` catches it only afterwards
+    sys.exit("download_data.py: error: interrupted")
 
 # In the order of `--help`; each module has add(commands).
 COMMANDS = (sample, trades, klines, funding, importing, verifying, universe, scan, listing)

@@ -4,12 +4,13 @@ No key is needed. Single trades by id need one, so the tail of trades is aggrega
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from runtime.download.http import Http, Refused
+from runtime.download.row_files import RowSpan, write_rows
 from runtime.download.venue_rows import (
     NANOS_PER_MS,
     SETTLING_MS,
@@ -22,7 +23,6 @@ from runtime.download.venue_rows import (
     require_progress,
     understood,
     whole_number,
-    write_rows,
 )
 from runtime.errors import ConfigurationError
 from runtime.intervals import interval_nanos
@@ -113,11 +113,25 @@ class BinanceRest:
             cursor = opens[-1] + step_ms
 
     async def klines_file(
-        self, folder: Path, symbol: str, interval: str, start_ns: int, end_ns: int
+        self,
+        folder: Path,
+        symbol: str,
+        interval: str,
+        start_ns: int,
+        end_ns: int,
+        note_page: Callable[[int], None] | None = None,
     ) -> TailFile | None:
-        """Write :meth:`klines` to a file that the importer reads; None when nothing has closed."""
+        """Write :meth:`klines` to a file that the importer reads; None when nothing has closed.
+
+        Goes on with what an earlier call left; `note_page` is told the rows of each page.
+        """
         path = folder / f"{symbol}-{interval}-{_stamp(start_ns)}{REST_NAME}"
-        return await write_rows(path, self.klines(symbol, interval, start_ns, end_ns))
+        span = RowSpan(-(-start_ns // NANOS_PER_MS), -(-end_ns // NANOS_PER_MS))
+
+        def pages(from_ms: int) -> AsyncIterator[list[list[Any]]]:
+            return self.klines(symbol, interval, from_ms * NANOS_PER_MS, end_ns)
+
+        return await write_rows(path, span, pages, note_page)
 
     async def first_open_ns(self, symbol: str) -> int | None:
         """Return the open time of the symbol's first daily kline, None if it has never traded."""
@@ -174,16 +188,27 @@ class BinanceRest:
             cursor = ids[-1] + 1
 
     async def agg_trades_file(
-        self, folder: Path, symbol: str, from_id: int, end_ns: int | None = None
+        self,
+        folder: Path,
+        symbol: str,
+        from_id: int,
+        end_ns: int | None = None,
+        note_page: Callable[[int], None] | None = None,
     ) -> TailFile | None:
-        """Write :meth:`agg_trades` to a file that the importer reads; None when there is nothing new."""
+        """Write :meth:`agg_trades` to a file that the importer reads; None when there is nothing new.
+
+        Goes on with what an earlier call left; `note_page` is told the rows of each page.
+        """
         columns = ("a", "p", "q", "f", "l", "T", "m") + (("M",) if self._market == "spot" else ())
 
-        async def pages() -> AsyncIterator[list[list[Any]]]:
-            async for page in self.agg_trades(symbol, from_id, end_ns):
+        async def pages(next_id: int) -> AsyncIterator[list[list[Any]]]:
+            async for page in self.agg_trades(symbol, next_id, end_ns):
                 yield [[row[name] for name in columns] for row in page]
 
-        return await write_rows(folder / f"{symbol}-aggTrades-{from_id}{REST_NAME}", pages())
+        end_ms = None if end_ns is None else -(-end_ns // NANOS_PER_MS)
+        span = RowSpan(from_id, end_ms, columns.index("T"))
+        path = folder / f"{symbol}-aggTrades-{from_id}{REST_NAME}"
+        return await write_rows(path, span, pages, note_page)
 
     # --- about symbols -------------------------------------------------------------------------------
     async def symbols(self) -> list[VenueSymbol]:

@@ -17,6 +17,7 @@ from pybit.unified_trading import HTTP
 
 from runtime.download.budget import reset_secs
 from runtime.download.http import FORBIDDEN, OK, Answer, Http, Passing
+from runtime.download.row_files import RowSpan, write_rows
 from runtime.download.venue_rows import (
     NANOS_PER_MS,
     SETTLING_MS,
@@ -29,7 +30,6 @@ from runtime.download.venue_rows import (
     require_progress,
     understood,
     whole_number,
-    write_rows,
 )
 from runtime.errors import ConfigurationError, VenueError
 from runtime.intervals import interval_nanos
@@ -140,11 +140,25 @@ class BybitRest:
             cursor = until_ms + step_ms
 
     async def klines_file(
-        self, folder: Path, symbol: str, interval: str, start_ns: int, end_ns: int
+        self,
+        folder: Path,
+        symbol: str,
+        interval: str,
+        start_ns: int,
+        end_ns: int,
+        note_page: Callable[[int], None] | None = None,
     ) -> TailFile | None:
-        """Write :meth:`klines` to a file that the importer reads; None when nothing has closed."""
+        """Write :meth:`klines` to a file that the importer reads; None when nothing has closed.
+
+        Goes on with what an earlier call left; `note_page` is told the rows of each page.
+        """
         path = folder / f"{symbol}-{self._market}-{interval}-{start_ns // NANOS_PER_MS}{REST_NAME}"
-        return await write_rows(path, self.klines(symbol, interval, start_ns, end_ns))
+        span = RowSpan(-(-start_ns // NANOS_PER_MS), -(-end_ns // NANOS_PER_MS))
+
+        def pages(from_ms: int) -> AsyncIterator[list[list[str]]]:
+            return self.klines(symbol, interval, from_ms * NANOS_PER_MS, end_ns)
+
+        return await write_rows(path, span, pages, note_page)
 
     async def first_open_ns(self, symbol: str) -> int | None:
         """Return the open time of the symbol's first daily kline, None if it has never traded.

@@ -260,18 +260,26 @@ class Http:
     ) -> T:
         cause, what = "", what or url
         for attempt in range(self._settings.retries + 1):
-            outcome = await self._attempt(url, call, weight, what, hold_place=hold_place)
+            outcome = await self._attempt(url, call, weight, what, attempt, hold_place=hold_place)
             if not isinstance(outcome, Passing):
                 return outcome
             cause = str(outcome)
             if attempt < self._settings.retries:
-                backoff_secs = self._backoff_secs(attempt)
-                await self._sleep(backoff_secs if outcome.wait_secs is None else outcome.wait_secs)
+                wait_secs = self._backoff_secs(attempt) if outcome.wait_secs is None else outcome.wait_secs
+                if wait_secs > 0:
+                    await self._sleep(wait_secs)
         attempts = self._settings.retries + 1
         raise VenueError(f"{what}: {cause}; gave up after {attempts} attempt{'s' * (attempts > 1)}")
 
     async def _attempt[T](
-        self, url: str, call: Callable[[], Awaitable[Answer[T]]], weight: int, what: str, *, hold_place: bool
+        self,
+        url: str,
+        call: Callable[[], Awaitable[Answer[T]]],
+        weight: int,
+        what: str,
+        attempt: int,
+        *,
+        hold_place: bool,
     ) -> T | Passing:
         """Return the value, or why to try again; raise what does not pass."""
         while True:
@@ -280,10 +288,10 @@ class Http:
             async with self._places if hold_place else nullcontext():
                 if self.budget(url).wait_secs(weight) <= 0:
                     self._refuse_if_banned(url)
-                    return await self._once(url, call, weight, what)
+                    return await self._once(url, call, weight, what, attempt)
 
     async def _once[T](
-        self, url: str, call: Callable[[], Awaitable[Answer[T]]], weight: int, what: str
+        self, url: str, call: Callable[[], Awaitable[Answer[T]]], weight: int, what: str, attempt: int
     ) -> T | Passing:
         budget = self.budget(url)
         budget.sent(weight)
@@ -297,16 +305,16 @@ class Http:
             budget.answered(weight, headers)
         if answer.status == OK and answer.value is not None:
             return answer.value
-        return self._judged(url, what, answer, budget)
+        return self._judged(url, what, answer, attempt)
 
-    def _judged(self, url: str, what: str, answer: Answer[Any], budget: HostBudget) -> Passing:
+    def _judged(self, url: str, what: str, answer: Answer[Any], attempt: int) -> Passing:
+        budget = self.budget(url)
         status, asked_secs = answer.status, retry_after_secs(answer.headers)
         said = f": {answer.text}" if answer.text else ""
         if status == TOO_MANY:
-            if asked_secs is not None:
-                budget.block(asked_secs)  # all workers wait, not only this one
-                return Passing("429, too many requests", 0.0)
-            return Passing("429, too many requests")
+            # All workers wait, not only this one: their requests would earn the ban.
+            budget.block(self._backoff_secs(attempt) if asked_secs is None else asked_secs)
+            return Passing("429, too many requests", 0.0)
         if status == BANNED:
             budget.ban(SHORTEST_BAN_SECS if asked_secs is None else asked_secs, status)
             self._refuse_if_banned(url)

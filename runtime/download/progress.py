@@ -1,4 +1,4 @@
-"""The one progress line of a download: files, bytes, rate and remaining time, on a terminal only."""
+"""The one progress line of a download: files, bytes, rate, remaining time, REST pages; on a terminal only."""
 
 import sys
 from types import TracebackType
@@ -18,16 +18,19 @@ from rich.progress import (
 class DownloadProgress:
     """Counts files and bytes; shows them while the block runs if stderr is a terminal.
 
-    The size of a file is known when it is opened; one that is not open yet counts as the mean.
+    The size of a file is known when it is opened; one that is not open yet counts as the mean. Of what comes
+    by REST nobody knows the length before its end: its pages and rows are counted.
     """
 
     def __init__(self, description: str) -> None:
         self.files_done = self.files_total = self.files_opened = 0
         self.received_bytes = self.opened_bytes = 0
+        self.rest_pages = self.rest_rows = 0
         self._progress = Progress(
             TextColumn("[progress.description]{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[files]} files"),
+            TextColumn("{task.fields[rest]}"),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
@@ -35,7 +38,7 @@ class DownloadProgress:
             transient=True,
             disable=not sys.stderr.isatty(),
         )
-        self._task = self._progress.add_task(description, total=None, files="0/0")
+        self._task = self._progress.add_task(description, total=None, files="0/0", rest="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -75,10 +78,22 @@ class DownloadProgress:
         self.files_done += files
         self._show()
 
+    def paged(self, rows: int) -> None:
+        """Count a page of so many rows that came by REST and is on the disk."""
+        self.rest_pages += 1
+        self.rest_rows += rows
+        self._show()
+
+    @property
+    def rest_words(self) -> str:
+        """Pages and rows by REST in words, empty before the first."""
+        return f"{self.rest_pages:,} REST pages, {self.rest_rows:,} rows" if self.rest_pages else ""
+
     def _show(self) -> None:
         self._progress.update(
             self._task,
             completed=self.received_bytes,
             total=self.expected_bytes,
             files=f"{self.files_done}/{self.files_total}",
+            rest=self.rest_words,
         )

@@ -10,10 +10,11 @@ import msgspec
 from runtime.catalog import Catalog
 from runtime.catalog_slots import Slot
 from runtime.download.archive_file import SeriesRequest, stamped_days
-from runtime.download.asked import add_asked, merged, read_asked
+from runtime.download.asked import add_asked, downloads_folder, merged, read_asked
 from runtime.download.job import download
 from runtime.download.report import SeriesReport
 from runtime.download.series import kept_path
+from runtime.download.tail import TAIL_NAME
 from runtime.download.verify import SeriesFindings, key_of, overlapping_files, venue_market_of
 from runtime.manifest import SeriesEntry, SourceEntry, slot_name_of
 from runtime.settings import Settings
@@ -59,16 +60,18 @@ def repair(folder: Path, settings: Settings, findings: Mapping[str, SeriesFindin
     """
     done = Repair()
     series = Catalog(folder).manifest.series
-    requests = []
-    for key, found in findings.items():
-        if found.is_sound:
-            continue
-        if key.endswith(" funding"):
-            done.by_hand += found.bad_files.values()
-            continue
-        if found.bad_files or found.bad_sources:
-            requests += _forget(folder, series[key], found, done)
-        requests += [request for request in read_asked(folder).requests if key_of(request) == key]
+    requests: list[SeriesRequest] = []
+    unsound = {key: found for key, found in findings.items() if not found.is_sound}
+    if unsound:
+        # One command at a time changes `downloads.json`; `download` takes the lock itself.
+        with downloads_folder(folder):
+            for key, found in unsound.items():
+                if key.endswith(" funding"):
+                    done.by_hand += found.bad_files.values()
+                    continue
+                if found.bad_files or found.bad_sources:
+                    requests += _forget(folder, series[key], found, done)
+                requests += [request for request in read_asked(folder).requests if key_of(request) == key]
     if requests:
         done.downloads = download(_joined(requests), folder, settings, today=today)
     return done

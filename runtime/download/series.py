@@ -10,16 +10,26 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from runtime.catalog import Catalog
 from runtime.download import binance_archive, bybit_archive
 from runtime.download.archive_file import DAY, ArchiveFile, SeriesRequest
 from runtime.download.asked import add_published
 from runtime.download.http import Http, NotFound
 from runtime.download.report import SeriesReport, spans
-from runtime.download.tail import REST_SUFFIX, fetch_klines, fetch_tail, first_day, has_tail
+from runtime.download.tail import (
+    REST_SUFFIX,
+    fetch_klines,
+    fetch_tail,
+    first_day,
+    has_tail,
+    last_traded_day,
+    rest_days,
+)
 from runtime.download.transfer import Fetched, WrongChecksum, fetch, sha256_of
 from runtime.download.workers import import_batch
 from runtime.errors import DataError, OperatorError, VenueError
 from runtime.importer import ImportRequest
+from runtime.instruments import instrument_id_text
 
 if TYPE_CHECKING:
     from runtime.download.job import DownloadJob
@@ -86,12 +96,15 @@ class Series:
                 await asyncio.gather(fetching, return_exceptions=True)
         if has_tail(self.request) and self.request.last >= self.job.today:
             absent.add(self.job.today)
-        await self._judge(absent, report)
+        lagging = await self._judge(absent, report)
         # A tail alone would settle the increments by today's rows, and so refuse the history for good.
         is_history_refused = bool(report.failures) and not self.covered
+        is_tail_open = False
         if report.not_published and has_tail(self.request) and not is_history_refused:
-            await self._take_tail(report)
-        if not report.failures:
+            is_tail_open = not await self._take_tail(report)
+        if lagging:
+            self._miss(lagging, report)
+        if not report.failures and not is_tail_open:
             shutil.rmtree(self.folder, ignore_errors=True)
         return report
 
@@ -142,14 +155,15 @@ class Series:
         )
 
     async def _by_rest(self, file: ArchiveFile) -> Fetched:
+        job = self.job
         got = await fetch_klines(
-            self.http, self.job.settings, self.request, file.first, file.last, self.folder
+            self.http, job.settings, self.request, file.first, file.last, self.folder, job.progress.paged
         )
         if got is None:
             raise NotFound(f"{file.name}: the venue has no klines of these days")
         size_bytes = got.path.stat().st_size
-        self.job.progress.opened(size_bytes)
-        self.job.progress.received(size_bytes)
+        job.progress.opened(size_bytes)
+        job.progress.received(size_bytes)
         return Fetched(got.path, sha256_of(got.path), size_bytes)
 
     async def _take_absence(self, file: ArchiveFile, batch: _Batch, report: SeriesReport) -> None:
@@ -178,6 +192,11 @@ class Series:
                 for file, fetched in batch.got:
                     self.covered.update(file.days())
                     self._put_away(file, fetched)
+            else:
+                # Nothing published vouches for these rows: they are not kept for the next run.
+                for file, fetched in batch.got:
+                    if file.url_path.endswith(REST_SUFFIX):
+                        fetched.path.unlink()
             self.job.progress.done(len(batch.got))
 
     async def _import_files(
@@ -224,23 +243,59 @@ class Series:
         fetched.path.replace(kept)
 
     # --- what is not there ---------------------------------------------------------------------------
-    async def _judge(self, absent: set[date], report: SeriesReport) -> None:
-        """Tell days that are not published yet, or never were, from days that are missing."""
+    async def _judge(self, absent: set[date], report: SeriesReport) -> set[date]:
+        """Tell days that are not published yet, or never were, from days that are missing.
+
+        Returns the days of a lagging archive that REST can bring: they are missing unless it does.
+        """
         latest = max(self.covered, default=date.min)
         recent = self.job.today - PUBLISHING_DAYS * DAY
         report.not_published = sorted(day for day in absent if day > latest and day >= recent)
         edges = {day for day in absent if day > latest or day < min(self.covered, default=date.max)}
         edges -= set(report.not_published)
         bounds = await self._bounds(report) if edges else None
+        lagging: set[date] = set()
         if bounds:
             report.before_first = sorted(day for day in edges if day < bounds[0])
-            report.after_last = sorted(day for day in edges if day > bounds[1])
+            after = {day for day in edges if day > bounds[1]}
+            traded_until = await self._traded_until(bounds, report) if after else date.min
+            report.after_last = sorted(day for day in after if day > traded_until)
+            lagging = {day for day in after if day <= traded_until} if has_tail(self.request) else set()
+            report.not_published = sorted({*report.not_published, *lagging})
         explained = {*report.not_published, *report.before_first, *report.after_last}
         report.missing = sorted(absent - explained)
         if report.missing and not self.covered:
             report.failures.append(
                 f"{self.request.label}: the archive has no file of it: check --symbol, --market and the dates"
             )
+        return lagging
+
+    async def _traded_until(self, bounds: tuple[date, date], report: SeriesReport) -> date:
+        """Return the last day with trades behind the archive's end; all days count when that is unknown."""
+        first, last = bounds
+        if self.request.venue != "binance":
+            return last
+        job = self.job
+        try:
+            traded = await last_traded_day(self.http, job.settings, self.request, last + DAY, job.today)
+        except OperatorError as error:
+            report.warnings.append(f"{self.request.label}: no answer whether it still trades: {error}")
+            traded = date.max
+        if traded is None:
+            return last
+        # A symbol that trades has no end yet: `verify` must hold later days to be missing, not "after".
+        is_alive = traded >= job.today - PUBLISHING_DAYS * DAY
+        add_published(job.catalog, self.request.label, first, date.max if is_alive else traded)
+        return traded
+
+    def _miss(self, lagging: set[date], report: SeriesReport) -> None:
+        """Count the days of a lagging archive as missing that REST has not brought either, now or earlier."""
+        request = self.request
+        instrument = instrument_id_text(request.venue, request.market, request.symbol)
+        entry = Catalog(self.job.catalog).find_series(instrument, request.kind, request.interval)
+        absent = lagging - rest_days(entry.sources if entry else ())
+        report.not_published = [day for day in report.not_published if day not in absent]
+        report.missing = sorted({*report.missing, *absent})
 
     async def _bounds(self, report: SeriesReport) -> tuple[date, date] | None:
         """Return the first and last day that the venue has of the series; it is asked once."""
@@ -268,17 +323,24 @@ class Series:
             return None
         return None if first is None else (first, self.job.today)
 
-    async def _take_tail(self, report: SeriesReport) -> None:
-        """Bring the days that the archive has not published yet by REST; they stay reported as such."""
+    async def _take_tail(self, report: SeriesReport) -> bool:
+        """Bring the days that the archive has not published yet by REST; they stay reported as such.
+
+        False when it broke off: its pages stay for the next run.
+        """
         job, first = self.job, report.not_published[0]
         try:
-            tail = await fetch_tail(self.http, job.settings, self.request, first, self.folder, job.catalog)
+            tail = await fetch_tail(
+                self.http, job.settings, self.request, first, self.folder, job.catalog, job.progress.paged
+            )
         except OperatorError as error:
             report.warnings.append(f"{self.request.label}: {', '.join(spans(report.not_published))}: {error}")
-            return
-        if tail is not None and await self._import_files([tail.path], {}, report):
-            report.from_rest = tail.rows
+            return False
+        if tail is not None:
+            if await self._import_files([tail.path], {}, report):
+                report.from_rest = tail.rows
             tail.path.unlink()
+        return True
 
 
 def batches_of(files: Sequence[ArchiveFile], *, is_klines: bool) -> Iterator[list[ArchiveFile]]:

@@ -4,13 +4,12 @@ Rows of klines and trades are written as the venue's own archive has them, so th
 through the same importer as a downloaded file.
 """
 
-import csv
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from runtime.errors import DataError, VenueError
 
@@ -136,25 +135,3 @@ def require_progress(keys: Sequence[int], cursor: int, source: str) -> None:
     """Raise DataError unless the keys of a page begin at or after the cursor and increase."""
     if any(after <= before for before, after in zip([cursor - 1, *keys], keys, strict=False)):
         raise DataError(f"{source}: the page from {cursor} is out of order or goes back; nothing was kept")
-
-
-async def write_rows(path: Path, pages: AsyncIterator[Sequence[Sequence[Any]]]) -> TailFile | None:
-    """Write pages of rows as CSV without a header; None, and no file, when there are none.
-
-    The file appears only when its last page is there.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    rows = 0
-    try:
-        with temporary.open("w", newline="", encoding="ascii") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            async for page in pages:
-                writer.writerows(page)
-                rows += len(page)
-        if not rows:
-            return None
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return TailFile(path, rows)

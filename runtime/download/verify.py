@@ -20,6 +20,7 @@ from runtime.download.http import Http, NotFound
 from runtime.download.job import wanted_days
 from runtime.download.report import spans
 from runtime.download.series import PUBLISHING_DAYS, first_of, kept_path
+from runtime.download.tail import rest_days
 from runtime.download.transfer import WrongChecksum, fetch_checksum, sha256_of
 from runtime.errors import DataError, VenueError
 from runtime.funding import FUNDING_FOLDER, funding_damage
@@ -182,10 +183,12 @@ def covered_by(sources: Iterable[SourceEntry]) -> set[date]:
 
 
 def uncovered(request: SeriesRequest, entry: SeriesEntry | None, asked: Asked, today: date) -> list[date]:
-    """Return the days of a request that should be there by now and are not."""
-    days = wanted_days(request) - covered_by(entry.sources if entry else ())
+    """Return the days of a request that should be there by now, from the archive or by REST, and are not."""
+    sources = entry.sources if entry else ()
+    covered = covered_by(sources) | rest_days(sources)
+    days = wanted_days(request) - covered
     bounds = asked.published.get(request.label)
-    latest = max(covered_by(entry.sources if entry else ()), default=date.min)
+    latest = max(covered, default=date.min)
     return sorted(
         day
         for day in days

@@ -43,7 +43,7 @@ def archive() -> MarketArchive:
 @pytest.fixture
 def server(archive: MarketArchive) -> Iterator[MarketServer]:
     """Serve them, with no fault yet."""
-    with market_server(archive, ArchiveRest(archive, NOW_MS)) as running:
+    with market_server(archive, ArchiveRest(archive, NOW_MS, delisted=LAST + timedelta(days=1))) as running:
         yield running
 
 
@@ -415,6 +415,60 @@ def test_a_tail_that_cannot_be_had_is_a_reported_gap(
     assert f"not yet published: {archive.last_day + timedelta(days=1)}.." in error
 
 
+# --- an archive that lags ---------------------------------------------------------------------------
+@pytest.fixture
+def lagging(tmp_path: Path) -> Iterator[tuple[MarketArchive, MarketServer, Path]]:
+    """Serve an archive that ends six days ago, while REST goes on until now."""
+    today = datetime.now(UTC).date()
+    archive = MarketArchive(
+        today - timedelta(days=8), today - timedelta(days=6), ("XRPUSDT",), trades_a_day=50
+    )
+    with market_server(archive, ArchiveRest(archive, time.time_ns() // 1_000_000)) as server:
+        yield archive, server, write_config(server, tmp_path)
+
+
+@pytest.mark.parametrize(("command", "kind"), [("klines", ""), ("trades", "aggtrades")])
+def test_a_lagging_archive_is_bridged_by_rest(
+    lagging: tuple[MarketArchive, MarketServer, Path],
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    kind: str,
+) -> None:
+    """The symbol still trades: the days between the archive's end and today come by REST, without a hole."""
+    archive, _, config = lagging
+    more, options = (("--interval=1h",), {}) if command == "klines" else ((), {"kind": kind})
+    assert run(command, config, *span_of(archive), *more, "--json", **options) == 0
+    (series,) = report(capsys)["series"]
+    assert (series["after_last"], series["missing"]) == ([], [])
+    assert series["not_published"][0].startswith(str(archive.last_day + timedelta(days=1)))
+    (entry,) = Catalog(config.parent / "catalog").manifest.series.values()
+    assert entry.summary()["missing_ids"] == 0
+    assert entry.files[-1].last_ns > (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000_000_000
+    assert download_data.main(["verify", f"--config={config}"]) == 0
+
+
+@pytest.mark.parametrize("why", ["no REST for trades", "REST is away", "the tail is away"])
+def test_a_lagging_archive_that_is_not_bridged_fails(
+    lagging: tuple[MarketArchive, MarketServer, Path], capsys: pytest.CaptureFixture[str], why: str
+) -> None:
+    """Where REST cannot bring them, the days are missing, exit code 1, and `verify` names them offline."""
+    archive, server, config = lagging
+    kind = "trades" if why == "no REST for trades" else "aggtrades"
+    if why != "no REST for trades":
+        server.fault("/klines$" if why == "REST is away" else "/aggTrades$", "status", times=-1, status=500)
+    if why == "REST is away":
+        server.fault("/aggTrades$", "status", times=-1, status=500)
+    assert run("trades", config, *span_of(archive), "--json", kind=kind) == 1
+    today = datetime.now(UTC).date()
+    hole = f"{today - timedelta(days=5)}..{today - timedelta(days=4)}"
+    assert report(capsys)["series"][0]["missing"] == [hole]
+    server.heal()
+    before = len(server.requests)
+    assert download_data.main(["verify", f"--config={config}"]) == 1
+    assert hole in capsys.readouterr().err
+    assert len(server.requests) == before
+
+
 def test_bybit_klines_come_by_rest_alone(
     late: tuple[MarketArchive, MarketServer, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -540,6 +594,39 @@ def test_killed_three_times(archive: MarketArchive, tmp_path: Path) -> None:
 def test_killed_twenty_times(archive: MarketArchive, tmp_path: Path, command: tuple[str, ...]) -> None:
     """The same, twenty kills of each command."""
     kill_and_compare(archive, tmp_path, command[0], 20, *command[1:])
+
+
+def test_a_tail_that_is_killed_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SIGKILL twice in the middle of the REST pages: the same rows, and no finished page twice."""
+    today = datetime.now(UTC).date()
+    archive = MarketArchive(today - timedelta(days=4), today - timedelta(days=3), ("XRPUSDT",), 2600)
+    midnight_ms = time.time_ns() // 86_400_000_000_000 * 86_400_000
+    arguments = (*span_of(archive), "--json")
+    with market_server(archive, ArchiveRest(archive, midnight_ms)) as server:
+        undisturbed = write_config(server, tmp_path / "undisturbed")
+        assert run("trades", undisturbed, *arguments, kind="aggtrades") == 0
+        whole = report(capsys)["series"][0]["rows_from_rest"]
+        assert whole == 2 * 2600
+        config = write_config(server, tmp_path / "killed")
+        for kill in range(2):
+            server.fault("/aggTrades$", "slow", times=-1, piece_secs=0.005, piece_bytes=5000)
+            before = len(server.paths("/aggTrades$"))
+            process = start(config, *words("trades", config, *arguments, kind="aggtrades"))
+            while len(server.paths("/aggTrades$")) < before + 2 and process.poll() is None:
+                time.sleep(0.002)
+            time.sleep(0.03 * kill)
+            process.kill()
+            process.communicate()
+            assert process.returncode == -signal.SIGKILL
+        server.heal()
+        assert run("trades", config, *arguments, kind="aggtrades") == 0
+        assert report(capsys)["series"][0]["rows_from_rest"] == whole
+        assert rows_of(config) == rows_of(undisturbed)
+        asked = [int(request.query["fromId"]) for request in server.requests if "fromId" in request.query]
+    again = asked[asked.index(max(asked)) + 1 :]
+    # A page is finished when the one behind it was asked for: only the last one before a kill comes again.
+    assert again == sorted(again)
+    assert len(again) - len(set(again)) <= 2
 
 
 def test_interrupt_leaves_a_clean_state(archive: MarketArchive, server: MarketServer, config: Path) -> None:

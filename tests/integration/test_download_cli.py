@@ -209,3 +209,26 @@ def test_an_unexpected_error_is_one_line_too(
     monkeypatch.setenv("SMCBOT_TRACEBACK", "1")
     run(*import_arguments(day, tmp_path / "catalog"))
     assert "Traceback" in capsys.readouterr().err
+
+
+INTERRUPTED_IMPORT = """
+import os, runpy, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "runtime.data_commands":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def test_interrupt_while_it_loads_is_one_line() -> None:
+    """Ctrl-C during the first seconds, which are imports, ends as it does later: one line, exit code 1."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT, str(ROOT / "download_data.py")],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "download_data.py: error: interrupted\n"

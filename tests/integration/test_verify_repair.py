@@ -10,6 +10,7 @@ import pytest
 
 import download_data
 from runtime.download.archive_file import SeriesRequest
+from runtime.download.asked import downloads_folder
 from runtime.download.job import download
 from runtime.download.verify import verify
 from runtime.settings import load_settings
@@ -190,6 +191,26 @@ def test_a_check_that_could_not_be_made_is_no_success(
     server.fault("CHECKSUM$", "status", times=-1, status=500)
     assert check("verify", config, "--online") == 1
     assert "server error 500" in capsys.readouterr().err
+
+
+def test_repair_waits_for_a_download_before_it_changes_anything(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While another command downloads, repair is refused with catalog and `downloads.json` as they were."""
+    catalog = config.parent / "catalog"
+    flip(trade_file(config, "2025-02-02"))
+
+    def state() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in catalog.rglob("*.json") if ".work" not in path.parts}
+
+    before = state()
+    assert str(catalog / "downloads.json") in before
+    with downloads_folder(catalog):
+        assert check("repair", config) == 2
+        assert "another download into this catalog is running" in capsys.readouterr().err
+        assert state() == before
+    assert check("repair", config) == 0
+    assert check("verify", config) == 0
 
 
 def test_local_files_must_be_imported_again(

@@ -23,13 +23,15 @@ class ArchiveRest:
     """A responder that goes on where the archive ends, until `now_ms`.
 
     `lacking` are days whose klines the venue has lost; `passing` are open times in ms of klines and ids of
-    trades that it gives with another volume than its archive will have.
+    trades that it gives with another volume than its archive will have; `delisted` is the first day without
+    trades.
     """
 
     archive: MarketArchive
     now_ms: int
     lacking: set[date] = field(default_factory=set)
     passing: set[int] = field(default_factory=set)
+    delisted: date = date.max
 
     def __call__(self, path: str, query: Mapping[str, str]) -> Reply | None:
         """Answer a request."""
@@ -77,7 +79,7 @@ class ArchiveRest:
         day = max(datetime.fromtimestamp(low_ms / 1000, UTC).date(), self.archive.first_day)
         until = datetime.fromtimestamp(min(high_ms, self.now_ms) / 1000, UTC).date()
         while day <= until:
-            if day not in self.lacking:
+            if day not in self.lacking and day < self.delisted:
                 yield day
             day += DAY
 

@@ -91,6 +91,15 @@ def test_what_was_asked_is_remembered_without_overlaps(tmp_path: Path) -> None:
     assert asked.published == {"label": (date(2024, 1, 1), TODAY)}
 
 
+def test_progress_counts_pages_by_rest() -> None:
+    """A tail of unknown length shows requests and rows as they come."""
+    progress = DownloadProgress("test")
+    before = progress.rest_words
+    for rows in (1000, 1000, 17):
+        progress.paged(rows)
+    assert (before, progress.rest_words) == ("", "3 REST pages, 2,017 rows")
+
+
 def test_progress_estimates_what_is_not_open_yet() -> None:
     """Ten files, two open with 100 and 300 bytes: 2000 bytes are expected; absent files bring none."""
     progress = DownloadProgress("test")

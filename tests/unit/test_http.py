@@ -146,6 +146,23 @@ def test_retry_after_holds_all_requests_to_that_host(server: LocalServer) -> Non
     assert run(blocked_by_another, clock, retries=0)[0] == 1007.0
 
 
+def test_429_without_retry_after_holds_all_requests_too(server: LocalServer) -> None:
+    """One worker's 429 pauses the host for everybody: the others would earn the ban."""
+    server.script.append((429, {}, b""))
+    clock = FakeClock()
+
+    async def use(http: Http) -> list[float]:
+        with pytest.raises(VenueError, match="429"):
+            await http.get_json(server.address)
+        held = [http.budget(server.address).wait_secs(1)]
+        await http.get_json(server.address)
+        return [*held, clock.now - 1000.0]
+
+    (held, passed), _ = run(use, clock, retries=0, backoff_secs=4.0)
+    assert 4.0 <= held <= 6.0
+    assert passed == pytest.approx(held)
+
+
 def test_a_wait_that_is_too_long_ends_the_command(server: LocalServer) -> None:
     """An hour of Retry-After is reported, not slept."""
     server.script.append((429, {"Retry-After": "3600"}, b""))

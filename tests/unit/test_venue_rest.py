@@ -193,7 +193,7 @@ def test_nothing_new_makes_no_file(server: LocalServer, tmp_path: Path) -> None:
 
 
 def test_broken_tail_leaves_no_file(server: LocalServer, tmp_path: Path) -> None:
-    """A page that never comes ends in an error, without a file of the pages before."""
+    """A first page that never comes ends in an error, and leaves nothing to continue."""
     server.script.extend([(500, {}, b"")] * 3)
     with pytest.raises(VenueError, match="server error 500; gave up after 3 attempts"):
         binance(server, lambda rest: rest.agg_trades_file(tmp_path, "XRPUSDT", 0))
