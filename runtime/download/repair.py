@@ -14,7 +14,6 @@ from runtime.download.asked import add_asked, downloads_folder, merged, read_ask
 from runtime.download.job import download
 from runtime.download.report import SeriesReport
 from runtime.download.series import kept_path
-from runtime.download.tail import TAIL_NAME
 from runtime.download.verify import SeriesFindings, key_of, overlapping_files, venue_market_of
 from runtime.manifest import SeriesEntry, SourceEntry, slot_name_of
 from runtime.settings import Settings
