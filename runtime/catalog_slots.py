@@ -21,7 +21,7 @@ from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from runtime.errors import ConfigurationError
-from runtime.manifest import SeriesEntry, replace_file, write_entry
+from runtime.manifest import SeriesEntry, replace_file, sync, write_entry
 
 WORK: Final = ".work"
 STAGING_SUFFIX: Final = ".staging"
@@ -95,6 +95,9 @@ class Slot:
         entry
             The series as it is afterwards.
         """
+        # A manifest must not outlive its files in a power loss.
+        for source, _ in moves:
+            sync(source)
         relative = tuple((source.relative_to(self._catalog).as_posix(), target) for source, target in moves)
         replace_file(self._pending, msgspec.json.encode(_Pending(relative, tuple(removals), entry)))
         self._finish()
@@ -118,6 +121,8 @@ class Slot:
         if self._pending.exists():
             pending = msgspec.json.decode(self._pending.read_bytes(), type=_Pending)
             make_moves(self._catalog, pending.moves, pending.removals)
+            for folder in {(self._catalog / target).parent for _, target in pending.moves}:
+                sync(folder)
             write_entry(self._catalog, pending.entry)
             self._pending.unlink()
         self.discard_staging()

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -546,3 +547,20 @@ def test_import_of_real_trades_round_trips(tmp_path: Path, shared_data: Path) ->
     )
     Catalog(tmp_path, create=True).write_trades(XRP, rows)
     assert_equal(Catalog(tmp_path).read_trades_all("XRPUSDT.BINANCE"), rows)
+
+
+def test_files_are_on_the_disk_before_their_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power loss leaves no manifest that names a file whose content, or name, was still in memory."""
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    Catalog(tmp_path, create=True).write_trades(XRP, trades([1, 2, 3]))
+    (file,) = (tmp_path / "data" / "trade_tick").rglob("*.parquet")
+    (manifest,) = (path for path in tmp_path.rglob("*.json") if b"first_id" in path.read_bytes())
+    order = [synced.index(path.stat().st_ino) for path in (file, file.parent, manifest)]
+    assert order == sorted(order)
