@@ -1,8 +1,7 @@
 """The synthetic tape: how its trades are made. No market ever printed them.
 
-The tape is a zigzag of *legs* in the clock of traded dollars. A leg is followed by a retracement that
-either *holds* (it turns before the leg's origin) or *fails* (it runs through the origin and becomes the
-leg of the other side). Around that path the trades are scattered:
+The tape follows a zigzag of legs in the clock of traded dollars (`runtime.sample_zigzag`). Around that path
+the trades are scattered:
 
 * market orders arrive in clusters: each raises the rate of the next, and the rise fades (self-excitation);
 * a market order is one to twelve trades of one time and one side that walk through the book;
@@ -10,8 +9,9 @@ leg of the other side). Around that path the trades are scattered:
 * sizes have a fat tail, and now and then a whale prints several buckets at once;
 * regimes change between trend, range (deep retracements) and volatile (longer legs, wider, faster).
 
-With the *toxic* signature a retracement that will fail shows it: from a third of the way on its orders
-are one-sided, larger, and come in bursts. Without it holding and failing retracements look alike.
+With the *toxic* signature most retracements that will fail show it, and a few that will hold: from a third
+of the impulse on their orders are one-sided, larger, and come in bursts. Path and sides of all other trades
+are the same without it, and then holding and failing retracements look alike until the entry has filled.
 
 Only +, -, *, / and square roots touch the numbers, exact to the last bit on every machine, and the
 random source is the 53-bit uniforms of PCG64. Hence one seed gives one tape, everywhere.
@@ -25,27 +25,12 @@ from numpy.typing import NDArray
 
 from indicators.kernels.jit import kernel
 from runtime.arrow_schema import TradeColumns
+from runtime.sample_zigzag import VOLATILE, make_legs
 
-TREND, RANGE, VOLATILE = range(3)
 DAY_NS: Final = 86_400_000_000_000
 MICROSECOND_NS: Final = 1_000
 FIRST_ID: Final = 1_000_000_000
 TRADES_PER_DAY: Final = 160_000
-
-# --- the zigzag ---------------------------------------------------------------------------------------
-LEG_USD: Final = (560_000.0, 680_000.0)
-# An impulse as a fraction of the price; how much of it a retracement takes back. By regime.
-IMPULSE: Final = ((0.005, 0.010), (0.005, 0.007), (0.009, 0.016))
-HOLD_DEPTH: Final = ((0.60, 0.93), (0.80, 0.96), (0.60, 0.93))
-FAIL_DEPTH: Final = (1.15, 1.40)
-FAIL_SHARE: Final = 0.55
-LARGEST_LEG: Final = 0.035
-# A new impulse must pass the end of the one before, or nothing breaks.
-OVERSHOOT: Final = 1.12
-LEGS_PER_REGIME: Final = (12, 30)
-# Beyond this distance from the start price the coin is loaded towards home.
-HOME: Final = 0.10
-HOME_PULL: Final = 0.35
 
 # --- the trades ---------------------------------------------------------------------------------------
 CLUSTER, KEEP, SIDE, WAIT, NOISE_1, NOISE_2, SIZE, WHALE = range(8)
@@ -56,8 +41,6 @@ WHALE_USD: Final = (30_000.0, 150_000.0)
 LARGEST_CLUSTER: Final = 12
 KEEP_SIDE: Final = 0.35
 LEAN: Final = 0.15
-TOXIC_LEAN: Final = 0.60
-TOXIC_FROM: Final = 0.33
 TOXIC_HASTE: Final = 5.0
 TOXIC_SIZE: Final = 1.5
 EXCITEMENT: Final = 0.8
@@ -76,62 +59,6 @@ class TapeTerms:
     half_spread: float
 
 
-@dataclass(frozen=True, slots=True)
-class Legs:
-    """The zigzag, one element per leg, shape (n,).
-
-    Parameters
-    ----------
-    end_usd
-        float64, dollars traded from the start of the tape to the end of the leg.
-    start_price, end_price
-        float64, its two ends.
-    regime
-        int64, TREND, RANGE or VOLATILE.
-    is_failing
-        bool, the leg is a retracement that runs through the origin of the leg before it.
-    """
-
-    end_usd: NDArray[np.float64]
-    start_price: NDArray[np.float64]
-    end_price: NDArray[np.float64]
-    regime: NDArray[np.int64]
-    is_failing: NDArray[np.bool_]
-
-
-def make_legs(random: np.random.Generator, start_price: float, total_usd: float) -> Legs:
-    """Draw legs until they cover `total_usd`."""
-    rows: list[tuple[float, float, float, int, bool]] = []
-    usd, price, size, direction = 0.0, start_price, 0.0, 1
-    is_impulse = True
-    regime, legs_left = TREND, LEGS_PER_REGIME[0]
-    while usd < total_usd:
-        regime_draw, length_draw, fail_draw, size_draw, usd_draw = random.random(5)
-        if legs_left == 0:
-            regime = TREND if regime_draw < 0.6 else VOLATILE if regime_draw < 0.85 else RANGE
-            legs_left = int(_within(LEGS_PER_REGIME, length_draw))
-        legs_left -= 1
-        fails = False
-        if is_impulse:
-            size = min(max(_within(IMPULSE[regime], size_draw), OVERSHOOT * size), LARGEST_LEG)
-            is_impulse = False
-        else:
-            away = direction * (price / start_price - 1.0)
-            pull = HOME_PULL if away < -HOME else -HOME_PULL if away > HOME else 0.0
-            fails = fail_draw < FAIL_SHARE + pull and size * FAIL_DEPTH[1] < LARGEST_LEG
-            size *= _within(FAIL_DEPTH if fails else HOLD_DEPTH[regime], size_draw)
-            is_impulse = not fails  # a failed retracement is an impulse, and is retraced next
-        usd += _within(LEG_USD, usd_draw)
-        end = price * (1.0 + direction * size)
-        rows.append((usd, price, end, regime, fails))
-        price, direction = end, -direction
-    return Legs(*(np.array(column) for column in zip(*rows, strict=True)))
-
-
-def _within(bounds: tuple[float, float], uniform: float) -> float:
-    return bounds[0] + (bounds[1] - bounds[0]) * uniform
-
-
 @kernel
 def print_trades(
     uniforms: NDArray[np.float64],
@@ -139,8 +66,8 @@ def print_trades(
     start_price: NDArray[np.float64],
     end_price: NDArray[np.float64],
     regime: NDArray[np.int64],
-    is_failing: NDArray[np.bool_],
-    is_toxic_tape: bool,
+    toxic_usd: NDArray[np.float64],
+    toxic_lean: NDArray[np.float64],
     tick_size: float,
     lot_size: float,
     half_spread: float,
@@ -155,10 +82,8 @@ def print_trades(
     ----------
     uniforms
         Shape (n, 8), the random source of each trade.
-    end_usd, start_price, end_price, regime, is_failing
-        Shape (m,), the legs.
-    is_toxic_tape
-        Whether failing retracements show it.
+    end_usd, start_price, end_price, regime, toxic_usd, toxic_lean
+        Shape (m,), see `Legs`.
     tick_size, lot_size, half_spread
         Price units, size units, fraction of the price.
     clock, price_ticks, size_lots, is_buyer
@@ -174,13 +99,13 @@ def print_trades(
         begin_usd = end_usd[leg - 1] if leg > 0 else 0.0
         way = min((usd - begin_usd) / (end_usd[leg] - begin_usd), 1.0)
         is_up = end_price[leg] > start_price[leg]
-        is_toxic = is_toxic_tape and is_failing[leg] and way > TOXIC_FROM
+        is_toxic = usd >= toxic_usd[leg]
         is_wild = regime[leg] == VOLATILE
         if order_left == 0:
             # 1/sqrt(u) is a Pareto variable with exponent 2: a fat tail from exact arithmetic alone.
             order_left = min(1 + int(1.6 / np.sqrt(1.0 - u[CLUSTER]) - 1.0), LARGEST_CLUSTER)
             depth = 0
-            lean = TOXIC_LEAN if is_toxic else LEAN
+            lean = toxic_lean[leg] if is_toxic else LEAN
             if is_toxic or u[KEEP] >= KEEP_SIDE:
                 is_buy = u[SIDE] < 0.5 + (0.5 * lean if is_up else -0.5 * lean)
             wait = (1.0 / np.sqrt(1.0 - u[WAIT]) - 1.0) / (1.0 + excitement)
@@ -240,12 +165,13 @@ def make_tape(
     random = np.random.Generator(np.random.PCG64(seed))
     # Twice the mean covers any luck with the sizes: the tape must not outlive the zigzag.
     legs = make_legs(random, terms.start_price, 2.0 * rows * MEAN_USD)
+    toxic_usd = legs.toxic_usd if is_toxic else np.full(len(legs.toxic_usd), np.inf)
     uniforms = random.random((rows, 8))
     clock = np.empty(rows)
     ticks, lots = np.empty(rows, dtype=np.int64), np.empty(rows, dtype=np.int64)
     is_buyer = np.empty(rows, dtype=np.bool_)
     print_trades(
-        uniforms, legs.end_usd, legs.start_price, legs.end_price, legs.regime, legs.is_failing, is_toxic,
+        uniforms, legs.end_usd, legs.start_price, legs.end_price, legs.regime, toxic_usd, legs.toxic_lean,
         terms.tick_size, terms.lot_size, terms.half_spread, clock, ticks, lots, is_buyer,
     )  # fmt: skip
     micros = (clock / clock[-1] * (days * DAY_NS / MICROSECOND_NS - 1.0)).astype(np.int64)

@@ -74,11 +74,11 @@ def test_the_compiled_generator_equals_plain_python() -> None:
     uniforms = np.random.Generator(np.random.PCG64(5)).random((4000, 8))
     legs = (
         np.array([1e6, 3e6, 1e9]), np.array([100.0, 102.0, 99.0]), np.array([102.0, 99.0, 105.0]),
-        np.array([0, 2, 1]), np.array([False, True, False]),
+        np.array([0, 2, 1]), np.array([np.inf, 1.5e6, np.inf]), np.array([0.5, 0.7, 0.5]),
     )  # fmt: skip
     outputs = []
     for run in (print_trades, print_trades.py_func):
         out = [np.zeros(4000), np.zeros(4000, np.int64), np.zeros(4000, np.int64), np.zeros(4000, np.bool_)]
-        run(uniforms, *legs, True, 0.01, 0.0001, 0.00001, *out)
+        run(uniforms, *legs, 0.01, 0.0001, 0.00001, *out)
         outputs.append([column.tobytes() for column in out])
     assert outputs[0] == outputs[1]
