@@ -152,4 +152,4 @@ def test_a_sample_killed_between_its_symbols_is_finished(
     assert not (tmp_path / sample.UNFINISHED).exists()
 
 
-GOLDEN = "09078e30c0e904fa0e617c04bb035a41085ec5dae0d2da691ff060cfec022403"
+GOLDEN = "98e30855d457f82dddb605c1a09a1023d71d454141ad758e03eb5afeb5a810ff"
