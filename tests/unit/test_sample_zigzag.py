@@ -71,7 +71,7 @@ def test_nothing_known_tells_the_coin(legs: Legs) -> None:
         "time": legs.end_usd[at],
     }
     fails = legs.is_failing[at]
-    assert 10_000 < len(at)
+    assert len(at) > 10_000
     assert 0.40 < fails.mean() < 0.44
     for name, score in known.items():
         assert abs(rank_skill(score, fails[-len(score) :]) - 0.5) < 0.02, name
