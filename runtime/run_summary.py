@@ -79,7 +79,9 @@ def summary_of(result: RunResult, figures: Mapping[str, Any]) -> dict[str, Any]:
 def _gate(report: Mapping[str, Any], plan: RunPlan) -> dict[str, Any]:
     """Return a gate's report, and whether the run touches the span that its model was trained on."""
     span = report.get("trained_ns")
-    in_sample = span is not None and span[0] <= plan.last_ts_ns and plan.first_ts_ns <= span[1]
+    # The warm-up before the start may touch that span: nothing is entered there.
+    first_ns = max(plan.first_ts_ns, plan.trade_from_ns)
+    in_sample = span is not None and span[0] <= plan.last_ts_ns and first_ns <= span[1]
     return {**report, "in_sample": in_sample}
 
 

@@ -21,7 +21,7 @@ TREND, RANGE, VOLATILE = range(3)
 LEGS_PER_REGIME: Final = (12, 30)
 
 # --- sizes, as fractions of the price; by regime ------------------------------------------------------
-IMPULSE: Final = ((0.008, 0.014), (0.008, 0.010), (0.012, 0.020))
+IMPULSE: Final = ((0.009, 0.016), (0.009, 0.012), (0.014, 0.022))
 # A new impulse must pass the end of the one before, or nothing breaks. Towards the start price it does so
 # by more: that keeps a long tape near home, and tells nothing about the coin.
 OVERSHOOT: Final = 1.08
@@ -34,10 +34,10 @@ HOLD_DEPTH: Final = ((0.78, 0.92), (0.84, 0.94), (0.78, 0.92))
 # Beyond the origin: room for the stop, a fraction of the price, then a share of the impulse.
 STOP_ROOM: Final = 0.0025
 FAIL_BEYOND: Final = (0.05, 0.25)
-FAIL_SHARE: Final = 0.42
+FAIL_SHARE: Final = 0.40
 SHALLOW_SHARE: Final = 0.12
 # After a longer leg comes a shallow retracement, whatever the coin would say: sizes must not grow for ever.
-LARGEST_IMPULSE: Final = 0.024
+LARGEST_IMPULSE: Final = 0.026
 
 # --- dollars: of an impulse, of a shallow retracement, and of a deep one per impulse taken back ----------
 IMPULSE_USD: Final = (560_000.0, 680_000.0)
@@ -46,7 +46,7 @@ DEEP_USD: Final = (720_000.0, 860_000.0)
 # --- the signature ------------------------------------------------------------------------------------
 SHOWN_BY_FAILING: Final = 0.85
 SHOWN_BY_HOLDING: Final = 0.12
-SHOWN_FROM: Final = 0.35  # of the impulse taken back
+SHOWN_FROM: Final = 0.40  # of the impulse taken back
 SHOWN_LEAN: Final = (0.55, 0.95)
 
 
