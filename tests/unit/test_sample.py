@@ -152,4 +152,4 @@ def test_a_sample_killed_between_its_symbols_is_finished(
     assert not (tmp_path / sample.UNFINISHED).exists()
 
 
-GOLDEN = "98e30855d457f82dddb605c1a09a1023d71d454141ad758e03eb5afeb5a810ff"
+GOLDEN = "e4f8cb9c771523b901454aab8c5538fd91ab9604fcf7cecd280b9b53c51667d9"
