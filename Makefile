@@ -7,6 +7,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CATALOG ?= var/catalog
 RUN_ARGS ?=
+# The tape of `make model`: three days to learn from, the fourth to trade.
+MODEL_CATALOG ?= var/sample
+MODEL_DAY := 2026-01-08
 
 .PHONY: help
 help:  ## list the targets
@@ -45,6 +48,13 @@ sample: $(VENV)/.run  ## make the offline sample unless the catalog holds someth
 .PHONY: backtest
 backtest: sample  ## run the OTE strategy over the catalog (makes the offline sample first)
 	$(PY) backtest_node.py run --catalog $(CATALOG) $(RUN_ARGS)
+
+.PHONY: model
+model: $(VENV)/.run  ## offline sample, dataset, model, and a backtest of the day after with the model deciding
+	$(PY) download_data.py sample --days 4 --catalog $(MODEL_CATALOG)
+	$(PY) -m ml dataset --catalog $(MODEL_CATALOG) --end $(MODEL_DAY) --out var/datasets/sample
+	$(PY) -m ml train var/datasets/sample.parquet --out var/models/sample --replace
+	$(PY) backtest_node.py run --catalog $(MODEL_CATALOG) --start $(MODEL_DAY) --model var/models/sample
 
 # --- check -------------------------------------------------------------------------------------------
 .PHONY: test
