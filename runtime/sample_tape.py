@@ -9,7 +9,7 @@ the trades are scattered:
 * sizes have a fat tail, and now and then a whale prints several buckets at once;
 * regimes change between trend, range (deep retracements) and volatile (longer legs, wider, faster).
 
-With the *toxic* signature most retracements that will fail show it, and a few that will hold: from a third
+With the *toxic* signature most retracements that will fail show it, and a few that will hold: from an eighth
 of the impulse on their orders are one-sided, larger, and come in bursts. Path and sides of all other trades
 are the same without it, and then holding and failing retracements look alike until the entry has filled.
 

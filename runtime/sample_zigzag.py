@@ -34,7 +34,7 @@ HOLD_DEPTH: Final = ((0.78, 0.92), (0.84, 0.94), (0.78, 0.92))
 # Beyond the origin: room for the stop, a fraction of the price, then a share of the impulse.
 STOP_ROOM: Final = 0.0025
 FAIL_BEYOND: Final = (0.05, 0.25)
-FAIL_SHARE: Final = 0.40
+FAIL_SHARE: Final = 0.46
 SHALLOW_SHARE: Final = 0.12
 # After a longer leg comes a shallow retracement, whatever the coin would say: sizes must not grow for ever.
 LARGEST_IMPULSE: Final = 0.026
@@ -46,7 +46,7 @@ DEEP_USD: Final = (720_000.0, 860_000.0)
 # --- the signature ------------------------------------------------------------------------------------
 SHOWN_BY_FAILING: Final = 0.85
 SHOWN_BY_HOLDING: Final = 0.12
-SHOWN_FROM: Final = 0.40  # of the impulse taken back
+SHOWN_FROM: Final = 0.12  # of the impulse taken back
 SHOWN_LEAN: Final = (0.55, 0.95)
 
 

@@ -152,4 +152,4 @@ def test_a_sample_killed_between_its_symbols_is_finished(
     assert not (tmp_path / sample.UNFINISHED).exists()
 
 
-GOLDEN = "e4f8cb9c771523b901454aab8c5538fd91ab9604fcf7cecd280b9b53c51667d9"
+GOLDEN = "6051f6ecb333ded9381f0ee2be18ceb577b5049202972e4efc1d28f6b2ead53c"

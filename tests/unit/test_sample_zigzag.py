@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime.sample_zigzag import (
+    FAIL_SHARE,
     HOLD_DEPTH,
     LARGEST_IMPULSE,
     SHOWN_BY_FAILING,
@@ -73,7 +74,7 @@ def test_nothing_known_tells_the_coin(legs: Legs) -> None:
     }
     fails = legs.is_failing[at]
     assert len(at) > 10_000
-    assert 0.38 < fails.mean() < 0.42
+    assert abs(fails.mean() - FAIL_SHARE) < 0.02
     for name, score in known.items():
         assert abs(rank_skill(score, fails[-len(score) :]) - 0.5) < 0.02, name
 
