@@ -3,12 +3,19 @@
 import argparse
 from pathlib import Path
 
-from ml.evaluate import evaluate, read_model
+from ml.evaluate import evaluate
 from ml.report import render_evaluation
 from runtime.cli import add_command, print_json, say, warn
 from runtime.data_commands.options import Commands
-from runtime.errors import EXIT_DONE, ConfigurationError
-from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
+from runtime.errors import EXIT_DONE
+from runtime.model_commands.options import (
+    add_settings,
+    add_span,
+    dataset_of,
+    model_of,
+    operator_errors,
+    settings_of,
+)
 from runtime.model_commands.train import print_figures, summary
 
 
@@ -30,10 +37,7 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what the model is worth on these rows."""
     folder: Path = arguments.model
-    if not folder.is_dir():
-        raise ConfigurationError(f"{folder} is no folder of a model: train one with `python -m ml train`")
-    with operator_errors(str(folder)):
-        passport, booster = read_model(folder)
+    passport, booster = model_of(folder)
     settings = settings_of(arguments, margin=passport.decision.margin)
     data = dataset_of(arguments)
     with operator_errors(str(arguments.dataset)):
@@ -47,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     figures = {
         "verdict": found.verdict,
         "in_sample": found.is_in_sample,
+        "in_sample_events": found.in_sample_rows,
         **summary(found.metrics),
         "n_events": len(found.scored.data),
         "n_orders": len(found.scored.orders()),

@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import xgboost as xgb
 
 from ml.booster import TreeSettings
 from ml.cross_validation import TooFewEventsError
 from ml.dataset import Dataset, DatasetError
-from ml.passport import PassportError
+from ml.model import DAMAGED, ModelRefused, load_for_study
+from ml.passport import Passport, PassportError
 from ml.train_settings import TrainSettings
 from runtime.cli import did_you_mean, format_ns, iso_time, key_value
 from runtime.errors import ConfigurationError, DataError
@@ -110,3 +112,22 @@ def operator_errors(where: str) -> Iterator[None]:
         raise DataError(f"{where}: {error}") from error
     except ValueError as error:
         raise ConfigurationError(f"{where}: {error}") from error
+
+
+def model_of(folder: Path) -> tuple[Passport, xgb.Booster]:
+    """Return the model of a folder for study, loaded as guardedly as one that decides.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is none.
+    DataError
+        When a file is damaged, swapped, or answers otherwise than recorded.
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder} is no folder of a model: train one with `python -m ml train`")
+    try:
+        return load_for_study(folder)
+    except ModelRefused as error:
+        kind = DataError if error.reason in DAMAGED else ConfigurationError
+        raise kind(f"{folder}: {error}") from error

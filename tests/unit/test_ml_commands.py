@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml.__main__ import main
-from ml.evaluate import read_model
+from ml.model import load_for_study
 from ml.passport import decode
 from tests.synthetic_dataset import planted
 
@@ -105,7 +105,7 @@ def test_swapped_model_is_found(folder: Path, capsys: pytest.CaptureFixture[str]
     capsys.readouterr()
     assert main(["evaluate", str(folder / "data"), "--model", str(mixed)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
-    assert read_model(folder / "other")[0].split.seed == 9
+    assert load_for_study(folder / "other")[0].split.seed == 9
 
 
 @pytest.mark.parametrize(
