@@ -40,6 +40,7 @@ def run(arguments: Namespace) -> int:
     """Run a backtest, write its folder and print its summary."""
     from runtime.backtest import run_backtest
     from runtime.bucket_windows import trade_windows
+    from runtime.contributions import explain_result
     from runtime.kernel_cache import ensure_compiled
     from runtime.memory import spare_memory
     from runtime.run_plan import percent_of, plan_run
@@ -56,7 +57,8 @@ def run(arguments: Namespace) -> int:
         result = run_backtest(plan, percent_of(plan, advance))
     windows = trade_windows(plan, result.trades, plan.request.settings.backtest.charts)
     drawn = [drawn_trade(number, trade, rows, plan.retracements) for number, trade, rows in windows]
-    summary = summary_of(result, summarise(result.trades, result.marks, result.starting_balance))
+    figures = summarise(result.trades, result.marks, result.starting_balance)
+    summary = summary_of(result, figures, explain_result(result))
     result.folder.write_summary(summary)
     page = render(Report(summary, result.trades, result.marks, drawn, result.folder.config_text))
     result.folder.write_tearsheet(page)

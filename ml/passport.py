@@ -238,10 +238,23 @@ class DriftBins(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DriftReference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bins of every feature by name, and of the calibrated out-of-fold score."""
+    """What the training saw, to tell values that fit nothing, and days that are not like those.
+
+    Parameters
+    ----------
+    features
+        Of all rows learnt from, by name: which values may be scored, and where they may be missing.
+    first_looks, score
+        Of the first look at every order, filled or not: features by name, and the calibrated probability,
+        out of fold where the model learnt from the order. Drift is judged by these.
+    n_orders
+        First looks that they were drawn from; 0 where not recorded.
+    """
 
     features: dict[str, DriftBins]
     score: DriftBins
+    first_looks: dict[str, DriftBins] = {}
+    n_orders: int = 0
 
 
 class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

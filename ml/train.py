@@ -23,12 +23,12 @@ from ml.cross_validation import (
     usable,
 )
 from ml.dataset import COLUMNS, Dataset
+from ml.drift_reference import drift_reference
 from ml.passport import (
     HASH_ATTRIBUTE,
     Build,
     Calibration,
     DecisionRule,
-    DriftReference,
     FeatureField,
     KernelInfo,
     Passport,
@@ -39,7 +39,7 @@ from ml.passport import (
     seal,
     self_hash,
 )
-from ml.provenance import data_manifest, drift_bins, label_rule, symbol_scopes
+from ml.provenance import data_manifest, label_rule, symbol_scopes
 from ml.scores import auc_of
 from ml.search import score, search
 from ml.train_settings import SECOND_NS, TrainSettings
@@ -160,10 +160,7 @@ def train(
         reasons=reasons,
         params={**msgspec.structs.asdict(trees), "rounds": rounds}
         | {f"monotone.{name}": sign for name, sign in sorted(settings.monotone.items())},
-        drift_ref=DriftReference(
-            features={name: drift_bins(rows.x[:, at]) for at, name in enumerate(rows.names)},
-            score=drift_bins(scored.probability),
-        ),
+        drift_ref=drift_reference(data, rows, scored, booster, platt),
         probe=_probe(booster, rows, platt, settings.seed),
         expires_ns=int(data.t1_ns.max()) + round(settings.valid_days * DAY_SECS) * SECOND_NS,
         build=_build(build, settings),
