@@ -25,6 +25,7 @@ SHAP_ROWS: Final = 1_000
 SHAP_DOTS: Final = 120
 MONEY_POINTS: Final = 400
 DIAGONAL: Final = ((0.0, 0.0), (1.0, 1.0))
+IN_SAMPLE: Final = "In-sample: the model learnt from this span, its figures say nothing about tomorrow;"
 NANOS_PER_DAY: Final = 86_400_000_000_000
 
 
@@ -64,9 +65,9 @@ def render_evaluation(
     found: Evaluation, passport: Passport, booster: xgb.Booster, settings: TrainSettings
 ) -> str:
     """Return the page of an evaluation; it says so where the rows are in-sample."""
-    notes = ["In-sample: the model learnt from this span."] if found.is_in_sample else ["Out of sample."]
+    notes = [f"{IN_SAMPLE} {found.reasons[0]}."] if found.is_in_sample else ["Out of sample."]
     return _page(
-        f"Model {passport.model_id} on other rows",
+        f"Model {passport.model_id} {'IN-SAMPLE' if found.is_in_sample else 'on other rows'}",
         found.verdict,
         found.reasons,
         notes,
@@ -97,7 +98,10 @@ def _page(
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
         f"<style>{STYLE.read_text(encoding='utf-8')}</style></head><body><main>",
         f'<h1>{html.escape(title)}: <span class="{css}">{verdict.replace("_", " ")}</span></h1>',
-        *(f'<p class="muted">{html.escape(note)}</p>' for note in notes),
+        *(
+            f'<p class="{"bad" if note.startswith(IN_SAMPLE) else "muted"}">{html.escape(note)}</p>'
+            for note in notes
+        ),
         f"<ul>{failed}</ul>" if failed else "",
         _tiles(metrics),
         '<div class="two">',

@@ -67,7 +67,7 @@ def summary_of(
         "total_return_pct": (final / start - 1) * 100,
         "open_positions": list(result.open_positions),
         "model": {
-            name: _gate(report, plan, (explained or {}).get(name)) for name, report in result.gates.items()
+            name: gate_of(report, plan, (explained or {}).get(name)) for name, report in result.gates.items()
         }
         or None,
         "fills": fill_assumptions(plan.request.settings.backtest, plan.instruments),
@@ -83,8 +83,24 @@ def summary_of(
     return plain
 
 
-def _gate(report: Mapping[str, Any], plan: RunPlan, explained: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a gate's report, whether the run trades in its model's training span, and why it cancelled."""
+def gate_of(report: Mapping[str, Any], plan: RunPlan, explained: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a gate's report, whether the run trades in its model's training span, and why it cancelled.
+
+    Parameters
+    ----------
+    report
+        Of the strategy.
+    plan
+        Of the run.
+    explained
+        Of the instrument, see `summary_of`.
+
+    Returns
+    -------
+    dict
+        The report with ``in_sample``, ``unfit_share`` (of the decisions, None without one) and
+        ``contributions``.
+    """
     span = report.get("trained_ns")
     # What is replayed before the first entry may happen only warms up: nothing is decided there.
     first_ns = max(plan.first_ts_ns, plan.trade_from_ns)

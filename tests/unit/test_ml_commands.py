@@ -79,7 +79,16 @@ def test_evaluate_tells_in_sample_from_out_of_sample(
     _, before = run_json(capsys, *common, "--end", half, "--report", str(page))
     assert (after["in_sample"], before["in_sample"]) == (False, True)
     assert after["auc"] > 0.65
-    assert "In-sample" in page.read_text()
+    for said in ("<title>Model half IN-SAMPLE", '<p class="bad">In-sample: '):
+        assert said in page.read_text()
+    assert before["verdict"] == "no_skill"
+    assert before["in_sample_events"] == before["n_events"]
+    assert str(before["reasons"][0]).startswith("in-sample: ")
+    assert after["in_sample_events"] == 0
+    assert main([*common[:-3], "--end", half, "--report", str(page), "--set", "bootstrap_rounds=100"]) == 0
+    printed = capsys.readouterr()
+    assert re.search(r"in_sample +True", printed.out)
+    assert "warning: in-sample" in printed.err
 
 
 def test_inspect_checks_before_it_prints(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
