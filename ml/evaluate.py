@@ -10,6 +10,7 @@ from ml.booster import margins
 from ml.calibration import calibrate
 from ml.dataset import Dataset
 from ml.passport import Metrics, Passport, Verdict
+from ml.provenance import kind_of
 from ml.train_settings import TrainSettings
 from ml.verdict import Scored, measure, verdict
 
@@ -90,6 +91,10 @@ def in_sample(passport: Passport, rows: Dataset) -> NDArray[np.bool_]:
 
 
 def _require_comparable(passport: Passport, data: Dataset) -> None:
+    if (kind := kind_of(data)) != passport.kind:
+        raise ValueError(
+            f"the dataset is of kind {kind}, the model of kind {passport.kind}: name another one"
+        )
     if data.schema_hash != passport.feature_schema_sha256 or data.names != tuple(
         one.name for one in passport.features
     ):

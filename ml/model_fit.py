@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.model_refusal import ModelRefused, Refusal
-from ml.passport import Passport
+from ml.passport import Kind, Passport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +24,14 @@ class Wanted:
     instrument_id
         Nautilus id.
     stream
-        ``trades`` or ``aggtrades``.
+        ``trades`` or ``aggtrades``; ``klines`` for signals.
     bucket_usd
-        Quote value of a bucket.
+        Quote value of a bucket; 0 for signals.
     now_ns
         Time of the first decision, UNIX nanoseconds: the start of a backtest, the clock of a live node.
-    price_decimals, size_decimals, vpin_window
+    kind
+        What is decided about: ``cancel`` (resting entries) or ``signal``.
+    price_decimals, size_decimals, vpin_window, timeframe
         Compared where both sides know them.
     """
 
@@ -40,9 +42,11 @@ class Wanted:
     stream: str
     bucket_usd: float
     now_ns: int
+    kind: Kind = "cancel"
     price_decimals: int | None = None
     size_decimals: int | None = None
     vpin_window: int | None = None
+    timeframe: str | None = None
 
 
 def require_fit(passport: Passport, wanted: Wanted) -> None:
@@ -53,6 +57,13 @@ def require_fit(passport: Passport, wanted: Wanted) -> None:
     ModelRefused
         With the first thing that differs.
     """
+    if passport.kind != wanted.kind:
+        about = {"cancel": "resting entries", "signal": "signals"}
+        raise ModelRefused(
+            Refusal.OTHER_KIND,
+            f"it decides about {about[passport.kind]}, wanted is one for {about[wanted.kind]}: "
+            "name another model",
+        )
     if wanted.now_ns >= passport.expires_ns:
         when = np.datetime64(passport.expires_ns, "ns").astype("datetime64[s]")
         raise ModelRefused(Refusal.EXPIRED, f"it expired {when}Z: train again on newer data")
@@ -91,16 +102,20 @@ def _require_feed(passport: Passport, wanted: Wanted) -> None:
     pairs = [("bucket_usd", scope.bucket_usd, wanted.bucket_usd)]
     pairs += [
         (name, getattr(scope, name), getattr(wanted, name))
-        for name in ("price_decimals", "size_decimals", "vpin_window")
+        for name in ("price_decimals", "size_decimals", "vpin_window", "timeframe")
         if getattr(scope, name) is not None and getattr(wanted, name) is not None
     ]
     for name, trained, given in pairs:
         if trained != given:
             raise ModelRefused(
                 Refusal.OTHER_BUCKET,
-                f"trained with {name} {trained:g}, {wanted.instrument_id} runs with {given:g}: "
-                f"set {name} to {trained:g} or train again",
+                f"trained with {name} {_shown(trained)}, {wanted.instrument_id} runs with {_shown(given)}: "
+                f"set {name} to {_shown(trained)} or train again",
             )
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _is_ordered_subset(names: tuple[str, ...], given: tuple[str, ...]) -> bool:

@@ -12,6 +12,7 @@ class Refusal(StrEnum):
     MODEL_DAMAGED = "model_damaged"  # its bytes are not those of the passport
     RENAMED = "renamed"  # the folder is not called as the passport says
     EXPIRED = "expired"
+    OTHER_KIND = "other_kind"  # decides about something else
     OTHER_FEATURES = "other_features"  # names, their order, or the schema hash
     OTHER_KERNEL = "other_kernel"
     OTHER_INSTRUMENT = "other_instrument"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ml.booster import contributions
 from ml.evaluate import Evaluation
 from ml.money import threshold_curve
-from ml.passport import Metrics, Passport
+from ml.passport import Metrics, Passport, rule_words
 from ml.report_charts import Axis, Line, axis_for, bars, chart, swarm
 from ml.scores import roc_curve
 from ml.train import Trained
@@ -251,7 +251,8 @@ def _facts(passport: Passport) -> str:
         ("independent events", f"{split.n_effective:,.0f}"),
         ("fill rule", label.fill_rule or "-"),
         ("latency", "-" if label.latency_ms is None else f"{label.latency_ms:g} ms"),
-        ("rule", f"cancel if {passport.decision.rule}, margin {passport.decision.margin:g}"),
+        ("kind", passport.kind),
+        ("rule", rule_words(passport)),
         ("calibration", f"a {passport.calibration.a:.4f}, b {passport.calibration.b:.4f}"),
         *((name, f"{value:.4g}" if isinstance(value, float) else str(value))
           for name, value in passport.params.items()),

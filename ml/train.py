@@ -39,7 +39,7 @@ from ml.passport import (
     seal,
     self_hash,
 )
-from ml.provenance import data_manifest, label_rule, symbol_scopes
+from ml.provenance import data_manifest, kind_of, label_rule, symbol_scopes
 from ml.scores import auc_of
 from ml.search import score, search
 from ml.train_settings import SECOND_NS, TrainSettings
@@ -134,11 +134,13 @@ def train(
     booster, rounds = _final(rows, trees, settings, gap_ns)
     advance(1)
     described = tuple(features) or tuple(FeatureField(name=name) for name in data.names)
+    kind = kind_of(data)
     passport = Passport(
+        kind=kind,
         features=described,
         feature_schema_sha256=data.schema_hash,
         kernel=KernelInfo(
-            source_sha256=str(data.meta.get("kernel_sha256") or kernel_sha256()),
+            source_sha256=str(data.meta.get("kernel_sha256") or kernel_sha256(kind)),
             state_dtype_sha256=str(data.meta.get("state_dtype_sha256", "")),
         ),
         symbols=symbol_scopes(data.meta),

@@ -25,6 +25,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         fold.
     min_effective
         Fewer independent events than this are refused.
+    min_signals
+        Fewer signals with an outcome are refused; for models of signals.
     rounds, stop_rounds, stop_share
         Most trees; trees without improvement after which it stops; last share of the rows that decides that.
     trials
@@ -54,6 +56,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     folds: int = 5
     embargo_secs: float | None = None
     min_effective: float = 200.0
+    min_signals: int = 500
     rounds: int = 400
     stop_rounds: int = 30
     stop_share: float = 0.15
@@ -73,7 +76,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def __post_init__(self) -> None:
         for name, low in (
             ("folds", 2), ("rounds", 1), ("stop_rounds", 1), ("trials", 0), ("earlier_trials", 0),
-            ("threads", 1), ("seed", 0), ("bootstrap_rounds", 100),
+            ("threads", 1), ("seed", 0), ("bootstrap_rounds", 100), ("min_signals", 1),
         ):  # fmt: skip
             if getattr(self, name) < low:
                 raise ValueError(f"{name} is {getattr(self, name)}, want {low} or more")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ml.passport import Passport
+from ml.passport import Passport, rule_words
 from runtime.cli import add_command, format_ns, print_json, say, warn
 from runtime.data_commands.options import Commands
 from runtime.errors import EXIT_DONE
@@ -72,6 +72,7 @@ def _figures(passport: Passport) -> dict[str, Any]:
         "n_events": split.n_events,
         "n_orders": split.n_orders,
         "n_effective": split.n_effective,
-        "rule": f"cancel if {passport.decision.rule}, margin {passport.decision.margin:g}",
+        "kind": passport.kind,
+        "rule": rule_words(passport),
         **summary(passport.metrics),
     }

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ml.dataset import Dataset
-from ml.features import FEATURES
+from ml.features import FEATURES, Feature
 from ml.passport import MODEL_FILE, PASSPORT_FILE, Build, FeatureField, Metrics, Passport, encode, self_hash
+from ml.provenance import kind_of
 from ml.report import render_training
+from ml.signal_features import FEATURES as SIGNAL_FEATURES
+from ml.signal_features import SignalFeature
 from ml.train import TooFewEventsError, Trained, train, units_of
 from ml.train_settings import TrainSettings
 from runtime.cli import (
@@ -84,7 +87,8 @@ def _train(arguments: argparse.Namespace, data: Dataset, settings: TrainSettings
 
 
 def _described(data: Dataset) -> tuple[FeatureField, ...]:
-    known = {one.name: one for one in FEATURES}
+    described = SIGNAL_FEATURES if kind_of(data) == "signal" else FEATURES
+    known: dict[str, Feature | SignalFeature] = {one.name: one for one in described}
     return tuple(
         FeatureField(
             name=name, unit=known[name].unit, source=known[name].doc, lookback=str(known[name].lookback)
