@@ -9,10 +9,10 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from ml.booster import Machine, Rows, TreeSettings, margins, train_booster
+from ml.booster import Machine, Rows, margins, train_booster
 from ml.dataset import Dataset
 from ml.labels import effective_sample_size, sample_weights
-from ml.train_settings import SECOND_NS, TrainSettings
+from ml.train_settings import SECOND_NS, TrainSettings, TreeSettings
 from ml.validation import (
     Fold,
     combinatorial,

@@ -259,6 +259,7 @@ def _facts(passport: Passport) -> str:
         ("blocks of the intervals", f"{passport.metrics.ci_block_secs / 3_600:g} h"),
         ("features", passport.feature_schema_sha256[:16]),
         ("model", passport.model_sha256[:16]),
+        ("settings", passport.build.config_sha256[:16]),
     )  # fmt: skip
     cells = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in facts

@@ -10,7 +10,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from ml.booster import TreeSettings, has_cuda, margins, model_bytes, raw_probabilities, train_booster
+from ml.booster import has_cuda, margins, model_bytes, raw_probabilities, train_booster
 from ml.calibration import calibrate, fit_platt
 from ml.cross_validation import (
     OutOfFold,
@@ -42,7 +42,7 @@ from ml.passport import (
 from ml.provenance import data_manifest, kind_of, label_rule, symbol_scopes
 from ml.scores import auc_of
 from ml.search import score, search
-from ml.train_settings import SECOND_NS, TrainSettings
+from ml.train_settings import SECOND_NS, TrainSettings, TreeSettings
 from ml.verdict import Scored, TrialRecord, measure, verdict
 
 __all__ = ["TooFewEventsError", "TrainSettings", "Trained", "dataset_digest", "train", "units_of"]

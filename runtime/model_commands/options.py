@@ -10,14 +10,14 @@ import msgspec
 import numpy as np
 import xgboost as xgb
 
-from ml.booster import TreeSettings
 from ml.cross_validation import TooFewEventsError
 from ml.dataset import Dataset, DatasetError
 from ml.model import DAMAGED, ModelRefused, load_for_study
 from ml.passport import Passport, PassportError
-from ml.train_settings import TrainSettings
+from ml.train_settings import TrainSettings, TreeSettings
 from runtime.cli import did_you_mean, format_ns, iso_time, key_value
 from runtime.errors import ConfigurationError, DataError
+from runtime.settings import load_settings
 
 TREE_FIELDS = TreeSettings.__struct_fields__
 OWN_FIELDS = tuple(name for name in TrainSettings.__struct_fields__ if name not in ("trees", "monotone"))
@@ -33,7 +33,13 @@ def add_span(parser: argparse.ArgumentParser) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add ``--set`` and ``--json``."""
+    """Add ``--config``, ``--set`` and ``--json``."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings file whose section `training` is read (default: config.yaml, if there is one)",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -46,14 +52,16 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(arguments: argparse.Namespace, **fields: Any) -> TrainSettings:
-    """Return the settings of ``--set``, with fields that other options give.
+    """Return the settings: those of the file, above them what other options give, above all ``--set``.
 
     Raises
     ------
     ConfigurationError
         For an unknown key or a value that does not fit, with what would.
     """
-    trees: dict[str, str] = {}
+    plain: dict[str, Any] = msgspec.to_builtins(load_settings(arguments.config).training)
+    fields["monotone"] = plain["monotone"] | fields.get("monotone", {})
+    trees: dict[str, Any] = plain["trees"]
     for key, value in arguments.set:
         if key in TREE_FIELDS:
             trees[key] = value
@@ -63,7 +71,7 @@ def settings_of(arguments: argparse.Namespace, **fields: Any) -> TrainSettings:
             known = (*OWN_FIELDS, *TREE_FIELDS)
             raise ConfigurationError(f"--set {key}: no such setting{did_you_mean(key, known)}")
     try:
-        return msgspec.convert({**fields, "trees": trees}, TrainSettings, strict=False)
+        return msgspec.convert({**plain, **fields, "trees": trees}, TrainSettings, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"--set: {error}") from error
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from ml.dataset import Dataset
 from ml.features import FEATURES, Feature
 from ml.passport import MODEL_FILE, PASSPORT_FILE, Build, FeatureField, Metrics, Passport, encode, self_hash
@@ -30,6 +32,7 @@ from runtime.cli import (
 from runtime.data_commands.options import Commands
 from runtime.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
 from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
+from runtime.settings import settings_hash
 
 REPORT_FILE: Final = "report.html"
 MODELS: Final = Path("var/models")
@@ -81,7 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace, data: Dataset, settings: TrainSettings) -> Trained:
-    build = Build(created=format_ns(time.time_ns() // NANOS_PER_SECOND * NANOS_PER_SECOND), git=_commit())
+    build = Build(
+        created=format_ns(time.time_ns() // NANOS_PER_SECOND * NANOS_PER_SECOND),
+        git=_commit(),
+        config_sha256=settings_hash(msgspec.to_builtins(settings)),
+    )
     with progress_bar("training", units_of(settings)) as advance, operator_errors(str(arguments.dataset)):
         return train(data, settings, build, _described(data), advance)
 

@@ -117,6 +117,56 @@ def test_swapped_model_is_found(folder: Path, capsys: pytest.CaptureFixture[str]
     assert load_for_study(folder / "other")[0].split.seed == 9
 
 
+def test_settings_come_from_the_file_and_then_the_command_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--set` and `--monotone` are above `training` of config.yaml, and the passport has their hash."""
+    (tmp_path / "config.yaml").write_text(
+        "training: {rounds: 25, bootstrap_rounds: 100, seed: 5, monotone: {flow: 1}, trees: {max_depth: 2}}"
+    )
+    monkeypatch.chdir(tmp_path)
+    base = ("train", str(folder / "data"))
+    assert main([*base, "--out", "file"]) == 0
+    assert (
+        main([*base, "--out", "line", "--set", "seed=6", "--set", "max_depth=1", "--monotone", "noise_a=-1"])
+        == 0
+    )
+    assert main([*base, "--out", "again", "--set", "threads=2"]) == 0
+    file, line, again = (
+        decode(Path(name, "passport.json").read_bytes()) for name in ("file", "line", "again")
+    )
+    assert (file.split.seed, file.params["max_depth"], file.params["monotone.flow"]) == (5, 2, 1)
+    assert (line.split.seed, line.params["max_depth"]) == (6, 1)
+    assert (line.params["monotone.flow"], line.params["monotone.noise_a"]) == (1, -1)
+    assert len({one.build.config_sha256 for one in (file, line, again)}) == 3
+    assert len(file.build.config_sha256) == 64
+    assert Path("again/model.json").read_bytes() == Path("file/model.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("training: {round: 3}", "unknown setting $.training.round, did you mean rounds?"),
+        ("training: {folds: 1}", "folds is 1, want 2 or more - at $.training"),
+        ("training: {trees: {max_depth: 9}}", "max_depth is 9, want 1 to 8 - at $.training.trees"),
+        ("training: {margin: .nan}", "margin is nan"),
+        ("training: {scheme: shuffled}", "$.training.scheme"),
+        ("training: {monotone: {flow: 2}}", "monotone takes -1 or 1"),
+    ],
+)
+def test_wrong_settings_name_file_and_place(
+    folder: Path, tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, exit 2."""
+    config = tmp_path / "my.yaml"
+    config.write_text(text)
+    assert main(["train", str(folder / "data"), "--config", str(config)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "my.yaml" in error
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
