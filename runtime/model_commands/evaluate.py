@@ -16,6 +16,7 @@ from runtime.model_commands.options import (
     operator_errors,
     settings_of,
 )
+from runtime.model_commands.output import require_file, write_all
 from runtime.model_commands.train import print_figures, summary
 
 
@@ -37,16 +38,18 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what the model is worth on these rows."""
     folder: Path = arguments.model
+    if arguments.report is not None:
+        require_file(arguments.report, "--report")
+    data = dataset_of(arguments)
     passport, booster = model_of(folder)
     settings = settings_of(arguments, margin=passport.decision.margin)
-    data = dataset_of(arguments)
     with operator_errors(str(arguments.dataset)):
         found = evaluate(passport, booster, data, settings)
     if found.is_in_sample:
         warn("in-sample: the rows touch the span that the model learnt from; the figures flatter it")
     if arguments.report is not None:
-        arguments.report.parent.mkdir(parents=True, exist_ok=True)
-        arguments.report.write_text(render_evaluation(found, passport, booster, settings), encoding="utf-8")
+        page = render_evaluation(found, passport, booster, settings)
+        write_all(arguments.report.parent, {arguments.report.name: page.encode()})
         say(f"report: {arguments.report}")
     figures = {
         "verdict": found.verdict,

@@ -1,6 +1,7 @@
 """What the commands share: datasets within a span, settings by ``--set``, and errors for the operator."""
 
 import argparse
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import xgboost as xgb
 
 from ml.cross_validation import TooFewEventsError
 from ml.dataset import Dataset, DatasetError
+from ml.dataset_check import require_sound
 from ml.model import DAMAGED, ModelRefused, load_for_study
 from ml.passport import Passport, PassportError
 from ml.train_settings import TrainSettings, TreeSettings
@@ -86,16 +89,14 @@ def dataset_of(arguments: argparse.Namespace) -> Dataset:
     DataError
         When it is damaged.
     """
-    try:
-        data = Dataset.load(arguments.dataset)
-    except DatasetError as error:
-        kind = ConfigurationError if isinstance(error.__cause__, FileNotFoundError) else DataError
-        raise kind(str(error)) from error
+    data = _load(arguments.dataset)
     inside = np.ones(len(data), dtype=np.bool_)
     if arguments.start is not None:
         inside &= data.t0_ns >= arguments.start
     if arguments.end is not None:
         inside &= data.t1_ns < arguments.end
+    if not len(data):
+        raise ConfigurationError(f"{arguments.dataset} holds no decision: nothing was looked at in that run")
     if not inside.any():
         span = (
             f"{format_ns(int(data.t0_ns[0]))} to {format_ns(int(data.t1_ns.max()))}" if len(data) else "empty"
@@ -104,6 +105,25 @@ def dataset_of(arguments: argparse.Namespace) -> Dataset:
             f"{arguments.dataset}: no decision between --start and --end; the dataset is {span}"
         )
     return data.rows(inside)
+
+
+def _load(path: Path) -> Dataset:
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder: name a dataset that `python -m ml dataset` wrote")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # a missing value where there must be one
+            data = Dataset.load(path)
+        require_sound(data)
+    except DatasetError as error:
+        kind = ConfigurationError if isinstance(error.__cause__, FileNotFoundError) else DataError
+        text = str(error)
+        raise kind(text if path.stem in text else f"{path}: {text}") from error
+    except (pa.ArrowException, LookupError, TypeError, ValueError, RuntimeWarning) as error:
+        # Hashes fit, so somebody wrote it like this: what it holds is no dataset.
+        text = " ".join(str(error).split())
+        raise DataError(f"{path} holds no dataset ({type(error).__name__}: {text}): make it again") from error
+    return data
 
 
 @contextmanager
@@ -118,6 +138,8 @@ def operator_errors(where: str) -> Iterator[None]:
         raise
     except (DatasetError, PassportError) as error:
         raise DataError(f"{where}: {error}") from error
+    except xgb.core.XGBoostError as error:
+        raise DataError(f"{where}: XGBoost: {str(error).partition('Stack trace')[0].strip()}") from error
     except ValueError as error:
         raise ConfigurationError(f"{where}: {error}") from error
 

@@ -1,7 +1,6 @@
 """``train``: a dataset becomes a model with passport and report, or is refused."""
 
 import argparse
-import os
 import subprocess
 import time
 from collections.abc import Mapping
@@ -32,6 +31,7 @@ from runtime.cli import (
 from runtime.data_commands.options import Commands
 from runtime.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
 from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
+from runtime.model_commands.output import require_folder, write_all
 from runtime.settings import settings_hash
 
 REPORT_FILE: Final = "report.html"
@@ -71,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"{arguments.out} holds a model already: add --replace, or take another --out"
         )
+    require_folder(arguments.out or MODELS, "--out")
     data = dataset_of(arguments)
     try:
         trained = _train(arguments, data, settings)
@@ -121,18 +122,13 @@ def _default_id(passport: Passport) -> str:
 
 
 def _write(folder: Path, trained: Trained, passport: Passport, settings: TrainSettings) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    # The passport last: without it there is no model, and a half-written one is never taken for whole.
-    (folder / PASSPORT_FILE).unlink(missing_ok=True)
-    report = render_training(trained, passport, settings)
-    for name, content in (
-        (MODEL_FILE, trained.model),
-        (REPORT_FILE, report.encode()),
-        (PASSPORT_FILE, encode(passport)),
-    ):
-        unfinished = folder / f".{name}.{os.getpid()}"
-        unfinished.write_bytes(content)
-        unfinished.replace(folder / name)
+    contents = {
+        MODEL_FILE: trained.model,
+        REPORT_FILE: render_training(trained, passport, settings).encode(),
+        PASSPORT_FILE: encode(passport),
+    }
+    # Without its passport there is no model: a half-written one is never taken for whole.
+    write_all(folder, contents, last=PASSPORT_FILE)
 
 
 def summary(metrics: Metrics) -> dict[str, Any]:
