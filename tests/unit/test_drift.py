@@ -197,7 +197,7 @@ def test_calibration_rarely_calls_without_drift() -> None:
     assert alarmed <= 2
 
 
-@pytest.mark.parametrize(("odds", "most"), [(0.5, 260), (2.0, 260), (0.4, 200)])
+@pytest.mark.parametrize(("odds", "most"), [(0.5, 220), (2.0, 190), (0.4, 150)])
 def test_delay_until_broken_probabilities_are_called(odds: float, most: int) -> None:
     """The median number of outcomes until the warning, counted from the change."""
     delays = []

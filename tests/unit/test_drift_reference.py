@@ -36,7 +36,7 @@ def watched(trained: Trained, data: Dataset) -> DriftMonitor:
 
 
 def test_first_looks_of_all_orders_are_the_reference(trained: Trained) -> None:
-    """Filled or not: nobody knows it when the order is first looked at; what may be scored is another matter."""
+    """Filled or not: nobody knows when the order is first looked at. What may be scored is its own matter."""
     reference = trained.passport.drift_ref
     _, first = np.unique(DATA.order_id, return_index=True)
     assert reference.n_orders == len(first) == 700
