@@ -1,13 +1,16 @@
 """The model decisions of a finished run, explained: ``contributions.jsonl`` beside its other files.
 
-Read from `events.jsonl` after the end, so that neither the run nor its `decision_sha256` knows of it.
+Read from `events.jsonl` after the end, so that neither the run nor its `decision_sha256` knows of it. The log
+is read twice: first for where the decisions are and what became of them, then the chosen ones, in batches.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 import numpy as np
@@ -21,21 +24,35 @@ from runtime.run_folder import EVENTS
 CONTRIBUTIONS: Final = "contributions.jsonl"
 MOST_ROWS: Final = 20_000
 """Decisions explained per instrument: all cancels come first, then keeps, evenly."""
+BATCH: Final = 1_000
 _ASKED: Final = b'"kind":"cancel_asked"'
 _OUTCOME: Final = b'"kind":"cancel_outcome"'
 _TRADE: Final = b'{"record":"trade"'
 
 
+class _Detail(msgspec.Struct, frozen=True):
+    action: str = ""
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """What of a record says which decision it belongs to; the rest is not even decoded."""
+
+    record: str
+    instrument_id: str
+    setup_id: str
+    kind: str = ""
+    reason: str = ""
+    exit_reason: str = ""
+    detail: _Detail = _Detail()
+
+
 @dataclass(slots=True)
 class _Asked:
-    """A published decision of the model, and what became of its order."""
+    """Where a published decision stands in the log, and what became of its order."""
 
-    record: dict[str, Any]
+    offset: int
+    is_cancel: bool
     outcome: str | None = None
-
-    @property
-    def is_cancel(self) -> bool:
-        return bool(self.record["detail"]["action"] == "cancel")
 
 
 def explain_result(result: RunResult) -> dict[str, dict[str, Any]]:
@@ -70,31 +87,17 @@ def explain_run(folder: Path, models: Mapping[str, tuple[str, str]]) -> dict[str
     """
     if not models:
         return {}
-    asked_of = _read(folder / EVENTS)
     found: dict[str, dict[str, Any]] = {}
     unfinished = folder / f".{CONTRIBUTIONS}.partial"
-    with unfinished.open("wb") as file:
+    with (folder / EVENTS).open("rb") as log, unfinished.open("wb") as file:
+        asked_of = _find(log)
         for instrument_id, (model, sha256) in models.items():
-            asked = asked_of.get(instrument_id, [])
             try:
                 explainer = _explainer(model, sha256)
             except ModelRefused as error:
                 found[instrument_id] = {"refused": str(error)}
                 continue
-            chosen = _chosen(asked)
-            explained = _explain(explainer, chosen)
-            pairs = list(zip(chosen, explained, strict=True))
-            for one, why in pairs:
-                file.write(msgspec.json.encode(_line(one, why), order="sorted") + b"\n")
-            cancels = [why for one, why in pairs if why is not None and one.is_cancel]
-            found[instrument_id] = {
-                "file": CONTRIBUTIONS,
-                "decisions": sum(why is not None for why in explained),
-                "unscored": sum(why is None for why in explained),
-                "left_out": len(asked) - len(chosen),
-                "disagreeing": _disagreeing(chosen, explained),
-                "lowered_most": most_lowering(cancels),
-            }
+            found[instrument_id] = _write(explainer, asked_of.get(instrument_id, []), log, file)
     unfinished.replace(folder / CONTRIBUTIONS)
     return found
 
@@ -106,38 +109,67 @@ def _explainer(model: str, sha256: str) -> Explainer:
     return explainer
 
 
-def _read(path: Path) -> dict[str, list[_Asked]]:
-    """Read decisions by instrument: of a cancel what the venue said, of a keep how its trade ended."""
+def _find(log: BinaryIO) -> dict[str, list[_Asked]]:
+    """Find decisions by instrument: of a cancel what the venue said, of a keep how its trade ended."""
     found: dict[str, list[_Asked]] = {}
     last_cancel: dict[str, _Asked] = {}
     keeps: dict[str, list[_Asked]] = {}
-    for line in _lines(path):
-        record = msgspec.json.decode(line)
-        setup_id = record["setup_id"]
-        if record["record"] == "trade":
-            for one in keeps.pop(setup_id, ()):
-                one.outcome = record["exit_reason"]
-        elif record["kind"] == "cancel_outcome":
-            if (cancel := last_cancel.pop(setup_id, None)) is not None:
-                cancel.outcome = record["reason"]
+    decoder = msgspec.json.Decoder(_Head)
+    for offset, line in _lines(log):
+        head = decoder.decode(line)
+        if head.record == "trade":
+            for one in keeps.pop(head.setup_id, ()):
+                one.outcome = head.exit_reason
+        elif head.kind == "cancel_outcome":
+            if (cancel := last_cancel.pop(head.setup_id, None)) is not None:
+                cancel.outcome = head.reason
         else:
-            one = _Asked(record)
-            found.setdefault(record["instrument_id"], []).append(one)
+            one = _Asked(offset, head.detail.action == "cancel")
+            found.setdefault(head.instrument_id, []).append(one)
             if one.is_cancel:
-                last_cancel[setup_id] = one
+                last_cancel[head.setup_id] = one
             else:
-                keeps.setdefault(setup_id, []).append(one)
+                keeps.setdefault(head.setup_id, []).append(one)
     return found
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        for line in file:
-            if _ASKED in line or _OUTCOME in line or line.startswith(_TRADE):
-                yield line
+def _lines(log: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    offset = 0
+    for line in log:
+        if _ASKED in line or _OUTCOME in line or line.startswith(_TRADE):
+            yield offset, line
+        offset += len(line)
 
 
-def _chosen(asked: list[_Asked]) -> list[_Asked]:
+def _write(explainer: Explainer, asked: Sequence[_Asked], log: BinaryIO, file: BinaryIO) -> dict[str, Any]:
+    chosen = _chosen(asked)
+    counts: Counter[str] = Counter()
+    cancels: list[Explained] = []
+    for batch in batched(chosen, BATCH):
+        records = [_record(log, one) for one in batch]
+        for one, record, why in zip(batch, records, _explain(explainer, records), strict=True):
+            file.write(msgspec.json.encode(_line(one, record, why), order="sorted") + b"\n")
+            counts["unscored" if why is None else "decisions"] += 1
+            if why is not None:
+                agrees = math.isclose(why.probability, record["probability"], rel_tol=1e-9)
+                counts["disagreeing"] += not agrees
+                if one.is_cancel:
+                    cancels.append(why)
+    return {
+        "file": CONTRIBUTIONS,
+        **{name: counts[name] for name in ("decisions", "unscored", "disagreeing")},
+        "left_out": len(asked) - len(chosen),
+        "lowered_most": most_lowering(cancels),
+    }
+
+
+def _record(log: BinaryIO, asked: _Asked) -> dict[str, Any]:
+    log.seek(asked.offset)
+    record: dict[str, Any] = msgspec.json.decode(log.readline())
+    return record
+
+
+def _chosen(asked: Sequence[_Asked]) -> Sequence[_Asked]:
     if len(asked) <= MOST_ROWS:
         return asked
     is_cancel = np.array([one.is_cancel for one in asked])
@@ -147,23 +179,14 @@ def _chosen(asked: list[_Asked]) -> list[_Asked]:
     return [asked[at] for at in np.sort(np.concatenate((cancels, spread)))]
 
 
-def _explain(explainer: Explainer, asked: list[_Asked]) -> list[Explained | None]:
+def _explain(explainer: Explainer, records: Sequence[Mapping[str, Any]]) -> list[Explained | None]:
     """Explain what was scored; None for rows that were not."""
-    scored = [at for at, one in enumerate(asked) if one.record["probability"] is not None]
-    rows = np.array([_row(explainer.names, asked[at].record["detail"]) for at in scored], np.float64)
-    found: list[Explained | None] = [None] * len(asked)
-    for at, why in zip(
-        scored, explainer.explain(rows.reshape(len(scored), -1)) if scored else (), strict=True
-    ):
+    scored = [at for at, record in enumerate(records) if record["probability"] is not None]
+    rows = np.array([_row(explainer.names, records[at]["detail"]) for at in scored], np.float64)
+    found: list[Explained | None] = [None] * len(records)
+    for at, why in zip(scored, explainer.explain(rows) if scored else (), strict=True):
         found[at] = why
     return found
-
-
-def _disagreeing(asked: list[_Asked], explained: list[Explained | None]) -> int:
-    return sum(
-        why is not None and not math.isclose(why.probability, one.record["probability"], rel_tol=1e-9)
-        for one, why in zip(asked, explained, strict=True)
-    )
 
 
 def _row(names: tuple[str, ...], detail: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -171,15 +194,10 @@ def _row(names: tuple[str, ...], detail: Mapping[str, Any]) -> NDArray[np.float6
     return np.array([detail.get(name, math.nan) for name in names], np.float64)
 
 
-def _line(asked: _Asked, why: Explained | None) -> dict[str, Any]:
-    record, detail = asked.record, asked.record["detail"]
-    line = {name: record[name] for name in ("ts_ns", "instrument_id", "setup_id", "bucket_seq", "reason")}
-    line |= {
-        "action": detail["action"],
-        "probability": record["probability"],
-        "threshold": record["threshold"],
-    }
-    line["outcome"] = asked.outcome
+def _line(asked: _Asked, record: Mapping[str, Any], why: Explained | None) -> dict[str, Any]:
+    detail = record["detail"]
+    names = ("ts_ns", "instrument_id", "setup_id", "bucket_seq", "reason", "probability", "threshold")
+    line = {name: record[name] for name in names} | {"action": detail["action"], "outcome": asked.outcome}
     if why is None:
         return line | {"missing": detail.get("missing", ""), "top": []}
     top = [
