@@ -2,47 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
 from ml.scores import log_losses, weighted_mean
+from ml.train_settings import TreeSettings
 
 Floats = NDArray[np.float64]
 Outcomes = NDArray[np.int8]
-
-MAX_DEPTH: Final = 8  # what the tree walker covers
-
-
-class TreeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Shape of the trees; the defaults are for hundreds of effective events, not for millions of rows.
-
-    Parameters
-    ----------
-    max_depth
-        1 to 8: deeper trees are not covered by the walker.
-    learning_rate, min_child_weight, subsample, colsample, reg_lambda, max_bin
-        As XGBoost defines them (`colsample` is per tree).
-    """
-
-    max_depth: int = 3
-    learning_rate: float = 0.05
-    min_child_weight: float = 5.0
-    subsample: float = 0.8
-    colsample: float = 0.8
-    reg_lambda: float = 5.0
-    max_bin: int = 256
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.max_depth <= MAX_DEPTH:
-            raise ValueError(f"max_depth is {self.max_depth}, want 1 to {MAX_DEPTH}")
-        if not (0 < self.learning_rate <= 1 and 0 < self.subsample <= 1 and 0 < self.colsample <= 1):
-            raise ValueError("learning_rate, subsample and colsample must be above 0 and at most 1")
-        if self.min_child_weight < 0 or self.reg_lambda < 0 or self.max_bin < 2:
-            raise ValueError("min_child_weight and reg_lambda must be 0 or more, max_bin 2 or more")
 
 
 class Machine(NamedTuple):

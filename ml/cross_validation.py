@@ -9,10 +9,10 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from ml.booster import Machine, Rows, TreeSettings, margins, train_booster
+from ml.booster import Machine, Rows, margins, train_booster
 from ml.dataset import Dataset
 from ml.labels import effective_sample_size, sample_weights
-from ml.train_settings import SECOND_NS, TrainSettings
+from ml.train_settings import SECOND_NS, TrainSettings, TreeSettings
 from ml.validation import (
     Fold,
     combinatorial,
@@ -80,7 +80,7 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
     Raises
     ------
     TooFewEventsError
-        Below `settings.min_effective`, or with a single outcome.
+        Below `settings.min_effective` (signals: `settings.min_signals`), or with a single outcome.
     ValueError
         When a feature is infinite.
     """
@@ -89,6 +89,10 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
     if infinite.any():
         names = ", ".join(name for name, bad in zip(rows.names, infinite, strict=True) if bad)
         raise ValueError(f"infinite values in {names}: use NaN for what is not known")
+    if rows.meta.get("kind") == "signal" and len(rows) < settings.min_signals:
+        raise TooFewEventsError(
+            f"{len(rows):,} signals with an outcome, at least {settings.min_signals:,} are needed", len(rows)
+        )
     effective = effective_sample_size(rows.order_id, rows.t0_ns, rows.t1_ns)
     if effective < settings.min_effective:
         raise TooFewEventsError(

@@ -1,17 +1,21 @@
 """Whether the market still looks like the one a model was trained on, and whether its probabilities hold.
 
 Three questions. Do features and score still have the distribution of the passport (population stability
-index)? Do targets still come as often as promised (CUSUM of outcome less probability)? And what happens
-right after a fill (markouts)? Fewer than 500 events answer none of them: with 50, an index of 0.1 is reached
-by luck in most cases.
+index)? Do targets still come as often as promised (risk-adjusted CUSUM)? And what happens right after a fill
+(markouts)?
+
+An event is an *order*: its first look, the row on which it is first decided. Looks at one order, and rows of
+neighbouring buckets, repeat each other, and an index of them calls drift where there is none. Orders do so
+less, but the clock and slow structure features still do: how far luck can go is judged by how strongly the
+block itself repeats. Fewer than 500 orders answer nothing: with 50, luck reaches 0.1 in most cases.
 """
 
 import math
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
@@ -21,10 +25,15 @@ from ml.passport import DriftBins, Passport
 
 LEAST_EVENTS: Final = 500
 PSI_WARN, PSI_ALARM = 0.1, 0.25
-# Average run lengths of the two-sided CUSUM without drift: about 2,800 and 21,000 events (Siegmund 1985).
-CUSUM_SLACK: Final = 0.25
-CUSUM_WARN, CUSUM_ALARM = 12.0, 16.0
+# A block in which nothing has changed is called at most this often, over all features and the score together.
+LUCK_WARN, LUCK_ALARM = 0.01, 0.001
+MOST_REPETITION: Final = 0.99
+# The CUSUM looks for odds that have doubled or halved. Without drift exp(sum) is a martingale from every
+# start, so N outcomes reach h with a chance of at most N exp(-h) on each side: 5 % and 0.5 % for 500.
+CUSUM_ODDS: Final = 2.0
+CUSUM_WARN, CUSUM_ALARM = math.log(20_000), math.log(200_000)
 MARKOUT_SECS: Final = (1, 10, 60)
+SCORE: Final = "score"
 
 
 class DriftState(StrEnum):
@@ -71,20 +80,99 @@ def psi(reference: DriftBins, counts: Sequence[int], missing: int) -> float:
     return float(np.sum((q - p) * np.log(q / p)))
 
 
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far one column has moved.
+
+    Parameters
+    ----------
+    psi
+        See `psi`.
+    warn_at, alarm_at
+        From where on it is called: 0.1 and 0.25, or what luck reaches with so few or so repetitive values.
+    """
+
+    psi: float
+    warn_at: float
+    alarm_at: float
+
+    @property
+    def state(self) -> DriftState:
+        """Return what it is called."""
+        return _state(self.psi, self.warn_at, self.alarm_at)
+
+
+def shift_of(reference: DriftBins, values: NDArray[np.float64], events: int, columns: int = 1) -> Shift:
+    """Judge one column of a block against its reference.
+
+    Without drift the index is near (1/n + 1/m) times a chi-square of (bins - 1) degrees of freedom, with n
+    and m the independent values of reference and block. Values that repeat their neighbours, rank
+    correlation r, count as (1 - r)/(1 + r) of one.
+
+    Parameters
+    ----------
+    reference
+        Of the passport.
+    values
+        In order of time, shape (m,); NaN is missing.
+    events
+        Values that the reference was drawn from; 0: unknown, taken for many.
+    columns
+        How many are judged together: the more, the further one of them gets by luck.
+    """
+    finite = np.isfinite(values)
+    bins = np.searchsorted(reference.edges, values[finite], side="right")
+    counts = np.bincount(bins, minlength=len(reference.freq))
+    found = psi(reference, counts.tolist(), int((~finite).sum()))
+    used = sum(share > 0 for share in (*reference.freq, reference.missing))
+    spread = (1 / events if events else 0.0) + 1 / len(values)
+    repetition = rank_correlation(values[finite])
+    spread *= (1 + repetition) / (1 - repetition)
+    warn, alarm = (spread * chi_square(max(used - 1, 1), luck / columns) for luck in (LUCK_WARN, LUCK_ALARM))
+    return Shift(found, max(PSI_WARN, warn), max(PSI_ALARM, alarm))
+
+
+def rank_correlation(values: NDArray[np.float64]) -> float:
+    """Return the rank correlation of neighbouring values, shape (n,), within 0 and 0.99."""
+    if len(values) < 3:
+        return 0.0
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - count / 2)[place]  # equal values share the middle of their ranks
+    ranks -= ranks.mean()
+    total = float(ranks @ ranks)
+    found = float(ranks[1:] @ ranks[:-1]) / total if total > 0 else 0.0
+    return min(max(found, 0.0), MOST_REPETITION)
+
+
+def chi_square(freedom: int, tail: float) -> float:
+    """Return the value that a chi-square exceeds with a probability of `tail`, within 5 %.
+
+    References
+    ----------
+    Wilson and Hilferty (1931), "The Distribution of Chi-Square", PNAS 17.
+    """
+    part = 2 / (9 * freedom)
+    return float(freedom * (1 - part + NormalDist().inv_cdf(1 - tail) * math.sqrt(part)) ** 3)
+
+
 @dataclass(slots=True)
 class Cusum:
-    """Two-sided cumulative sum of the standardised difference between outcomes and probabilities.
+    """Two-sided cumulative sum of how much likelier doubled or halved odds make the outcomes.
+
+    Every outcome adds ln of its probability under the changed odds over that under the promised ones, and
+    the sums never fall below 0. A single surprise adds at most ln 2, however unlikely it was.
 
     Parameters
     ----------
     high, low
-        How far outcomes have been above and below what was promised, in standard deviations, >= 0.
+        Evidence that targets come more and less often than promised, >= 0.
     events
-        Outcomes taken.
+        Outcomes taken: of filled orders only, for the probability is that of a win after a fill.
 
     References
     ----------
-    Page (1954), "Continuous Inspection Schemes", Biometrika 41.
+    Steiner, Cook, Farewell and Treasure (2000), "Monitoring surgical performance using risk-adjusted
+    cumulative sum charts", Biostatistics 1.
     """
 
     high: float = 0.0
@@ -92,7 +180,7 @@ class Cusum:
     events: int = 0
 
     def add(self, probability: float, reached: bool) -> None:
-        """Take one outcome, and the probability that it was given.
+        """Take the outcome of a filled order, and the probability that it was given.
 
         Raises
         ------
@@ -101,10 +189,8 @@ class Cusum:
         """
         if not 0 <= probability <= 1:
             raise ValueError(f"probability {probability} is not between 0 and 1")
-        p = min(max(probability, 1e-3), 1 - 1e-3)  # one surprise must not weigh as much as a hundred
-        z = (reached - p) / math.sqrt(p * (1 - p))
-        self.high = max(0.0, self.high + z - CUSUM_SLACK)
-        self.low = max(0.0, self.low - z - CUSUM_SLACK)
+        self.high = max(0.0, self.high + _evidence(probability, reached, CUSUM_ODDS))
+        self.low = max(0.0, self.low + _evidence(probability, reached, 1 / CUSUM_ODDS))
         self.events += 1
 
     @property
@@ -115,25 +201,8 @@ class Cusum:
         return _state(max(self.high, self.low), CUSUM_WARN, CUSUM_ALARM)
 
 
-class _Binned:
-    """Counts of one column in the bins of its reference."""
-
-    def __init__(self, reference: DriftBins) -> None:
-        self.reference = reference
-        self.clear()
-
-    def clear(self) -> None:
-        self.counts = [0] * len(self.reference.freq)
-        self.missing = 0
-
-    def add(self, value: float) -> None:
-        if math.isfinite(value):
-            self.counts[bisect_right(self.reference.edges, value)] += 1
-        else:
-            self.missing += 1
-
-    def psi(self) -> float:
-        return psi(self.reference, self.counts, self.missing)
+def _evidence(p: float, reached: bool, odds: float) -> float:
+    return (math.log(odds) if reached else 0.0) - math.log1p(p * (odds - 1))
 
 
 class Markouts:
@@ -170,72 +239,85 @@ class Markouts:
 
 
 class DriftMonitor:
-    """Watches the rows a model scores and what became of them.
+    """Watches the orders a model decides upon and what became of them.
 
     Parameters
     ----------
     passport
         Holds the reference.
     block
-        Events of one check; a full block is judged and the next one begins, so that old days do not hide
+        Orders of one check; a full block is judged and the next one begins, so that old days do not hide
         new ones.
 
     Raises
     ------
     ValueError
-        If a block has fewer than 500 events.
+        If a block has fewer than 500 orders.
     """
 
     def __init__(self, passport: Passport, block: int = LEAST_EVENTS) -> None:
         if block < LEAST_EVENTS:
             raise ValueError(f"block ({block}) must be at least {LEAST_EVENTS}: fewer raise false alarms")
         reference = passport.drift_ref
+        bins = [(one.name, reference.first_looks.get(one.name)) for one in passport.features]
+        self._columns = [(at, name, one) for at, (name, one) in enumerate(bins) if one is not None]
+        self._columns.append((len(bins), SCORE, reference.score))
+        self._reference_events = reference.n_orders
+        self._rows = np.full((block, len(bins) + 1), np.nan)
         self.calibration = Cusum()
         self.events = 0
-        self._block = block
-        self._names = [one.name for one in passport.features]
-        empty = DriftBins(edges=(), freq=(1.0,))
-        self._features = [_Binned(reference.features.get(name, empty)) for name in self._names]
-        self._score = _Binned(reference.score)
-        self._psi: dict[str, float] = {}
+        self._full: NDArray[np.float64] | None = None
+        self._shifts: dict[str, Shift] = {}
 
     def observe(self, row: NDArray[np.float64], probability: float | None) -> None:
-        """Take a row that was looked at, shape (f,), and its calibrated probability, None if not scored."""
-        for binned, value in zip(self._features, row.tolist(), strict=True):
-            binned.add(value)
-        self._score.add(math.nan if probability is None else probability)
+        """Take the first look at an order, shape (f,), and its calibrated probability, None if not scored."""
+        at = self.events % len(self._rows)
+        self._rows[at, :-1] = row
+        self._rows[at, -1] = math.nan if probability is None else probability
         self.events += 1
-        if self.events % self._block == 0:
-            self._judge()
+        if at == len(self._rows) - 1:
+            self._full = self._rows.copy()  # judged when somebody asks: not on the path of a trade
+
+    @property
+    def shifts(self) -> dict[str, Shift]:
+        """Return how far each feature, and the ``score``, was away in the last full block; empty before."""
+        if self._full is not None:
+            self._shifts = {
+                name: shift_of(bins, self._full[:, column], self._reference_events, len(self._columns))
+                for column, name, bins in self._columns
+            }
+            self._full = None
+        return self._shifts
 
     def outcome(self, probability: float, reached: bool) -> None:
-        """Take what became of an order, and the probability that it was kept or cancelled on."""
+        """Take what became of a filled order, and the probability that it was last given."""
         self.calibration.add(probability, reached)
-
-    def _judge(self) -> None:
-        self._psi = {"score": self._score.psi()}
-        self._psi |= {name: binned.psi() for name, binned in zip(self._names, self._features, strict=True)}
-        for binned in (*self._features, self._score):
-            binned.clear()
 
     @property
     def state(self) -> DriftState:
         """Return the worst of all answers."""
-        states = [_state(value, PSI_WARN, PSI_ALARM) for value in self._psi.values()]
+        states = [one.state for one in self.shifts.values()]
         return max([*states, self.calibration.state], key=_ORDER.index)
 
     def as_plain(self) -> dict[str, Any]:
-        """Return state and figures of the last full block, features that moved most first."""
-        moved = sorted(self._psi.items(), key=lambda one: -one[1])
+        """Return state and figures of the last full block, columns that moved most first.
+
+        ``events`` are orders, ``needed`` so many for a first answer, ``moved`` the columns that are called.
+        """
+        ranked = sorted(self.shifts.items(), key=lambda one: -one[1].psi / one[1].warn_at)
         return {
             "state": str(self.state),
             "events": self.events,
-            "psi": dict(moved),
+            "needed": len(self._rows),
+            "moved": [name for name, shift in ranked if shift.state is not DriftState.OK],
+            "psi": {name: shift.psi for name, shift in ranked},
+            "warn_at": {name: shift.warn_at for name, shift in ranked},
             "calibration": {
                 "state": str(self.calibration.state),
                 "events": self.calibration.events,
                 "above": self.calibration.high,
                 "below": self.calibration.low,
+                "warn_at": CUSUM_WARN,
             },
         }
 
@@ -253,4 +335,15 @@ def _mean_of(values: Sequence[float]) -> dict[str, float | int | None]:
     return {"count": count, "mean_bps": mean, "error_bps": error}
 
 
-__all__ = ["LEAST_EVENTS", "Cusum", "DriftMonitor", "DriftState", "Markouts", "psi"]
+__all__ = [
+    "LEAST_EVENTS",
+    "Cusum",
+    "DriftMonitor",
+    "DriftState",
+    "Markouts",
+    "Shift",
+    "chi_square",
+    "psi",
+    "rank_correlation",
+    "shift_of",
+]

@@ -1,26 +1,16 @@
 """A model against rows it did not learn from; and whether they really are such rows."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import xgboost as xgb
+from numpy.typing import NDArray
 
 from ml.booster import margins
 from ml.calibration import calibrate
 from ml.dataset import Dataset
-from ml.passport import (
-    HASH_ATTRIBUTE,
-    MODEL_FILE,
-    PASSPORT_FILE,
-    Metrics,
-    Passport,
-    PassportError,
-    Verdict,
-    decode,
-    model_sha256,
-    self_hash,
-)
+from ml.passport import Metrics, Passport, Verdict
+from ml.provenance import kind_of
 from ml.train_settings import TrainSettings
 from ml.verdict import Scored, measure, verdict
 
@@ -35,8 +25,11 @@ class Evaluation:
     ----------
     metrics, verdict, reasons
         As of a training, for these rows.
+        Rows that are in-sample are no proof of skill, whatever their figures: that is a reason as well.
     is_in_sample
-        The rows touch the span that the model learnt from: the figures say nothing about tomorrow.
+        Rows touch the span that the model learnt from: the figures say nothing about tomorrow.
+    in_sample_rows
+        How many of them.
     scored
         The rows with their predictions.
     """
@@ -45,30 +38,8 @@ class Evaluation:
     verdict: Verdict
     reasons: tuple[str, ...]
     is_in_sample: bool
+    in_sample_rows: int
     scored: Scored
-
-
-def read_model(folder: Path) -> tuple[Passport, xgb.Booster]:
-    """Read a model for study in this process: hashes first, then XGBoost.
-
-    A model that shall decide is loaded by `ml.model`, which guards against more.
-
-    Raises
-    ------
-    PassportError
-        Damaged, swapped, or not belonging together.
-    OSError
-        When a file cannot be read.
-    """
-    passport = decode((folder / PASSPORT_FILE).read_bytes())
-    content = (folder / MODEL_FILE).read_bytes()
-    if model_sha256(content) != passport.model_sha256:
-        raise PassportError(f"{MODEL_FILE} is not the file its passport names: damaged or swapped")
-    booster = xgb.Booster()
-    booster.load_model(bytearray(content))
-    if booster.attr(HASH_ATTRIBUTE) != self_hash(passport):
-        raise PassportError(f"{MODEL_FILE} names another passport: the two do not belong together")
-    return passport, booster
 
 
 def evaluate(passport: Passport, booster: xgb.Booster, data: Dataset, settings: TrainSettings) -> Evaluation:
@@ -77,7 +48,7 @@ def evaluate(passport: Passport, booster: xgb.Booster, data: Dataset, settings: 
     Parameters
     ----------
     passport, booster
-        See `read_model`.
+        See `ml.model.load_for_study`.
     data
         Decisions with labels; later than the model's own for an honest answer.
     settings
@@ -86,12 +57,9 @@ def evaluate(passport: Passport, booster: xgb.Booster, data: Dataset, settings: 
     Raises
     ------
     ValueError
-        When the features differ, or fewer than 20 filled orders are left.
+        When the features or their kernels differ, or fewer than 20 filled orders are left.
     """
-    if data.schema_hash != passport.feature_schema_sha256 or data.names != tuple(
-        one.name for one in passport.features
-    ):
-        raise ValueError("the dataset has other features than the model: make it again, or train again")
+    _require_comparable(passport, data)
     rows = data.rows(np.isfinite(data.net_r))
     orders = len(np.unique(rows.order_id))
     if orders < FEWEST_ORDERS:
@@ -107,6 +75,33 @@ def evaluate(passport: Passport, booster: xgb.Booster, data: Dataset, settings: 
     )
     metrics = measure(scored, settings)
     decided, reasons = verdict(metrics, settings)
+    touching = in_sample(passport, rows)
+    if touching.any():
+        share = (
+            f"{int(touching.sum()):,} of {len(rows):,} decisions lie in the span that the model learnt from"
+        )
+        decided, reasons = "no_skill", (f"in-sample: {share}", *reasons)
+    return Evaluation(metrics, decided, reasons, bool(touching.any()), int(touching.sum()), scored)
+
+
+def in_sample(passport: Passport, rows: Dataset) -> NDArray[np.bool_]:
+    """Return which rows touch the span of the training, from its first decision to its last label, (n,)."""
     span = passport.data
-    is_in_sample = bool(rows.t0_ns.min() <= span.end_ns and rows.t1_ns.max() >= span.start_ns)
-    return Evaluation(metrics, decided, reasons, is_in_sample, scored)
+    return (rows.t0_ns <= span.end_ns) & (rows.t1_ns >= span.start_ns)
+
+
+def _require_comparable(passport: Passport, data: Dataset) -> None:
+    if (kind := kind_of(data)) != passport.kind:
+        raise ValueError(
+            f"the dataset is of kind {kind}, the model of kind {passport.kind}: name another one"
+        )
+    if data.schema_hash != passport.feature_schema_sha256 or data.names != tuple(
+        one.name for one in passport.features
+    ):
+        raise ValueError("the dataset has other features than the model: make it again, or train again")
+    kernel = str(data.meta.get("kernel_sha256") or passport.kernel.source_sha256)
+    if kernel != passport.kernel.source_sha256:
+        raise ValueError(
+            f"the features of the dataset came from kernels {kernel[:12]}, those of the model from "
+            f"{passport.kernel.source_sha256[:12]}: make it again, or train again"
+        )

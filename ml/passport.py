@@ -14,7 +14,7 @@ from msgspec import Struct
 
 PASSPORT_FILE: Final = "passport.json"
 MODEL_FILE: Final = "model.json"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 # Booster attribute that holds `self_hash`.
 HASH_ATTRIBUTE: Final = "passport_sha256"
 # Fields that say where, when and how a model was made; the same data and seed give the same model bytes
@@ -22,16 +22,17 @@ HASH_ATTRIBUTE: Final = "passport_sha256"
 OUTSIDE_SELF_HASH: Final = ("model_id", "model_sha256", "sha256", "build")
 
 Verdict = Literal["skill", "no_skill"]
-Stream = Literal["trades", "aggtrades"]
+Stream = Literal["trades", "aggtrades", "klines"]
+# What a model decides about: resting entries while price approaches, or signals of the kline strategy.
+Kind = Literal["cancel", "signal"]
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _ROOT: Final = Path(__file__).resolve().parents[1]
 # Everything whose edit can change a feature; the walker is not among them.
-_FEATURE_KERNELS: Final = (
-    "packet_builder/kernels/*.py",
-    "indicators/kernels/*.py",
-    "ml/kernels/features*.py",
-)
+_FEATURE_KERNELS: Final[dict[Kind, tuple[str, ...]]] = {
+    "cancel": ("packet_builder/kernels/*.py", "indicators/kernels/*.py", "ml/kernels/features*.py"),
+    "signal": ("indicators/kernels/*.py",),
+}
 
 
 class PassportError(ValueError):
@@ -73,13 +74,16 @@ class SymbolScope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     venue
         Nautilus venue, e.g. ``BINANCE``.
     stream
-        ``trades`` or ``aggtrades``; aggregation changes features that are not invariant.
+        ``trades`` or ``aggtrades``; aggregation changes features that are not invariant. ``klines`` of a
+        model of signals.
     bucket_usd
-        Quote value of one bucket.
+        Quote value of one bucket; 0 for klines.
     price_decimals, size_decimals
         Precision of the instrument at training; None where it was not recorded.
     vpin_window
         Buckets of the VPIN ring; None where it was not recorded.
+    timeframe
+        Of the signals, for example ``5m``; None for trades.
     """
 
     venue: str
@@ -88,6 +92,7 @@ class SymbolScope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     price_decimals: int | None = None
     size_decimals: int | None = None
     vpin_window: int | None = None
+    timeframe: str | None = None
 
 
 class DataFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -209,7 +214,10 @@ class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class DecisionRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When to cancel: p below p* + margin, p* = (stop + fees) / (target + stop) of that order."""
+    """When to cancel, or to leave a signal: p below p* + margin.
+
+    p* = (stop + fees) / (target + stop) of that order.
+    """
 
     rule: str = "p < pstar + margin"
     margin: float = 0.0
@@ -238,10 +246,23 @@ class DriftBins(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DriftReference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bins of every feature by name, and of the calibrated out-of-fold score."""
+    """What the training saw, to tell values that fit nothing, and days that are not like those.
+
+    Parameters
+    ----------
+    features
+        Of all rows learnt from, by name: which values may be scored, and where they may be missing.
+    first_looks, score
+        Of the first look at every order, filled or not: features by name, and the calibrated probability,
+        out of fold where the model learnt from the order. Drift is judged by these.
+    n_orders
+        First looks that they were drawn from; 0 where not recorded.
+    """
 
     features: dict[str, DriftBins]
     score: DriftBins
+    first_looks: dict[str, DriftBins] = {}
+    n_orders: int = 0
 
 
 class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -264,10 +285,14 @@ class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Build(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Circumstances of the training that must not change the model: time, commit, packages, threads."""
+    """Circumstances of the training that must not change the model: time, commit, packages, threads.
+
+    `config_sha256` is that of all settings of the training, threads and device among them.
+    """
 
     created: str
     git: str = ""
+    config_sha256: str = ""
     packages: dict[str, str] = {}
     threads: int = 1
     device: str = "cpu"
@@ -284,6 +309,8 @@ class Passport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Of the bytes of ``model.json``, 64 hex digits.
     feature_schema_sha256
         `ml.features.schema_hash` of the ordered names.
+    kind
+        ``cancel`` decides about resting entries, ``signal`` about signals; neither is taken for the other.
     symbols
         By Nautilus instrument id.
     verdict, reasons
@@ -295,6 +322,7 @@ class Passport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     schema_version: int = SCHEMA_VERSION
+    kind: Kind = "cancel"
     model_id: str = ""
     model_sha256: str = ""
     features: tuple[FeatureField, ...]
@@ -315,6 +343,12 @@ class Passport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expires_ns: int
     build: Build
     sha256: str = ""
+
+
+def rule_words(passport: Passport) -> str:
+    """Return the decision rule for a reader."""
+    action = "cancel" if passport.kind == "cancel" else "leave the signal"
+    return f"{action} if {passport.decision.rule}, margin {passport.decision.margin:g}"
 
 
 def self_hash(passport: Passport) -> str:
@@ -365,10 +399,10 @@ def model_sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def kernel_sha256() -> str:
+def kernel_sha256(kind: Kind = "cancel") -> str:
     """Return the SHA-256 of the sources of every kernel that a feature can depend on, 64 hex digits."""
     digest = hashlib.sha256()
-    for pattern in _FEATURE_KERNELS:
+    for pattern in _FEATURE_KERNELS[kind]:
         for path in sorted(_ROOT.glob(pattern)):
             digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0")
             digest.update(path.read_bytes() + b"\0")

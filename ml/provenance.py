@@ -15,10 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.dataset import Dataset, DatasetError
-from ml.passport import DataFile, DataManifest, DriftBins, LabelRule, SymbolScope
+from ml.passport import DataFile, DataManifest, DriftBins, Kind, LabelRule, SymbolScope
 
 DECILES = np.arange(0.1, 0.95, 0.1)
 BPS = Decimal(10_000)
+
+
+def kind_of(data: Dataset) -> Kind:
+    """Return what the rows are decisions about.
+
+    Raises
+    ------
+    DatasetError
+        For a kind that this program does not know.
+    """
+    kind: Kind = _convert(data.meta.get("kind", "cancel"), Kind, "kind")
+    return kind
 
 
 def symbol_scopes(meta: Mapping[str, Any]) -> dict[str, SymbolScope]:
@@ -36,12 +48,14 @@ def symbol_scopes(meta: Mapping[str, Any]) -> dict[str, SymbolScope]:
 
 
 def _scope(name: str, stream: Mapping[str, Any]) -> SymbolScope:
-    fields = {key: stream[key] for key in ("venue", "stream", "bucket_usd", "vpin_window") if key in stream}
+    known = ("venue", "stream", "bucket_usd", "vpin_window", "timeframe")
+    fields = {key: stream[key] for key in known if key in stream}
     for key, decimals in (("tick_size", "price_decimals"), ("lot_size", "size_decimals")):
         if key in stream:
             exponent = Decimal(str(stream[key])).normalize().as_tuple().exponent
             fields[decimals] = max(0, -int(exponent))
-    return _convert(fields, SymbolScope, f"stream of {name}")
+    scope: SymbolScope = _convert(fields, SymbolScope, f"stream of {name}")
+    return scope
 
 
 def data_manifest(data: Dataset, digest: str) -> DataManifest:
@@ -70,7 +84,9 @@ def label_rule(meta: Mapping[str, Any]) -> LabelRule:
     latency = meta.get("latency_ms", fills.get("latency_ms"))
     return LabelRule(
         fill_rule=", ".join(f"{word} {fills[word]}" for word in words if word in fills),
-        exit_rule="exits of the ungated run, by the engine",
+        exit_rule="exits that the strategy recorded"
+        if meta.get("kind") == "signal"
+        else "exits of the ungated run, by the engine",
         latency_ms=None if latency is None else float(latency),
         maker_fee_bps=max((float(Decimal(one["maker"]) * BPS) for one in fees), default=None),
         taker_fee_bps=max((float(Decimal(one["taker"]) * BPS) for one in fees), default=None),
@@ -96,7 +112,7 @@ def drift_bins(values: NDArray[np.float64]) -> DriftBins:
     )
 
 
-def _convert[T](fields: Mapping[str, Any], kind: type[T], what: str) -> T:
+def _convert(fields: Any, kind: Any, what: str) -> Any:
     try:
         return msgspec.convert(fields, kind, strict=False)  # numbers of the sidecar may be text
     except msgspec.ValidationError as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ml.booster import contributions
 from ml.evaluate import Evaluation
 from ml.money import threshold_curve
-from ml.passport import Metrics, Passport
+from ml.passport import Metrics, Passport, rule_words
 from ml.report_charts import Axis, Line, axis_for, bars, chart, swarm
 from ml.scores import roc_curve
 from ml.train import Trained
@@ -25,6 +25,7 @@ SHAP_ROWS: Final = 1_000
 SHAP_DOTS: Final = 120
 MONEY_POINTS: Final = 400
 DIAGONAL: Final = ((0.0, 0.0), (1.0, 1.0))
+IN_SAMPLE: Final = "In-sample: the model learnt from this span, its figures say nothing about tomorrow;"
 NANOS_PER_DAY: Final = 86_400_000_000_000
 
 
@@ -64,9 +65,9 @@ def render_evaluation(
     found: Evaluation, passport: Passport, booster: xgb.Booster, settings: TrainSettings
 ) -> str:
     """Return the page of an evaluation; it says so where the rows are in-sample."""
-    notes = ["In-sample: the model learnt from this span."] if found.is_in_sample else ["Out of sample."]
+    notes = [f"{IN_SAMPLE} {found.reasons[0]}."] if found.is_in_sample else ["Out of sample."]
     return _page(
-        f"Model {passport.model_id} on other rows",
+        f"Model {passport.model_id} {'IN-SAMPLE' if found.is_in_sample else 'on other rows'}",
         found.verdict,
         found.reasons,
         notes,
@@ -97,7 +98,10 @@ def _page(
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
         f"<style>{STYLE.read_text(encoding='utf-8')}</style></head><body><main>",
         f'<h1>{html.escape(title)}: <span class="{css}">{verdict.replace("_", " ")}</span></h1>',
-        *(f'<p class="muted">{html.escape(note)}</p>' for note in notes),
+        *(
+            f'<p class="{"bad" if note.startswith(IN_SAMPLE) else "muted"}">{html.escape(note)}</p>'
+            for note in notes
+        ),
         f"<ul>{failed}</ul>" if failed else "",
         _tiles(metrics),
         '<div class="two">',
@@ -247,13 +251,15 @@ def _facts(passport: Passport) -> str:
         ("independent events", f"{split.n_effective:,.0f}"),
         ("fill rule", label.fill_rule or "-"),
         ("latency", "-" if label.latency_ms is None else f"{label.latency_ms:g} ms"),
-        ("rule", f"cancel if {passport.decision.rule}, margin {passport.decision.margin:g}"),
+        ("kind", passport.kind),
+        ("rule", rule_words(passport)),
         ("calibration", f"a {passport.calibration.a:.4f}, b {passport.calibration.b:.4f}"),
         *((name, f"{value:.4g}" if isinstance(value, float) else str(value))
           for name, value in passport.params.items()),
         ("blocks of the intervals", f"{passport.metrics.ci_block_secs / 3_600:g} h"),
         ("features", passport.feature_schema_sha256[:16]),
         ("model", passport.model_sha256[:16]),
+        ("settings", passport.build.config_sha256[:16]),
     )  # fmt: skip
     cells = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in facts

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from ml.booster import TreeSettings
 from ml.calibration import calibrate, fit_platt
 from ml.cross_validation import OutOfFold, cross_validate
 from ml.dataset import Dataset
 from ml.money import excess_series, gate_sharpe, random_series
 from ml.scores import log_losses, weighted_mean
-from ml.train_settings import TrainSettings
+from ml.train_settings import TrainSettings, TreeSettings
 from ml.validation import Fold
 from ml.verdict import Scored, TrialRecord
 

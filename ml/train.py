@@ -10,7 +10,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from ml.booster import TreeSettings, has_cuda, margins, model_bytes, raw_probabilities, train_booster
+from ml.booster import has_cuda, margins, model_bytes, raw_probabilities, train_booster
 from ml.calibration import calibrate, fit_platt
 from ml.cross_validation import (
     OutOfFold,
@@ -23,12 +23,12 @@ from ml.cross_validation import (
     usable,
 )
 from ml.dataset import COLUMNS, Dataset
+from ml.drift_reference import drift_reference
 from ml.passport import (
     HASH_ATTRIBUTE,
     Build,
     Calibration,
     DecisionRule,
-    DriftReference,
     FeatureField,
     KernelInfo,
     Passport,
@@ -39,10 +39,10 @@ from ml.passport import (
     seal,
     self_hash,
 )
-from ml.provenance import data_manifest, drift_bins, label_rule, symbol_scopes
+from ml.provenance import data_manifest, kind_of, label_rule, symbol_scopes
 from ml.scores import auc_of
 from ml.search import score, search
-from ml.train_settings import SECOND_NS, TrainSettings
+from ml.train_settings import SECOND_NS, TrainSettings, TreeSettings
 from ml.verdict import Scored, TrialRecord, measure, verdict
 
 __all__ = ["TooFewEventsError", "TrainSettings", "Trained", "dataset_digest", "train", "units_of"]
@@ -134,11 +134,13 @@ def train(
     booster, rounds = _final(rows, trees, settings, gap_ns)
     advance(1)
     described = tuple(features) or tuple(FeatureField(name=name) for name in data.names)
+    kind = kind_of(data)
     passport = Passport(
+        kind=kind,
         features=described,
         feature_schema_sha256=data.schema_hash,
         kernel=KernelInfo(
-            source_sha256=str(data.meta.get("kernel_sha256") or kernel_sha256()),
+            source_sha256=str(data.meta.get("kernel_sha256") or kernel_sha256(kind)),
             state_dtype_sha256=str(data.meta.get("state_dtype_sha256", "")),
         ),
         symbols=symbol_scopes(data.meta),
@@ -160,10 +162,7 @@ def train(
         reasons=reasons,
         params={**msgspec.structs.asdict(trees), "rounds": rounds}
         | {f"monotone.{name}": sign for name, sign in sorted(settings.monotone.items())},
-        drift_ref=DriftReference(
-            features={name: drift_bins(rows.x[:, at]) for at, name in enumerate(rows.names)},
-            score=drift_bins(scored.probability),
-        ),
+        drift_ref=drift_reference(data, rows, scored, booster, platt),
         probe=_probe(booster, rows, platt, settings.seed),
         expires_ns=int(data.t1_ns.max()) + round(settings.valid_days * DAY_SECS) * SECOND_NS,
         build=_build(build, settings),

@@ -1,13 +1,52 @@
-"""Settings of a training, with the reasons for their defaults."""
+"""Settings of a training, with the reasons for their defaults.
 
-from typing import Final, Literal
+Knows no XGBoost: every command reads the settings file, and few of them train.
+"""
+
+import math
+from typing import Any, Final, Literal
 
 import msgspec
 
-from ml.booster import TreeSettings
-
 Scheme = Literal["kfold", "cpcv", "walk_forward"]
 SECOND_NS: Final = 1_000_000_000
+MAX_DEPTH: Final = 8  # what the tree walker covers
+
+
+def _require_finite(settings: Any) -> None:
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}, want a finite number")
+
+
+class TreeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Shape of the trees; the defaults are for hundreds of effective events, not for millions of rows.
+
+    Parameters
+    ----------
+    max_depth
+        1 to 8: deeper trees are not covered by the walker.
+    learning_rate, min_child_weight, subsample, colsample, reg_lambda, max_bin
+        As XGBoost defines them (`colsample` is per tree).
+    """
+
+    max_depth: int = 3
+    learning_rate: float = 0.05
+    min_child_weight: float = 5.0
+    subsample: float = 0.8
+    colsample: float = 0.8
+    reg_lambda: float = 5.0
+    max_bin: int = 256
+
+    def __post_init__(self) -> None:
+        _require_finite(self)
+        if not 1 <= self.max_depth <= MAX_DEPTH:
+            raise ValueError(f"max_depth is {self.max_depth}, want 1 to {MAX_DEPTH}")
+        if not (0 < self.learning_rate <= 1 and 0 < self.subsample <= 1 and 0 < self.colsample <= 1):
+            raise ValueError("learning_rate, subsample and colsample must be above 0 and at most 1")
+        if self.min_child_weight < 0 or self.reg_lambda < 0 or self.max_bin < 2:
+            raise ValueError("min_child_weight and reg_lambda must be 0 or more, max_bin 2 or more")
 
 
 class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,6 +64,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         fold.
     min_effective
         Fewer independent events than this are refused.
+    min_signals
+        Fewer signals with an outcome are refused; for models of signals.
     rounds, stop_rounds, stop_share
         Most trees; trees without improvement after which it stops; last share of the rows that decides that.
     trials
@@ -54,6 +95,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     folds: int = 5
     embargo_secs: float | None = None
     min_effective: float = 200.0
+    min_signals: int = 500
     rounds: int = 400
     stop_rounds: int = 30
     stop_share: float = 0.15
@@ -71,9 +113,10 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     trees: TreeSettings = TreeSettings()
 
     def __post_init__(self) -> None:
+        _require_finite(self)
         for name, low in (
             ("folds", 2), ("rounds", 1), ("stop_rounds", 1), ("trials", 0), ("earlier_trials", 0),
-            ("threads", 1), ("seed", 0), ("bootstrap_rounds", 100),
+            ("threads", 1), ("seed", 0), ("bootstrap_rounds", 100), ("min_signals", 1),
         ):  # fmt: skip
             if getattr(self, name) < low:
                 raise ValueError(f"{name} is {getattr(self, name)}, want {low} or more")
@@ -81,6 +124,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"stop_share is {self.stop_share}, want above 0 and below 0.5")
         if not (-1 < self.margin < 1 and 0 <= self.min_kept <= 1):
             raise ValueError("margin must lie within (-1, 1) and min_kept within [0, 1]")
+        if self.min_effective < 0 or not (0 <= self.min_dsr <= 1 and 0 <= self.max_pbo <= 1):
+            raise ValueError("min_effective must be 0 or more, min_dsr and max_pbo within [0, 1]")
         if self.embargo_secs is not None and not self.embargo_secs >= 0:
             raise ValueError(f"embargo_secs is {self.embargo_secs}, want 0 or more")
         if not self.valid_days > 0:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import yaml
 
+from runtime import signals_command
 from runtime.cli import add_command, iso_time, print_json, progress_bar
 from runtime.errors import EXIT_DONE, ConfigurationError
 from runtime.run_folder import EFFECTIVE_CONFIG
@@ -29,6 +30,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
         EXAMPLE,
     )
     add_run_arguments(parser)
+    signals_command.add_option(parser)
     parser.add_argument(
         "--run",
         metavar="DIR",
@@ -50,6 +52,8 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build a dataset, write it and say what is in it."""
+    if arguments.signals is not None:
+        return signals_command.run(arguments)
     from ml.dataset import paths
     from runtime.datasets import build_dataset
     from runtime.kernel_cache import ensure_compiled

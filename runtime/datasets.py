@@ -24,6 +24,7 @@ from ml.labels import (
     sample_weights,
 )
 from ml.market import Market, Tape, perceive
+from ml.passport import kernel_sha256
 from runtime.cli import format_ns
 from runtime.errors import ConfigurationError, DataError
 from runtime.memory import release_memory
@@ -226,6 +227,7 @@ def _meta(plan: RunPlan, columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         "ticks": plan.ticks,
         "fills": fill_assumptions(settings, plan.instruments),
         "feature_version": VERSION,
+        "kernel_sha256": kernel_sha256(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
 

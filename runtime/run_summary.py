@@ -18,7 +18,9 @@ SKIP_PREFIX: Final = "zones_skipped_"
 COUNTERS: Final = ("buckets", "zones", "entries_submitted", "entries_filled", "entries_cancelled_by_model")
 
 
-def summary_of(result: RunResult, figures: Mapping[str, Any]) -> dict[str, Any]:
+def summary_of(
+    result: RunResult, figures: Mapping[str, Any], explained: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the summary of a run: every field of ``backtest_node.py run --json``.
 
     Parameters
@@ -27,6 +29,8 @@ def summary_of(result: RunResult, figures: Mapping[str, Any]) -> dict[str, Any]:
         The run.
     figures
         From ``ui.reports.metrics.summarise``.
+    explained
+        From `runtime.contributions.explain_result`, by instrument id; None where nothing was explained.
 
     Returns
     -------
@@ -62,7 +66,10 @@ def summary_of(result: RunResult, figures: Mapping[str, Any]) -> dict[str, Any]:
         "final_balance": final,
         "total_return_pct": (final / start - 1) * 100,
         "open_positions": list(result.open_positions),
-        "model": {name: _gate(report, plan) for name, report in result.gates.items()} or None,
+        "model": {
+            name: gate_of(report, plan, (explained or {}).get(name)) for name, report in result.gates.items()
+        }
+        or None,
         "fills": fill_assumptions(plan.request.settings.backtest, plan.instruments),
         "decision_sha256": result.folder.decision_sha256,
         "config_sha256": result.config["config_sha256"],
@@ -76,13 +83,36 @@ def summary_of(result: RunResult, figures: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _gate(report: Mapping[str, Any], plan: RunPlan) -> dict[str, Any]:
-    """Return a gate's report, and whether the run touches the span that its model was trained on."""
+def gate_of(report: Mapping[str, Any], plan: RunPlan, explained: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a gate's report, whether the run trades in its model's training span, and why it cancelled.
+
+    Parameters
+    ----------
+    report
+        Of the strategy.
+    plan
+        Of the run.
+    explained
+        Of the instrument, see `summary_of`.
+
+    Returns
+    -------
+    dict
+        The report with ``in_sample``, ``unfit_share`` (of the decisions, None without one) and
+        ``contributions``.
+    """
     span = report.get("trained_ns")
-    # The warm-up before the start may touch that span: nothing is entered there.
+    # What is replayed before the first entry may happen only warms up: nothing is decided there.
     first_ns = max(plan.first_ts_ns, plan.trade_from_ns)
     in_sample = span is not None and span[0] <= plan.last_ts_ns and first_ns <= span[1]
-    return {**report, "in_sample": in_sample}
+    counts = report.get("decisions", {})
+    asked = sum(counts.values())
+    return {
+        **report,
+        "in_sample": in_sample,
+        "unfit_share": counts.get("unfit_row", 0) / asked if asked else None,
+        "contributions": explained,
+    }
 
 
 def json_values(value: Any) -> Any:

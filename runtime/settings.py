@@ -16,6 +16,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from ml.train_settings import TrainSettings
 from runtime.cli import did_you_mean
 from runtime.errors import ConfigurationError
 
@@ -236,6 +237,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         How archives and REST data are fetched.
     backtest
         Account, fills and report of a backtest.
+    training
+        How ``python -m ml train`` trains and judges a model.
     strategies
         Strategies with their parameters; the first one runs unless ``--strategy`` names another.
     """
@@ -244,6 +247,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hosts: HostSettings = HostSettings()
     download: DownloadSettings = DownloadSettings()
     backtest: BacktestSettings = BacktestSettings()
+    training: TrainSettings = TrainSettings()
     strategies: tuple[StrategySettings, ...] = (StrategySettings(strategy="ote"),)
 
     def strategy(self, name: str | None) -> tuple[StrategySettings, str]:

@@ -56,7 +56,7 @@ class ModelPolicy:
         self._order: tuple[object, ...] = ()
         self._facts: OrderFacts
         self._p_star = NO_ROW
-        self._looked_in_bucket = -1
+        self._is_first_look = True
 
     def warm_up(self) -> None:
         """Compile what a decision runs, so that the first one is not seconds late."""
@@ -76,6 +76,7 @@ class ModelPolicy:
 
     def open_order(self, *, is_again: bool = False) -> None:
         """Begin with another resting order; `is_again` when this policy took the zone's entry back before."""
+        self._is_first_look = True
         self.gate.open_order(is_again=is_again)
 
     def decide(self, approach: Approach) -> Verdict:
@@ -84,9 +85,9 @@ class ModelPolicy:
         self._fill(approach)
         ruling = self.gate.decide(approach.ts_ns, self._p_star)
         self.latency.add(self._clock_ns() - started_ns)
-        # Rows within a bucket are nearly the same: once per bucket is an event.
-        if approach.bucket_seq != self._looked_in_bucket:
-            self._looked_in_bucket = approach.bucket_seq
+        # Looks at one order are nearly the same: the first is an event.
+        if self._is_first_look:
+            self._is_first_look = False
             self.drift.observe(self.gate.row, ruling.probability)
         return Verdict(ruling.cancel, ruling.probability, ruling.threshold, ruling.reason)
 

@@ -107,7 +107,12 @@ def passport_of(booster: xgb.Booster, **changes: Any) -> Passport:
         "calibration": Calibration(a=a, b=b),
         "decision": DecisionRule(margin=0.0),
         "verdict": "skill",
-        "drift_ref": DriftReference(features=dict.fromkeys(NAMES, bins), score=scores),
+        "drift_ref": DriftReference(
+            features=dict.fromkeys(NAMES, bins),
+            score=scores,
+            first_looks=dict.fromkeys(NAMES, bins),
+            n_orders=4_000,
+        ),
         "probe": Probe(
             x=tuple(tuple(None if np.isnan(one) else float(one) for one in row) for row in x),
             margin=tuple(margin.tolist()),

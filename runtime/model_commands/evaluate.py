@@ -3,12 +3,20 @@
 import argparse
 from pathlib import Path
 
-from ml.evaluate import evaluate, read_model
+from ml.evaluate import evaluate
 from ml.report import render_evaluation
 from runtime.cli import add_command, print_json, say, warn
 from runtime.data_commands.options import Commands
-from runtime.errors import EXIT_DONE, ConfigurationError
-from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
+from runtime.errors import EXIT_DONE
+from runtime.model_commands.options import (
+    add_settings,
+    add_span,
+    dataset_of,
+    model_of,
+    operator_errors,
+    settings_of,
+)
+from runtime.model_commands.output import require_file, write_all
 from runtime.model_commands.train import print_figures, summary
 
 
@@ -30,23 +38,23 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what the model is worth on these rows."""
     folder: Path = arguments.model
-    if not folder.is_dir():
-        raise ConfigurationError(f"{folder} is no folder of a model: train one with `python -m ml train`")
-    with operator_errors(str(folder)):
-        passport, booster = read_model(folder)
-    settings = settings_of(arguments, margin=passport.decision.margin)
+    if arguments.report is not None:
+        require_file(arguments.report, "--report")
     data = dataset_of(arguments)
+    passport, booster = model_of(folder)
+    settings = settings_of(arguments, margin=passport.decision.margin)
     with operator_errors(str(arguments.dataset)):
         found = evaluate(passport, booster, data, settings)
     if found.is_in_sample:
         warn("in-sample: the rows touch the span that the model learnt from; the figures flatter it")
     if arguments.report is not None:
-        arguments.report.parent.mkdir(parents=True, exist_ok=True)
-        arguments.report.write_text(render_evaluation(found, passport, booster, settings), encoding="utf-8")
+        page = render_evaluation(found, passport, booster, settings)
+        write_all(arguments.report.parent, {arguments.report.name: page.encode()})
         say(f"report: {arguments.report}")
     figures = {
         "verdict": found.verdict,
         "in_sample": found.is_in_sample,
+        "in_sample_events": found.in_sample_rows,
         **summary(found.metrics),
         "n_events": len(found.scored.data),
         "n_orders": len(found.scored.orders()),

@@ -7,12 +7,11 @@ from typing import Any
 
 import msgspec
 
-from ml.evaluate import read_model
-from ml.passport import Passport
+from ml.passport import Passport, rule_words
 from runtime.cli import add_command, format_ns, print_json, say, warn
 from runtime.data_commands.options import Commands
-from runtime.errors import EXIT_DONE, ConfigurationError
-from runtime.model_commands.options import operator_errors
+from runtime.errors import EXIT_DONE
+from runtime.model_commands.options import model_of
 from runtime.model_commands.train import print_figures, summary
 
 SHOWN_IMPORTANCES = 10
@@ -34,10 +33,7 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the passport; 1 where anything does not fit."""
     folder: Path = arguments.model
-    if not folder.is_dir():
-        raise ConfigurationError(f"{folder} is no folder of a model: train one with `python -m ml train`")
-    with operator_errors(str(folder)):
-        passport, booster = read_model(folder)
+    passport, booster = model_of(folder)
     gains = booster.get_score(importance_type="total_gain")
     if passport.model_id != folder.resolve().name:
         warn(f"the passport was written for a folder {passport.model_id}: renamed or copied")
@@ -76,6 +72,7 @@ def _figures(passport: Passport) -> dict[str, Any]:
         "n_events": split.n_events,
         "n_orders": split.n_orders,
         "n_effective": split.n_effective,
-        "rule": f"cancel if {passport.decision.rule}, margin {passport.decision.margin:g}",
+        "kind": passport.kind,
+        "rule": rule_words(passport),
         **summary(passport.metrics),
     }

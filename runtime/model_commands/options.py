@@ -1,6 +1,7 @@
 """What the commands share: datasets within a span, settings by ``--set``, and errors for the operator."""
 
 import argparse
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,14 +9,18 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import xgboost as xgb
 
-from ml.booster import TreeSettings
 from ml.cross_validation import TooFewEventsError
 from ml.dataset import Dataset, DatasetError
-from ml.passport import PassportError
-from ml.train_settings import TrainSettings
+from ml.dataset_check import require_sound
+from ml.model import DAMAGED, ModelRefused, load_for_study
+from ml.passport import Passport, PassportError
+from ml.train_settings import TrainSettings, TreeSettings
 from runtime.cli import did_you_mean, format_ns, iso_time, key_value
 from runtime.errors import ConfigurationError, DataError
+from runtime.settings import load_settings
 
 TREE_FIELDS = TreeSettings.__struct_fields__
 OWN_FIELDS = tuple(name for name in TrainSettings.__struct_fields__ if name not in ("trees", "monotone"))
@@ -31,7 +36,13 @@ def add_span(parser: argparse.ArgumentParser) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add ``--set`` and ``--json``."""
+    """Add ``--config``, ``--set`` and ``--json``."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings file whose section `training` is read (default: config.yaml, if there is one)",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -44,14 +55,16 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(arguments: argparse.Namespace, **fields: Any) -> TrainSettings:
-    """Return the settings of ``--set``, with fields that other options give.
+    """Return the settings: those of the file, above them what other options give, above all ``--set``.
 
     Raises
     ------
     ConfigurationError
         For an unknown key or a value that does not fit, with what would.
     """
-    trees: dict[str, str] = {}
+    plain: dict[str, Any] = msgspec.to_builtins(load_settings(arguments.config).training)
+    fields["monotone"] = plain["monotone"] | fields.get("monotone", {})
+    trees: dict[str, Any] = plain["trees"]
     for key, value in arguments.set:
         if key in TREE_FIELDS:
             trees[key] = value
@@ -61,7 +74,7 @@ def settings_of(arguments: argparse.Namespace, **fields: Any) -> TrainSettings:
             known = (*OWN_FIELDS, *TREE_FIELDS)
             raise ConfigurationError(f"--set {key}: no such setting{did_you_mean(key, known)}")
     try:
-        return msgspec.convert({**fields, "trees": trees}, TrainSettings, strict=False)
+        return msgspec.convert({**plain, **fields, "trees": trees}, TrainSettings, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"--set: {error}") from error
 
@@ -76,16 +89,14 @@ def dataset_of(arguments: argparse.Namespace) -> Dataset:
     DataError
         When it is damaged.
     """
-    try:
-        data = Dataset.load(arguments.dataset)
-    except DatasetError as error:
-        kind = ConfigurationError if isinstance(error.__cause__, FileNotFoundError) else DataError
-        raise kind(str(error)) from error
+    data = _load(arguments.dataset)
     inside = np.ones(len(data), dtype=np.bool_)
     if arguments.start is not None:
         inside &= data.t0_ns >= arguments.start
     if arguments.end is not None:
         inside &= data.t1_ns < arguments.end
+    if not len(data):
+        raise ConfigurationError(f"{arguments.dataset} holds no decision: nothing was looked at in that run")
     if not inside.any():
         span = (
             f"{format_ns(int(data.t0_ns[0]))} to {format_ns(int(data.t1_ns.max()))}" if len(data) else "empty"
@@ -94,6 +105,25 @@ def dataset_of(arguments: argparse.Namespace) -> Dataset:
             f"{arguments.dataset}: no decision between --start and --end; the dataset is {span}"
         )
     return data.rows(inside)
+
+
+def _load(path: Path) -> Dataset:
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder: name a dataset that `python -m ml dataset` wrote")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # a missing value where there must be one
+            data = Dataset.load(path)
+        require_sound(data)
+    except DatasetError as error:
+        kind = ConfigurationError if isinstance(error.__cause__, FileNotFoundError) else DataError
+        text = str(error)
+        raise kind(text if path.stem in text else f"{path}: {text}") from error
+    except (pa.ArrowException, LookupError, TypeError, ValueError, RuntimeWarning) as error:
+        # Hashes fit, so somebody wrote it like this: what it holds is no dataset.
+        text = " ".join(str(error).split())
+        raise DataError(f"{path} holds no dataset ({type(error).__name__}: {text}): make it again") from error
+    return data
 
 
 @contextmanager
@@ -108,5 +138,26 @@ def operator_errors(where: str) -> Iterator[None]:
         raise
     except (DatasetError, PassportError) as error:
         raise DataError(f"{where}: {error}") from error
+    except xgb.core.XGBoostError as error:
+        raise DataError(f"{where}: XGBoost: {str(error).partition('Stack trace')[0].strip()}") from error
     except ValueError as error:
         raise ConfigurationError(f"{where}: {error}") from error
+
+
+def model_of(folder: Path) -> tuple[Passport, xgb.Booster]:
+    """Return the model of a folder for study, loaded as guardedly as one that decides.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is none.
+    DataError
+        When a file is damaged, swapped, or answers otherwise than recorded.
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder} is no folder of a model: train one with `python -m ml train`")
+    try:
+        return load_for_study(folder)
+    except ModelRefused as error:
+        kind = DataError if error.reason in DAMAGED else ConfigurationError
+        raise kind(f"{folder}: {error}") from error

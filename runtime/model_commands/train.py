@@ -1,17 +1,21 @@
 """``train``: a dataset becomes a model with passport and report, or is refused."""
 
 import argparse
-import os
 import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from ml.dataset import Dataset
-from ml.features import FEATURES
+from ml.features import FEATURES, Feature
 from ml.passport import MODEL_FILE, PASSPORT_FILE, Build, FeatureField, Metrics, Passport, encode, self_hash
+from ml.provenance import kind_of
 from ml.report import render_training
+from ml.signal_features import FEATURES as SIGNAL_FEATURES
+from ml.signal_features import SignalFeature
 from ml.train import TooFewEventsError, Trained, train, units_of
 from ml.train_settings import TrainSettings
 from runtime.cli import (
@@ -27,6 +31,8 @@ from runtime.cli import (
 from runtime.data_commands.options import Commands
 from runtime.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
 from runtime.model_commands.options import add_settings, add_span, dataset_of, operator_errors, settings_of
+from runtime.model_commands.output import require_folder, write_all
+from runtime.settings import settings_hash
 
 REPORT_FILE: Final = "report.html"
 MODELS: Final = Path("var/models")
@@ -65,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"{arguments.out} holds a model already: add --replace, or take another --out"
         )
+    require_folder(arguments.out or MODELS, "--out")
     data = dataset_of(arguments)
     try:
         trained = _train(arguments, data, settings)
@@ -78,13 +85,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace, data: Dataset, settings: TrainSettings) -> Trained:
-    build = Build(created=format_ns(time.time_ns() // NANOS_PER_SECOND * NANOS_PER_SECOND), git=_commit())
+    build = Build(
+        created=format_ns(time.time_ns() // NANOS_PER_SECOND * NANOS_PER_SECOND),
+        git=_commit(),
+        config_sha256=settings_hash(msgspec.to_builtins(settings)),
+    )
     with progress_bar("training", units_of(settings)) as advance, operator_errors(str(arguments.dataset)):
         return train(data, settings, build, _described(data), advance)
 
 
 def _described(data: Dataset) -> tuple[FeatureField, ...]:
-    known = {one.name: one for one in FEATURES}
+    described = SIGNAL_FEATURES if kind_of(data) == "signal" else FEATURES
+    known: dict[str, Feature | SignalFeature] = {one.name: one for one in described}
     return tuple(
         FeatureField(
             name=name, unit=known[name].unit, source=known[name].doc, lookback=str(known[name].lookback)
@@ -110,18 +122,13 @@ def _default_id(passport: Passport) -> str:
 
 
 def _write(folder: Path, trained: Trained, passport: Passport, settings: TrainSettings) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    # The passport last: without it there is no model, and a half-written one is never taken for whole.
-    (folder / PASSPORT_FILE).unlink(missing_ok=True)
-    report = render_training(trained, passport, settings)
-    for name, content in (
-        (MODEL_FILE, trained.model),
-        (REPORT_FILE, report.encode()),
-        (PASSPORT_FILE, encode(passport)),
-    ):
-        unfinished = folder / f".{name}.{os.getpid()}"
-        unfinished.write_bytes(content)
-        unfinished.replace(folder / name)
+    contents = {
+        MODEL_FILE: trained.model,
+        REPORT_FILE: render_training(trained, passport, settings).encode(),
+        PASSPORT_FILE: encode(passport),
+    }
+    # Without its passport there is no model: a half-written one is never taken for whole.
+    write_all(folder, contents, last=PASSPORT_FILE)
 
 
 def summary(metrics: Metrics) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import pytest
 import xgboost as xgb
 
 from ml import model as model_module
-from ml.model import ModelRefused, Refusal, calibrated, load_model
+from ml import model_guard
+from ml.model import ModelRefused, Refusal, calibrated, load_for_study, load_model
 from ml.passport import MODEL_FILE, PASSPORT_FILE, Calibration, KernelInfo, Passport, Probe, decode
 from tests.model_folder import (
     EXPIRES_NS,
@@ -257,7 +258,7 @@ def test_child_that_dies_or_hangs(
     """A crash, a hang and nonsense of the child each end in a refusal."""
     path = tmp_path / "child.py"
     path.write_text(script)
-    monkeypatch.setattr(model_module, "CHILD", path)
+    monkeypatch.setattr(model_guard, "CHILD", path)
     with pytest.raises(ModelRefused) as caught:
         load_model(sound, WANTED, time_limit_secs=0.5 if reason is Refusal.CHILD_TIMEOUT else 60)
     assert caught.value.reason is reason
@@ -267,7 +268,7 @@ def test_secrets_stay_out_of_the_child(sound: Path, tmp_path: Path, monkeypatch:
     """The child sees no variable of the environment that it does not need."""
     path = tmp_path / "child.py"
     path.write_text("import os, sys; sys.exit('API_SECRET' in os.environ and 'seen' or 'not seen')")
-    monkeypatch.setattr(model_module, "CHILD", path)
+    monkeypatch.setattr(model_guard, "CHILD", path)
     monkeypatch.setenv("API_SECRET", "x")
     with pytest.raises(ModelRefused, match="not seen"):
         load_model(sound, WANTED)
@@ -312,3 +313,19 @@ def test_damage_under_a_right_hash(tmp_path: Path) -> None:
         except ModelRefused:
             refused += 1
     assert refused >= 100  # a flip in a statistic that no prediction reads changes nothing
+
+
+def test_study_is_as_guarded_and_asks_for_no_host(sound: Path, copy: Path, tmp_path: Path) -> None:
+    """Expired and renamed models can be looked at; a damaged one, or one that fails its probe, cannot."""
+    old = model_folder(tmp_path / "old", expires_ns=1).rename(tmp_path / "elsewhere")
+    passport, booster = load_for_study(old)
+    assert (passport.model_id, booster.num_features()) == ("old", len(NAMES))
+    (copy / MODEL_FILE).write_bytes((copy / MODEL_FILE).read_bytes()[:-1])
+    with pytest.raises(ModelRefused) as caught:
+        load_for_study(copy)
+    assert caught.value.reason is Refusal.MODEL_DAMAGED
+    booster = train()
+    passport = probe_with(margin=lambda found: (found[0] + 1, *found[1:]))(passport_of(booster))
+    with pytest.raises(ModelRefused) as caught:
+        load_for_study(write(tmp_path / "lies", passport, booster))
+    assert caught.value.reason is Refusal.PROBE_FAILED

@@ -109,13 +109,15 @@ def test_warming_up_leaves_no_trace() -> None:
     assert policy.decide(APPROACH).reason == "unfit_row"
 
 
-def test_drift_sees_one_row_per_bucket() -> None:
-    """Many looks within a bucket are one event."""
+def test_drift_sees_the_first_look_at_an_order() -> None:
+    """Many looks at one order are one event, whatever closes meanwhile."""
     policy = policy_of()
     policy.observe(*bucket(0))
-    for seq in (1, 1, 1, 2):
-        policy.decide(dataclasses.replace(APPROACH, bucket_seq=seq))
-    assert policy.drift.events == 2
+    for orders in (1, 2):
+        policy.open_order()
+        for seq in (1, 1, 2):
+            policy.decide(dataclasses.replace(APPROACH, bucket_seq=seq))
+        assert policy.drift.events == orders
 
 
 def test_model_of_other_features_is_refused(tmp_path: Path) -> None:

@@ -111,8 +111,8 @@ def test_edited_value_breaks_the_seal() -> None:
 
 def test_other_version_is_refused() -> None:
     """A passport of a later program is not guessed at."""
-    with pytest.raises(PassportError, match="schema_version 2"):
-        decode(encode(seal(msgspec.structs.replace(PASSPORT, schema_version=2))))
+    with pytest.raises(PassportError, match="schema_version 99"):
+        decode(encode(seal(msgspec.structs.replace(PASSPORT, schema_version=99))))
 
 
 def test_nan_cannot_be_sealed() -> None:

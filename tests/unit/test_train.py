@@ -7,13 +7,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from ml.booster import Machine, Rows, TreeSettings, contributions, margins, train_booster
+from ml.booster import Machine, Rows, contributions, margins, train_booster
 from ml.calibration import calibrate
 from ml.cross_validation import TooFewEventsError, embargo_ns, splits, usable
 from ml.dataset import Dataset, DatasetError
 from ml.passport import HASH_ATTRIBUTE, Build, decode, encode, model_sha256, self_hash
 from ml.scores import auc_of
 from ml.train import Trained, TrainSettings, train, units_of
+from ml.train_settings import TreeSettings
 from ml.validation import DAY_NS
 from ml.verdict import verdict
 from tests.synthetic_dataset import planted, random_walk

@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ui.reports.gate import gate_lines
+from ui.reports.gate import number as _number
+
 WIDTH: Final = 24
 
 
@@ -92,7 +95,7 @@ def format_summary(summary: Mapping[str, Any]) -> str:
             )
         ),
         *(
-            _pairs(_gate_lines(name, report, currency))
+            _pairs(gate_lines(name, report, currency))
             for name, report in (summary.get("model") or {}).items()
         ),
         _pairs(
@@ -116,41 +119,8 @@ def format_summary(summary: Mapping[str, Any]) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def _gate_lines(name: str, report: Mapping[str, Any], currency: str) -> list[tuple[str, str]]:
-    """Return what a cancel policy did to the entries of an instrument and what that was worth."""
-    ledger, cancels = report["ledger"], report["cancels"]
-    lines = []
-    if "model_id" in report:
-        verdict = "has skill" if report["verdict"] == "skill" else "has NO skill by its validation"
-        force = "" if report["in_force"] else ", gates nothing"
-        sample = ", IN-SAMPLE: trained on these days" if report["in_sample"] else ""
-        lines.append((f"model {name}", f"{report['model_id']} {verdict}{force}{sample}"))
-        if (latency := report["latency"])["count"]:
-            median, p99 = latency["p50_us"], latency["p99_us"]
-            lines.append(("decisions", f"{latency['count']:,}, median {median:.1f} us, p99 {p99:.1f} us"))
-    low, high = (_number(one, 1, "+.2f") for one in ledger["saved_r_ci"] or (None, None))
-    money = f"{ledger['saved_money']:+,.2f} {currency}"
-    trivial = ledger["baselines"]
-    everything, random = trivial["cancel_all_saved_r"], trivial["random_cancel_saved_r"]
-    in_time, filled = cancels["cancelled_in_time"], cancels["filled_first"]
-    lines += [
-        ("cancels", f"{in_time} in time, {filled} filled first, {cancels['cancel_rejected']} rejected"),
-        ("saved by cancels", f"{ledger['saved_r']:+.2f} R ({low} to {high}), {money}"),
-        ("trivial gates", f"cancel all {everything:+.2f} R, as many at random {random:+.2f} R"),
-        (
-            "gate in this run",
-            "has skill" if ledger["has_skill"] else f"no skill: {'; '.join(ledger['doubts'])}",
-        ),
-    ]
-    return lines
-
-
 def _pairs(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"{name:<{WIDTH}} {value}" for name, value in rows)
-
-
-def _number(value: float | None, factor: float, form: str, unit: str = "", before: str = "") -> str:
-    return f"{before}-" if value is None else f"{before}{format(value * factor, form)}{unit}"
 
 
 def _skipped(reasons: Mapping[str, int]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from strategies.trade_manager.record import ClosedTrade
 from ui.reports.charts import BucketWindow, TradePicture, equity_chart, r_chart, trade_chart
+from ui.reports.gate import IN_SAMPLE, gate_lines
 from ui.reports.metrics import Mark
 from ui.reports.svg import format_time
 
@@ -158,6 +159,7 @@ def _page(report: Report, figures: Sequence[str], wanted: int) -> str:
         _card("Equity", curve or '<p class="muted">No marks: the run is shorter than five minutes.</p>'),
         _distribution(report),
         _groups(summary),
+        *(_gate(name, one, summary) for name, one in (summary.get("model") or {}).items()),
         _assumptions(summary),
         _gallery(figures, wanted, len(report.trades)),
         _trade_table(report.trades),
@@ -242,6 +244,12 @@ def _groups(summary: Mapping[str, Any]) -> str:
         f'<div class="two">{_card("From zone to trade", funnel)}'
         f"{_card('By symbol', symbols + open_positions)}</div>"
     )
+
+
+def _gate(name: str, report: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    note = f'<p class="bad">{IN_SAMPLE}.</p>' if report["in_sample"] else ""
+    lines = [one for one in gate_lines(name, report, str(summary["currency"])) if one[1] != IN_SAMPLE]
+    return _card(f"Cancel policy of {name}", note + _pairs(lines))
 
 
 def _assumptions(summary: Mapping[str, Any]) -> str:

@@ -1,0 +1,128 @@
+"""What the host of a model can give it, against what its passport asks for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml.model_refusal import ModelRefused, Refusal
+from ml.passport import Kind, Passport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the host of a model can give it; a model made for anything else is refused.
+
+    Parameters
+    ----------
+    feature_names
+        All that the program computes, in its order; a model may use some of them, in the same order.
+    feature_schema
+        `ml.features.schema_hash`: from ordered names to 64 hexadecimal digits.
+    kernel_sha256
+        `ml.passport.kernel_sha256` of the running program.
+    instrument_id
+        Nautilus id.
+    stream
+        ``trades`` or ``aggtrades``; ``klines`` for signals.
+    bucket_usd
+        Quote value of a bucket; 0 for signals.
+    now_ns
+        Time of the first decision, UNIX nanoseconds: the start of a backtest, the clock of a live node.
+    kind
+        What is decided about: ``cancel`` (resting entries) or ``signal``.
+    price_decimals, size_decimals, vpin_window, timeframe
+        Compared where both sides know them.
+    """
+
+    feature_names: tuple[str, ...]
+    feature_schema: Callable[[tuple[str, ...]], str]
+    kernel_sha256: str
+    instrument_id: str
+    stream: str
+    bucket_usd: float
+    now_ns: int
+    kind: Kind = "cancel"
+    price_decimals: int | None = None
+    size_decimals: int | None = None
+    vpin_window: int | None = None
+    timeframe: str | None = None
+
+
+def require_fit(passport: Passport, wanted: Wanted) -> None:
+    """Refuse a model made for other features, kernels, feeds or times.
+
+    Raises
+    ------
+    ModelRefused
+        With the first thing that differs.
+    """
+    if passport.kind != wanted.kind:
+        about = {"cancel": "resting entries", "signal": "signals"}
+        raise ModelRefused(
+            Refusal.OTHER_KIND,
+            f"it decides about {about[passport.kind]}, wanted is one for {about[wanted.kind]}: "
+            "name another model",
+        )
+    if wanted.now_ns >= passport.expires_ns:
+        when = np.datetime64(passport.expires_ns, "ns").astype("datetime64[s]")
+        raise ModelRefused(Refusal.EXPIRED, f"it expired {when}Z: train again on newer data")
+    names = tuple(one.name for one in passport.features)
+    if not names or not _is_ordered_subset(names, wanted.feature_names):
+        raise ModelRefused(
+            Refusal.OTHER_FEATURES,
+            f"trained on columns {_difference(names, wanted.feature_names)}: train again",
+        )
+    schema = wanted.feature_schema(names)
+    if passport.feature_schema_sha256 != schema:
+        raise ModelRefused(
+            Refusal.OTHER_FEATURES,
+            f"features {passport.feature_schema_sha256[:12]}, this program computes "
+            f"{schema[:12]} under the same names: train again",
+        )
+    if passport.kernel.source_sha256 != wanted.kernel_sha256:
+        raise ModelRefused(
+            Refusal.OTHER_KERNEL,
+            f"its features came from kernels {passport.kernel.source_sha256[:12]}, this program has "
+            f"{wanted.kernel_sha256[:12]}: train again with this version",
+        )
+    _require_feed(passport, wanted)
+
+
+def _require_feed(passport: Passport, wanted: Wanted) -> None:
+    scope = passport.symbols.get(wanted.instrument_id)
+    if scope is None:
+        known = ", ".join(sorted(passport.symbols)) or "nothing"
+        raise ModelRefused(Refusal.OTHER_INSTRUMENT, f"trained on {known}, not on {wanted.instrument_id}")
+    if scope.stream != wanted.stream:
+        raise ModelRefused(
+            Refusal.OTHER_STREAM,
+            f"trained on {scope.stream}, the feed of {wanted.instrument_id} gives {wanted.stream}",
+        )
+    pairs = [("bucket_usd", scope.bucket_usd, wanted.bucket_usd)]
+    pairs += [
+        (name, getattr(scope, name), getattr(wanted, name))
+        for name in ("price_decimals", "size_decimals", "vpin_window", "timeframe")
+        if getattr(scope, name) is not None and getattr(wanted, name) is not None
+    ]
+    for name, trained, given in pairs:
+        if trained != given:
+            raise ModelRefused(
+                Refusal.OTHER_BUCKET,
+                f"trained with {name} {_shown(trained)}, {wanted.instrument_id} runs with {_shown(given)}: "
+                f"set {name} to {_shown(trained)} or train again",
+            )
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _is_ordered_subset(names: tuple[str, ...], given: tuple[str, ...]) -> bool:
+    rest = iter(given)
+    return all(name in rest for name in names)  # `in` consumes the iterator up to the name
+
+
+def _difference(names: tuple[str, ...], given: tuple[str, ...]) -> str:
+    unknown = [name for name in names if name not in given]
+    return f"{unknown[:5]}, which this program does not compute" if unknown else "in another order or twice"

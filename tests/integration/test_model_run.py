@@ -1,0 +1,181 @@
+"""A backtest that a model gates: its decisions are explained, and days of the training are called so."""
+
+import hashlib
+import json
+import shutil
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import backtest_node
+from ml.contributions import Explainer
+from ml.features import schema_hash
+from ml.model import calibrated
+from ml.passport import DataManifest, FeatureField, KernelInfo, SymbolScope, kernel_sha256
+from runtime.catalog import Catalog
+from runtime.contributions import explain_run
+from runtime.instruments import make_instrument
+from runtime.run_summary import gate_of
+from runtime.sample import SampleRequest, tape_of
+from tests.model_folder import passport_of, train, write
+from tests.unit.test_model_policy import USED
+from ui.reports.summary import format_summary
+
+TRADES = 60_000
+NAME = "ETHUSDT-PERP.BINANCE"
+EVER = 1 << 62
+MARGIN = 0.1  # keeps some, and some of those fill; cancels some
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with the beginning of the toxic tape, and a model that fits its feed."""
+    base = tmp_path_factory.mktemp("gated")
+    instrument = make_instrument("binance", "usdm", "ETHUSDT", Decimal("0.01"), Decimal("0.0001"))
+    request = SampleRequest(days=1, signature="toxic")
+    Catalog(base / "catalog", create=True).write_trades(instrument, tape_of(request, "ETHUSDT")[:TRADES])
+    model_of(base / "model", end_ns=EVER)
+    return base
+
+
+def model_of(folder: Path, **span: int) -> Path:
+    """Write a model of three real features: the farther the price, the better."""
+    booster = train()
+    booster.feature_names = list(USED)
+    passport = passport_of(
+        booster,
+        features=tuple(FeatureField(name=name) for name in USED),
+        feature_schema_sha256=schema_hash(USED),
+        kernel=KernelInfo(source_sha256=kernel_sha256()),
+        symbols={NAME: SymbolScope(venue="BINANCE", stream="trades", bucket_usd=20_000)},
+        data=DataManifest(files=(), **{"start_ns": 1, "end_ns": 2, **span}),
+    )
+    return write(folder, passport, booster)
+
+
+@pytest.fixture(scope="module")
+def run_folder(place: Path) -> Path:
+    """Run the backtest once."""
+    options = f"--catalog {place}/catalog --model {place}/model --json --set bucket_usd=20000"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        code = backtest_node.main(
+            ["run", *options.split(), "--set", "structure=internal", "--set", f"model_margin={MARGIN}"]
+        )
+    assert code == 0
+    (folder,) = (place / "var" / "runs").iterdir()
+    return folder
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """Read the summary of a run."""
+    found: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return found
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """Read lines of JSON."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_each_published_decision_is_explained(place: Path, run_folder: Path) -> None:
+    """The file has the decisions of the log, in order; base, top five and rest give the probability."""
+    asked = [one for one in lines_of(run_folder / "events.jsonl") if one.get("kind") == "cancel_asked"]
+    explained = lines_of(run_folder / "contributions.jsonl")
+    for name in ("ts_ns", "setup_id", "probability", "threshold", "reason"):
+        assert [one[name] for one in explained] == [one[name] for one in asked]
+    assert {one["action"] for one in explained} == {"cancel", "keep"}
+    explainer = Explainer.load(place / "model")
+    scored = [one for one in explained if one["probability"] is not None]
+    for one in scored:
+        margin = one["base"] + one["rest"] + sum(part["contribution"] for part in one["top"])
+        assert calibrated(margin, 0.9, -0.1) == pytest.approx(one["probability"], abs=1e-6)
+        sizes = [abs(part["contribution"]) for part in one["top"]]
+        assert sizes == sorted(sizes, reverse=True)
+        assert {part["feature"] for part in one["top"]} <= set(explainer.names)
+
+
+def test_outcomes_are_joined(run_folder: Path) -> None:
+    """A cancel carries what the venue said, a keep how its trade ended, if there was one."""
+    explained = lines_of(run_folder / "contributions.jsonl")
+    cancels = {one["outcome"] for one in explained if one["action"] == "cancel"}
+    assert cancels <= {"cancelled_in_time", "filled_first", None}
+    assert "cancelled_in_time" in cancels
+    exits = {one["setup_id"]: one["exit_reason"] for one in lines_of(run_folder / "events.jsonl")
+             if one["record"] == "trade"}  # fmt: skip
+    keeps = [one for one in explained if one["action"] == "keep"]
+    assert {one["outcome"] for one in keeps} & set(exits.values())
+    assert all(one["outcome"] == exits.get(one["setup_id"]) for one in keeps)
+
+
+def test_log_and_its_hash_do_not_know_of_it(run_folder: Path) -> None:
+    """The hash of the decisions is that of the log, which was closed before anything was explained."""
+    content = (run_folder / "events.jsonl").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == summary_of(run_folder)["decision_sha256"]
+    assert b"contribution" not in content
+
+
+def test_summary_says_what_made_it_cancel(run_folder: Path) -> None:
+    """The features that lowered the probability most, and how many rows could not be scored."""
+    gate = summary_of(run_folder)["model"][NAME]
+    found = gate["contributions"]
+    assert found["disagreeing"] == found["left_out"] == 0
+    assert found["decisions"] == len(lines_of(run_folder / "contributions.jsonl")) - found["unscored"]
+    cancels = sum(one["action"] == "cancel" for one in lines_of(run_folder / "contributions.jsonl"))
+    assert 0 < sum(one["cancels"] for one in found["lowered_most"]) <= cancels
+    assert gate["unfit_share"] < 0.02
+    page = (run_folder / "tearsheet.html").read_text()
+    for text in (format_summary(summary_of(run_folder)), page):
+        assert found["lowered_most"][0]["feature"] in text
+        assert "contributions.jsonl" in text
+
+
+def test_days_of_the_training_are_called_in_sample(run_folder: Path) -> None:
+    """Summary, terminal and tearsheet say so, and the gate has no skill there."""
+    summary = summary_of(run_folder)
+    assert summary["model"][NAME]["in_sample"] is True
+    assert "IN-SAMPLE" in format_summary(summary)
+    assert "IN-SAMPLE" in (run_folder / "tearsheet.html").read_text()
+    assert "no skill" in format_summary(summary)
+    summary["model"][NAME]["in_sample"] = False
+    assert "IN-SAMPLE" not in format_summary(summary)
+
+
+def test_replaced_model_explains_nothing(place: Path, run_folder: Path, tmp_path: Path) -> None:
+    """The model that decided is gone: a reason in the summary, no wrong explanation, and the run stands."""
+    other = model_of(tmp_path / "model", start_ns=7)
+    sha256 = str(summary_of(run_folder)["model"][NAME]["model_sha256"])
+    copy = shutil.copytree(run_folder, tmp_path / "run")
+    for folder in (other, tmp_path / "nowhere"):
+        (found,) = explain_run(copy, {NAME: (str(folder), sha256)}).values()
+        assert "model refused" in found["refused"]
+        assert lines_of(copy / "contributions.jsonl") == []
+
+
+def test_many_decisions_are_thinned_but_for_the_cancels(
+    place: Path, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit all cancels stay, keeps are taken evenly, and the summary counts the others."""
+    everything = lines_of(run_folder / "contributions.jsonl")
+    cancels = [one for one in everything if one["action"] == "cancel"]
+    monkeypatch.setattr("runtime.contributions.MOST_ROWS", len(cancels) + 3)
+    copy = shutil.copytree(run_folder, tmp_path / "run")
+    sha256 = str(summary_of(run_folder)["model"][NAME]["model_sha256"])
+    (found,) = explain_run(copy, {NAME: (str(place / "model"), sha256)}).values()
+    kept = lines_of(copy / "contributions.jsonl")
+    assert len(kept) == len(cancels) + 3
+    assert [one for one in kept if one["action"] == "cancel"] == cancels
+    assert found["left_out"] == len(everything) - len(kept)
+    assert [one["ts_ns"] for one in kept] == sorted(one["ts_ns"] for one in kept)
+
+
+def test_warm_up_in_the_training_is_not_in_sample() -> None:
+    """What is replayed before the first entry may happen decides nothing."""
+    report = {"trained_ns": [100, 200], "decisions": {}}
+    for trade_from_ns, in_sample in ((0, True), (200, True), (201, False)):
+        plan = SimpleNamespace(first_ts_ns=150, last_ts_ns=300, trade_from_ns=trade_from_ns)
+        assert gate_of(report, plan, None)["in_sample"] is in_sample
+    assert not gate_of({**report, "trained_ns": [301, 400]}, plan, None)["in_sample"]
