@@ -28,7 +28,7 @@ _pack_bar = struct.Struct("=2q6d").pack_into
 _NO_EVENTS: EventTable = np.empty(0, EVENT_DTYPE)
 _NO_EVENTS.flags.writeable = False
 _NEVER = np.iinfo(np.int64).min
-_ROW_START: int = (STATE_DTYPE.fields or {})["row"][1]
+_ROW_START = STATE_DTYPE.itemsize - ROW_DTYPE.itemsize  # `row` is the last field
 
 
 def _number(config: dict[str, Any], name: str) -> float | int:

@@ -1,4 +1,4 @@
-"""A look at a resting entry: from a trade to the model's probability, in one compiled call where it can be."""
+"""A look at a resting entry: from a trade to the model's probability, in one compiled call if it can be."""
 
 from collections.abc import Callable
 from typing import Final

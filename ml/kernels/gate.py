@@ -59,7 +59,7 @@ def first_unfit(row: NDArray[np.float64], bounds: NDArray[np.float64], may_miss:
 
 @inline_kernel
 def calibrated(margin: float, a: float, b: float) -> float:
-    """Return 1 / (1 + exp(-(a * margin + b))) without overflow, scalar 0..1: the bits of `ml.model.calibrated`.
+    """Return 1 / (1 + exp(-(a * margin + b))), scalar 0..1, without overflow: as `ml.model.calibrated`.
 
     References
     ----------
