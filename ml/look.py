@@ -76,7 +76,11 @@ class Look:
         ValueError
             When the model has a column that is no feature.
         """
-        self._columns[:] = [NAMES.index(one.name) for one in self._model.passport.features]
+        names = [one.name for one in self._model.passport.features]
+        unknown = [name for name in names if name not in NAMES]
+        if unknown:
+            raise ValueError(f"no feature is called {', '.join(unknown)}: this model is scored from rows only")
+        self._columns[:] = [NAMES.index(name) for name in names]
         self._ring = ring  # the record only has its address
         self._record[0]["ring_at"] = ring.address
         address = self._address
