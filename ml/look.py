@@ -79,7 +79,9 @@ class Look:
         names = [one.name for one in self._model.passport.features]
         unknown = [name for name in names if name not in NAMES]
         if unknown:
-            raise ValueError(f"no feature is called {', '.join(unknown)}: this model is scored from rows only")
+            raise ValueError(
+                f"no feature is called {', '.join(unknown)}: this model is scored from rows only"
+            )
         self._columns[:] = [NAMES.index(name) for name in names]
         self._ring = ring  # the record only has its address
         self._record[0]["ring_at"] = ring.address

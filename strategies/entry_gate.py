@@ -132,7 +132,7 @@ class EntryGate:
         return changed
 
     def filled(self, ts_ns: int, price: float, direction: int, last_price: float) -> None:
-        """Take the fill of an entry, to see what the price does right after it.
+        """Take the first fill of an entry, to see what the price does right after it.
 
         Parameters
         ----------

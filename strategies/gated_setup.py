@@ -179,9 +179,12 @@ class GatedSetupStrategy(SetupStrategy):
             self.on_setup_changed()
 
     def _follow_fill(self, gate: EntryGate, order_id: str, event: OrderFilled) -> None:
-        """Look at what the price does after an entry was filled; its exits are no news."""
+        """Look at what the price does after an entry began to fill; parts that follow are no other event."""
         setup = self._by_order.get(order_id)
-        if setup is None or setup.orders[order_id].leg is not Leg.ENTRY:
+        if setup is None:
+            return
+        own = setup.orders[order_id]
+        if own.leg is not Leg.ENTRY or own.filled_qty:
             return
         price, last = event.last_px.as_double(), self.last_price()
         gate.filled(event.ts_event, price, setup.plan.direction, price if last is None else float(last))

@@ -54,7 +54,8 @@ class ModelPolicy:
         self._fees = {"entry_fee": entry_fee, "stop_fee": stop_fee, "target_fee": target_fee}
         self._clock_ns = clock_ns
         self._ring = FeatureRing()
-        self._look = gate.look.from_ring(self._ring)
+        self.look = gate.look.from_ring(self._ring)
+        """The chain alone: time, UNIX nanoseconds, and price of a trade to its probability, NaN if unfit."""
         self._bias = NO_BIAS
         self._p_star = math.nan
         self._interval_ns = gate.rules.min_interval_ns
@@ -65,7 +66,7 @@ class ModelPolicy:
         """Compile what a decision runs, so that the first one is not seconds late."""
         self._ring.push(np.zeros((), PACKET_DTYPE), np.zeros((), SNAPSHOT_DTYPE))
         self._ring.hold(OrderFacts(1, 1.0, 0.9, 1.2, 0.9, 1.2, 0, 0))
-        self._look(1, 1.0)
+        self.look(1, 1.0)
         self.gate.row[:] = 0.0
         self.gate.look.score()
         self._ring.reset()
@@ -106,7 +107,7 @@ class ModelPolicy:
             return None
         self._next_ns = ts_ns + self._interval_ns
         started_ns = self._clock_ns()
-        probability = self._look(ts_ns, price)
+        probability = self.look(ts_ns, price)
         gate = self.gate
         if probability >= gate.stays_from and not self._is_first:
             gate.stay()

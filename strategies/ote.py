@@ -50,7 +50,7 @@ SPEC: Final = StrategySpec(
 )
 TAG: Final = "OTE"
 
-_PACKET: Final = row_struct(
+CLOSED_BUCKET: Final = row_struct(
     PACKET_DTYPE,
     "seq",
     "ts_open_ns",
@@ -233,7 +233,7 @@ class OteStrategy(GatedSetupStrategy):
     def _on_packets(self, ts_ns: int, price: float) -> None:
         packets = self.builder.closed
         # As bytes: asked for a buffer, numpy spells out the format of all columns first.
-        rows = _PACKET.iter_unpack(packets.tobytes())
+        rows = CLOSED_BUCKET.iter_unpack(packets.tobytes())
         for index, row in enumerate(rows):
             seq, ts_open, ts_close, open_, high, low, close, qty, buy_qty, is_tainted = row
             self.bucket_seq = seq
