@@ -159,7 +159,7 @@ def test_zone_is_tried_again_after_price_left_the_band() -> None:
 
 
 def test_markouts_follow_each_fill_of_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the price does 1, 10 and 60 s after a fill is in the report; then trades are of no interest again."""
+    """What the price does 1, 10 and 60 s after a fill is in the report; then trades are left alone."""
     monkeypatch.setattr(Scripted, "cancels_left", 0)
     # A trade every 100 ms: through the entry at 1.0295, then three plateaus.
     chart = ABOVE + falling(1.09, 1.0300) + at(1.0290, 1) + at(1.0310, 12) + at(1.0330, 100) + at(1.0280, 600)

@@ -31,6 +31,7 @@ class Bench:
 
     market: Market
     booster: xgb.Booster
+    walker: Walker
     passport: Passport
 
 
@@ -70,7 +71,7 @@ def bench() -> Bench:
         features=tuple(FeatureField(name=name) for name in USED),
         drift_ref=DriftReference(features=dict.fromkeys(USED, bins), score=bins),
     )
-    return Bench(market, booster, passport)
+    return Bench(market, booster, Walker(bytes(booster.save_raw("json"))), passport)
 
 
 def look_of(bench: Bench, scorer: Scorer, may_miss: bool) -> Look:
@@ -107,7 +108,7 @@ def test_chain_is_the_rows_of_training(
     """Rows and probabilities agree in every bit, for several trades of a bucket and for unfit rows."""
     packets, snapshots = bench.market.packets, bench.market.snapshots
     ring = FeatureRing()
-    walked = look_of(bench, Walker(bytes(bench.booster.save_raw("json"))), may_miss)
+    walked = look_of(bench, bench.walker, may_miss)
     asked = look_of(bench, AskXgboost(bench.booster), may_miss)
     by_walker, by_xgboost = walked.from_ring(ring), asked.from_ring(ring)
     close = float(packets["close"][start])
@@ -160,7 +161,8 @@ def test_chain_is_the_rows_of_training(
 @given(value=st.floats(width=32, allow_infinity=False), place=st.integers(0, len(USED) - 1))
 def test_unfit_value_is_never_scored(bench: Bench, value: float, place: int) -> None:
     """What lies beyond the bounds or is missing gives NaN and its column, anything else a probability."""
-    look = look_of(bench, Walker(bytes(bench.booster.save_raw("json"))), may_miss=False)
+    look = look_of(bench, bench.walker, may_miss=False)
+    look.row[:] = 0.0
     look.row[place] = value
     probability = look.score()
     is_fit = -8_040 <= value <= 8_040  # a hundred times the width of the reference's inner bin
