@@ -123,6 +123,19 @@ def walker(figures: dict[str, Any], command: str) -> Iterator[Row]:
     yield "one row: `inplace_predict` / tree walker", figures["times_faster"], "at least", 60, command
 
 
+def gate(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the chain from a trade to a probability, and of backtests in which the model is asked."""
+    chain = figures["chain"]
+    yield "trade to probability, median µs", chain["whole"]["median_us"], "at most", 4, command
+    yield "trade to probability, p99 µs", chain["asked"]["p99_us"], "at most", 8, command
+    yield "the same with structure of closed buckets, p99 µs", chain["whole"]["p99_us"], "at most", 8, command
+    over = chain["inplace_predict_over_chain"]
+    yield "one row: `inplace_predict` / trade to probability", over, "at least", 30, command
+    for name in ("ignore", "obey"):
+        ratio = figures["engine"][name]["ratio"]
+        yield f"engine with a model ({name}) / with the default policy", ratio, "at most", 1.15, command
+
+
 BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_buckets.py": buckets,
     "bench_detectors.py": detectors,
@@ -131,6 +144,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_engine.py": engine,
     "bench_dataset.py": dataset,
     "bench_walker.py": walker,
+    "bench_gate.py": gate,
 }
 
 
@@ -173,6 +187,7 @@ def table(repeat: int) -> str:
         "bench_market_data.py": ["--json", "--klines", "--memory", "50000000"],
         "bench_engine.py": ["--json", "--catalog", str(CATALOG), "--memory", "--repeat", str(repeat)],
         "bench_dataset.py": ["--json", "--catalog", str(CATALOG), "--repeat", str(repeat)],
+        "bench_gate.py": ["--json", "--catalog", str(CATALOG), "--repeat", str(repeat)],
     }
     lines = ["| what | measured | goal | |", "|---|---:|---|---|"]
     for name, rows in BENCHMARKS.items():

@@ -28,6 +28,7 @@ _pack_bar = struct.Struct("=2q6d").pack_into
 _NO_EVENTS: EventTable = np.empty(0, EVENT_DTYPE)
 _NO_EVENTS.flags.writeable = False
 _NEVER = np.iinfo(np.int64).min
+_ROW_START = STATE_DTYPE.itemsize - ROW_DTYPE.itemsize  # `row` is the last field
 
 
 def _number(config: dict[str, Any], name: str) -> float | int:
@@ -176,6 +177,7 @@ class StructureEngine:
         self._states = states
         self._state_address = states.ctypes.data
         self._bar_bytes = memoryview(states.view(np.uint8))  # `bar` is the first field
+        self._row_bytes = self._bar_bytes[_ROW_START : _ROW_START + SNAPSHOT_DTYPE.itemsize]
         self._last_ts_close = int(states[0]["bar"]["ts_close"])
 
     def update(
@@ -314,8 +316,14 @@ class StructureEngine:
         """
         if self.bars == 0:
             raise ValueError("no snapshot before the first bar")
-        row: np.void = self._states["row"].copy().view(SNAPSHOT_DTYPE)[0]
+        # Numpy would copy it field by field, which takes 10 us.
+        row: np.void = np.frombuffer(bytearray(self._row_bytes), SNAPSHOT_DTYPE)[0]
         return row
+
+    @property
+    def snapshot_bytes(self) -> memoryview:
+        """Bytes of the row after the last bar, a view that the next bar changes; zeros before the first."""
+        return self._row_bytes
 
     def reset(self) -> None:
         """Forget every bar: the state of a new engine with the same parameters."""

@@ -233,6 +233,11 @@ class Markouts:
                     self.values_bps[horizon].append((self._last / filled - 1) * direction * 1e4)
         self._last = price
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether a fill waits for its horizon, so that every trade is of interest."""
+        return any(self._open.values())
+
     def as_plain(self) -> dict[str, Any]:
         """Return count, mean and standard error of every horizon, basis points; None where undefined."""
         return {f"{horizon}s": _mean_of(values) for horizon, values in self.values_bps.items()}

@@ -17,6 +17,10 @@ from indicators.snapshot import SNAPSHOT_DTYPE
 from ml.kernels import features as kernel
 from packet_builder.packet import PACKET_DTYPE
 
+_PACKET_BYTES: Final = PACKET_DTYPE.itemsize
+_LAST, _IS_STALE, _PLACED_NS = (
+    (kernel.RING_DTYPE.names or ()).index(name) for name in ("last", "is_stale", "placed_ns")
+)
 VERSION: Final = 1  # of the arithmetic: a change that moves any value raises it
 WINDOW: Final = kernel.WINDOW
 
@@ -173,38 +177,74 @@ class OrderFacts:
 
 
 class FeatureRing:
-    """The last closed buckets, as live trading keeps them: O(1) per bucket, one row on demand.
+    """The last closed buckets and the order that is looked at, as live trading keeps them.
 
-    Rows slide through a buffer of twice the window, so that the kernel always reads them in one piece.
+    A bucket or another order costs a copy of bytes. Their columns are filled once, at the first look after
+    them; each look fills those that change with the trade. Rows slide through a buffer of twice the window,
+    so that the kernel always reads them in one piece.
     """
 
     def __init__(self) -> None:
         self._packets = np.zeros(2 * WINDOW, PACKET_DTYPE)
         self._snapshots = np.zeros(1, SNAPSHOT_DTYPE)
-        self._count = 0
+        self._order = np.zeros(kernel.ORDER_FIELDS)
+        self.row = np.empty(kernel.COLUMNS)
+        """Shape (46,): the features of the last look."""
+        self._record = np.zeros(1, kernel.RING_DTYPE)
+        record = self._record[0]
+        record["packets_at"] = self._packets.ctypes.data
+        record["snapshot_at"] = self._snapshots.ctypes.data
+        record["order_at"] = self._order.ctypes.data
+        record["row_at"] = self.row.ctypes.data
+        self.address = self._record.ctypes.data
+        """Of the record of `RING_DTYPE` that a fused chain takes; valid while self lives."""
+        # By bytes: numpy copies records field by field, which takes 3 us and more.
+        self._packet_bytes = memoryview(self._packets.view(np.uint8))
+        self._snapshot_bytes = memoryview(self._snapshots.view(np.uint8))
+        self._words = memoryview(self._record.view(np.int64))
+        self.reset()
 
     def reset(self) -> None:
         """Forget all buckets."""
-        self._count = 0
+        self._words[_LAST] = -1
 
     @property
     def is_empty(self) -> bool:
         """Tell whether no bucket was pushed yet: then there is no row."""
-        return self._count == 0
+        return self._words[_LAST] < 0
 
     def push(self, packet: Any, snapshot: Any) -> None:
-        """Take a closed bucket, a row of ``PACKET_DTYPE``, and the ``SNAPSHOT_DTYPE`` row after it."""
-        if self._count == len(self._packets):
-            self._packets[:WINDOW] = self._packets[WINDOW:].copy()
-            self._count = WINDOW
-        self._packets[self._count] = packet
-        self._snapshots[0] = snapshot
-        self._count += 1
+        """Take a closed bucket and the structure after it.
 
-    def vector(
-        self, order: OrderFacts, ts_ns: int, price: float, out: NDArray[np.float64] | None = None
-    ) -> NDArray[np.float64]:
-        """Return the features of a decision, shape (46,).
+        Parameters
+        ----------
+        packet, snapshot
+            A row of ``PACKET_DTYPE`` and one of ``SNAPSHOT_DTYPE``, or views of their bytes.
+        """
+        place = self._words[_LAST] + 1
+        if place == 2 * WINDOW:
+            half = WINDOW * _PACKET_BYTES
+            self._packet_bytes[:half] = self._packet_bytes[half:]
+            place = WINDOW
+        start = place * _PACKET_BYTES
+        self._packet_bytes[start : start + _PACKET_BYTES] = packet.tobytes()
+        self._snapshot_bytes[:] = snapshot.tobytes()
+        self._words[_LAST] = place
+        self._words[_IS_STALE] = 1
+
+    def hold(self, order: OrderFacts) -> None:
+        """Look at this order from now on."""
+        self._order[:] = order.row()
+        self._words[_PLACED_NS] = order.placed_ns
+        self._words[_IS_STALE] = 1
+
+    def set_bias(self, bias: float) -> None:
+        """Take the higher-timeframe bias when the newest bucket closed: +1, 0, -1, NaN without one."""
+        self._order[kernel.BIAS] = bias
+        self._words[_IS_STALE] = 1
+
+    def vector(self, order: OrderFacts, ts_ns: int, price: float) -> NDArray[np.float64]:
+        """Return the features of a decision, shape (46,), and go on looking at this order.
 
         Parameters
         ----------
@@ -212,23 +252,17 @@ class FeatureRing:
             The resting entry.
         ts_ns, price
             Of the trade on which is decided, UNIX nanoseconds and quote currency.
-        out
-            Row to fill; None allocates one.
 
         Raises
         ------
         ValueError
             Before the first bucket.
         """
-        if self._count == 0:
+        if self.is_empty:
             raise ValueError("no features before the first closed bucket")
-        row = np.empty(kernel.COLUMNS) if out is None else out
-        last = self._count - 1
-        # The oldest rows of the buffer may reach further back than the window; the kernel does not.
-        kernel.vector(
-            self._packets, last, self._snapshots, 0, order.row(), order.placed_ns, ts_ns, price, row
-        )
-        return row
+        self.hold(order)
+        kernel.look_at(self.address, ts_ns, price)
+        return self.row.copy()
 
 
 def feature_matrix(

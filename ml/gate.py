@@ -7,16 +7,15 @@ distances and fees ask for, p* = (stop + fees) / (target + stop), plus the margi
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.kernels.gate import first_unfit
+from ml.look import Look
 from ml.model import Model
 
 type Action = Literal["cancel", "keep"]
-NEVER_NS: Final = -(1 << 62)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +72,7 @@ class Ruling:
     probability, threshold
         What was compared, None where the row was not scored.
     reason
-        ``kept``, ``below_threshold``, ``unfit_row``, ``no_skill`` or ``too_soon``.
+        ``kept``, ``below_threshold``, ``unfit_row`` or ``no_skill``.
     column
         The feature that made the row unfit, empty otherwise.
     """
@@ -85,76 +84,90 @@ class Ruling:
     column: str = ""
 
 
-TOO_SOON: Final = Ruling(cancel=False, probability=None, threshold=None, reason="too_soon")
-
-
 class Gate:
     """Decides about one resting entry at a time.
 
     Parameters
     ----------
     model
-        Loaded by `ml.model.load_model`; the caller writes each row into `row` before it asks.
+        Loaded by `ml.model.load_model`.
     rules
         See `GateRules`.
 
     Notes
     -----
-    `counts` has the number of decisions by reason.
+    A host gets a probability from `look` and gives it to `rule`. As long as it stays at or above `stays_from`
+    another ruling would say the same; then `stay` is enough, which costs nearly nothing.
     """
 
     def __init__(self, model: Model, rules: GateRules) -> None:
         self.model = model
         self.rules = rules
-        self.counts: Counter[str] = Counter()
-        self.row = model.scorer.row
+        self.look = Look(model, may_miss(model, rules.missing))
+        self.row = self.look.row
         self.names = tuple(one.name for one in model.passport.features)
+        self.stays_from = math.inf
+        """Lowest probability at which the last ruling, that the order may stay, still holds."""
         self._margin = model.passport.decision.margin if rules.margin is None else rules.margin
         self._is_in_force = model.has_skill or rules.gates_without_skill
-        self._may_miss = may_miss(model, rules.missing)
-        self._bounds = model.bounds
         self._slack = 0.0
-        self._decided_ns = NEVER_NS
+        self._counts: Counter[str] = Counter()
+        self._stayed = 0
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Return the number of decisions by reason."""
+        stayed = "kept" if self._is_in_force else "no_skill"
+        return self._counts + Counter({stayed: self._stayed})
+
+    def forget_counts(self) -> None:
+        """Begin to count again."""
+        self._counts.clear()
+        self._stayed = 0
 
     def open_order(self, *, is_again: bool = False) -> None:
         """Begin with another order; `is_again` when the zone's order was cancelled by this gate before."""
         self._slack = self.rules.hysteresis if is_again else 0.0
-        self._decided_ns = NEVER_NS
+        self.stays_from = math.inf
 
-    def is_due(self, ts_ns: int) -> bool:
-        """Tell whether `min_interval_ns` has passed since the last decision; asking before is in vain."""
-        return ts_ns - self._decided_ns >= self.rules.min_interval_ns
+    def order_moved(self) -> None:
+        """Take note that stop or target, and with them p*, changed: the last ruling no longer holds."""
+        self.stays_from = math.inf
 
-    def decide(self, ts_ns: int, p_star: float) -> Ruling:
-        """Decide on the features in `row`.
+    def stay(self) -> None:
+        """Count a look whose probability was not below `stays_from`."""
+        self._stayed += 1
+
+    def rule(self, probability: float, p_star: float) -> Ruling:
+        """Decide about a row that was looked at.
 
         Parameters
         ----------
-        ts_ns
-            Time of the trade, UNIX nanoseconds.
+        probability
+            From `look`; NaN when the row must not be scored.
         p_star
             From `break_even`, for this order.
         """
-        if not self.is_due(ts_ns):
-            return TOO_SOON
-        self._decided_ns = ts_ns
-        ruling = self._rule(p_star)
-        self.counts[ruling.reason] += 1
+        ruling = self._rule(probability, p_star)
+        self._counts[ruling.reason] += 1
         return ruling
 
-    def _rule(self, p_star: float) -> Ruling:
-        column = first_unfit(self.row, self._bounds, self._may_miss)
+    def _rule(self, probability: float, p_star: float) -> Ruling:
+        column = self.look.unfit
         if column >= 0 or not math.isfinite(p_star):
+            self.stays_from = math.inf
             name = self.names[column] if column >= 0 else "p_star"
             is_cancelled = self._is_in_force and self.rules.on_unfit == "cancel"
             return Ruling(is_cancelled, None, None, "unfit_row", name)
-        probability = self.model.probability()
         threshold = p_star + self._margin + self._slack
         if not self._is_in_force:
+            self.stays_from = -math.inf
             return Ruling(False, probability, threshold, "no_skill")
         if probability < threshold:
+            self.stays_from = math.inf
             return Ruling(True, probability, threshold, "below_threshold")
         self._slack = -self.rules.hysteresis
+        self.stays_from = p_star + self._margin + self._slack
         return Ruling(False, probability, threshold, "kept")
 
     def inputs(self) -> dict[str, float]:

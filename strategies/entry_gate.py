@@ -3,13 +3,16 @@
 Pure bookkeeping without Nautilus: the strategy reports prices, orders and zones, and reads what to do.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ml.decisions import approach_distance
+from ml.drift import Markouts
 from ml.ledger import ledger
 from ml.shadow import Followed, ShadowBook, ShadowEnd, ShadowPlan
-from strategies.dynamic_cancel import CancelPolicy, OrderAwarePolicy
+from strategies.entry_judge import EntryJudge, RestingEntry
+from strategies.trade_manager.plan import EntryPlan
 from strategies.trade_manager.record import ClosedTrade
 
 CANCELLED_IN_TIME: Final = "cancelled_in_time"
@@ -45,8 +48,8 @@ class EntryGate:
 
     Parameters
     ----------
-    policy
-        Decides.
+    judge
+        Decides: the model, or a user's own policy.
     band_pct
         Widest approach band, percent of the entry.
     rearm
@@ -55,24 +58,24 @@ class EntryGate:
         Price increment.
     """
 
-    def __init__(self, policy: CancelPolicy, band_pct: float, rearm: RearmRules, *, tick_size: float) -> None:
+    def __init__(self, judge: EntryJudge, band_pct: float, rearm: RearmRules, *, tick_size: float) -> None:
         # A price that is on the edge is within it, however the edge was rounded; so do the datasets.
         self._tolerance = tick_size * 1e-6
-        self.policy = policy
-        self.aware = policy if isinstance(policy, OrderAwarePolicy) else None
+        self.judge = judge
         self.shadows = ShadowBook()
+        self.markouts = Markouts()
         self.outcomes: dict[str, int] = dict.fromkeys((CANCELLED_IN_TIME, FILLED_FIRST, CANCEL_REJECTED), 0)
         self.sent_again: dict[int, int] = {}
         """How often a zone's entry was sent again, by zone id."""
-        self.placed_ns = 0
-        self.placed_seq = -1
+        self._placed = (0, -1)
+        self._held: EntryPlan | None = None
         self._band_pct = band_pct
         self._rearm = rearm
         self._kept: list[Followed] = []
         self._asked: dict[str, int] = {}
-        self._probability: dict[str, float] = {}  # last one of a setup
+        self._setup_id = ""  # of the setup whose probability the judge has
+        self._probability: dict[str, float] = {}  # last one of earlier setups
         self._cancelled: dict[int, _Cancelled] = {}
-        self._next_ns = -(1 << 62)
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -82,25 +85,66 @@ class EntryGate:
         distance += self._tolerance
         return entry - distance, entry + distance
 
-    def order_sent(self, zone_id: int, ts_ns: int, bucket_seq: int) -> None:
+    def order_sent(self, setup_id: str, zone_id: int, ts_ns: int, bucket_seq: int) -> None:
         """Take note of an entry on its way to the venue: decisions are about this one from now on."""
-        self.placed_ns, self.placed_seq = ts_ns, bucket_seq
-        self._next_ns = -(1 << 62)
-        if self.aware is not None:
-            self.aware.open_order(is_again=self.sent_again.get(zone_id, 0) > 0)
+        self._placed, self._held = (ts_ns, bucket_seq), None
+        if setup_id != self._setup_id:
+            if self.judge.probability is not None:
+                self._probability[self._setup_id] = self.judge.probability
+            self._setup_id, self.judge.probability = setup_id, None
+        self.judge.open_order(is_again=self.sent_again.get(zone_id, 0) > 0)
 
-    def is_due(self, ts_ns: int) -> bool:
-        """Tell whether the policy wants to be asked by now, and set when it wants to be asked next."""
-        if ts_ns < self._next_ns:
-            return False
-        if self.aware is not None:
-            self._next_ns = ts_ns + self.aware.min_interval_ns
-        return True
+    def hold(self, plan: EntryPlan) -> None:
+        """Tell the judge what the resting entry wants, unless it knows."""
+        if plan is self._held:
+            return
+        self._held = plan
+        self.judge.hold(
+            RestingEntry(
+                plan.direction,
+                float(plan.entry_price),
+                float(plan.stop_price),
+                float(plan.target_price),
+                plan.zone_low,
+                plan.zone_high,
+                *self._placed,
+            )
+        )
 
-    def said(self, setup_id: str, probability: float | None) -> None:
-        """Remember the newest probability of a setup, to compare it with what becomes of it."""
-        if probability is not None:
-            self._probability[setup_id] = probability
+    # -- following -----------------------------------------------------------------------------------------
+
+    @property
+    def is_following(self) -> bool:
+        """Tell whether prices are of interest: after a cancel, or shortly after a fill."""
+        return len(self.shadows) > 0 or self.markouts.is_waiting
+
+    @property
+    def quiet_band(self) -> tuple[float, float]:
+        """Return lowest and highest price, both included, that `on_price` need not be told."""
+        return (math.inf, -math.inf) if self.markouts.is_waiting else self.shadows.quiet_band
+
+    def on_price(self, ts_ns: int, price: float) -> bool:
+        """Take a trade, UNIX nanoseconds and quote currency; tell whether `quiet_band` changed."""
+        changed = self.shadows.on_price(ts_ns, price)
+        if self.markouts.is_waiting:
+            self.markouts.on_price(ts_ns, price)
+            changed |= not self.markouts.is_waiting
+        return changed
+
+    def filled(self, ts_ns: int, price: float, direction: int, last_price: float) -> None:
+        """Take the first fill of an entry, to see what the price does right after it.
+
+        Parameters
+        ----------
+        ts_ns
+            UNIX nanoseconds.
+        price, last_price
+            Of the fill and of the newest trade, quote currency.
+        direction
+            +1 bought, -1 sold.
+        """
+        self.markouts.on_price(ts_ns, last_price)
+        self.markouts.add(ts_ns, price, direction)
 
     def cancelled(self, plan: ShadowPlan) -> None:
         """Take note that the policy takes an entry back, and follow what it would have become."""
@@ -133,8 +177,10 @@ class EntryGate:
     def closed(self, trade: ClosedTrade) -> None:
         """Take a real trade: an entry that was kept, or that filled before its cancellation."""
         probability = self._probability.pop(trade.setup_id, None)
-        if probability is not None and self.aware is not None:
-            self.aware.outcome(probability, reached=trade.r_multiple > 0)
+        if trade.setup_id == self._setup_id:
+            probability, self.judge.probability = self.judge.probability, None
+        if probability is not None:
+            self.judge.outcome(probability, reached=trade.r_multiple > 0)
         self._kept.append(
             Followed(
                 order_id=trade.setup_id,
@@ -189,10 +235,10 @@ class EntryGate:
 
     def as_plain(self) -> dict[str, Any]:
         """Return what a summary says: policy, latency, outcomes of the cancels and the ledger."""
-        report = {} if self.aware is None else self.aware.as_plain()
         return {
-            **report,
+            **self.judge.as_plain(),
             "cancels": dict(self.outcomes),
             "sent_again": sum(self.sent_again.values()),
+            "markouts": self.markouts.as_plain(),
             "ledger": ledger([*self._kept, *self.shadows.results]),
         }

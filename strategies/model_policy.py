@@ -16,14 +16,17 @@ from ml.latency import LatencyHistogram
 from ml.model import Wanted, load_model
 from ml.passport import kernel_sha256
 from packet_builder.packet import PACKET_DTYPE
-from strategies.dynamic_cancel import Approach, Verdict
+from strategies.dynamic_cancel import Verdict
+from strategies.entry_judge import NEVER_NS, RestingEntry, Structure
 
-# Before the first bucket there is nothing to score.
-NO_ROW: Final = math.nan
+NO_BIAS: Final = math.nan
 
 
 class ModelPolicy:
     """Decides on every trade of the approach whether the resting entry is still worth its risk.
+
+    An `EntryJudge`: buckets and orders are written where the compiled chain reads them, and a trade is one
+    call of it. While the probability stays where the last ruling holds, nothing else happens.
 
     Parameters
     ----------
@@ -47,48 +50,82 @@ class ModelPolicy:
         self.gate = gate
         self.latency = LatencyHistogram()
         self.drift = DriftMonitor(gate.model.passport)
-        self.min_interval_ns = gate.rules.min_interval_ns
+        self.probability: float | None = None
         self._fees = {"entry_fee": entry_fee, "stop_fee": stop_fee, "target_fee": target_fee}
         self._clock_ns = clock_ns
         self._ring = FeatureRing()
-        self._all = np.empty(len(NAMES))
-        self._columns = np.array([NAMES.index(name) for name in gate.names])
-        self._order: tuple[object, ...] = ()
-        self._facts: OrderFacts
-        self._p_star = NO_ROW
-        self._is_first_look = True
+        self.look = gate.look.from_ring(self._ring)
+        """The chain alone: time, UNIX nanoseconds, and price of a trade to its probability, NaN if unfit."""
+        self._bias = NO_BIAS
+        self._p_star = math.nan
+        self._interval_ns = gate.rules.min_interval_ns
+        self._next_ns = NEVER_NS
+        self._is_first = False  # of its bucket
+        self._is_first_look = True  # at its order
 
     def warm_up(self) -> None:
         """Compile what a decision runs, so that the first one is not seconds late."""
-        ring = FeatureRing()
-        ring.push(np.zeros((), PACKET_DTYPE), np.zeros((), SNAPSHOT_DTYPE))
-        facts = OrderFacts(1, 1.0, 0.9, 1.2, 0.9, 1.2, 0, 0)
-        ring.vector(facts, 1, 1.0, self._all)
+        self._ring.push(np.zeros((), PACKET_DTYPE), np.zeros((), SNAPSHOT_DTYPE))
+        self._ring.hold(OrderFacts(1, 1.0, 0.9, 1.2, 0.9, 1.2, 0, 0))
+        self.look(1, 1.0)
         self.gate.row[:] = 0.0
-        self.gate.model.probability()
-        self.gate.decide(0, NO_ROW)
-        self.gate.counts.clear()
-        self.gate.open_order()
+        self.gate.look.score()
+        self._ring.reset()
 
-    def observe(self, packet: Any, snapshot: Any) -> None:
-        """Take a closed bucket, rows of ``PACKET_DTYPE`` and ``SNAPSHOT_DTYPE``."""
-        self._ring.push(packet, snapshot)
+    def observe(self, packet: Any, structure: Structure, bias: int | None) -> None:
+        """Take a closed bucket, a row of ``PACKET_DTYPE``, with structure and bias after it."""
+        self._ring.push(packet, structure.snapshot_bytes)
+        self._bias = NO_BIAS if bias is None else float(bias)
+        self._ring.set_bias(self._bias)
+        self._is_first = True
 
     def open_order(self, *, is_again: bool = False) -> None:
         """Begin with another resting order; `is_again` when this policy took the zone's entry back before."""
         self._is_first_look = True
         self.gate.open_order(is_again=is_again)
+        self._next_ns = NEVER_NS
 
-    def decide(self, approach: Approach) -> Verdict:
-        """Return the gate's ruling on this trade."""
+    def hold(self, entry: RestingEntry) -> None:
+        """Take what the order wants, and compute its break-even."""
+        self._ring.hold(
+            OrderFacts(
+                entry.direction,
+                entry.entry_price,
+                entry.stop_price,
+                entry.target_price,
+                entry.zone_low,
+                entry.zone_high,
+                entry.placed_ns,
+                entry.placed_seq,
+                self._bias,
+            )
+        )
+        self._p_star = break_even(entry.entry_price, entry.stop_price, entry.target_price, **self._fees)
+        self.gate.order_moved()
+
+    def ask(self, ts_ns: int, price: float) -> Verdict | None:
+        """Return the gate's ruling on this trade, None where it stays as it was and nothing is to record."""
+        if ts_ns < self._next_ns:
+            return None
+        self._next_ns = ts_ns + self._interval_ns
         started_ns = self._clock_ns()
-        self._fill(approach)
-        ruling = self.gate.decide(approach.ts_ns, self._p_star)
+        probability = self.look(ts_ns, price)
+        gate = self.gate
+        if probability >= gate.stays_from and not self._is_first:
+            gate.stay()
+            self.probability = probability
+            self.latency.add(self._clock_ns() - started_ns)
+            return None
+        ruling = gate.rule(probability, self._p_star)
         self.latency.add(self._clock_ns() - started_ns)
-        # Looks at one order are nearly the same: the first is an event.
-        if self._is_first_look:
+        if ruling.probability is not None:
+            self.probability = ruling.probability
+        is_first, self._is_first = self._is_first, False
+        if self._is_first_look:  # looks at one order are nearly the same: the first is an event
             self._is_first_look = False
-            self.drift.observe(self.gate.row, ruling.probability)
+            self.drift.observe(gate.row, ruling.probability)
+        if not is_first and not ruling.cancel:
+            return None
         return Verdict(ruling.cancel, ruling.probability, ruling.threshold, ruling.reason)
 
     def outcome(self, probability: float, *, reached: bool) -> None:
@@ -108,30 +145,6 @@ class ModelPolicy:
     def as_plain(self) -> dict[str, Any]:
         """Return what a summary says about model, decisions and their latency."""
         return {**self.gate.as_plain(), "latency": self.latency.as_plain(), "drift": self.drift.as_plain()}
-
-    def _fill(self, approach: Approach) -> None:
-        order = (
-            approach.direction,
-            approach.entry_price,
-            approach.stop_price,
-            approach.target_price,
-            approach.zone_low,
-            approach.zone_high,
-            approach.placed_ns,
-            approach.placed_seq,
-            approach.bias,
-        )
-        if order != self._order:
-            self._order = order
-            self._facts = OrderFacts(*order)
-            self._p_star = break_even(
-                approach.entry_price, approach.stop_price, approach.target_price, **self._fees
-            )
-        if self._ring.is_empty:
-            self.gate.row[:] = NO_ROW
-            return
-        self._ring.vector(self._facts, approach.ts_ns, approach.price, self._all)
-        self.gate.row[:] = self._all[self._columns]
 
 
 def load_model_policy(

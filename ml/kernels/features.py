@@ -14,9 +14,13 @@ import math
 from typing import Any
 
 import numpy as np
+from numba.np.numpy_support import carray
 from numpy.typing import NDArray
 
-from indicators.kernels.jit import kernel
+from indicators.kernels.address import at_address
+from indicators.kernels.jit import inline_kernel, kernel
+from indicators.snapshot import SNAPSHOT_DTYPE
+from packet_builder.packet import PACKET_DTYPE
 
 WINDOW = 128  # closed buckets that are looked back upon, at most
 LONGEST_RUN = 20
@@ -37,6 +41,24 @@ ORDER_FIELDS = 8
 # Columns that change with every trade, then those that change when a bucket closes.
 TICK_COLUMNS = 7
 COLUMNS = 46
+
+# What one resting order is looked at with, by address: numba takes one integer faster than five arrays.
+RING_DTYPE = np.dtype(
+    [
+        ("packets_at", np.int64),  # address of PACKET_DTYPE (2 * WINDOW,): closed buckets, oldest first
+        ("snapshot_at", np.int64),  # address of SNAPSHOT_DTYPE (1,): structure after the newest of them
+        ("order_at", np.int64),  # address of float64 (ORDER_FIELDS,)
+        ("row_at", np.int64),  # address of float64 (COLUMNS,): the row, written
+        ("placed_ns", np.int64),  # when the order was sent, UNIX nanoseconds
+        ("last", np.int64),  # position of the newest bucket, -1 before the first
+        ("is_stale", np.int64),  # 1: a bucket closed or the order changed since its columns were filled
+        # Of the newest bucket and its structure, kept when the columns are filled.
+        ("ts_close_ns", np.int64),
+        ("close", np.float64),
+        ("atr", np.float64),
+    ],
+    align=True,
+)
 
 
 @kernel
@@ -141,10 +163,9 @@ def imbalance(packets: NDArray[Any], last: int, length: int) -> float:
 
 @kernel
 def tick_part(
-    packets: NDArray[Any],
-    last: int,
-    snapshots: NDArray[Any],
-    row: int,
+    atr: float,
+    close: float,
+    ts_close_ns: int,
     order: NDArray[np.float64],
     placed_ns: int,
     ts_ns: int,
@@ -155,10 +176,10 @@ def tick_part(
 
     Parameters
     ----------
-    packets, last
-        Closed buckets, shape (n,), dtype ``PACKET_DTYPE``, and the position of the newest one known.
-    snapshots, row
-        Structure, shape (m,), dtype ``SNAPSHOT_DTYPE``, and the row after that bucket.
+    atr
+        From :func:`true_range`, quote currency.
+    close, ts_close_ns
+        Of the newest bucket known, quote currency and UNIX nanoseconds.
     order
         Shape (8,): `DIRECTION` (+1, -1), prices in quote currency, `PLACED_SEQ` and `BIAS`.
     placed_ns, ts_ns
@@ -173,14 +194,13 @@ def tick_part(
     ``docs/features.md``.
     """
     direction = order[DIRECTION]
-    atr = true_range(snapshots, row)
     distance = direction * (price - order[ENTRY])
     second = (ts_ns // 1_000_000_000) % 86_400
     angle = 2.0 * math.pi * second / DAY_SECS
     out[0] = ratio(distance, atr)
     out[1] = ratio(distance, order[RANGE_HIGH] - order[RANGE_LOW])
-    out[2] = ratio(direction * (price - packets[last]["close"]), atr)
-    out[3] = math.log1p(max(ts_ns - packets[last]["ts_close_ns"], 0) / NANOS)
+    out[2] = ratio(direction * (price - close), atr)
+    out[3] = math.log1p(max(ts_ns - ts_close_ns, 0) / NANOS)
     out[4] = math.log1p(max(ts_ns - placed_ns, 0) / NANOS)
     out[5] = math.sin(angle)
     out[6] = math.cos(angle)
@@ -192,7 +212,7 @@ def approach_part(
 ) -> None:
     """Fill ``out[7:18]``: geometry of the order, run of the last buckets, and the pullback since the extreme.
 
-    Parameters are those of :func:`tick_part`; `atr` is in quote currency.
+    Parameters are those of :func:`bucket_part`; `atr` is in quote currency.
 
     References
     ----------
@@ -232,7 +252,7 @@ def approach_part(
 def flow_part(packets: NDArray[Any], last: int, direction: float, out: NDArray[np.float64]) -> None:
     """Fill ``out[18:31]``: signed flow, volatility and pace of the last 1 to 50 buckets.
 
-    Parameters are those of :func:`tick_part`; `direction` is +1 or -1.
+    Parameters are those of :func:`bucket_part`; `direction` is +1 or -1.
 
     References
     ----------
@@ -281,7 +301,7 @@ def structure_part(
 ) -> None:
     """Fill ``out[31:45]``: trend, and the levels that stand behind the entry and before the target.
 
-    Parameters are those of :func:`tick_part`.
+    Parameters are those of :func:`bucket_part`.
 
     References
     ----------
@@ -328,11 +348,22 @@ def bucket_part(
     order: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Fill the columns that change when a bucket closes: ``out[TICK_COLUMNS:]``; see :func:`tick_part`.
+    """Fill the columns that change when a bucket closes: ``out[TICK_COLUMNS:]``.
+
+    Parameters
+    ----------
+    packets, last
+        Closed buckets, shape (n,), dtype ``PACKET_DTYPE``, and the position of the newest one known.
+    snapshots, row
+        Structure, shape (m,), dtype ``SNAPSHOT_DTYPE``, and the row after that bucket.
+    order
+        Shape (8,): `DIRECTION` (+1, -1), prices in quote currency, `PLACED_SEQ` and `BIAS`.
+    out
+        Shape (COLUMNS,).
 
     References
     ----------
-    ``docs/features.md``, shapes there.
+    ``docs/features.md``.
     """
     approach_part(packets, last, true_range(snapshots, row), order, out)
     flow_part(packets, last, order[DIRECTION], out)
@@ -353,14 +384,83 @@ def vector(
     price: float,
     out: NDArray[np.float64],
 ) -> None:
-    """Fill the whole row, shape (COLUMNS,); parameters as in :func:`tick_part`.
+    """Fill the whole row, shape (COLUMNS,); parameters as in :func:`bucket_part` and :func:`tick_part`.
 
     References
     ----------
     ``docs/features.md``.
     """
     bucket_part(packets, last, snapshots, row, order, out)
-    tick_part(packets, last, snapshots, row, order, placed_ns, ts_ns, price, out)
+    close, ts_close_ns = packets[last]["close"], packets[last]["ts_close_ns"]
+    tick_part(true_range(snapshots, row), close, ts_close_ns, order, placed_ns, ts_ns, price, out)
+
+
+@kernel
+def renew(ring: Any, order: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Fill the columns that change with the bucket or the order, and keep what each trade is compared with.
+
+    Parameters
+    ----------
+    ring
+        Record of `RING_DTYPE`, shape (); it has a bucket.
+    order, out
+        As in :func:`bucket_part`.
+
+    References
+    ----------
+    ``docs/features.md``, units there.
+    """
+    packets = carray(at_address(ring.packets_at), 2 * WINDOW, PACKET_DTYPE)
+    snapshots = carray(at_address(ring.snapshot_at), 1, SNAPSHOT_DTYPE)
+    bucket_part(packets, ring.last, snapshots, 0, order, out)
+    ring.atr = true_range(snapshots, 0)
+    ring.close = packets[ring.last]["close"]
+    ring.ts_close_ns = packets[ring.last]["ts_close_ns"]
+    ring.is_stale = 0
+
+
+@inline_kernel
+def look(ring: Any, ts_ns: int, price: float) -> NDArray[np.float64]:
+    """Return the row of a trade, shape (COLUMNS,), the same bits as :func:`vector`; NaN without a bucket.
+
+    Parameters
+    ----------
+    ring
+        Record of `RING_DTYPE`, shape (); the arrays it points at are alive.
+    ts_ns, price
+        Of the trade on which is decided, UNIX nanoseconds and quote currency.
+
+    References
+    ----------
+    ``docs/features.md``.
+    """
+    row = carray(at_address(ring.row_at), COLUMNS, np.float64)
+    if ring.last < 0:
+        row[:] = math.nan
+        return row
+    order = carray(at_address(ring.order_at), ORDER_FIELDS, np.float64)
+    if ring.is_stale != 0:
+        renew(ring, order, row)
+    tick_part(ring.atr, ring.close, ring.ts_close_ns, order, ring.placed_ns, ts_ns, price, row)
+    return row
+
+
+@kernel
+def look_at(ring_address: int, ts_ns: int, price: float) -> None:
+    """Fill the row of a trade; the ring, a record of `RING_DTYPE` of shape (1,), by address.
+
+    Parameters
+    ----------
+    ring_address
+        Of the record.
+    ts_ns, price
+        As in :func:`look`, UNIX nanoseconds and quote currency.
+
+    References
+    ----------
+    ``docs/features.md``.
+    """
+    look(carray(at_address(ring_address), 1, RING_DTYPE)[0], ts_ns, price)
 
 
 @kernel
@@ -383,7 +483,7 @@ def matrix(
     last
         Shape (m,): position of the newest bucket that is known at each decision.
     orders
-        Shape (m, 8), see :func:`tick_part`.
+        Shape (m, 8), see :func:`bucket_part`.
     placed_ns, ts_ns, price
         Shape (m,).
     out

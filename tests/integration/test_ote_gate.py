@@ -156,3 +156,29 @@ def test_zone_is_tried_again_after_price_left_the_band() -> None:
     assert second >= cancelled + 200_000_000
     # The first order rests again: nothing was saved or lost by its absence.
     assert result.strategy.gate_report()["ledger"]["orders_cancelled"] == 0
+
+
+def test_markouts_follow_each_fill_of_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the price does 1, 10 and 60 s after a fill is in the report; then trades are left alone."""
+    monkeypatch.setattr(Scripted, "cancels_left", 0)
+    # A trade every 100 ms: through the entry at 1.0295, then three plateaus.
+    chart = ABOVE + falling(1.09, 1.0300) + at(1.0290, 1) + at(1.0310, 12) + at(1.0330, 100) + at(1.0280, 600)
+    result = run(chart, RANGE, step_ns=100_000_000, **POLICY)
+    assert result.strategy.counters["entries_filled"] == 1
+    markouts = result.strategy.gate_report()["markouts"]
+    for name, price in (("1s", 1.0310), ("10s", 1.0330), ("60s", 1.0280)):
+        assert markouts[name]["count"] == 1
+        assert markouts[name]["mean_bps"] == pytest.approx((price / 1.0295 - 1) * 1e4)
+    assert not result.strategy.gate.is_following
+
+
+def test_markouts_of_a_short_are_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A price that falls after a sale is good; an exit's fill is not followed."""
+    monkeypatch.setattr(Scripted, "cancels_left", 0)
+    falls = {2: [event(EventKind.RANGE_FORMED, low=1.0, high=1.1, direction=-1)]}
+    rising = [(round(1.01 + 0.0005 * n, 4), 100.0 + n, "b") for n in range(125)]
+    result = run(rising + at(1.06, 30), falls, step_ns=100_000_000, **POLICY)
+    assert result.strategy.counters["entries_filled"] == 1
+    one = result.strategy.gate_report()["markouts"]["1s"]
+    assert one["count"] == 1
+    assert one["mean_bps"] == pytest.approx((1 - 1.0600 / 1.0705) * 1e4)

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from ml.gate import Gate, GateRules, break_even
+from ml.gate import Gate, GateRules, Ruling, break_even
 from ml.latency import LatencyHistogram
 from ml.model import Model
 from ml.passport import DriftBins, DriftReference, seal
@@ -35,10 +35,18 @@ class Answer:
         self.margin = (float(np.log(probability / (1 - probability))) - B) / A
 
 
-def gate_of(passport: Any = PASSPORT, **rules: Any) -> tuple[Gate, Answer]:
+class Desk(Gate):
+    """A gate that looks at the row as it stands before it rules."""
+
+    def decide(self, p_star: float) -> Ruling:
+        """Look and rule."""
+        return self.rule(self.look.score(), p_star)
+
+
+def gate_of(passport: Any = PASSPORT, **rules: Any) -> tuple[Desk, Answer]:
     """Return a gate over a scripted scorer."""
     scorer = Answer()
-    return Gate(Model(passport, scorer, "walker"), GateRules(**rules)), scorer
+    return Desk(Model(passport, scorer, "xgboost"), GateRules(**rules)), scorer
 
 
 BREAK_EVENS = {
@@ -65,19 +73,24 @@ def test_break_even(order: tuple[float, ...], expected: float) -> None:
 
 
 def test_no_order_has_no_break_even() -> None:
-    """A stop at the entry gives NaN, which the gate does not score."""
+    """A stop at the entry gives NaN, with which no probability can be compared."""
     assert np.isnan(break_even(100, 100, 100, entry_fee=0, stop_fee=0, target_fee=0))
-    gate, scorer = gate_of()
-    assert (gate.decide(0, float("nan")).cancel, scorer.asked) == (True, 0)
+    ruling = gate_of()[0].decide(float("nan"))
+    assert (ruling.cancel, ruling.probability, ruling.reason, ruling.column) == (
+        True,
+        None,
+        "unfit_row",
+        "p_star",
+    )
 
 
 def test_below_the_threshold_is_cancelled() -> None:
     """p* plus the margin decides, at the threshold itself the order stays."""
     gate, scorer = gate_of(margin=0.1, hysteresis=0.0)
     scorer.say(0.399999)
-    below = gate.decide(0, 0.3)
+    below = gate.decide(0.3)
     scorer.say(0.400001)
-    above = gate.decide(1, 0.3)
+    above = gate.decide(0.3)
     assert (below.cancel, below.reason, above.cancel, above.reason) == (
         True,
         "below_threshold",
@@ -93,8 +106,8 @@ def test_margin_of_the_passport_unless_set() -> None:
     """Without a setting the passport's margin holds."""
     decision = msgspec.structs.replace(PASSPORT.decision, margin=0.2)
     passport = msgspec.structs.replace(PASSPORT, decision=decision)
-    assert gate_of(passport)[0].decide(0, 0.3).threshold == pytest.approx(0.5)
-    assert gate_of(passport, margin=0.0)[0].decide(0, 0.3).threshold == pytest.approx(0.3)
+    assert gate_of(passport)[0].decide(0.3).threshold == pytest.approx(0.5)
+    assert gate_of(passport, margin=0.0)[0].decide(0.3).threshold == pytest.approx(0.3)
 
 
 def test_hysteresis() -> None:
@@ -103,24 +116,32 @@ def test_hysteresis() -> None:
     decisions = []
     for p in (0.41, 0.36, 0.34):
         scorer.say(p)
-        decisions.append(gate.decide(0, 0.4).cancel)
+        decisions.append(gate.decide(0.4).cancel)
     assert decisions == [False, False, True]
     gate.open_order()
     scorer.say(0.36)
-    assert gate.decide(0, 0.4).cancel
+    assert gate.decide(0.4).cancel
     gate.open_order(is_again=True)
     scorer.say(0.44)
-    assert gate.decide(0, 0.4).cancel
+    assert gate.decide(0.4).cancel
 
 
-def test_minimum_time_between_decisions() -> None:
-    """Within the interval nothing is scored or counted; another order starts afresh."""
-    gate, scorer = gate_of(min_interval_ns=100)
-    scorer.say(0.9)
-    assert [gate.decide(ts, 0.4).reason for ts in (0, 99, 100)] == ["kept", "too_soon", "kept"]
-    assert scorer.asked == 2
+def test_ruling_holds_while_the_probability_does() -> None:
+    """Above `stays_from` another ruling would say the same; a moved order is ruled upon anew."""
+    gate, scorer = gate_of(hysteresis=0.05)
+    assert gate.stays_from == np.inf
+    scorer.say(0.41)
+    gate.decide(0.4)
+    assert gate.stays_from == pytest.approx(0.35)
+    gate.stay()
+    assert gate.counts == {"kept": 2}
+    gate.order_moved()
+    assert gate.stays_from == np.inf
+    scorer.say(0.36)
+    assert not gate.decide(0.4).cancel  # kept before, so the hysteresis is on its side
     gate.open_order()
-    assert gate.decide(101, 0.4).reason == "kept"
+    assert gate.decide(0.4).cancel
+    assert gate.stays_from == np.inf
 
 
 UNFIT = {"NaN": np.nan, "infinite": np.inf, "minus infinite": -np.inf, "beyond single": 1e39, "absurd": 1e4}
@@ -132,7 +153,7 @@ def test_unfit_row_is_never_scored(value: float, on_unfit: str, is_cancelled: bo
     """NaN, infinities and values a hundred decile ranges away are decided by setting, and counted."""
     gate, scorer = gate_of(on_unfit=on_unfit)
     gate.row[1] = value
-    ruling = gate.decide(0, 0.4)
+    ruling = gate.decide(0.4)
     assert (ruling.cancel, ruling.reason, ruling.column) == (is_cancelled, "unfit_row", "speed")
     assert ruling.probability is None
     assert (scorer.asked, gate.counts["unfit_row"]) == (0, 1)
@@ -155,7 +176,7 @@ def test_column_that_was_never_there() -> None:
         gate, scorer = gate_of(with_missing(share))
         scorer.say(0.9)
         gate.row[1] = np.nan
-        assert gate.decide(0, 0.4).reason == reason
+        assert gate.decide(0.4).reason == reason
 
 
 def test_missing_as_trained() -> None:
@@ -164,9 +185,9 @@ def test_missing_as_trained() -> None:
     gate, scorer = gate_of(passport, missing="as_trained")
     scorer.say(0.9)
     gate.row[1] = np.nan
-    assert gate.decide(0, 0.4).reason == "kept"
+    assert gate.decide(0.4).reason == "kept"
     gate.row[0] = np.nan
-    assert gate.decide(1, 0.4).column == "flow"
+    assert gate.decide(0.4).column == "flow"
 
 
 def test_model_without_skill_gates_nothing() -> None:
@@ -174,14 +195,14 @@ def test_model_without_skill_gates_nothing() -> None:
     passport = msgspec.structs.replace(PASSPORT, verdict="no_skill")
     gate, scorer = gate_of(passport)
     scorer.say(0.01)
-    ruling = gate.decide(0, 0.9)
+    ruling = gate.decide(0.9)
     assert (ruling.cancel, ruling.reason) == (False, "no_skill")
     assert ruling.probability == pytest.approx(0.01)
     gate.row[0] = np.nan
-    assert not gate.decide(1, 0.9).cancel
+    assert not gate.decide(0.9).cancel
     forced, scorer = gate_of(passport, gates_without_skill=True)
     scorer.say(0.01)
-    assert forced.decide(0, 0.9).cancel
+    assert forced.decide(0.9).cancel
     assert (gate.as_plain()["in_force"], forced.as_plain()["in_force"]) == (False, True)
 
 

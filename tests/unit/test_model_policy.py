@@ -13,7 +13,7 @@ from ml.gate import Gate, GateRules, break_even
 from ml.model import Model, ModelRefused, Refusal
 from ml.passport import DriftBins, DriftReference, FeatureField
 from packet_builder.packet import PACKET_DTYPE
-from strategies.dynamic_cancel import Approach, OrderAwarePolicy
+from strategies.entry_judge import RestingEntry
 from strategies.model_policy import ModelPolicy, load_model_policy
 from tests.model_folder import model_folder, passport_of, train
 
@@ -22,7 +22,7 @@ FEES = {"entry_fee": 0.0002, "stop_fee": 0.0005, "target_fee": 0.0002}
 
 
 class Sure:
-    """A scorer that is always even."""
+    """A scorer that is always even; XGBoost's own call, which has no trees to walk, is asked this way."""
 
     def __init__(self, width: int) -> None:
         self.row = np.zeros(width)
@@ -32,15 +32,37 @@ class Sure:
         return 0.0
 
 
-def policy_of(**rules: Any) -> ModelPolicy:
-    """Return a policy over three features whose reference is wide."""
+class Structure:
+    """The structure after the last bucket."""
+
+    def __init__(self, snapshot: Any) -> None:
+        self.snapshot = snapshot
+        self.snapshot_bytes = memoryview(snapshot.tobytes())
+
+
+def gate_of(**rules: Any) -> Gate:
+    """Return a gate over three features whose reference is wide."""
     bins = DriftBins(edges=(-100.0, 100.0), freq=(0.3, 0.4, 0.3))
     passport = passport_of(
         train(),
         features=tuple(FeatureField(name=name) for name in USED),
         drift_ref=DriftReference(features=dict.fromkeys(USED, bins), score=bins),
     )
-    return ModelPolicy(Gate(Model(passport, Sure(len(USED)), "walker"), GateRules(**rules)), **FEES)
+    return Gate(Model(passport, Sure(len(USED)), "xgboost"), GateRules(**rules))
+
+
+def policy_of(**rules: Any) -> ModelPolicy:
+    """Return a policy about an entry, before the first bucket."""
+    policy = ModelPolicy(gate_of(**rules), **FEES)
+    policy.open_order()
+    policy.hold(ENTRY)
+    return policy
+
+
+def see(policy: ModelPolicy, seq: int) -> None:
+    """Close a bucket."""
+    packet, snapshot = bucket(seq)
+    policy.observe(packet, Structure(snapshot), None)
 
 
 def bucket(seq: int) -> tuple[Any, Any]:
@@ -54,49 +76,89 @@ def bucket(seq: int) -> tuple[Any, Any]:
     return packet[()], snapshot[()]
 
 
-APPROACH = Approach(
-    ts_ns=2_000_000_000,
-    price=1.04,
+ENTRY = RestingEntry(
     direction=1,
     entry_price=1.03,
     stop_price=0.999,
     target_price=1.1,
     zone_low=1.0,
     zone_high=1.1,
-    bucket_seq=59,
-    packet=None,
-    snapshot=None,
     placed_ns=1_000_000_000,
     placed_seq=7,
 )
+NOW, PRICE = 2_000_000_000, 1.04
 
 
 def test_scores_the_features_of_training() -> None:
     """The row is the one `ml.features` gives for the same order, in the model's columns."""
     policy, ring = policy_of(hysteresis=0.0), FeatureRing()
-    assert isinstance(policy, OrderAwarePolicy)
     for seq in range(60):
-        policy.observe(*bucket(seq))
+        see(policy, seq)
         ring.push(*bucket(seq))
-    verdict = policy.decide(APPROACH)
+    verdict = policy.ask(NOW, PRICE)
+    assert verdict is not None
     facts = OrderFacts(1, 1.03, 0.999, 1.1, 1.0, 1.1, 1_000_000_000, 7)
-    full = ring.vector(facts, APPROACH.ts_ns, APPROACH.price)
-    expected = full[[NAMES.index(name) for name in USED]]
+    expected = ring.vector(facts, NOW, PRICE)[[NAMES.index(name) for name in USED]]
     assert np.isfinite(expected).all()
     assert policy.gate.row.tobytes() == expected.tobytes()
     assert verdict.threshold == pytest.approx(break_even(1.03, 0.999, 1.1, **FEES))
     assert policy.inputs() == {**dict(zip(USED, expected.tolist(), strict=True)), "p_star": verdict.threshold}
-    moved = dataclasses.replace(APPROACH, target_price=1.2)
-    assert policy.decide(moved).threshold == pytest.approx(break_even(1.03, 0.999, 1.2, **FEES))
+    policy.hold(dataclasses.replace(ENTRY, target_price=1.2))
+    see(policy, 60)
+    moved = policy.ask(NOW, PRICE)
+    assert moved is not None
+    assert moved.threshold == pytest.approx(break_even(1.03, 0.999, 1.2, **FEES))
     assert policy.as_plain()["latency"]["count"] == 2
+
+
+def test_verdict_is_given_once_per_bucket() -> None:
+    """The first look after a bucket is to record, what stays as it was is only counted."""
+    policy = policy_of()
+    for seq in range(5):
+        see(policy, seq)
+    for seq in range(5, 8):
+        see(policy, seq)
+        answers = [policy.ask(NOW + seq * 10 + look, PRICE) for look in range(3)]
+        assert [one is not None for one in answers] == [True, False, False]
+    assert policy.as_plain()["decisions"] == {"kept": 9}
+    assert policy.probability == policy.gate.model.probability()
+
+
+def test_cancel_is_always_said() -> None:
+    """An order whose stop moved away is taken back within the bucket in which it was kept."""
+    policy = policy_of()
+    for seq in range(5):
+        see(policy, seq)
+    first = policy.ask(NOW, PRICE)
+    assert first is not None
+    assert not first.cancel
+    policy.hold(dataclasses.replace(ENTRY, stop_price=0.9))
+    second = policy.ask(NOW, PRICE)
+    assert second is not None
+    assert (second.cancel, second.reason) == (True, "below_threshold")
+
+
+def test_minimum_time_between_decisions() -> None:
+    """Within the interval nothing is scored or counted; another order starts afresh."""
+    policy = policy_of(min_interval_ns=100)
+    for seq in range(5):
+        see(policy, seq)
+    for ts_ns in (0, 99, 100):
+        policy.ask(ts_ns, PRICE)
+    assert policy.as_plain()["decisions"] == {"kept": 2}
+    policy.open_order()
+    policy.ask(101, PRICE)
+    assert policy.as_plain()["decisions"] == {"kept": 3}
 
 
 def test_before_the_first_bucket_nothing_is_scored() -> None:
     """There are no features yet: the row is unfit, and the setting decides."""
     for on_unfit, is_cancelled in (("cancel", True), ("keep", False)):
         policy = policy_of(on_unfit=on_unfit)
-        verdict = policy.decide(APPROACH)
-        assert (verdict.cancel, verdict.reason, verdict.probability) == (is_cancelled, "unfit_row", None)
+        verdict = policy.ask(NOW, PRICE)
+        assert (verdict is not None) is is_cancelled
+        assert policy.as_plain()["decisions"] == {"unfit_row": 1}
+        assert policy.probability is None
         assert policy.inputs()["missing"] == ",".join(USED)
 
 
@@ -106,17 +168,20 @@ def test_warming_up_leaves_no_trace() -> None:
     policy.warm_up()
     assert policy.as_plain()["decisions"] == {}
     assert policy.latency.total == 0
-    assert policy.decide(APPROACH).reason == "unfit_row"
+    verdict = policy.ask(NOW, PRICE)
+    assert verdict is not None
+    assert verdict.reason == "unfit_row"
 
 
 def test_drift_sees_the_first_look_at_an_order() -> None:
     """Many looks at one order are one event, whatever closes meanwhile."""
     policy = policy_of()
-    policy.observe(*bucket(0))
     for orders in (1, 2):
         policy.open_order()
-        for seq in (1, 1, 2):
-            policy.decide(dataclasses.replace(APPROACH, bucket_seq=seq))
+        for seq in (2 * orders, 2 * orders + 1):
+            see(policy, seq)
+            for _ in range(2):
+                policy.ask(NOW, PRICE)
         assert policy.drift.events == orders
 
 
