@@ -12,13 +12,14 @@ import numpy as np
 from nautilus_trader.model.instruments import Instrument
 from numpy.typing import NDArray
 
+from ml.break_even import break_even
 from ml.dataset import Dataset
 from ml.decisions import BAND_PCT, Decisions, find_decisions, leaking
 from ml.features import NAMES, VERSION, schema_hash
+from ml.kernels.features import ENTRY, TARGET
 from ml.labels import (
     OrderLabel,
     Outcome,
-    break_even_probability,
     order_uniqueness,
     outcome_counts,
     sample_weights,
@@ -172,15 +173,13 @@ def _break_even(instrument: Instrument, decisions: Decisions) -> NDArray[np.floa
     account = "cash" if is_spot(instrument) else "margin"
     market = market_of(instrument, capabilities(instrument.id.venue.value, account), account)  # type: ignore[arg-type]
     maker, taker = float(market.maker_fee), float(market.taker_fee)
-    _, entry, stop, target = decisions.orders.T[:4]
-    return break_even_probability(
-        entry,
-        stop,
-        target,
-        entry_fee=maker,
-        target_fee=maker if market.target_rests else taker,
-        stop_fee=taker,
-    )
+    fees = {
+        "entry_fee": maker,
+        "target_fee": maker if market.target_rests else taker,
+        "stop_fee": taker,
+    }
+    prices = decisions.orders[:, ENTRY : TARGET + 1].tolist()
+    return np.array([break_even(*one, **fees) for one in prices], np.float64)
 
 
 def _in_time(columns: Mapping[str, NDArray[Any]], latency_ms: float) -> NDArray[np.bool_]:
