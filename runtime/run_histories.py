@@ -68,8 +68,7 @@ def read_run(folder: Path, catalog: Path | None = None) -> tuple[RunPlan, dict[s
         ) from None
     plan = plan_run(_request(copy.deepcopy(content), catalog))
     labels, decision_sha256 = _labels(folder / EVENTS, plan.last_ts_ns)
-    config_sha256 = settings_hash({name: value for name, value in content.items() if name != "config_sha256"})
-    _require_same(folder, origin, origin_of(plan, decision_sha256, config_sha256))
+    _require_same(folder, origin, origin_of(plan, decision_sha256, content["config_sha256"]))
     return plan, histories_of(labels, wanted)
 
 
@@ -83,6 +82,9 @@ def _effective_config(folder: Path) -> dict[str, Any]:
         raise ConfigurationError(
             f"{folder} is no run: {EFFECTIVE_CONFIG} cannot be read ({error}); give a folder of var/runs"
         ) from error
+    plain = {name: value for name, value in content.items() if name != "config_sha256"}
+    if settings_hash(plain) != content["config_sha256"]:
+        raise DataError(f"{path} was edited after the run: its hash differs; make the run again")
     return content
 
 
