@@ -92,6 +92,7 @@ def dataset_of(
         When a feature turns out to know the future.
     """
     latency_ms = plan.request.settings.backtest.fills.latency_ms if latency_ms is None else latency_ms
+    release_memory()  # of the engine, which lived until its run returned
     parts: list[Columns] = []
     labels: list[OrderLabel] = []
     for number, (instrument, strategy) in enumerate(zip(plan.instruments, plan.strategies, strict=True)):
@@ -151,6 +152,7 @@ def _rows_of(
         raise ConfigurationError(f"strategy {plan.spec.name} has no buckets: there is nothing to learn from")
     trades = plan.catalog.read_trades_all(instrument.id.value, plan.data_from_ns, plan.last_ns)
     tape = Tape(trades.ts_ns, trades.price_ticks, trades.size_lots, trades.is_buyer)
+    del trades  # and with them the ids
     see: Callable[..., Market] = partial(perceive, buckets=found[0], structure=found[1])
     market = see(tape)
     decisions = find_decisions(

@@ -16,7 +16,6 @@ from ml.labels import Labeller
 from runtime.backtest import LOST_TRADES, run_node
 from runtime.entry_watch import EntryWatch, OrderHistory, Taker, histories_of
 from runtime.errors import ConfigurationError, DataError
-from runtime.memory import release_memory
 from runtime.nodes import Node
 from runtime.recorder import Recorder, RecorderConfig
 from runtime.run_plan import RunPlan, node_of
@@ -99,7 +98,6 @@ def run_ungated(plan: RunPlan, on_time: Callable[[int], None] | None = None) -> 
         watch.finish()
     histories = histories_of(sink.labeller.labels(plan.last_ts_ns), wanted)
     node.dispose()  # type: ignore[no-untyped-call]
-    release_memory()
     return histories
 
 
