@@ -267,4 +267,5 @@ def leaking(
         is_there = one.last[0] < len(other.packets)
         if not is_there or one.features(other).tobytes() != x[at : at + 1].tobytes():
             found.add(int(at))
+        del other  # before the next one is made: buckets of a long tape are large
     return sorted(found)

@@ -202,41 +202,6 @@ def label_orders(records: Iterable[Mapping[str, Any]], last_ns: int) -> list[Ord
     return labeller.labels(last_ns)
 
 
-def break_even_probability(
-    entry: NDArray[np.float64],
-    stop: NDArray[np.float64],
-    target: NDArray[np.float64],
-    *,
-    entry_fee: float,
-    target_fee: float,
-    stop_fee: float,
-) -> NDArray[np.float64]:
-    """Return the probability of the target at which an order earns nothing.
-
-    Parameters
-    ----------
-    entry, stop, target
-        Prices, quote currency, shape (n,).
-    entry_fee, target_fee, stop_fee
-        Rates of the notional at each price (0.001 is 0.1 %).
-
-    Returns
-    -------
-    NDArray[np.float64]
-        Shape (n,): (stop + fees) / (target + stop), distances from the entry, fees of both sides; where the
-        two exits cost different fees, the share that makes the expected profit zero exactly.
-
-    Examples
-    --------
-    >>> one = lambda price: np.array([price])
-    >>> break_even_probability(one(100), one(99), one(103), entry_fee=0.0, target_fee=0.0, stop_fee=0.0)
-    array([0.25])
-    """
-    lost = np.abs(entry - stop) + entry_fee * entry + stop_fee * stop
-    won = np.abs(target - entry) - entry_fee * entry - target_fee * target
-    return lost / (won + lost)
-
-
 def uniqueness(t0_ns: NDArray[np.int64], t1_ns: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return how much of each label's span it has for itself: the mean of 1 / (labels alive) over the span.
 

@@ -88,8 +88,7 @@ def perceive(*tapes: Tape, buckets: BucketConfig, structure: StructureConfig) ->
             ids = np.arange(start, start + len(some), dtype=np.int64)
             parts.append(builder.scan(some.ts_ns, some.price_ticks, some.size_lots, some.is_buyer, ids))
             start += len(some)
-    # By bytes: numpy would copy field by field and leave the padding undefined.
-    packets = np.frombuffer(bytearray(b"".join(part.tobytes() for part in parts)), PACKET_DTYPE)
+    packets = _joined(parts)
     columns = ("open", "high", "low", "close", "total_qty", "buy_qty")
     _, snapshots = StructureEngine(structure).scan(
         np.ascontiguousarray(packets["ts_open_ns"]),
@@ -99,3 +98,16 @@ def perceive(*tapes: Tape, buckets: BucketConfig, structure: StructureConfig) ->
     # A bucket that the day's end cut short is closed by the next trade, which is not in it.
     known_at = packets["last_trade_id"] + packets["is_short"]
     return Market(packets, snapshots, np.ascontiguousarray(known_at))
+
+
+def _joined(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
+    """Return the parts in one piece; each is let go as soon as it was copied."""
+    packets = np.empty(sum(len(part) for part in parts), PACKET_DTYPE)
+    # As bytes: numpy would copy field by field and leave the padding undefined.
+    raw = packets.view(np.uint8).reshape(len(packets), PACKET_DTYPE.itemsize)
+    end = 0
+    while parts:
+        part = parts.pop(0)
+        raw[end : end + len(part)] = part.view(np.uint8).reshape(len(part), PACKET_DTYPE.itemsize)
+        end += len(part)
+    return packets

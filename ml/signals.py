@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ml.break_even import break_even
 from ml.dataset import Dataset, DatasetError
-from ml.gate import break_even
 from ml.labels import order_uniqueness, sample_weights
 from ml.passport import kernel_sha256
 from ml.signal_features import MEASURED, NAMES, RecentWins, schema_hash, signal_row

@@ -5,6 +5,7 @@ Nothing here draws or judges: figures and pages are made by `ui.reports`, put to
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,10 +16,12 @@ from nautilus_trader.accounting.error import AccountError
 from nautilus_trader.model.instruments import Instrument
 
 from runtime.cli import format_ns
+from runtime.entry_watch import EntryWatch
 from runtime.errors import DataError, OperatorError
 from runtime.memory import release_memory
 from runtime.nodes import Node, is_spot
 from runtime.recorder import Recorder, RecorderConfig, last_price, unrealized_pnl
+from runtime.run_entries import EntryFile, keeps_all, origin_of
 from runtime.run_folder import RunFolder, new_run_id
 from runtime.run_plan import RunPlan, node_of, read_whole_files
 from runtime.settings import as_plain, settings_hash
@@ -106,10 +109,11 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
     release_memory()
     node = node_of(plan)
     recorder = Recorder(RecorderConfig(mark_from_ns=plan.trade_from_ns or plan.first_ts_ns), folder, on_time)
-    with folder:
+    with folder, _entry_file(plan, folder.path) as entries:
         node.build()
         (engine,) = node.get_engines()
         engine.add_actor(recorder)
+        watches = [] if entries is None else _watches(engine, entries)
         engine_started_s = time.perf_counter()
         run_node(node, plan)
         engine_s = time.perf_counter() - engine_started_s
@@ -130,6 +134,10 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
             if hasattr(strategy, "gate_report") and (report := strategy.gate_report()) is not None
         }
         final_balance = recorder.mark(plan.last_ts_ns)
+        for watch in watches:
+            watch.finish()
+        if entries is not None and watches:
+            entries.finish(origin_of(plan, folder.decision_sha256, config["config_sha256"]))
         result = RunResult(
             run_id=run_id,
             folder=folder,
@@ -147,6 +155,19 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
     node.dispose()  # type: ignore[no-untyped-call]
     release_memory()
     return result
+
+
+def _entry_file(plan: RunPlan, folder: Path) -> AbstractContextManager[EntryFile | None]:
+    """Return the file for what entries wanted, nothing for a run whose entries a policy chooses."""
+    return EntryFile(folder) if all(keeps_all(one.config) for one in plan.strategies) else nullcontext()
+
+
+def _watches(engine: Any, entries: EntryFile) -> list[EntryWatch]:
+    return [
+        EntryWatch(strategy, entries.taker(strategy.instrument_id.value))
+        for strategy in engine.trader.strategies()
+        if hasattr(strategy, "observe")
+    ]
 
 
 def effective_config(plan: RunPlan) -> dict[str, Any]:

@@ -1,23 +1,28 @@
 """``python -m ml dataset``: a catalog or a run in, a dataset out."""
 
 import argparse
-import tempfile
 from pathlib import Path
-from typing import Any, Final
-
-import yaml
+from typing import TYPE_CHECKING, Any, Final
 
 from runtime import signals_command
-from runtime.cli import add_command, iso_time, print_json, progress_bar
+from runtime.cli import add_command, print_json, progress_bar
 from runtime.errors import EXIT_DONE, ConfigurationError
-from runtime.run_folder import EFFECTIVE_CONFIG
-from runtime.run_request import RunRequest, add_run_arguments, request_from
-from runtime.settings import RESERVED_PARAMETERS
+from runtime.run_request import add_replay_arguments, request_from
+
+if TYPE_CHECKING:
+    from runtime.entry_watch import OrderHistory
+    from runtime.run_plan import RunPlan
 
 DATASETS: Final = Path("var/datasets")
 EXAMPLE: Final = (
-    "python -m ml dataset --catalog var/catalog --instrument BTCUSDT.BINANCE --out var/datasets/btc --json"
+    "python -m ml dataset --run var/runs/20260318T130500123456Z-ote-4711 --out var/datasets/btc\n"
+    "  python -m ml dataset --catalog var/catalog --instrument BTCUSDT.BINANCE --out var/datasets/btc --json"
 )
+# Options of a replay, which `--run` makes meaningless.
+OF_A_REPLAY: Final = (
+    "config", "strategy", "instrument", "start", "end", "parameters", "chunk_size", "balance", "maker_fee",
+    "taker_fee", "slippage",
+)  # fmt: skip
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -26,16 +31,18 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
         commands,
         "dataset",
         run,
-        "Make a dataset: one row per look at a resting entry, labelled by an ungated run over a catalog.",
+        "Make a dataset: one row per look at a resting entry, labelled by what an ungated run made of it. "
+        "The run is one of var/runs, or is made now over a catalog.",
         EXAMPLE,
     )
-    add_run_arguments(parser)
+    add_replay_arguments(parser)
     signals_command.add_option(parser)
     parser.add_argument(
         "--run",
         metavar="DIR",
         dest="run_folder",
-        help="take catalog, strategy, instruments, range and settings from a run (other options win)",
+        help="folder of a finished run that kept every entry; nothing is replayed, so only --catalog (where "
+        "its catalog is now), --latency-ms, --out and --json go with it",
     )
     parser.add_argument(
         "--latency-ms",
@@ -55,17 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.signals is not None:
         return signals_command.run(arguments)
     from ml.dataset import paths
-    from runtime.datasets import build_dataset
-    from runtime.kernel_cache import ensure_compiled
+    from runtime.datasets import dataset_of
     from runtime.memory import spare_memory
-    from runtime.run_plan import percent_of, plan_run
 
     spare_memory()
-    plan = plan_run(_request(arguments))
+    plan, histories = _plan_and_histories(arguments)
     path, _ = paths(arguments.out or DATASETS / "-".join(one.id.value for one in plan.instruments))
-    ensure_compiled(plan)
-    with progress_bar("ungated run, % of the time", total=100) as advance:
-        dataset = build_dataset(plan, arguments.latency_ms, percent_of(plan, advance))
+    dataset = dataset_of(plan, histories, arguments.latency_ms)
     dataset.save(path)
     figures = {
         "dataset": str(path),
@@ -102,36 +105,26 @@ def _text(figures: dict[str, Any]) -> str:
     return "\n".join([*lines, f"written: {figures['dataset']}"])
 
 
-def _request(arguments: argparse.Namespace) -> RunRequest:
-    """Return what is asked for; what the options leave open is taken from the run, if there is one."""
-    if arguments.run_folder is None:
-        return request_from(arguments)
-    content = _run_settings(Path(arguments.run_folder))
-    times = content.pop("run")
-    content.pop("config_sha256", None)
-    for entry in content["strategies"]:
-        for parameters in entry["symbols"].values():
-            for name in RESERVED_PARAMETERS:
-                parameters.pop(name, None)
-    arguments.start = arguments.start or (iso_time(times["start"]) if times["start"] else None)
-    arguments.end = arguments.end or (iso_time(times["end"]) if times["end"] else None)
-    # Through a file, so that it is checked as any settings are.
-    with tempfile.TemporaryDirectory() as folder:
-        arguments.config = Path(folder) / EFFECTIVE_CONFIG
-        arguments.config.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
-        return request_from(arguments)
+def _plan_and_histories(arguments: argparse.Namespace) -> "tuple[RunPlan, dict[str, OrderHistory]]":
+    """Return a run's entries: those of ``--run``, or of a run that is made now."""
+    from runtime.kernel_cache import ensure_compiled
+    from runtime.run_histories import read_run
+    from runtime.run_plan import percent_of, plan_run
+    from runtime.ungated import run_ungated, ungated
 
-
-def _run_settings(folder: Path) -> dict[str, Any]:
-    path = folder / EFFECTIVE_CONFIG
-    try:
-        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        _ = content["run"]["start"], content["run"]["end"], content["strategies"][0]["symbols"].values()
-    except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
-        raise ConfigurationError(
-            f"{folder} is no run: {EFFECTIVE_CONFIG} cannot be read ({error}); give a folder of var/runs"
-        ) from error
-    return content
+    if arguments.run_folder is not None:
+        given = [name for name in OF_A_REPLAY if getattr(arguments, name) not in (None, [])]
+        if given:
+            option = "--" + ("set" if given[0] == "parameters" else given[0].replace("_", "-"))
+            raise ConfigurationError(
+                f"{option} does not go with --run: the run is over; leave it out, or leave out --run"
+            )
+        catalog = None if arguments.catalog is None else Path(arguments.catalog)
+        return read_run(Path(arguments.run_folder), catalog)
+    plan = ungated(plan_run(request_from(arguments)))
+    ensure_compiled(plan)
+    with progress_bar("ungated run, % of the time", total=100) as advance:
+        return plan, run_ungated(plan, percent_of(plan, advance))
 
 
 def _latency(text: str) -> float:

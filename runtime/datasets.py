@@ -1,24 +1,23 @@
-"""From a catalog to a dataset: an ungated run gives the orders, the same trades give the features."""
+"""From a catalog or a run to a dataset: an ungated run gives the orders, its trades give the features."""
 
-import hashlib
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from nautilus_trader.model.instruments import Instrument
 from numpy.typing import NDArray
 
+from ml.break_even import break_even
 from ml.dataset import Dataset
 from ml.decisions import BAND_PCT, Decisions, find_decisions, leaking
-from ml.features import NAMES, VERSION, schema_hash
+from ml.features import NAMES, VERSION, WINDOW, schema_hash
+from ml.kernels.features import ENTRY, TARGET
 from ml.labels import (
     OrderLabel,
     Outcome,
-    break_even_probability,
     order_uniqueness,
     outcome_counts,
     sample_weights,
@@ -26,16 +25,19 @@ from ml.labels import (
 from ml.market import Market, Tape, perceive
 from ml.passport import kernel_sha256
 from runtime.cli import format_ns
+from runtime.entry_watch import OrderHistory
 from runtime.errors import ConfigurationError, DataError
 from runtime.memory import release_memory
 from runtime.nodes import fill_assumptions, is_spot
+from runtime.run_entries import sha256_of, trade_files
 from runtime.run_plan import RunPlan, perception_of
 from runtime.run_summary import json_values
-from runtime.ungated import OrderHistory, run_ungated
+from runtime.ungated import run_ungated, ungated
 from strategies.protection import capabilities
 from strategies.setup_strategy import market_of
 
 DAY_NS: Final = 86_400_000_000_000
+LOOKBACK_SHARE: Final = 0.99
 NANOS_PER_MILLI: Final = 1_000_000
 LATENCIES_MS: Final = (0, 20, 50, 100, 500)  # reported; the dataset itself is made for one
 PACKAGES: Final = ("nautilus_trader", "numpy", "numba")
@@ -65,8 +67,32 @@ def build_dataset(
     DataError
         When trades were lost, or a feature turns out to know the future.
     """
+    return dataset_of(ungated(plan), run_ungated(plan, on_time), latency_ms)
+
+
+def dataset_of(
+    plan: RunPlan, histories: Mapping[str, OrderHistory], latency_ms: float | None = None
+) -> Dataset:
+    """Turn what the orders of an ungated run went through into rows.
+
+    Parameters
+    ----------
+    plan
+        Of the run.
+    histories
+        Its entry orders, by instrument id.
+    latency_ms
+        As in `build_dataset`.
+
+    Raises
+    ------
+    ConfigurationError
+        When the strategy has no buckets.
+    DataError
+        When a feature turns out to know the future.
+    """
     latency_ms = plan.request.settings.backtest.fills.latency_ms if latency_ms is None else latency_ms
-    histories = run_ungated(plan, on_time)
+    release_memory()  # of the engine, which lived until its run returned
     parts: list[Columns] = []
     labels: list[OrderLabel] = []
     for number, (instrument, strategy) in enumerate(zip(plan.instruments, plan.strategies, strict=True)):
@@ -126,6 +152,7 @@ def _rows_of(
         raise ConfigurationError(f"strategy {plan.spec.name} has no buckets: there is nothing to learn from")
     trades = plan.catalog.read_trades_all(instrument.id.value, plan.data_from_ns, plan.last_ns)
     tape = Tape(trades.ts_ns, trades.price_ticks, trades.size_lots, trades.is_buyer)
+    del trades  # and with them the ids
     see: Callable[..., Market] = partial(perceive, buckets=found[0], structure=found[1])
     market = see(tape)
     decisions = find_decisions(
@@ -144,6 +171,7 @@ def _rows_of(
             f"{format_ns(int(decisions.ts_ns[leaks[0]]))}: no dataset is written, this is a bug to report"
         )
     known_ns = market.packets["ts_close_ns"][decisions.last].astype(np.int64)
+    first = np.maximum(decisions.last - WINDOW + 1, 0)
     columns = _label_columns(history.labels, decisions.order)
     return columns | {
         "x": x,
@@ -152,6 +180,7 @@ def _rows_of(
         "p_star": _break_even(instrument, decisions),
         "symbol": np.full(len(decisions), number, np.int64),
         "known_ns": known_ns,
+        "lookback_ns": decisions.ts_ns - market.packets["ts_open_ns"][first].astype(np.int64),
     }
 
 
@@ -173,15 +202,13 @@ def _break_even(instrument: Instrument, decisions: Decisions) -> NDArray[np.floa
     account = "cash" if is_spot(instrument) else "margin"
     market = market_of(instrument, capabilities(instrument.id.venue.value, account), account)  # type: ignore[arg-type]
     maker, taker = float(market.maker_fee), float(market.taker_fee)
-    _, entry, stop, target = decisions.orders.T[:4]
-    return break_even_probability(
-        entry,
-        stop,
-        target,
-        entry_fee=maker,
-        target_fee=maker if market.target_rests else taker,
-        stop_fee=taker,
-    )
+    fees = {
+        "entry_fee": maker,
+        "target_fee": maker if market.target_rests else taker,
+        "stop_fee": taker,
+    }
+    prices = decisions.orders[:, ENTRY : TARGET + 1].tolist()
+    return np.array([break_even(*one, **fees) for one in prices], np.float64)
 
 
 def _in_time(columns: Mapping[str, NDArray[Any]], latency_ms: float) -> NDArray[np.bool_]:
@@ -228,8 +255,18 @@ def _meta(plan: RunPlan, columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         "fills": fill_assumptions(settings, plan.instruments),
         "feature_version": VERSION,
         "kernel_sha256": kernel_sha256(),
+        "lookback_secs": _lookback_secs(columns["lookback_ns"]),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
+
+
+def _lookback_secs(lookback_ns: NDArray[np.int64]) -> float:
+    """Return how far rows look back: the time that the longest window of buckets took, 99th percentile.
+
+    Not the maximum: one hole in the data would set the embargo of all rows, and those few that reach further
+    share only their oldest buckets with others.
+    """
+    return float(np.quantile(lookback_ns, LOOKBACK_SHARE)) / 1e9 if len(lookback_ns) else 0.0
 
 
 def _stream(plan: RunPlan, instrument: Instrument, strategy: Any) -> dict[str, Any]:
@@ -238,9 +275,6 @@ def _stream(plan: RunPlan, instrument: Instrument, strategy: Any) -> dict[str, A
         for one in plan.catalog.manifest.series.values()
         if one.instrument == instrument.id.value and one.kind != "klines"
     )
-    files = [
-        one for one in entry.files if one.first_ns <= plan.last_ts_ns and one.last_ns >= plan.first_ts_ns
-    ]
     return {
         "venue": instrument.id.venue.value,
         "stream": entry.kind,
@@ -255,13 +289,8 @@ def _stream(plan: RunPlan, instrument: Instrument, strategy: Any) -> dict[str, A
                 "first_id": one.first_id,
                 "last_id": one.last_id,
                 "missing_ids": one.missing_ids,
-                "sha256": _sha256(plan.catalog.path / one.path),
+                "sha256": sha256_of(plan.catalog.path / one.path),
             }
-            for one in files
+            for one in trade_files(plan, instrument.id.value)
         ],
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -52,6 +52,17 @@ class RunRequest:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe a run; `run` and `lookahead` share them."""
+    add_replay_arguments(parser)
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="folder of a trained model that decides whether a resting entry stays; same as --set model=DIR",
+    )
+
+
+def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that describe a replay of data, whatever decides about its entries."""
+    parser.set_defaults(model=None)
     add = parser.add_argument
     add("--config", metavar="FILE", help="settings file (default: config.yaml, if it is there)")
     add("--catalog", metavar="DIR", help="catalog with the trades (default: the settings', var/catalog)")
@@ -78,11 +89,6 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="parameters",
         help="a parameter of the strategy, for example bucket_usd=10000; may be repeated",
-    )
-    add(
-        "--model",
-        metavar="DIR",
-        help="folder of a trained model that decides whether a resting entry stays; same as --set model=DIR",
     )
     add("--chunk-size", type=_chunk_size, metavar="N|all", help="trades in memory at a time (default 50000)")
     add("--balance", type=_decimal, metavar="AMOUNT", help="starting balance, quote currency (default 10000)")

@@ -5,40 +5,23 @@ the cancel policy is taken out, and instead of a run folder the records go strai
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from ml.decisions import Stretch
-from ml.labels import Labeller, OrderLabel
+from ml.labels import Labeller
 from runtime.backtest import LOST_TRADES, run_node
+from runtime.entry_watch import EntryWatch, OrderHistory, Taker, histories_of
 from runtime.errors import ConfigurationError, DataError
-from runtime.memory import release_memory
 from runtime.nodes import Node
 from runtime.recorder import Recorder, RecorderConfig
 from runtime.run_plan import RunPlan, node_of
 from strategies.dynamic_cancel import KEEP
-from strategies.trade_manager.orders import Leg
 
 ENTRY_KINDS: Final = frozenset({"entry_submitted", "entry_repriced"})
-
-
-@dataclass(frozen=True, slots=True)
-class OrderHistory:
-    """The entry orders of one instrument.
-
-    Parameters
-    ----------
-    labels
-        What became of each, in the order in which they were sent.
-    stretches
-        What each wanted between two bucket closes, in the order of time.
-    """
-
-    labels: list[OrderLabel]
-    stretches: list[Stretch]
 
 
 class LabelSink:
@@ -62,57 +45,6 @@ class LabelSink:
 
     def equity(self, ts_ns: int, equity: Decimal) -> None:
         """Ignore a mark of the account."""
-
-
-class EntryWatch:
-    """Writes down, whenever a bucket closes, what the living entry wanted since the bucket before.
-
-    A plan changes only after a bucket has closed, so what stands in it at the next close stood there all the
-    time in between. No event says so: the target of a resting entry follows its range silently.
-
-    Parameters
-    ----------
-    strategy
-        An `OteStrategy`, or another one that has ``setup``, ``bias`` and ``observe``.
-    """
-
-    def __init__(self, strategy: Any) -> None:
-        self.rows: list[tuple[str, Stretch]] = []
-        self._strategy = strategy
-        self._bias = float("nan")
-        self._over: Any = None
-        strategy.observe(self._on_bucket)
-
-    def finish(self) -> list[tuple[str, Stretch]]:
-        """Return client order ids with their stretches, the one after the last bucket included."""
-        self._note(self._strategy.bucket_seq)
-        return self.rows
-
-    def _on_bucket(self, packet: Any, _events: Any) -> None:
-        self._note(int(packet["seq"]) - 1)
-        bias = self._strategy.bias
-        self._bias = float("nan") if bias is None else float(bias)
-
-    def _note(self, bucket_seq: int) -> None:
-        setup = self._strategy.setup
-        if setup is None or setup is self._over:
-            return
-        if setup.is_closed or setup.is_in_position:
-            self._over = setup  # once more: it was an entry for a part of this bucket
-        plan = setup.plan
-        entries = [own.client_id for own in setup.orders.values() if own.leg is Leg.ENTRY]
-        if entries:
-            stretch = Stretch(
-                bucket_seq=bucket_seq,
-                order=-1,
-                entry=float(plan.entry_price),
-                stop=float(plan.stop_price),
-                target=float(plan.target_price),
-                range_low=plan.zone_low,
-                range_high=plan.zone_high,
-                bias=self._bias,
-            )
-            self.rows.append((entries[-1], stretch))
 
 
 def ungated(plan: RunPlan) -> RunPlan:
@@ -150,29 +82,24 @@ def run_ungated(plan: RunPlan, on_time: Callable[[int], None] | None = None) -> 
     node.build()
     (engine,) = node.get_engines()
     engine.add_actor(Recorder(RecorderConfig(mark_from_ns=plan.last_ts_ns + 1), sink, on_time))
-    watches: dict[str, EntryWatch] = {}
+    wanted: dict[str, list[tuple[str, Stretch]]] = {}
+    watches = []
     for strategy in engine.trader.strategies():
         if not hasattr(strategy, "observe"):
             raise ConfigurationError(f"strategy {plan.spec.name} shows no buckets: take another, such as ote")
-        watches[strategy.instrument_id.value] = EntryWatch(strategy)
+        rows = wanted.setdefault(strategy.instrument_id.value, [])
+        watches.append(EntryWatch(strategy, _appending(rows)))
     run_node(node, plan)
     for strategy in engine.trader.strategies():
         for name, meaning in LOST_TRADES.items():
             if strategy.counters.get(name, 0):
                 raise DataError(f"{plan.catalog.path}: {strategy.counters[name]:,} trades {meaning}")
-    labels = sink.labeller.labels(plan.last_ts_ns)
-    histories = {name: _history(name, labels, watch) for name, watch in watches.items()}
+    for watch in watches:
+        watch.finish()
+    histories = histories_of(sink.labeller.labels(plan.last_ts_ns), wanted)
     node.dispose()  # type: ignore[no-untyped-call]
-    release_memory()
     return histories
 
 
-def _history(name: str, labels: list[OrderLabel], watch: EntryWatch) -> OrderHistory:
-    own = [one for one in labels if one.instrument_id == name]
-    index = {one.client_order_id: at for at, one in enumerate(own)}
-    stretches = [
-        replace(stretch, order=index[client_id])
-        for client_id, stretch in watch.finish()
-        if client_id in index
-    ]
-    return OrderHistory(own, stretches)
+def _appending(rows: list[tuple[str, Stretch]]) -> Taker:
+    return lambda client_order_id, stretch: rows.append((client_order_id, stretch))

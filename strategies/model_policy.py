@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from indicators.snapshot import SNAPSHOT_DTYPE
+from ml.break_even import break_even
 from ml.drift import DriftMonitor
 from ml.features import NAMES, FeatureRing, OrderFacts, schema_hash
-from ml.gate import Gate, GateRules, break_even
+from ml.gate import Gate, GateRules
 from ml.latency import LatencyHistogram
 from ml.model import Wanted, load_model
 from ml.passport import kernel_sha256

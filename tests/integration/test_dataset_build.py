@@ -1,9 +1,11 @@
 """A dataset against the engine: the same fills, exits and moments, and rows that a live policy would see."""
 
+import hashlib
 import importlib
 import json
+import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,20 +13,25 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import backtest_node
 from ml.dataset import Dataset
 from ml.features import FeatureRing, OrderFacts, schema_hash
 from ml.labels import Outcome, label_orders
+from ml.passport import kernel_sha256
 from runtime.catalog import Catalog
 from runtime.datasets import build_dataset
 from runtime.instruments import make_instrument
 from runtime.recorder import Recorder, RecorderConfig
+from runtime.run_entries import ENTRIES, read_entries
 from runtime.run_plan import RunPlan, node_of, plan_run
 from runtime.run_request import RunRequest
 from runtime.sample import SampleRequest, tape_of
-from runtime.settings import Settings
+from runtime.settings import Settings, settings_hash
 from runtime.sweeps.lookahead import Transcript
 from strategies.dynamic_cancel import Approach, Verdict
 
@@ -33,6 +40,9 @@ cli = importlib.import_module("ml.__main__")
 TRADES = 60_000
 NAME = "ETHUSDT-PERP.BINANCE"
 SETTINGS = {"bucket_usd": "20000", "structure": "internal"}
+OPTIONS = [f"--set={name}={value}" for name, value in SETTINGS.items()]
+
+type Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +219,10 @@ def test_the_dataset_says_what_it_is(dataset: Dataset, plan: RunPlan) -> None:
     assert meta["streams"][NAME]["files"][0]["rows"] == TRADES
     assert meta["bucket_usd"] == "20000"
     assert dataset.schema_hash == schema_hash()
+    assert meta["kernel_sha256"] == kernel_sha256()
+    # A window of 128 buckets takes about the time of 128 buckets.
+    span_secs = (dataset.t0_ns[-1] - dataset.t0_ns[0]) / 1e9
+    assert 0 < meta["lookback_secs"] < span_secs
     rows = [one["rows"] for one in meta["latency_variants"]]
     assert rows == sorted(rows, reverse=True)
     assert rows[0] == filled.sum() > rows[-1] > 0
@@ -225,28 +239,168 @@ def run(*words: str | Path) -> int:
     return code
 
 
-def test_the_command_makes_it_from_a_catalog_or_a_run(
+@pytest.fixture(scope="module")
+def ungated_run(catalog_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a run that keeps every entry."""
+    base = tmp_path_factory.mktemp("ungated")
+    settings = base / "config.yaml"
+    settings.write_text(f"backtest: {{runs: {base / 'runs'}}}\n", encoding="utf-8")
+    assert backtest_node.main(["run", f"--config={settings}", f"--catalog={catalog_path}", *OPTIONS]) == 0
+    (folder,) = (base / "runs").iterdir()
+    return folder
+
+
+@pytest.fixture
+def own_run(ungated_run: Path, tmp_path: Path) -> Path:
+    """Give a copy of it, to be damaged."""
+    return Path(shutil.copytree(ungated_run, tmp_path / "run"))
+
+
+def test_a_run_gives_the_dataset_of_its_catalog(
     catalog_path: Path,
+    ungated_run: Path,
     dataset: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Both files byte for byte, with and without a replay; one JSON object."""
+    every_look = ["--latency-ms", "0", "--json"]
+    assert (
+        run("dataset", "--catalog", catalog_path, *OPTIONS, *every_look, "--out", tmp_path / "replayed") == 0
+    )
+    replayed = json.loads(capsys.readouterr().out)
+    assert run("dataset", "--run", ungated_run, *every_look, "--out", tmp_path / "read") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures == {**replayed, "dataset": str(tmp_path / "read.parquet")}
+    for ending in (".parquet", ".json"):
+        assert (tmp_path / f"read{ending}").read_bytes() == (tmp_path / f"replayed{ending}").read_bytes()
+    made = Dataset.load(tmp_path / "read", schema_hash())
+    assert made.x.tobytes() == dataset.x.tobytes()
+    assert made.meta == dataset.meta
+
+
+def test_the_events_of_a_run_do_not_know_that_entries_are_watched(ungated_run: Path) -> None:
+    """What each entry wanted lies beside the events, and their hash is that of the file."""
+    summary = json.loads((ungated_run / "summary.json").read_text())
+    events = (ungated_run / "events.jsonl").read_bytes()
+    assert hashlib.sha256(events).hexdigest() == summary["decision_sha256"]
+    origin, wanted = read_entries(ungated_run)
+    assert origin.decision_sha256 == summary["decision_sha256"]
+    assert {name for name, _stretch in wanted[NAME]} <= {
+        record["client_order_id"]
+        for record in map(json.loads, events.splitlines())
+        if record["record"] == "order"
+    }
+
+
+def test_a_gated_run_is_refused(
+    catalog_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its orders are what a policy left over; it has no file of entries either."""
+    monkeypatch.chdir(tmp_path)
+    policy = f"--set=cancel_policy={__name__}:Never"
+    assert backtest_node.main(["run", f"--catalog={catalog_path}", *OPTIONS, policy, "--json"]) == 0
+    folder = Path(json.loads(capsys.readouterr().out)["run_dir"])
+    assert not (folder / ENTRIES).exists()
+    refused(capsys, 2, "was gated by policy", "--run", folder)
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int, text: str, *words: str | Path) -> None:
+    """Expect one line on stderr, and nothing else."""
+    assert run("dataset", *words, "--out", "nowhere") == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert text in captured.err
+    assert captured.err.count("\n") == 1
+    assert "internal error" not in captured.err
+    assert not Path("nowhere.parquet").exists()
+
+
+def without(name: str) -> Damage:
+    """Delete a file of the run."""
+    return lambda folder: (folder / name).unlink()
+
+
+def edited(name: str, old: bytes, new: bytes) -> Damage:
+    """Replace the first occurrence of some bytes."""
+
+    def damage(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        assert old in content
+        (folder / name).write_bytes(content.replace(old, new, 1))
+
+    return damage
+
+
+def cut(name: str) -> Damage:
+    """Leave the first half of a file."""
+
+    def damage(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+
+    return damage
+
+
+def with_fee(folder: Path) -> None:
+    """Write settings with another fee, and the hash that belongs to them."""
+    path = folder / "config.effective.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["backtest"]["fees"]["maker"] = "0.0007"
+    del content["config_sha256"]
+    path.write_text(yaml.safe_dump({**content, "config_sha256": settings_hash(content)}))
+
+
+DAMAGES: dict[str, tuple[Damage, int, str]] = {
+    "settings gone": (without("config.effective.yaml"), 2, "is no run"),
+    "not finished": (without("summary.json"), 2, "was not finished"),
+    "older version": (without("entries.parquet"), 2, "has no entries.parquet"),
+    "entries cut off": (cut("entries.parquet"), 1, "is damaged"),
+    "events gone": (without("events.jsonl"), 1, "is missing"),
+    "events cut off": (cut("events.jsonl"), 1, "is damaged"),
+    "a line of events gone": (
+        lambda folder: (folder / "events.jsonl").write_bytes(
+            b"".join((folder / "events.jsonl").read_bytes().splitlines(keepends=True)[:-1])
+        ),
+        1,
+        "has events that were edited",
+    ),
+    "an event edited": (edited("events.jsonl", b"OrderFilled", b"OrderDenied"), 1, "has events that were"),
+    "a setting edited": (edited("config.effective.yaml", b"'20000'", b"'40000'"), 1, "was edited after"),
+    "another fee": (with_fee, 1, "other rules or fees"),
+}
+
+
+@pytest.mark.parametrize(("damage", "code", "text"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_run_is_refused(
+    own_run: Path, damage: Damage, code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever of it is missing or was changed."""
+    damage(own_run)
+    refused(capsys, code, text, "--run", own_run)
+
+
+def test_another_catalog_or_kernel_is_refused(
+    catalog_path: Path,
+    own_run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One JSON object; a run gives the same rows as the catalog with its settings, though it was gated."""
-    monkeypatch.chdir(tmp_path)
-    options = [f"--set={name}={value}" for name, value in SETTINGS.items()]
-    code = backtest_node.main(
-        ["run", f"--catalog={catalog_path}", *options, f"--set=cancel_policy={__name__}:Never", "--json"]
-    )
-    assert code == 0
-    folder = json.loads(capsys.readouterr().out)["run_dir"]
-    assert run("dataset", "--run", folder, "--latency-ms", "0", "--out", "here/one", "--json") == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["rows"] == len(dataset)
-    made = Dataset.load(figures["dataset"], schema_hash())
-    assert made.x.tobytes() == dataset.x.tobytes()
-    assert made.net_r.tobytes() == dataset.net_r.tobytes()
-    assert figures["n_effective"] == dataset.meta["n_effective"]
+    """A moved catalog will do; one in which a trade differs, or other code, will not."""
+    shutil.copytree(catalog_path, tmp_path / "moved")
+    where = ["--run", own_run, "--catalog", tmp_path / "moved"]
+    assert run("dataset", *where, "--out", tmp_path / "moved-dataset") == 0
+    (stored,) = (tmp_path / "moved" / "data" / "trade_tick" / NAME).glob("*.parquet")
+    table = pq.read_table(stored)
+    prices = table.column("price").to_pylist()
+    prices[-1] = prices[-2]
+    table = table.set_column(0, table.schema.field(0), pa.array(prices, table.schema.field(0).type))
+    pq.write_table(table, stored)
+    capsys.readouterr()
+    refused(capsys, 1, "the catalog has changed since (files differs)", *where)
+    monkeypatch.setattr("runtime.run_entries.kernel_sha256", lambda: "0" * 64)
+    refused(capsys, 2, "another version of buckets", "--run", own_run)
 
 
 class Never:
@@ -264,6 +418,9 @@ def test_wrong_usage_is_refused_in_one_line(tmp_path: Path, capsys: pytest.Captu
         (["--catalog", str(tmp_path / "none")], "no such catalog"),
         (["--run", str(tmp_path)], "is no run"),
         (["--latency-ms", "-1"], "milliseconds"),
+        (["--run", str(tmp_path), "--set", "bucket_usd=1"], "--set does not go with --run"),
+        (["--run", str(tmp_path), "--maker-fee", "0"], "--maker-fee does not go with --run"),
+        (["--model", "x"], "unrecognized arguments: --model"),
     ]:
         assert run("dataset", *words) == 2
         captured = capsys.readouterr()

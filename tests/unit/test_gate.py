@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from ml.gate import Gate, GateRules, Ruling, break_even
+from ml.break_even import break_even
+from ml.gate import Gate, GateRules, Ruling
 from ml.latency import LatencyHistogram
 from ml.model import Model
 from ml.passport import DriftBins, DriftReference, seal
@@ -55,6 +56,7 @@ BREAK_EVENS = {
     "short": ((100, 101, 97, 0.0, 0.0, 0.0), 0.25),
     # In the limit of small distances: (1 % + 2 x 0.1 %) / (2 % + 1 %).
     "fees of both sides": ((100, 99, 102, 0.001, 0.001, 0.001), (1 + 0.199) / (3 - 0.003)),
+    "exits at different rates": ((100, 99, 103, 0.0002, 0.0005, 0.0002), 1.0695 / 4.0289),
     "target does not pay its fees": ((100, 99, 100.1, 0.001, 0.001, 0.001), 1.199 / 1.0989),
 }
 

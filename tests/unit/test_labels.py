@@ -10,7 +10,6 @@ from hypothesis.extra.numpy import arrays
 
 from ml.labels import (
     Outcome,
-    break_even_probability,
     effective_sample_size,
     label_orders,
     order_uniqueness,
@@ -124,21 +123,6 @@ def test_what_the_records_do_not_tell_is_unknown() -> None:
         assert (label.outcome, label.known_ns) == (Outcome.UNKNOWN, 0)
     (label,) = label_orders(stopped, 501)
     assert label.outcome is Outcome.NOT_FILLED
-
-
-def test_break_even_makes_the_expected_profit_zero() -> None:
-    """Both sides' fees, the two exits at different rates; the plain formula where they cost the same."""
-    entry_price, stop, target = np.array([100.0]), np.array([99.0]), np.array([103.0])
-    (p,) = break_even_probability(
-        entry_price, stop, target, entry_fee=0.0002, target_fee=0.0002, stop_fee=0.0005
-    )
-    won = 3.0 - 0.0002 * 100 - 0.0002 * 103
-    lost = 1.0 + 0.0002 * 100 + 0.0005 * 99
-    assert p * won - (1 - p) * lost == pytest.approx(0, abs=1e-12)
-    (mirror,) = break_even_probability(
-        entry_price, np.array([101.0]), np.array([97.0]), entry_fee=0.0, target_fee=0.0, stop_fee=0.0
-    )
-    assert mirror == 0.25
 
 
 def naive_uniqueness(t0: list[int], t1: list[int]) -> list[float]:

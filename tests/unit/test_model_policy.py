@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from indicators.snapshot import SNAPSHOT_DTYPE
+from ml.break_even import break_even
 from ml.features import NAMES, FeatureRing, OrderFacts
-from ml.gate import Gate, GateRules, break_even
+from ml.gate import Gate, GateRules
 from ml.model import Model, ModelRefused, Refusal
 from ml.passport import DriftBins, DriftReference, FeatureField
 from packet_builder.packet import PACKET_DTYPE

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ml.__main__ import main
+from ml.break_even import break_even
 from ml.dataset import Dataset, DatasetError
-from ml.gate import break_even
 from ml.model import ModelRefused, Refusal, load_for_study, load_model
 from ml.signal_features import FEATURES, MEASURED, NAMES, RecentWins, schema_hash, signal_row, signal_wanted
 from ml.signals import signal_dataset
