@@ -1,0 +1,206 @@
+"""Execution on bars in a real engine: the tables say which order a bar fills, and at which price."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
+from nautilus_trader.backtest.models import FillModel, LatencyModel
+from nautilus_trader.config import LoggingConfig, StrategyConfig
+from nautilus_trader.model.currencies import USDT
+from nautilus_trader.model.data import Bar, BarType
+from nautilus_trader.model.enums import AccountType, OmsType, OrderSide
+from nautilus_trader.model.identifiers import Venue
+from nautilus_trader.model.instruments import Instrument
+from nautilus_trader.model.objects import Money
+from nautilus_trader.trading.strategy import Strategy
+
+from runtime.bar_venue import BarVenue
+from runtime.fees import TakerSlippageConfig, TakerSlippageModel
+from tests.integration.engine_harness import START_NS, instrument_of
+
+type Row = tuple[float, float, float, float]
+
+BAR_NS = 300_000_000_000
+LATENCY_NS = 50_000_000
+FLAT: Row = (1.50, 1.50, 1.50, 1.50)
+
+
+@dataclass
+class Fill:
+    """What an order of the test strategy got."""
+
+    leg: str
+    price: float
+    after_ns: int
+
+
+@dataclass
+class Intent:
+    """One trade: direction, stop, target, and the limit of the entry (None: at market)."""
+
+    direction: int
+    stop: float
+    target: float
+    limit: float | None = None
+    fills: list[Fill] = field(default_factory=list)
+
+
+class OneTrade(Strategy):
+    """Enters at the close of the first bar, and protects itself when the entry fills."""
+
+    def __init__(self, instrument: Instrument, intent: Intent) -> None:
+        super().__init__(StrategyConfig())
+        self.instrument, self.intent = instrument, intent
+        self.bar_type = BarType.from_str(f"{instrument.id}-5-MINUTE-LAST-EXTERNAL")
+        self.has_entered = False
+
+    def on_start(self) -> None:
+        self.subscribe_bars(self.bar_type)
+
+    def on_bar(self, _bar: Bar) -> None:
+        if self.has_entered:
+            return
+        self.has_entered = True
+        common = {"instrument_id": self.instrument.id, "quantity": self.instrument.make_qty(100)}
+        side = OrderSide.BUY if self.intent.direction > 0 else OrderSide.SELL
+        if self.intent.limit is None:
+            order = self.order_factory.market(order_side=side, tags=["entry"], **common)
+        else:
+            price = self.instrument.make_price(self.intent.limit)
+            order = self.order_factory.limit(order_side=side, price=price, tags=["entry"], **common)
+        self.submit_order(order)
+
+    def on_order_filled(self, event: Any) -> None:
+        order = self.cache.order(event.client_order_id)
+        leg = order.tags[0]
+        self.intent.fills.append(Fill(leg, float(event.last_px), event.ts_event - START_NS))
+        if leg != "entry":
+            self.cancel_all_orders(self.instrument.id)
+            return
+        make, side = (
+            self.instrument.make_price,
+            OrderSide.SELL if self.intent.direction > 0 else OrderSide.BUY,
+        )
+        common = {
+            "instrument_id": self.instrument.id,
+            "quantity": event.last_qty,
+            "order_side": side,
+            "reduce_only": True,
+        }
+        stop, target = make(self.intent.stop), make(self.intent.target)
+        self.submit_order(self.order_factory.stop_market(trigger_price=stop, tags=["stop"], **common))
+        self.submit_order(self.order_factory.limit(price=target, tags=["target"], **common))
+
+
+def trade(rows: Sequence[Row], intent: Intent, fill_model: FillModel | None = None) -> list[Fill]:
+    """Run hand-made bars through the engine and return the fills of the trade."""
+    instrument = instrument_of("margin")
+    engine = BacktestEngine(
+        BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False)
+    )
+    module = BarVenue()
+    engine.add_venue(
+        venue=Venue("BINANCE"),
+        oms_type=OmsType.NETTING,
+        account_type=AccountType.MARGIN,
+        starting_balances=[Money(10_000, USDT)],
+        default_leverage=Decimal(10),
+        fill_model=fill_model or FillModel(prob_fill_on_limit=0.0),
+        latency_model=LatencyModel(base_latency_nanos=LATENCY_NS),
+        modules=[module],
+        bar_execution=True,
+        liquidity_consumption=True,
+        support_contingent_orders=False,
+        use_market_order_acks=True,
+    )
+    engine.add_instrument(instrument)
+    strategy = OneTrade(instrument, intent)
+    bars = [
+        Bar(
+            strategy.bar_type,
+            *(instrument.make_price(price) for price in row),
+            instrument.make_qty(100_000),
+            START_NS + (number + 1) * BAR_NS,
+            START_NS + (number + 1) * BAR_NS,
+        )
+        for number, row in enumerate(rows)
+    ]
+    module.store.load(bars)
+    engine.add_data(bars)
+    engine.add_strategy(strategy)
+    engine.run()
+    engine.dispose()
+    return intent.fills
+
+
+# Bars after the one whose close sends the entry -> entry price, exit leg and price. Long: stop 1.45, target 1.55.
+LONG_BARS: dict[str, tuple[list[Row], float, tuple[str, float] | None]] = {
+    "stop and target in one bar: the stop": ([FLAT, (1.50, 1.60, 1.40, 1.58)], 1.50, ("stop", 1.45)),
+    "both in the bar of the entry: the stop": ([(1.51, 1.60, 1.40, 1.58)], 1.51, ("stop", 1.45)),
+    "only the target's side": ([FLAT, (1.50, 1.60, 1.46, 1.58)], 1.50, ("target", 1.55)),
+    "only the stop's side": ([FLAT, (1.50, 1.54, 1.40, 1.42)], 1.50, ("stop", 1.45)),
+    "a gap over the stop: at the open": ([FLAT, (1.40, 1.60, 1.38, 1.58)], 1.50, ("stop", 1.40)),
+    "a gap over the target: a resting limit keeps its price": (
+        [FLAT, (1.57, 1.60, 1.38, 1.58)],
+        1.50,
+        ("target", 1.55),
+    ),
+    "the target is only touched": ([FLAT, (1.50, 1.55, 1.49, 1.50)], 1.50, None),
+    "the stop is only touched": ([FLAT, (1.50, 1.52, 1.45, 1.50)], 1.50, ("stop", 1.45)),
+    "the next open is the entry, not the close": ([(1.53, 1.54, 1.52, 1.53)], 1.53, None),
+}
+
+
+def mirrored(price: float) -> float:
+    """Return the price as far on the other side of 1.50."""
+    return round(3.0 - price, 4)
+
+
+@pytest.mark.parametrize("name", LONG_BARS)
+@pytest.mark.parametrize("direction", [1, -1])
+def test_the_adverse_extreme_comes_first_for_both_sides(name: str, direction: int) -> None:
+    """What a long gets in a bar, a short gets in the mirrored one."""
+    rows, entry, expected = LONG_BARS[name]
+    intent = Intent(direction, 1.45, 1.55)
+    turn = (lambda price: price) if direction > 0 else mirrored
+    if direction < 0:
+        rows = [(turn(o), turn(low), turn(high), turn(c)) for o, high, low, c in rows]
+        intent = Intent(-1, turn(1.45), turn(1.55))
+    fills = trade([FLAT, *rows, (rows[-1][3],) * 4], intent)
+    assert fills[0].leg == "entry"
+    assert fills[0].price == pytest.approx(turn(entry))
+    assert fills[0].after_ns == BAR_NS + LATENCY_NS, "an order of the close is filled at the next open"
+    got = [(fill.leg, fill.price) for fill in fills[1:]]
+    assert got == ([] if expected is None else [(expected[0], pytest.approx(turn(expected[1])))])
+
+
+# Limit entry of a long at 1.48, stop 1.45, target 1.55: bar after the signal -> what fills in it.
+LIMIT_BARS: dict[str, tuple[Row, list[tuple[str, float]]]] = {
+    "a touch is no fill": ((1.50, 1.60, 1.48, 1.50), []),
+    "the high before the entry is not the trade's": ((1.50, 1.60, 1.46, 1.50), [("entry", 1.48)]),
+    "on through the stop": ((1.50, 1.60, 1.40, 1.50), [("entry", 1.48), ("stop", 1.45)]),
+    "a close beyond the target": ((1.50, 1.60, 1.46, 1.58), [("entry", 1.48), ("target", 1.55)]),
+    "an open below the limit": ((1.46, 1.47, 1.455, 1.46), [("entry", 1.46)]),
+}
+
+
+@pytest.mark.parametrize("name", LIMIT_BARS)
+def test_a_resting_entry_is_met_last_and_protected_at_once(name: str) -> None:
+    """The favourable extreme passes before the entry fills; the stop works in the rest of the same bar."""
+    row, expected = LIMIT_BARS[name]
+    intent = Intent(1, 1.45, 1.55, limit=1.48)
+    fills = trade([FLAT, row], intent)
+    assert [(fill.leg, fill.price) for fill in fills] == [(leg, pytest.approx(px)) for leg, px in expected]
+
+
+def test_slippage_is_measured_from_the_trigger_not_from_the_extreme() -> None:
+    """Ten ticks behind the stop's own price, although the bar went on falling."""
+    model = TakerSlippageModel(TakerSlippageConfig(slippage_ticks=10))
+    fills = trade([FLAT, FLAT, (1.50, 1.50, 1.20, 1.20), (1.20,) * 4], Intent(1, 1.45, 1.55), model)
+    assert [(fill.leg, fill.price) for fill in fills] == [
+        ("entry", pytest.approx(1.501)),
+        ("stop", pytest.approx(1.449)),
+    ]
