@@ -23,9 +23,9 @@ from nautilus_trader.model.orders import Order
 
 from runtime.bar_path import Extremes, next_level, turning_points
 
-# Shorter than any real interval: a matching engine executes on the shortest bars it has seen, and skips others.
+# Shorter than any real interval: a matching engine executes on the shortest bars it has seen, no others.
 STEP_SPEC: Final = BarSpecification(1, BarAggregation.SECOND, PriceType.LAST)
-STEP_TOPIC: Final = "events.order.*"
+ORDER_TOPIC: Final = "events.order.*"
 
 
 class BarStore:
@@ -94,7 +94,7 @@ class BarVenue(SimulationModule):
     def register_venue(self, exchange: Any) -> None:
         """Take the venue; the engine calls it."""
         super().register_venue(exchange)
-        exchange.msgbus.subscribe(topic=STEP_TOPIC, handler=self._on_order_event)
+        exchange.msgbus.subscribe(topic=ORDER_TOPIC, handler=self._on_order_event)
 
     def pre_process(self, data: Any) -> None:
         """Run before the venue sees a bar: the first one of a close time moves the market of all."""
@@ -197,12 +197,14 @@ class BarVenue(SimulationModule):
         model = self.exchange.latency_model
         if model is None:
             return 0
-        return max(model.insert_latency_nanos, model.update_latency_nanos, model.cancel_latency_nanos)
+        return int(
+            max(model.insert_latency_nanos, model.update_latency_nanos, model.cancel_latency_nanos)
+        )
 
     def _position_side(self, instrument_id: InstrumentId) -> int:
         positions = self.exchange.cache.positions_open(instrument_id=instrument_id)
         qty = sum(position.signed_qty for position in positions)
-        return (qty > 0) - (qty < 0)
+        return int(qty > 0) - int(qty < 0)
 
 
 def _levels(orders: Iterable[Order], tick: Decimal) -> list[Decimal]:

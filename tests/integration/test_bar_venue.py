@@ -136,7 +136,8 @@ def trade(rows: Sequence[Row], intent: Intent, fill_model: FillModel | None = No
     return intent.fills
 
 
-# Bars after the one whose close sends the entry -> entry price, exit leg and price. Long: stop 1.45, target 1.55.
+# Bars after the one whose close sends the entry -> entry price, exit leg and price.
+# Long, stop 1.45, target 1.55.
 LONG_BARS: dict[str, tuple[list[Row], float, tuple[str, float] | None]] = {
     "stop and target in one bar: the stop": ([FLAT, (1.50, 1.60, 1.40, 1.58)], 1.50, ("stop", 1.45)),
     "both in the bar of the entry: the stop": ([(1.51, 1.60, 1.40, 1.58)], 1.51, ("stop", 1.45)),
