@@ -12,6 +12,7 @@ from strategies.trade_manager.stops import structural_stop
 from strategies.trade_manager.targets import TargetKind, target_price
 
 type SideKind = Literal["both", "long", "short"]
+type EntryKind = Literal["limit", "market"]
 
 
 class SkipReason(StrEnum):
@@ -179,6 +180,8 @@ class EntryPlan:
         Event id of the dealing range.
     zone_low, zone_high
         The range at the time of the plan.
+    entry_kind
+        A resting post-only limit, or at market; ``entry_price`` is then the price the plan counts on.
     """
 
     direction: int
@@ -189,6 +192,7 @@ class EntryPlan:
     zone_id: int
     zone_low: float
     zone_high: float
+    entry_kind: EntryKind = "limit"
 
     @property
     def reward_risk(self) -> Decimal:

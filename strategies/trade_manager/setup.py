@@ -52,7 +52,7 @@ from strategies.trade_manager.stops import stop_limit
 
 NEVER_NS: Final = 1 << 62
 NANOS: Final = 1_000_000_000
-# An order of a bar's close reaches the venue a moment after the next one opened: that whole bar is the trade's.
+# An order of a bar's close reaches the venue just after the next one opened: that whole bar is the trade's.
 ENTRY_AT_OPEN_NS: Final = NANOS
 type PostOnlyReject = Literal["reprice", "drop"]
 
@@ -200,6 +200,11 @@ class Setup:
         return self.stage in IN_POSITION
 
     @property
+    def is_manageable(self) -> bool:
+        """Tell whether it holds a position that is not being left: its stop may move."""
+        return Signal.STOP_MOVED in TRANSITIONS[self.stage]
+
+    @property
     def entry_price(self) -> Decimal | None:
         """Return the limit of the entry that rests unfilled, None when there is none."""
         if self.stage is Stage.RESTING and self._entry is not None:
@@ -302,7 +307,7 @@ class Setup:
             UNIX nanoseconds.
         """
         is_closer = (stop_price - self.stop_price) * self.plan.direction > 0
-        if not is_closer or Signal.STOP_MOVED not in TRANSITIONS[self.stage]:
+        if not is_closer or not self.is_manageable:
             return []
         self._signal(Signal.STOP_MOVED)
         self.stop_price, self._stop_reason = stop_price, reason
@@ -338,8 +343,10 @@ class Setup:
             return None
         return self._on_alarm(ts_ns, price)
 
-    def on_closed_bar(self, open_ns: int, close_ns: int, high: float, low: float, close: float) -> list[Action]:
-        """Take a closed bar where there are no trades to watch: its close is a price, its extremes are a record.
+    def on_closed_bar(
+        self, open_ns: int, close_ns: int, high: float, low: float, close: float
+    ) -> list[Action]:
+        """Take a closed bar where no trades are watched: its close is a price, its extremes are a record.
 
         The bar in which an entry filled counts with its close alone: its extremes may be older than the fill.
 
@@ -454,11 +461,14 @@ class Setup:
         self._signal(Signal.ENTRY_SENT)
         self._entry_unwanted = False
         self._cancel_reason = ""
-        order = self._new_order(Leg.ENTRY, OrderKind.LIMIT, plan.qty, price=plan.entry_price)
+        is_limit = plan.entry_kind == "limit"
+        kind_of_order = OrderKind.LIMIT if is_limit else OrderKind.MARKET
+        limit = plan.entry_price if is_limit else None
+        order = self._new_order(Leg.ENTRY, kind_of_order, plan.qty, price=limit)
         self._entry = order
         if self._rules.entry_ttl_secs and self._ttl_ns == NEVER_NS:
             self._ttl_ns = ts_ns + self._secs(self._rules.entry_ttl_secs)
-        actions.append(Submit(order, is_buy=plan.direction > 0, post_only=True))
+        actions.append(Submit(order, is_buy=plan.direction > 0, post_only=is_limit))
         actions.append(self._note(kind, price=plan.entry_price, qty=plan.qty))
 
     def _unwant_entry(self, actions: list[Action], reason: str) -> None:
@@ -594,7 +604,7 @@ class Setup:
             self._wait_until_ns[order.leg] = ts_ns + self._secs(self._rules.retry_secs)
 
     def _keep_old_stop(self, refused: OwnOrder) -> bool:
-        """Go back to the stop that still works when the venue refuses a closer one: price may be there already.
+        """Go back to the stop that still works when the venue refuses a closer one: price may be there.
 
         Who moved it asks again at the next closed bar, or leaves at market.
         """

@@ -2,29 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import pytest
-from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
-from nautilus_trader.backtest.models import FillModel, LatencyModel
-from nautilus_trader.config import LoggingConfig, StrategyConfig
-from nautilus_trader.model.currencies import USDT
+from nautilus_trader.backtest.models import FillModel
+from nautilus_trader.config import StrategyConfig
 from nautilus_trader.model.data import Bar, BarType
-from nautilus_trader.model.enums import AccountType, OmsType, OrderSide
-from nautilus_trader.model.identifiers import Venue
+from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.instruments import Instrument
-from nautilus_trader.model.objects import Money
 from nautilus_trader.trading.strategy import Strategy
 
-from runtime.bar_venue import BarVenue
 from runtime.fees import TakerSlippageConfig, TakerSlippageModel
+from tests.integration.bar_harness import BAR_NS, LATENCY_NS, Row, run_bars
 from tests.integration.engine_harness import START_NS, instrument_of
 
-type Row = tuple[float, float, float, float]
-
-BAR_NS = 300_000_000_000
-LATENCY_NS = 50_000_000
 FLAT: Row = (1.50, 1.50, 1.50, 1.50)
 
 
@@ -98,41 +89,7 @@ class OneTrade(Strategy):
 def trade(rows: Sequence[Row], intent: Intent, fill_model: FillModel | None = None) -> list[Fill]:
     """Run hand-made bars through the engine and return the fills of the trade."""
     instrument = instrument_of("margin")
-    engine = BacktestEngine(
-        BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False)
-    )
-    module = BarVenue()
-    engine.add_venue(
-        venue=Venue("BINANCE"),
-        oms_type=OmsType.NETTING,
-        account_type=AccountType.MARGIN,
-        starting_balances=[Money(10_000, USDT)],
-        default_leverage=Decimal(10),
-        fill_model=fill_model or FillModel(prob_fill_on_limit=0.0),
-        latency_model=LatencyModel(base_latency_nanos=LATENCY_NS),
-        modules=[module],
-        bar_execution=True,
-        liquidity_consumption=True,
-        support_contingent_orders=False,
-        use_market_order_acks=True,
-    )
-    engine.add_instrument(instrument)
-    strategy = OneTrade(instrument, intent)
-    bars = [
-        Bar(
-            strategy.bar_type,
-            *(instrument.make_price(price) for price in row),
-            instrument.make_qty(100_000),
-            START_NS + (number + 1) * BAR_NS,
-            START_NS + (number + 1) * BAR_NS,
-        )
-        for number, row in enumerate(rows)
-    ]
-    module.store.load(bars)
-    engine.add_data(bars)
-    engine.add_strategy(strategy)
-    engine.run()
-    engine.dispose()
+    run_bars(rows, OneTrade(instrument, intent), instrument, fill_model=fill_model)
     return intent.fills
 
 
