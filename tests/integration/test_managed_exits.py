@@ -1,7 +1,8 @@
 """Each exit rule on hand-made bars in a real engine: the reason and the price, for both sides.
 
 A long enters at the open of the second bar at 1.5000 with stop 1.4800 and target 1.6000; a short is its
-mirror. What rests at the venue acts inside a bar, the rules at its close; what they send fills at the next open.
+mirror. What rests at the venue acts inside a bar, the rules at its close; what these send fills at the next
+open.
 """
 
 from decimal import Decimal
