@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from strategies.trade_manager.record import ExitReason
+from strategies.trade_manager.record import ClosedTrade, ExitReason
 from strategies.trade_manager.skips import Skip, SkipReason
 
 NANOS_PER_MIN: Final = 60_000_000_000
@@ -106,8 +106,8 @@ class LossRules:
     max_daily_loss_pct
         Loss since midnight UTC, percent of the equity then, that ends the day.
     max_drawdown_pct, drawdown_pause_mins
-        Loss from the highest equity, percent, and the pause it causes, minutes (0: until `TradeGuards.rearm`).
-        After the pause the equity of that moment is the new reference.
+        Loss from the highest equity, percent, and the pause it causes, minutes (0: until `rearm`). After it
+        the equity of that moment is the new reference.
     stop_guard_count, stop_guard_hours, stop_guard_scope, stop_guard_pause_mins
         So many stops within so many hours, of one symbol or of all together, pause the same for so long.
     low_profit_trades, low_profit_min_r, low_profit_pause_mins
@@ -182,6 +182,13 @@ class TradeResult:
     exit_reason: str
     pnl: float
     r_multiple: float
+
+
+def result_of(trade: ClosedTrade) -> TradeResult:
+    """Return what the guards need to know of a recorded trade."""
+    return TradeResult(
+        trade.exit_ts_ns, trade.instrument_id, trade.exit_reason, float(trade.pnl), trade.r_multiple
+    )
 
 
 class Pause(msgspec.Struct, frozen=True):
