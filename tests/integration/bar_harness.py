@@ -18,6 +18,7 @@ from nautilus_trader.trading.strategy import Strategy
 
 from runtime.bar_venue import BarVenue
 from runtime.fees import VenueFeeModel
+from strategies.protection import VenueCapabilities
 from strategies.setup_strategy import SetupStrategy
 from strategies.trade_manager.managed_setup import on_closed_bar
 from strategies.trade_manager.management import ManagementRules, TradeManager
@@ -47,6 +48,8 @@ class ManagedStrategy(SetupStrategy):
         RSI per bar, the first bar included; NaN where it ends.
     manual_close_at
         Number of the bar at whose close somebody closes the position by hand.
+    venue
+        Row of the capability table, None for the account's own.
     """
 
     def __init__(
@@ -56,17 +59,20 @@ class ManagedStrategy(SetupStrategy):
         rules: ManagementRules,
         rsi: Sequence[float] = (),
         manual_close_at: int = -1,
+        venue: VenueCapabilities | None = None,
     ) -> None:
         super().__init__(StrategyConfig(), instrument.id, "TST", ExitRules())
         self.bar_type = BarType.from_str(f"{instrument.id}-5-MINUTE-LAST-EXTERNAL")
         self.plan, self.rules, self.rsi, self.manual_close_at = plan, rules, rsi, manual_close_at
         self.manager = TradeManager(rules, TICK)
+        self.other_venue = venue
         self.bars = 0
         self.trades: list[ClosedTrade] = []
         self.decisions: list[Decision] = []
 
     def on_start(self) -> None:
         self.prepare()
+        self.venue = self.other_venue or self.venue
         self.subscribe_bars(self.bar_type)
         self.msgbus.subscribe(topic="trades.*", handler=self.trades.append)
         self.msgbus.subscribe(topic="decisions.*", handler=self.decisions.append)
@@ -156,9 +162,10 @@ def managed_trade(
     account: AccountName = "margin",
     rsi: Sequence[float] = (),
     manual_close_at: int = -1,
+    venue: VenueCapabilities | None = None,
 ) -> ManagedStrategy:
     """Run a plan over hand-made bars and return the strategy with its decisions and trades."""
     instrument = instrument_of(account)
-    strategy = ManagedStrategy(instrument, plan, rules, rsi, manual_close_at)
+    strategy = ManagedStrategy(instrument, plan, rules, rsi, manual_close_at, venue)
     run_bars(rows, strategy, instrument, account=account)
     return strategy

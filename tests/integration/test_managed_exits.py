@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 
+from strategies.protection import VENUES
 from strategies.trade_manager.management import ManagementRules, rules_of
 from strategies.trade_manager.plan import EntryPlan
 from strategies.trade_manager.record import ClosedTrade
@@ -175,17 +176,24 @@ def test_excursions_and_r_are_those_of_the_bars() -> None:
     assert trade.r_multiple == pytest.approx((-0.02 * 100 - fees) / (0.02 * 100), abs=1e-4)
 
 
-@pytest.mark.parametrize("account", ["margin", "cash"])
-def test_the_moved_stop_rests_at_the_venue(account: AccountName) -> None:
-    """On both kinds of account the decision is followed by an order there, and by its fill."""
+@pytest.mark.parametrize(
+    ("venue", "account", "expected"),
+    [
+        ("BINANCE", "margin", ["stop_placed", "target_placed", "stop_to_break_even", "stop_placed"]),
+        ("BINANCE", "cash", ["stop_placed", "stop_to_break_even", "stop_placed"]),
+        ("BYBIT", "margin", ["stop_placed", "target_placed", "stop_to_break_even", "stop_moved"]),
+        ("BYBIT", "cash", ["stop_placed", "stop_to_break_even", "stop_moved"]),
+    ],
+)
+def test_the_moved_stop_rests_at_the_venue(venue: str, account: AccountName, expected: list[str]) -> None:
+    """Replaced, or modified in place where the venue can; then it fills there."""
     rows: list[Row] = [
         FLAT,
         (1.50, 1.535, 1.495, 1.53),
         (1.53, 1.535, 1.52, 1.53),
         (1.53, 1.53, 1.49, 1.4995),
     ]
-    strategy = managed_trade([*rows, (1.4995,) * 4], LONG, S0, account=account)
+    strategy = managed_trade([*rows, (1.4995,) * 4], LONG, S0, account=account, venue=VENUES[venue, account])
     words = [decision.reason for decision in strategy.decisions if decision.kind == "protection"]
-    assert words.count("stop_to_break_even") == 1
-    assert words.count("stop_placed") == 2
+    assert words == expected
     assert the_trade(strategy).exit_reason == "break_even"
