@@ -35,8 +35,21 @@ class BarStore:
         self._close_ns: dict[InstrumentId, array[int]] = {}
         self._bars: dict[InstrumentId, list[Bar]] = {}
 
-    def load(self, bars: Iterable[Bar]) -> None:
-        """Add bars of the execution interval, ascending by close time within each instrument."""
+    def load(self, bars: Iterable[Bar], now_ns: int = 0) -> None:
+        """Add bars of the execution interval, and drop those that nothing will ask for again.
+
+        Parameters
+        ----------
+        bars
+            Ascending by close time within each instrument, later than what is here.
+        now_ns
+            Time of the run, UNIX nanoseconds: of the bars closed before it one per instrument is kept.
+        """
+        for instrument_id, times in self._close_ns.items():
+            gone = bisect_left(times, now_ns) - 1
+            if gone > 0:
+                del times[:gone]
+                del self._bars[instrument_id][:gone]
         for bar in bars:
             instrument_id = bar.bar_type.instrument_id
             if instrument_id not in self._bars:
@@ -63,6 +76,17 @@ class BarStore:
         return (bars[index - 1] if index else None), (bars[index] if index < len(times) else None)
 
 
+def load_endpoint(venue: str) -> str:
+    """Return the message bus endpoint that takes a chunk of bars for a venue's module.
+
+    Examples
+    --------
+    >>> load_endpoint("BINANCE")
+    'BarVenue.load.BINANCE'
+    """
+    return f"BarVenue.load.{venue}"
+
+
 class BarVenueConfig(SimulationModuleConfig, frozen=True):
     """Nothing to set."""
 
@@ -77,8 +101,9 @@ class BarVenue(SimulationModule):
 
     Notes
     -----
-    `store` must hold every bar before the engine reaches it, and one beyond: an order that is sent at a close
-    fills at the next bar's open. Give the venue ``bar_execution=True``, ``queue_position=False``, and a fill
+    It must be given every bar before the engine reaches it, and one beyond: an order that is sent at a close
+    fills at the next bar's open. So load a chunk before the one ahead of it runs, through `store` or the
+    message bus (`load_endpoint`). Give the venue ``bar_execution=True``, ``queue_position=False``, and a fill
     model with ``prob_fill_on_limit=0``: a limit then fills when the price trades through it.
     """
 
@@ -95,6 +120,11 @@ class BarVenue(SimulationModule):
         """Take the venue; the engine calls it."""
         super().register_venue(exchange)
         exchange.msgbus.subscribe(topic=ORDER_TOPIC, handler=self._on_order_event)
+        exchange.msgbus.register(endpoint=load_endpoint(exchange.id.value), handler=self.load)
+
+    def load(self, bars: Iterable[Bar]) -> None:
+        """Take the bars of a chunk, see `BarStore.load`."""
+        self.store.load(bars, self._now_ns)
 
     def pre_process(self, data: Any) -> None:
         """Run before the venue sees a bar: the first one of a close time moves the market of all."""
@@ -197,9 +227,7 @@ class BarVenue(SimulationModule):
         model = self.exchange.latency_model
         if model is None:
             return 0
-        return int(
-            max(model.insert_latency_nanos, model.update_latency_nanos, model.cancel_latency_nanos)
-        )
+        return int(max(model.insert_latency_nanos, model.update_latency_nanos, model.cancel_latency_nanos))
 
     def _position_side(self, instrument_id: InstrumentId) -> int:
         positions = self.exchange.cache.positions_open(instrument_id=instrument_id)

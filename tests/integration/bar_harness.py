@@ -16,7 +16,7 @@ from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.model.objects import Money
 from nautilus_trader.trading.strategy import Strategy
 
-from runtime.bar_venue import BarVenue
+from runtime.bar_venue import BarVenue, load_endpoint
 from runtime.fees import VenueFeeModel
 from strategies.protection import VenueCapabilities
 from strategies.setup_strategy import SetupStrategy
@@ -125,6 +125,18 @@ def run_bars(
     fill_model: FillModel | None = None,
 ) -> None:
     """Run bars through an engine whose venue takes the adverse extreme first."""
+    bar_type: Any = BarType.from_str(f"{instrument.id}-5-MINUTE-LAST-EXTERNAL")
+    run_engine([bars_of(instrument, bar_type, rows)], [strategy], [instrument], account, fill_model)
+
+
+def run_engine(
+    chunks: Sequence[list[Bar]],
+    strategies: Sequence[Strategy],
+    instruments: Sequence[Instrument],
+    account: AccountName = "margin",
+    fill_model: FillModel | None = None,
+) -> BarVenue:
+    """Run chunks of bars, each ascending in time, as a streaming backtest does; return the venue's module."""
     engine = BacktestEngine(
         BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False)
     )
@@ -144,14 +156,21 @@ def run_bars(
         support_contingent_orders=False,
         use_market_order_acks=True,
     )
-    engine.add_instrument(instrument)
-    bar_type: Any = BarType.from_str(f"{instrument.id}-5-MINUTE-LAST-EXTERNAL")
-    bars = bars_of(instrument, bar_type, rows)
-    module.store.load(bars)
-    engine.add_data(bars)
-    engine.add_strategy(strategy)
-    engine.run()
+    for instrument in instruments:
+        engine.add_instrument(instrument)
+    for strategy in strategies:
+        engine.add_strategy(strategy)
+    bus, endpoint = engine.kernel.msgbus, load_endpoint("BINANCE")
+    bus.send(endpoint=endpoint, msg=chunks[0])
+    for number, chunk in enumerate(chunks):
+        if number + 1 < len(chunks):
+            bus.send(endpoint=endpoint, msg=chunks[number + 1])
+        engine.add_data(chunk)
+        engine.run(streaming=True)
+        engine.clear_data()
+    engine.end()
     engine.dispose()
+    return module
 
 
 def managed_trade(

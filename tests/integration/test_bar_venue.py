@@ -1,5 +1,6 @@
 """Execution on bars in a real engine: the tables say which order a bar fills, and at which price."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,11 +10,13 @@ from nautilus_trader.backtest.models import FillModel
 from nautilus_trader.config import StrategyConfig
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.trading.strategy import Strategy
 
+from runtime.bar_venue import BarStore
 from runtime.fees import TakerSlippageConfig, TakerSlippageModel
-from tests.integration.bar_harness import BAR_NS, LATENCY_NS, Row, run_bars
+from tests.integration.bar_harness import BAR_NS, LATENCY_NS, Row, bars_of, run_bars, run_engine
 from tests.integration.engine_harness import START_NS, instrument_of
 
 FLAT: Row = (1.50, 1.50, 1.50, 1.50)
@@ -162,3 +165,139 @@ def test_slippage_is_measured_from_the_trigger_not_from_the_extreme() -> None:
         ("entry", pytest.approx(1.501)),
         ("stop", pytest.approx(1.449)),
     ]
+
+
+# -- many instruments ----------------------------------------------------------------------------------------
+
+
+class ManyTrades(Strategy):
+    """Buys whatever closes up while it holds fewer than three, with a stop and a target at one percent."""
+
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
+        super().__init__(StrategyConfig())
+        self.instruments = {one.id: one for one in instruments}
+        self.held: set[InstrumentId] = set()
+        self.round: dict[InstrumentId, Bar] = {}
+        self.log_of_fills: list[tuple[int, str, str, float]] = []
+
+    def on_start(self) -> None:
+        for instrument_id in self.instruments:
+            self.subscribe_bars(BarType.from_str(f"{instrument_id}-5-MINUTE-LAST-EXTERNAL"))
+
+    def on_bar(self, bar: Bar) -> None:
+        if self.round and bar.ts_event != next(iter(self.round.values())).ts_event:
+            self.round = {}
+        self.round[bar.bar_type.instrument_id] = bar
+        if len(self.round) < len(self.instruments):
+            return
+        for instrument_id in sorted(self.round):
+            latest = self.round[instrument_id]
+            if latest.close > latest.open and len(self.held) < 3 and instrument_id not in self.held:
+                self.held.add(instrument_id)
+                instrument = self.instruments[instrument_id]
+                self.submit_order(
+                    self.order_factory.market(
+                        instrument_id, OrderSide.BUY, instrument.make_qty(100), tags=["entry"]
+                    )
+                )
+
+    def on_order_filled(self, event: Any) -> None:
+        order, instrument_id = self.cache.order(event.client_order_id), event.instrument_id
+        price = float(event.last_px)
+        self.log_of_fills.append((event.ts_event, instrument_id.value, order.tags[0], price))
+        if order.tags[0] != "entry":
+            self.held.discard(instrument_id)
+            self.cancel_all_orders(instrument_id)
+            return
+        instrument = self.instruments[instrument_id]
+        common = {
+            "instrument_id": instrument_id,
+            "quantity": event.last_qty,
+            "order_side": OrderSide.SELL,
+            "reduce_only": True,
+        }
+        stop, target = instrument.make_price(price * 0.99), instrument.make_price(price * 1.01)
+        self.submit_order(self.order_factory.stop_market(trigger_price=stop, tags=["stop"], **common))
+        self.submit_order(self.order_factory.limit(price=target, tags=["target"], **common))
+
+
+COINS, BARS = 5, 50
+
+
+def coins() -> list[Instrument]:
+    """Return perpetuals that differ in their names."""
+    like = instrument_of("margin")
+    fields = type(like).to_dict(like)
+    return [
+        type(like).from_dict(fields | {"id": f"C{number}USDT-PERP.BINANCE", "raw_symbol": f"C{number}USDT"})
+        for number in range(COINS)
+    ]
+
+
+def slices_of(instruments: Sequence[Instrument]) -> list[list[Bar]]:
+    """Return random bars, one list per close time."""
+    chance = random.Random(5)
+    last = dict.fromkeys(range(COINS), 1.5)
+    slices = []
+    for number in range(BARS):
+        bars = []
+        for column, instrument in enumerate(instruments):
+            opened = last[column]
+            closed = opened * (1 + chance.gauss(0, 0.006))
+            high = max(opened, closed) * (1 + abs(chance.gauss(0, 0.004)))
+            low = min(opened, closed) * (1 - abs(chance.gauss(0, 0.004)))
+            last[column] = closed
+            close_ns = START_NS + (number + 1) * BAR_NS
+            prices = (instrument.make_price(price) for price in (opened, high, low, closed))
+            bar_type = BarType.from_str(f"{instrument.id}-5-MINUTE-LAST-EXTERNAL")
+            bars.append(Bar(bar_type, *prices, instrument.make_qty(100_000), close_ns, close_ns))
+        slices.append(bars)
+    return slices
+
+
+def fills_of(chunks: Sequence[list[Bar]]) -> list[tuple[int, str, str, float]]:
+    """Return the fills of a run over chunks."""
+    strategy = ManyTrades(coins())
+    run_engine(chunks, [strategy], coins())
+    return strategy.log_of_fills
+
+
+def test_neither_the_order_of_coins_nor_chunks_change_a_fill() -> None:
+    """Equal close times in any order, streamed in chunks or whole: the same fills at the same prices."""
+    slices = slices_of(coins())
+    whole = fills_of([[bar for bars in slices for bar in bars]])
+    assert {leg for _ts, _coin, leg, _price in whole} == {"entry", "stop", "target"}
+    assert len(whole) > 40
+    chance = random.Random(1)
+    for bars in slices:
+        chance.shuffle(bars)
+    assert fills_of([[bar for bars in slices for bar in bars]]) == whole
+    chunks = [[bar for bars in slices[start : start + 13] for bar in bars] for start in range(0, BARS, 13)]
+    assert fills_of(chunks) == whole
+
+
+def test_a_coin_without_a_bar_keeps_its_orders() -> None:
+    """Its stop fills at the open of the bar after the gap; nothing is invented in between."""
+    instrument = instrument_of("margin")
+    intent = Intent(1, 1.45, 1.55)
+    rows: list[Row] = [FLAT, FLAT, FLAT, (1.40, 1.42, 1.38, 1.40)]
+    strategy = OneTrade(instrument, intent)
+    bars = bars_of(instrument, strategy.bar_type, rows)
+    run_engine([[bar for number, bar in enumerate(bars) if number != 2]], [strategy], [instrument])
+    assert [(fill.leg, fill.price) for fill in intent.fills] == [
+        ("entry", pytest.approx(1.50)),
+        ("stop", pytest.approx(1.40)),
+    ]
+
+
+def test_the_store_forgets_what_is_over() -> None:
+    """One closed bar per instrument remains: a market order into a gap needs its close."""
+    instrument = instrument_of("margin")
+    bar_type = BarType.from_str(f"{instrument.id}-5-MINUTE-LAST-EXTERNAL")
+    bars = bars_of(instrument, bar_type, [FLAT] * 6)
+    store = BarStore()
+    store.load(bars[:4])
+    store.load(bars[4:], now_ns=bars[3].ts_init)
+    assert store.at(instrument.id, bars[1].ts_init) is None
+    assert store.around(instrument.id, bars[3].ts_init) == (bars[3], bars[4])
+    assert store.around(instrument.id, bars[5].ts_init) == (bars[5], None)
