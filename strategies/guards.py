@@ -86,7 +86,7 @@ def blocked(direction: int, now: Circumstances, rules: GuardRules) -> SkipReason
     if not now.bucket_move_ratio <= rules.max_bucket_move_pct / 100:
         return SkipReason.BAD_PRINT
     if now.data_age_ns > rules.max_data_age_secs * 1e9:
-        return SkipReason.STALE
+        return SkipReason.STALE_DATA
     if now.bias is not None and now.bias != direction:
         return SkipReason.HTF_BIAS
     return None

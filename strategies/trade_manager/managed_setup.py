@@ -52,9 +52,9 @@ def on_closed_bar(
         return actions
     match manager.on_bar(trade, ClosedBar(close_ns, close, rsi)):
         case MoveStop(stop_price, reason):
-            actions += setup.move_stop(stop_price, reason, close_ns)
+            actions += setup.move_stop(stop_price, reason.value, close_ns)
         case Leave(reason):
-            actions += setup.close(reason, close_ns)
+            actions += setup.close(reason.value, close_ns)
         case None:
             pass
     return actions

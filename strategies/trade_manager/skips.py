@@ -34,7 +34,6 @@ class SkipReason(StrEnum):
     HALTED = "halted"
     TAINTED = "tainted"
     BAD_PRINT = "bad_print"
-    STALE = "stale"
     STALE_DATA = "stale_data"
     HTF_BIAS = "htf_bias"
     IN_POSITION = "in_position"

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
-from nautilus_trader.backtest.models import FillModel, LatencyModel
+from nautilus_trader.backtest.models import LatencyModel
 from nautilus_trader.config import LoggingConfig, StrategyConfig
 from nautilus_trader.model.currencies import USDT
 from nautilus_trader.model.data import Bar, BarType
@@ -17,7 +17,7 @@ from nautilus_trader.model.objects import Money
 from nautilus_trader.trading.strategy import Strategy
 
 from runtime.bar_venue import BarVenue, load_endpoint
-from runtime.fees import VenueFeeModel
+from runtime.fees import TakerSlippageConfig, TakerSlippageModel, VenueFeeModel
 from strategies.protection import VenueCapabilities
 from strategies.setup_strategy import SetupStrategy
 from strategies.trade_manager.managed_setup import on_closed_bar
@@ -122,11 +122,11 @@ def run_bars(
     instrument: Instrument,
     *,
     account: AccountName = "margin",
-    fill_model: FillModel | None = None,
+    slippage_ticks: int = 0,
 ) -> None:
     """Run bars through an engine whose venue takes the adverse extreme first."""
     bar_type: Any = BarType.from_str(f"{instrument.id}-5-MINUTE-LAST-EXTERNAL")
-    run_engine([bars_of(instrument, bar_type, rows)], [strategy], [instrument], account, fill_model)
+    run_engine([bars_of(instrument, bar_type, rows)], [strategy], [instrument], account, slippage_ticks)
 
 
 def run_engine(
@@ -134,7 +134,7 @@ def run_engine(
     strategies: Sequence[Strategy],
     instruments: Sequence[Instrument],
     account: AccountName = "margin",
-    fill_model: FillModel | None = None,
+    slippage_ticks: int = 0,
 ) -> BarVenue:
     """Run chunks of bars, each ascending in time, as a streaming backtest does; return the venue's module."""
     engine = BacktestEngine(
@@ -147,7 +147,9 @@ def run_engine(
         account_type=AccountType.CASH if account == "cash" else AccountType.MARGIN,
         starting_balances=[Money(10_000, USDT)],
         default_leverage=Decimal(1 if account == "cash" else 10),
-        fill_model=fill_model or FillModel(prob_fill_on_limit=0.0),
+        fill_model=TakerSlippageModel(
+            TakerSlippageConfig(slippage_ticks=slippage_ticks, limits_fill_on_touch=False)
+        ),
         fee_model=VenueFeeModel(),
         latency_model=LatencyModel(base_latency_nanos=LATENCY_NS),
         modules=[module],

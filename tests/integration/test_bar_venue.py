@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from nautilus_trader.backtest.models import FillModel
 from nautilus_trader.config import StrategyConfig
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.enums import OrderSide
@@ -15,7 +14,6 @@ from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.trading.strategy import Strategy
 
 from runtime.bar_venue import BarStore
-from runtime.fees import TakerSlippageConfig, TakerSlippageModel
 from tests.integration.bar_harness import BAR_NS, LATENCY_NS, Row, bars_of, run_bars, run_engine
 from tests.integration.engine_harness import START_NS, instrument_of
 
@@ -89,10 +87,10 @@ class OneTrade(Strategy):
         self.submit_order(self.order_factory.limit(price=target, tags=["target"], **common))
 
 
-def trade(rows: Sequence[Row], intent: Intent, fill_model: FillModel | None = None) -> list[Fill]:
+def trade(rows: Sequence[Row], intent: Intent, slippage_ticks: int = 0) -> list[Fill]:
     """Run hand-made bars through the engine and return the fills of the trade."""
     instrument = instrument_of("margin")
-    run_bars(rows, OneTrade(instrument, intent), instrument, fill_model=fill_model)
+    run_bars(rows, OneTrade(instrument, intent), instrument, slippage_ticks=slippage_ticks)
     return intent.fills
 
 
@@ -159,8 +157,9 @@ def test_a_resting_entry_is_met_last_and_protected_at_once(name: str) -> None:
 
 def test_slippage_is_measured_from_the_trigger_not_from_the_extreme() -> None:
     """Ten ticks behind the stop's own price, although the bar went on falling."""
-    model = TakerSlippageModel(TakerSlippageConfig(slippage_ticks=10))
-    fills = trade([FLAT, FLAT, (1.50, 1.50, 1.20, 1.20), (1.20,) * 4], Intent(1, 1.45, 1.55), model)
+    fills = trade(
+        [FLAT, FLAT, (1.50, 1.50, 1.20, 1.20), (1.20,) * 4], Intent(1, 1.45, 1.55), slippage_ticks=10
+    )
     assert [(fill.leg, fill.price) for fill in fills] == [
         ("entry", pytest.approx(1.501)),
         ("stop", pytest.approx(1.449)),
