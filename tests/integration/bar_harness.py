@@ -61,7 +61,7 @@ class ManagedStrategy(SetupStrategy):
         manual_close_at: int = -1,
         venue: VenueCapabilities | None = None,
     ) -> None:
-        super().__init__(StrategyConfig(), instrument.id, "TST", ExitRules())
+        super().__init__(StrategyConfig(), instrument.id, "TST", ExitRules(exit_market_after_secs=0.0))
         self.bar_type = BarType.from_str(f"{instrument.id}-5-MINUTE-LAST-EXTERNAL")
         self.plan, self.rules, self.rsi, self.manual_close_at = plan, rules, rsi, manual_close_at
         self.manager = TradeManager(rules, TICK)

@@ -197,3 +197,10 @@ def test_the_moved_stop_rests_at_the_venue(venue: str, account: AccountName, exp
     words = [decision.reason for decision in strategy.decisions if decision.kind == "protection"]
     assert words == expected
     assert the_trade(strategy).exit_reason == "break_even"
+
+
+def test_a_spot_stop_whose_limit_a_gap_jumped_over_leaves_at_the_next_open() -> None:
+    """The stop-limit triggers and rests above the market; the close shows it and that is enough."""
+    rows: list[Row] = [FLAT, FLAT, (1.40, 1.42, 1.38, 1.40), (1.39, 1.40, 1.37, 1.38), (1.30,) * 4]
+    trade = the_trade(managed_trade(rows, LONG, S0, account="cash"))
+    assert (trade.exit_reason, trade.exit_price) == ("stop", "1.39")
