@@ -275,6 +275,32 @@ def test_neither_the_order_of_coins_nor_chunks_change_a_fill() -> None:
     assert fills_of(chunks) == whole
 
 
+class LateTrade(OneTrade):
+    """Sends its entry from a timer after the close, as one does that waited for missing bars."""
+
+    def on_bar(self, bar: Bar) -> None:
+        if not self.has_entered:
+            self.has_entered = True
+            for seconds in (2, 4):
+                self.clock.set_time_alert_ns(
+                    f"after {seconds} s", bar.ts_event + seconds * 1_000_000_000, self.on_alert
+                )
+
+    def on_alert(self, event: Any) -> None:
+        if event.name == "after 2 s":
+            self.has_entered = False
+            super().on_bar(None)  # type: ignore[arg-type]
+
+
+def test_an_order_of_a_timer_fills_at_the_open_of_the_bar_it_falls_into() -> None:
+    """The next timer lets the venue work before the bar is walked: it must not meet the last close."""
+    instrument = instrument_of("margin")
+    intent = Intent(1, 1.45, 1.65)
+    run_bars([FLAT, (1.53, 1.60, 1.52, 1.58), FLAT], LateTrade(instrument, intent), instrument)
+    assert intent.fills[0].price == pytest.approx(1.53)
+    assert BAR_NS + 2_000_000_000 < intent.fills[0].after_ns <= BAR_NS + 4_000_000_000
+
+
 def test_a_coin_without_a_bar_keeps_its_orders() -> None:
     """Its stop fills at the open of the bar after the gap; nothing is invented in between."""
     instrument = instrument_of("margin")

@@ -180,6 +180,16 @@ def test_equity_causes_pauses(name: str) -> None:
     ]
 
 
+def test_a_trade_that_closes_after_a_drawdown_pause_does_not_hide_its_end() -> None:
+    """Whichever report comes first, the drawdown counts anew."""
+    guards = TradeGuards(LossRules(max_drawdown_pct=10, drawdown_pause_mins=120))
+    guards.on_equity(at(0), 1000.0)
+    guards.on_equity(at(1), 890.0)
+    guards.on_trade(result((130, A, "target", 0.5)))
+    guards.on_equity(at(131), 895.0)
+    assert reason_of(guards, A, 132) == "-"
+
+
 def test_a_person_ends_all_pauses() -> None:
     """And the drawdown counts from there."""
     guards = TradeGuards(LossRules(max_drawdown_pct=10, loss_streak_count=1))
