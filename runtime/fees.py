@@ -59,11 +59,15 @@ class TakerSlippageConfig(NautilusConfig, frozen=True):
         Hundredths of a percent of the price, >= 0, rounded up to whole increments.
     seed
         Seed of the simulator's random numbers.
+    limits_fill_on_touch
+        False: a resting limit fills when the price trades through it, not at it. For bars, where the venue's
+        ``queue_position`` (the same rule for trades) has no queue to follow.
     """
 
     slippage_ticks: int = 0
     slippage_bps: Decimal = Decimal(0)
     seed: int = 42
+    limits_fill_on_touch: bool = True
 
 
 def slippage_in_ticks(price: Decimal, increment: Decimal, ticks: int, bps: Decimal) -> int:
@@ -91,7 +95,11 @@ class TakerSlippageModel(FillModel):
     """Fill market and stop-market orders a fixed distance behind the best price; limits keep theirs."""
 
     def __init__(self, config: TakerSlippageConfig) -> None:
-        super().__init__(prob_fill_on_limit=1.0, prob_slippage=0.0, random_seed=config.seed)
+        super().__init__(
+            prob_fill_on_limit=1.0 if config.limits_fill_on_touch else 0.0,
+            prob_slippage=0.0,
+            random_seed=config.seed,
+        )
         self._ticks = config.slippage_ticks
         self._bps = config.slippage_bps
 

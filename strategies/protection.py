@@ -31,7 +31,7 @@ class VenueCapabilities:
         The target rests at the venue beside the stop. On spot one full-size exit can rest: the stop does,
         and the target is watched.
     modifiable
-        Legs whose quantity may be modified in place.
+        Legs that may be modified in place, quantity and prices alike. Others are replaced.
     shorts
         Positions below zero exist.
     post_only_reasons
@@ -134,10 +134,10 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """Modify this exit so that ``leaves_qty`` can still fill."""
+    """Modify this exit so that the wanted one can still fill: its quantity, at its prices."""
 
     order: OwnOrder
-    leaves_qty: Decimal
+    wanted: WantedExit
 
 
 type Step = Place | Withdraw | Resize
@@ -198,7 +198,7 @@ def _replace_then_withdraw(
         elif any(order.is_in_flight for order in own) or leg is Leg.EXIT:
             continue  # one change at a time: the answer brings us back here
         elif len(own) == 1 and _resizable(own[0], want, venue):
-            yield Resize(own[0], want.qty)
+            yield Resize(own[0], want)
         else:
             yield Place(want)
 
@@ -217,7 +217,7 @@ def _withdraw_then_replace(
     keep = next((order for order in steady if want is not None and _fits(order, want)), None)
     others = [order for order in steady if order is not keep]
     if want is not None and len(others) == 1 and keep is None and _resizable(others[0], want, venue):
-        yield Resize(others[0], want.qty)
+        yield Resize(others[0], want)
         return
     yield from _withdraw_all(others)
     # Coins in a living order are locked at the venue: nothing new before all of it is final.
@@ -236,8 +236,7 @@ def _fits(order: OwnOrder, want: WantedExit) -> bool:
     return (
         order.leg is want.leg
         and order.intended_leaves_qty == want.qty
-        and order.price == want.price
-        and order.trigger_price == want.trigger_price
+        and order.intended_prices == (want.price, want.trigger_price)
     )
 
 
@@ -247,6 +246,4 @@ def _resizable(order: OwnOrder, want: WantedExit, venue: VenueCapabilities) -> b
         and order.leg in venue.modifiable
         and order.may_change
         and order.stage is OrderStage.WORKING
-        and order.price == want.price
-        and order.trigger_price == want.trigger_price
     )

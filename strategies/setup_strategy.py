@@ -322,9 +322,13 @@ class SetupStrategy(Strategy):
                 self.submit_order(self._order(action))
             case Cancel(client_id):
                 self._cancel(client_id)
-            case Change(client_id, qty):
-                order = self.cache.order(ClientOrderId(client_id))
-                self.modify_order(order, quantity=self._quantity(qty))
+            case Change(client_id, qty, price, trigger_price):
+                self.modify_order(
+                    self.cache.order(ClientOrderId(client_id)),
+                    quantity=self._quantity(qty),
+                    price=None if price is None else self._price(price),
+                    trigger_price=None if trigger_price is None else self._price(trigger_price),
+                )
             case Query(client_id):
                 self._query(client_id)
             case Note():

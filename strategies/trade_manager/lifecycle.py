@@ -38,6 +38,7 @@ class Signal(StrEnum):
     CANCEL_SENT = "CANCEL_SENT"
     CANCEL_REFUSED = "CANCEL_REFUSED"
     DROPPED = "DROPPED"
+    STOP_MOVED = "STOP_MOVED"
     EXIT_ORDERED = "EXIT_ORDERED"
     EXIT_FILLED = "EXIT_FILLED"
     FLAT = "FLAT"
@@ -107,12 +108,17 @@ TRANSITIONS: Final[Transitions] = {
     Stage.PARTIAL: _FILLS
     | _ENDING_POSITION
     | _late(Stage.PARTIAL)
-    | {Signal.ENTRY_GONE: Stage.PROTECTED, Signal.EXIT_FILLED: Stage.PARTIAL},
+    | {
+        Signal.ENTRY_GONE: Stage.PROTECTED,
+        Signal.STOP_MOVED: Stage.PARTIAL,
+        Signal.EXIT_FILLED: Stage.PARTIAL,
+    },
     Stage.PROTECTED: _ENDING_POSITION
     | _late(Stage.PROTECTED)
     | {
         Signal.ENTRY_PART_FILLED: Stage.PROTECTED,  # filled after the cancellation was confirmed
         Signal.ENTRY_FILLED: Stage.PROTECTED,
+        Signal.STOP_MOVED: Stage.PROTECTED,
         Signal.EXIT_FILLED: Stage.PROTECTED,
     },
     Stage.EXITING: _late(Stage.EXITING)

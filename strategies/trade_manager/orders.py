@@ -55,8 +55,10 @@ class OwnOrder:
         Sum of its fills.
     stage
         See `OrderStage`.
-    changing_to_qty
-        Ordered quantity asked for by the modification in flight.
+    reason
+        Of an exit: the exit reason when it fills, empty for the name of its leg.
+    changing_to_qty, changing_to_price, changing_to_trigger
+        Ordered quantity and prices asked for by the modification in flight.
     may_change
         The venue has not refused to modify it.
     refusals
@@ -75,7 +77,10 @@ class OwnOrder:
     trigger_price: Decimal | None = None
     filled_qty: Decimal = ZERO
     stage: OrderStage = OrderStage.SENT
+    reason: str = ""
     changing_to_qty: Decimal | None = None
+    changing_to_price: Decimal | None = None
+    changing_to_trigger: Decimal | None = None
     may_change: bool = True
     refusals: int = 0
     answer_due_ns: int = 0
@@ -102,6 +107,19 @@ class OwnOrder:
         """Return what can still fill once the modification in flight is through."""
         qty = self.qty if self.changing_to_qty is None else self.changing_to_qty
         return max(qty - self.filled_qty, ZERO) if self.is_alive else ZERO
+
+    @property
+    def intended_prices(self) -> tuple[Decimal | None, Decimal | None]:
+        """Return limit and stop price once the modification in flight is through."""
+        if self.changing_to_qty is None:
+            return self.price, self.trigger_price
+        return self.changing_to_price, self.changing_to_trigger
+
+    def end_change(self, *, is_done: bool) -> None:
+        """Take the venue's answer to the modification in flight."""
+        if is_done and self.changing_to_qty is not None:
+            self.price, self.trigger_price = self.changing_to_price, self.changing_to_trigger
+        self.changing_to_qty = self.changing_to_price = self.changing_to_trigger = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +165,15 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Modify this order's quantity (the ordered one, fills included)."""
+    """Modify this order: quantity (the ordered one, fills included), limit and stop price.
+
+    A price of None is left as it is, and so is the order's type.
+    """
 
     client_id: str
     qty: Decimal
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,72 +3,19 @@
 import math
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 from typing import Literal
 
 from strategies.trade_manager.increments import round_down
-from strategies.trade_manager.sizing import quantity_for_risk
+from strategies.trade_manager.sizing import Funds as Funds
+from strategies.trade_manager.sizing import Market as Market
+from strategies.trade_manager.sizing import checked_quantity, quantity_for_risk
+from strategies.trade_manager.skips import Skip as Skip
+from strategies.trade_manager.skips import SkipReason as SkipReason
 from strategies.trade_manager.stops import structural_stop
 from strategies.trade_manager.targets import TargetKind, target_price
 
 type SideKind = Literal["both", "long", "short"]
-
-
-class SkipReason(StrEnum):
-    """Why a zone is not traded (now)."""
-
-    # The zone itself: only another extension of the range can change it.
-    NON_FINITE = "non_finite"
-    SIDE = "side"
-    NO_STOP_DISTANCE = "no_stop_distance"
-    REWARD_RISK = "reward_risk"
-    FEES = "fees"
-    # The account: too small for this zone, perhaps only while another strategy holds the money.
-    MIN_QTY = "min_qty"
-    MIN_NOTIONAL = "min_notional"
-    # The moment: may pass while the zone lives.
-    WARM_UP = "warm_up"
-    HALTED = "halted"
-    TAINTED = "tainted"
-    BAD_PRINT = "bad_print"
-    STALE = "stale"
-    HTF_BIAS = "htf_bias"
-    IN_POSITION = "in_position"
-    ENTRY_RESTING = "entry_resting"
-    TOUCHED = "touched"
-
-
-@dataclass(frozen=True, slots=True)
-class Market:
-    """What the instrument and its venue allow.
-
-    Parameters
-    ----------
-    tick_size, lot_size
-        Price and quantity increments.
-    min_qty
-        Smallest order, base currency.
-    min_notional
-        Smallest order, quote currency, 0 for none.
-    maker_fee, taker_fee
-        Shares of the notional (0.001 is 0.1 %).
-    shorts
-        False where the account is spot cash.
-    target_rests
-        The target is a resting limit order (maker), else a limit sent when the price is there (taker).
-    exits_need_notional
-        Exits, too, must reach ``min_notional`` (spot); reduce-only exits need not.
-    """
-
-    tick_size: Decimal
-    lot_size: Decimal
-    min_qty: Decimal
-    min_notional: Decimal
-    maker_fee: Decimal
-    taker_fee: Decimal
-    shorts: bool
-    target_rests: bool
-    exits_need_notional: bool
+type EntryKind = Literal["limit", "market"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +30,6 @@ class EntryRules:
     max_notional_pct: float = 100.0
     reprice_min_ticks: int = 2
     reprice_min_leg_pct: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Funds:
-    """What the account has, quote currency.
-
-    Parameters
-    ----------
-    equity
-        Balance, on spot with the coins at the last price.
-    spendable
-        Most that an entry may cost.
-    """
-
-    equity: Decimal
-    spendable: Decimal
 
 
 @dataclass(slots=True)
@@ -147,23 +78,6 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True)
-class Skip:
-    """A zone that is not traded, with the figure that decided.
-
-    Parameters
-    ----------
-    reason
-        See `SkipReason`.
-    figure, limit
-        What was compared, 0.0 where nothing was.
-    """
-
-    reason: SkipReason
-    figure: float = 0.0
-    limit: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class EntryPlan:
     """One intended trade.
 
@@ -179,6 +93,8 @@ class EntryPlan:
         Event id of the dealing range.
     zone_low, zone_high
         The range at the time of the plan.
+    entry_kind
+        A resting post-only limit, or at market; ``entry_price`` is then the price the plan counts on.
     """
 
     direction: int
@@ -189,6 +105,7 @@ class EntryPlan:
     zone_id: int
     zone_low: float
     zone_high: float
+    entry_kind: EntryKind = "limit"
 
     @property
     def reward_risk(self) -> Decimal:
@@ -256,12 +173,9 @@ def plan_entry(zone: Zone, rules: EntryRules, market: Market, funds: Funds) -> E
         max_notional=min(funds.equity * Decimal(str(rules.max_notional_pct)) / 100, funds.spendable),
         lot_size=market.lot_size,
     )
-    if qty <= 0 or qty < market.min_qty:
-        return Skip(SkipReason.MIN_QTY, float(qty), float(market.min_qty))
-    # The stop is the cheapest exit: below the venue's minimum the position could not be protected.
-    smallest_notional = qty * min(entry, stop)
-    if smallest_notional < market.min_notional:
-        return Skip(SkipReason.MIN_NOTIONAL, float(smallest_notional), float(market.min_notional))
+    refused = checked_quantity(qty, min(entry, stop), market)
+    if refused is not None:
+        return refused
     return EntryPlan(zone.direction, entry, stop, target, qty, zone.zone_id, zone.low, zone.high)
 
 

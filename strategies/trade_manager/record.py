@@ -1,5 +1,6 @@
 """What a strategy leaves behind: every decision with its inputs, and every closed trade with its result."""
 
+from enum import StrEnum
 from typing import Literal
 
 import msgspec
@@ -23,6 +24,22 @@ type DecisionKind = Literal[
     "halted",
 ]
 """The words of ``Decision.kind``; ``docs/glossary.md`` uses the same ones."""
+
+
+class ExitReason(StrEnum):
+    """Why a position ended; the words of ``ClosedTrade.exit_reason``."""
+
+    TARGET = "target"
+    STOP = "stop"  # the first one
+    BREAK_EVEN = "break_even"  # the stop, moved to the entry
+    TRAILING = "trailing"  # the stop, moved behind the best close
+    TIME = "time"  # held long enough, in profit
+    TIME_SMALL_LOSS = "time_small_loss"  # held long enough, not far behind
+    MOMENTUM = "momentum"
+    MANUAL = "manual"
+    LATE_FILL = "late_fill"  # an entry filled after the setup was over
+    PROTECTION_REFUSED = "protection_refused"
+    BUG = "bug"
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,10 +121,14 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
         ``pnl`` over the initial risk: sum of entry fill quantity times distance of its fill to the stop.
     mae_r, mfe_r
         Worst and best price while in position, as multiples of the same risk per unit; mae_r <= 0 <= mfe_r.
+    mae_price, mfe_price
+        The same as distances from the average entry price, quote currency, in the trade's favour positive.
     exit_reason
-        ``stop``, ``target``, or why the position was closed at market.
+        See `ExitReason`: which order filled last, or why the position was closed at market.
     stop_price, target_price
         As of the first fill.
+    last_stop_price
+        Where the stop stood at the end.
     zone_id
         Event id of the dealing range.
     zone_low, zone_high
@@ -142,3 +163,6 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     tainted: bool
     entry_bucket_seq: int
     exit_bucket_seq: int
+    mae_price: float = 0.0
+    mfe_price: float = 0.0
+    last_stop_price: str = ""

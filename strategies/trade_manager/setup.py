@@ -52,6 +52,8 @@ from strategies.trade_manager.stops import stop_limit
 
 NEVER_NS: Final = 1 << 62
 NANOS: Final = 1_000_000_000
+# An order of a bar's close reaches the venue just after the next one opened: that whole bar is the trade's.
+ENTRY_AT_OPEN_NS: Final = NANOS
 type PostOnlyReject = Literal["reprice", "drop"]
 
 
@@ -145,6 +147,7 @@ class Setup:
     ) -> None:
         self.identity = identity
         self.plan = plan
+        self.stop_price = plan.stop_price
         self.stage = Stage.PLANNED
         self.orders: dict[str, OwnOrder] = {}
         self.ledger = Ledger(plan.direction, plan.stop_price, carried_qty, carried_value)
@@ -174,6 +177,7 @@ class Setup:
         self._is_reported = False
         self._stop_limit_of: tuple[Decimal, Decimal] | None = None
 
+        self._stop_reason = "stop"
         self._exit_reason = ""
         self._exit_at_market = False
         self._watch_target = not venue.target_rests
@@ -194,6 +198,11 @@ class Setup:
     def is_in_position(self) -> bool:
         """Tell whether it holds a position."""
         return self.stage in IN_POSITION
+
+    @property
+    def is_manageable(self) -> bool:
+        """Tell whether it holds a position that is not being left: its stop may move."""
+        return Signal.STOP_MOVED in TRANSITIONS[self.stage]
 
     @property
     def entry_price(self) -> Decimal | None:
@@ -243,7 +252,7 @@ class Setup:
         if qty < self._market.min_qty:
             return ZERO
         if self._market.exits_need_notional:
-            lowest_price = min(self._stop_limit() or self.plan.stop_price, self.plan.stop_price)
+            lowest_price = min(self._stop_limit() or self.stop_price, self.stop_price)
             if qty * lowest_price < self._market.min_notional:
                 return ZERO
         return qty
@@ -285,6 +294,25 @@ class Setup:
             self._exit_market(actions, reason)
         return self._settle(actions, ts_ns)
 
+    def move_stop(self, stop_price: Decimal, reason: str, ts_ns: int) -> list[Action]:
+        """Move the stop of the position closer, at the venue too; the risk (R) stays that of the first stop.
+
+        Parameters
+        ----------
+        stop_price
+            Multiple of the tick, quote currency. Not closer than the present one: nothing happens.
+        reason
+            Exit reason when it fills: ``break_even`` or ``trailing``.
+        ts_ns
+            UNIX nanoseconds.
+        """
+        is_closer = (stop_price - self.stop_price) * self.plan.direction > 0
+        if not is_closer or not self.is_manageable:
+            return []
+        self._signal(Signal.STOP_MOVED)
+        self.stop_price, self._stop_reason = stop_price, reason
+        return self._settle([self._note("protection", f"stop_to_{reason}")], ts_ns)
+
     # -- the market ----------------------------------------------------------------------------------------
 
     def on_bucket(self, seq: int, *, is_tainted: bool) -> None:
@@ -315,6 +343,24 @@ class Setup:
             return None
         return self._on_alarm(ts_ns, price)
 
+    def on_closed_bar(
+        self, open_ns: int, close_ns: int, high: float, low: float, close: float
+    ) -> list[Action]:
+        """Take a closed bar where no trades are watched: its close is a price, its extremes are a record.
+
+        The bar in which an entry filled counts with its close alone: its extremes may be older than the fill.
+
+        Parameters
+        ----------
+        open_ns, close_ns
+            When the bar opened and closed, UNIX nanoseconds.
+        high, low, close
+            Quote currency.
+        """
+        if self.stage in IN_POSITION and self.ledger.entry_ts_ns <= open_ns + ENTRY_AT_OPEN_NS:
+            self.highest, self.lowest = max(self.highest, high), min(self.lowest, low)
+        return self.on_price(close_ns, close) or []
+
     # -- the venue -----------------------------------------------------------------------------------------
 
     def on_accepted(self, client_id: str, ts_ns: int) -> list[Action]:
@@ -331,7 +377,9 @@ class Setup:
         """Take the venue's confirmation of a changed quantity (asked for or not)."""
         order = self.orders[client_id]
         order.qty = qty
-        order.changing_to_qty = None
+        order.end_change(is_done=True)
+        if order.leg is Leg.STOP and order.trigger_price == self.stop_price:
+            order.reason = self._stop_reason
         if order.stage is OrderStage.CHANGING:
             order.stage = OrderStage.WORKING
         if order.filled_qty >= order.qty:
@@ -342,7 +390,7 @@ class Setup:
         """Take the refusal of a modification: from now on this order is replaced instead."""
         order = self.orders[client_id]
         order.may_change = False
-        order.changing_to_qty = None
+        order.end_change(is_done=False)
         if order.stage is OrderStage.CHANGING:
             order.stage = OrderStage.WORKING
         return self._settle([], ts_ns)
@@ -393,7 +441,7 @@ class Setup:
         order.filled_qty += fill.qty
         if order.filled_qty >= order.qty:
             order.stage = OrderStage.FINAL
-            order.changing_to_qty = None
+            order.end_change(is_done=False)
         elif order.stage is OrderStage.SENT or order.is_given_up:
             order.stage = OrderStage.WORKING  # filled before its acknowledgement
         order.is_given_up = False
@@ -413,11 +461,14 @@ class Setup:
         self._signal(Signal.ENTRY_SENT)
         self._entry_unwanted = False
         self._cancel_reason = ""
-        order = self._new_order(Leg.ENTRY, OrderKind.LIMIT, plan.qty, price=plan.entry_price)
+        is_limit = plan.entry_kind == "limit"
+        kind_of_order = OrderKind.LIMIT if is_limit else OrderKind.MARKET
+        limit = plan.entry_price if is_limit else None
+        order = self._new_order(Leg.ENTRY, kind_of_order, plan.qty, price=limit)
         self._entry = order
         if self._rules.entry_ttl_secs and self._ttl_ns == NEVER_NS:
             self._ttl_ns = ts_ns + self._secs(self._rules.entry_ttl_secs)
-        actions.append(Submit(order, is_buy=plan.direction > 0, post_only=True))
+        actions.append(Submit(order, is_buy=plan.direction > 0, post_only=is_limit))
         actions.append(self._note(kind, price=plan.entry_price, qty=plan.qty))
 
     def _unwant_entry(self, actions: list[Action], reason: str) -> None:
@@ -440,7 +491,7 @@ class Setup:
             return
         if self._next_plan is not None:
             self.plan, self._next_plan = self._next_plan, None
-            self.ledger.stop_price = self.plan.stop_price
+            self.ledger.stop_price = self.stop_price = self.plan.stop_price
             self._send_entry(actions, ts_ns, "entry_repriced")
         else:
             self._signal(Signal.DROPPED)
@@ -492,6 +543,7 @@ class Setup:
     def _start_over(self) -> None:
         """Begin a new account of fills: the setup was closed and recorded, then another fill came."""
         self.ledger = Ledger(self.plan.direction, self.plan.stop_price)
+        self.stop_price, self._stop_reason = self.plan.stop_price, "stop"
         self._exit_reason = ""
         self._exit_at_market = False
         self._is_reported = False
@@ -510,7 +562,7 @@ class Setup:
         self._refusals = 0
         self._exit_bucket_seq = self._bucket_seq
         if order.leg is not Leg.EXIT:
-            self._exit_reason = order.leg.name.lower()
+            self._exit_reason = order.reason or order.leg.name.lower()
         self._unwant_entry(actions, "exit_filled")
 
     def _exit_market(self, actions: list[Action], reason: str) -> None:
@@ -535,6 +587,9 @@ class Setup:
         """Try again, find another way, or call for help: a position must not stay naked."""
         if self.ledger.position_qty <= 0 or self.stage not in IN_POSITION:
             return  # the venue was right: there is nothing left to protect
+        if self._keep_old_stop(order):
+            actions.append(self._note("protection", "stop_move_refused", detail={"text": reason}))
+            return
         self._refusals += 1
         actions.append(self._note("protection", f"{order.leg.name.lower()}_refused", detail={"text": reason}))
         if order.leg is Leg.TARGET and self._venue.target_rests:
@@ -547,6 +602,20 @@ class Setup:
             self._exit_market(actions, "protection_refused")
         else:
             self._wait_until_ns[order.leg] = ts_ns + self._secs(self._rules.retry_secs)
+
+    def _keep_old_stop(self, refused: OwnOrder) -> bool:
+        """Go back to the stop that still works when the venue refuses a closer one: price may be there.
+
+        Who moved it asks again at the next closed bar, or leaves at market.
+        """
+        if refused.leg is not Leg.STOP or refused.trigger_price != self.stop_price:
+            return False
+        working = [one for one in self._exits() if one.leg is Leg.STOP and one.stage is OrderStage.WORKING]
+        old = working[-1] if working else None
+        if old is None or old.trigger_price is None or old.trigger_price == refused.trigger_price:
+            return False
+        self.stop_price, self._stop_reason = old.trigger_price, old.reason
+        return True
 
     # -- prices and time -----------------------------------------------------------------------------------
 
@@ -583,10 +652,10 @@ class Setup:
                 actions.append(Query(order.client_id))
 
     def _watch_exits(self, actions: list[Action], ts_ns: int, price: float) -> None:
-        if self._is_beyond(price, self.plan.stop_price):
+        if self._is_beyond(price, self.stop_price):
             if self.stage is Stage.EXITING:
                 self._unwant_entry(actions, "stop")
-                self._exit_market(actions, "stop")  # the target's limit was left behind
+                self._exit_market(actions, self._stop_reason)  # the target's limit was left behind
             elif self._market_exit_ns == NEVER_NS:
                 # The stop should fill now. If a gap jumped over its limit, it never will.
                 self._market_exit_ns = ts_ns + self._secs(self._rules.exit_market_after_secs)
@@ -598,7 +667,7 @@ class Setup:
                 self._exit_limit(actions, ts_ns)
         if ts_ns >= self._market_exit_ns:
             self._unwant_entry(actions, "exit_late")
-            self._exit_market(actions, self._exit_reason or "stop")
+            self._exit_market(actions, self._exit_reason or self._stop_reason)
 
     def _is_beyond(self, price: float, stop_price: Decimal) -> bool:
         half_tick = float(self._market.tick_size) / 2
@@ -639,7 +708,7 @@ class Setup:
             return []
         plan = self.plan
         at_market = WantedExit(Leg.EXIT, OrderKind.MARKET, qty)
-        stop = WantedExit(Leg.STOP, self._venue.stop_kind, qty, self._stop_limit(), plan.stop_price)
+        stop = WantedExit(Leg.STOP, self._venue.stop_kind, qty, self._stop_limit(), self.stop_price)
         target = WantedExit(Leg.TARGET, OrderKind.LIMIT, qty, plan.target_price)
         if self._venue.reduce_only:
             if self.stage is Stage.EXITING:
@@ -662,9 +731,9 @@ class Setup:
         if self._venue.stop_kind is not OrderKind.STOP_LIMIT:
             return None
         plan, offset_pct = self.plan, self._rules.stop_limit_offset_pct
-        if self._stop_limit_of is None or self._stop_limit_of[0] != plan.stop_price:
-            limit = stop_limit(plan.direction, plan.stop_price, offset_pct, self._market.tick_size)
-            self._stop_limit_of = plan.stop_price, limit
+        if self._stop_limit_of is None or self._stop_limit_of[0] != self.stop_price:
+            limit = stop_limit(plan.direction, self.stop_price, offset_pct, self._market.tick_size)
+            self._stop_limit_of = self.stop_price, limit
         return self._stop_limit_of[1]
 
     def _carry_out(self, actions: list[Action], step: Step, ts_ns: int) -> None:
@@ -679,6 +748,8 @@ class Setup:
                     price=wanted.price,
                     trigger_price=wanted.trigger_price,
                 )
+                if wanted.leg is Leg.STOP:
+                    order.reason = self._stop_reason
                 order.answer_due_ns = ts_ns + self._secs(self._rules.answer_secs)
                 is_buy = self.plan.direction < 0
                 actions.append(Submit(order, is_buy=is_buy, reduce_only=self._venue.reduce_only))
@@ -686,11 +757,15 @@ class Setup:
             case Withdraw(order):
                 order.stage = OrderStage.CANCELLING
                 actions.append(Cancel(order.client_id))
-            case Resize(order, leaves_qty):
+            case Resize(order, wanted):
+                prices = wanted.price, wanted.trigger_price
+                is_moved = prices != (order.price, order.trigger_price)
                 order.stage = OrderStage.CHANGING
-                order.changing_to_qty = order.filled_qty + leaves_qty
-                actions.append(Change(order.client_id, order.changing_to_qty))
-                actions.append(self._note("protection", f"{order.leg.name.lower()}_resized", qty=leaves_qty))
+                order.changing_to_qty = qty = order.filled_qty + wanted.qty
+                order.changing_to_price, order.changing_to_trigger = prices
+                actions.append(Change(order.client_id, qty, *(prices if is_moved else ())))
+                change = "moved" if is_moved else "resized"
+                actions.append(self._note("protection", f"{order.leg.name.lower()}_{change}", qty=wanted.qty))
 
     def _arm(self) -> None:
         """Set what wakes `on_price` up."""
@@ -699,7 +774,7 @@ class Setup:
         if in_position:
             half_tick = float(self._market.tick_size) / 2
             direction = self.plan.direction
-            stop = float(self.plan.stop_price) + direction * half_tick
+            stop = float(self.stop_price) + direction * half_tick
             target = math.inf * direction
             if self._watch_target:
                 target = float(self.plan.target_price) - direction * half_tick
@@ -740,8 +815,11 @@ class Setup:
             r_multiple=float(ledger.pnl / ledger.risk) if ledger.risk else math.nan,
             mae_r=min(0.0, (worst - entry_price) * scale),
             mfe_r=max(0.0, (best - entry_price) * scale),
+            mae_price=min(0.0, (worst - entry_price) * plan.direction),
+            mfe_price=max(0.0, (best - entry_price) * plan.direction),
             exit_reason=self._exit_reason,
             stop_price=_text(plan.stop_price),
+            last_stop_price=_text(self.stop_price),
             target_price=_text(plan.target_price),
             zone_id=plan.zone_id,
             zone_low=plan.zone_low,
@@ -794,7 +872,7 @@ class Setup:
         detail: dict[str, str | int | float] | None = None,
     ) -> Note:
         plan = self.plan
-        return Note(kind, reason, price, plan.stop_price, plan.target_price, qty, detail or {})
+        return Note(kind, reason, price, self.stop_price, plan.target_price, qty, detail or {})
 
     @staticmethod
     def _secs(secs: float) -> int:

@@ -1,4 +1,4 @@
-"""Where the profit is taken: the end of the leg or an extension beyond it."""
+"""Where the profit is taken: the end of the leg or an extension beyond it, or a multiple of the ATR."""
 
 from decimal import Decimal
 from typing import Final, Literal
@@ -34,3 +34,46 @@ def target_price(direction: int, low: float, high: float, kind: TargetKind, tick
     """
     end = high if direction > 0 else low
     return round_down(end + direction * EXTENSIONS[kind] * (high - low), tick_size, direction)
+
+
+def atr_stop_and_target(
+    direction: int,
+    entry_price: Decimal,
+    atr: float,
+    *,
+    stop_atr: float,
+    target_atr: float,
+    tick_size: Decimal,
+) -> tuple[Decimal, Decimal]:
+    """Return stop and target at multiples of the average true range from the entry.
+
+    Both are rounded against the trade: the stop away from the entry, the target towards it.
+
+    Parameters
+    ----------
+    direction
+        +1 long, -1 short.
+    entry_price
+        Quote currency.
+    atr
+        Average true range of closed bars, quote currency, > 0.
+    stop_atr, target_atr
+        Multiples, > 0.
+    tick_size
+        Price increment.
+
+    Raises
+    ------
+    ValueError
+        When the range is not a positive number.
+
+    Examples
+    --------
+    >>> atr_stop_and_target(1, Decimal(100), 0.333, stop_atr=1.0, target_atr=1.5, tick_size=Decimal("0.01"))
+    (Decimal('99.66'), Decimal('100.49'))
+    """
+    if not 0 < atr < float("inf"):
+        raise ValueError(f"the average true range is {atr}: no distance can be a multiple of it")
+    entry = float(entry_price)
+    stop_price = round_down(entry - direction * stop_atr * atr, tick_size, direction)
+    return stop_price, round_down(entry + direction * target_atr * atr, tick_size, direction)

@@ -169,7 +169,7 @@ CALM = {
         ({"is_tainted": True}, SkipReason.TAINTED),
         ({"bucket_move_ratio": 0.31}, SkipReason.BAD_PRINT),
         ({"bucket_move_ratio": math.nan}, SkipReason.BAD_PRINT),
-        ({"data_age_ns": 11_000_000_000}, SkipReason.STALE),
+        ({"data_age_ns": 11_000_000_000}, SkipReason.STALE_DATA),
         ({"bias": 0}, SkipReason.HTF_BIAS),
         ({"bias": -1}, SkipReason.HTF_BIAS),
         ({"bias": 1}, None),

@@ -48,8 +48,8 @@ def words(steps: list[Step]) -> list[str]:
                 names.append(f"place {wanted.leg.name} {wanted.qty}")
             case Withdraw(own):
                 names.append(f"withdraw {own.client_id}")
-            case Resize(own, leaves_qty):
-                names.append(f"resize {own.client_id} to {leaves_qty}")
+            case Resize(own, wanted):
+                names.append(f"resize {own.client_id} to {wanted.qty}")
     return names
 
 

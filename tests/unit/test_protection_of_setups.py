@@ -395,12 +395,14 @@ class ChaoticDesk(Desk):
                     self.report(client_id, "canceled")
                 else:
                     self.report(client_id, "cancel_refused")
-            case Change(client_id, qty):
+            case Change(client_id, qty, price, trigger_price):
                 own = self.resting.get(client_id)
                 if own is None or self.chance.random() < 0.1:
                     self.report(client_id, "change_refused")
                 else:
                     own.qty = max(qty, own.filled_qty + D("0.1"))
+                    own.price = price or own.price
+                    own.trigger_price = trigger_price or own.trigger_price
                     self.report(client_id, "updated", own.qty)
 
     def arrive(self, request: Submit, order: OwnOrder) -> None:
@@ -414,6 +416,10 @@ class ChaoticDesk(Desk):
                 (o.qty - o.filled_qty for o in self.resting.values() if o.leg is not Leg.ENTRY), D(0)
             )
             assert locked + order.qty <= self.position, "sold more than held"
+        is_move = order.trigger_price not in (None, self.setup.plan.stop_price)
+        if is_move and self.chance.random() < 0.3:
+            self.report(order.client_id, "rejected", "would trigger immediately")
+            return
         own = OwnOrder(order.client_id, order.leg, order.kind, order.qty, order.price, order.trigger_price)
         self.resting[order.client_id] = own
         self.report(order.client_id, "accepted")
@@ -489,6 +495,10 @@ class ChaoticDesk(Desk):
             self.take(setup.close("chaos", self.now_ns))
         elif what < 0.96 and setup.is_unfilled:
             self.take(setup.reprice(setup.plan, self.now_ns))
+        elif what < 0.98:
+            ticks = D(chance.randrange(-20, 60)) / 100 * setup.plan.direction
+            reason = chance.choice(["break_even", "trailing"])
+            self.take(setup.move_stop(setup.stop_price + ticks, reason, self.now_ns))
 
     def calm_down(self) -> None:
         """Let everything arrive, without further trades, and time pass for what waits."""
@@ -513,7 +523,7 @@ def test_whatever_the_venue_reports_the_position_ends_up_protected(
     venue: str, account: AccountKind, plan: EntryPlan
 ) -> None:
     """150 seeded lives each: position known exactly, nothing sold twice, and protected once it is quiet."""
-    closed = 0
+    closed = moved = 0
     for seed in range(150):
         desk = ChaoticDesk(random.Random(seed), venue, account, plan)
         desk.take(desk.setup.submit(0))
@@ -528,12 +538,16 @@ def test_whatever_the_venue_reports_the_position_ends_up_protected(
         wanted = setup.exitable_qty if setup.stage in IN_POSITION else D(0)
         if setup.stage in (Stage.PARTIAL, Stage.PROTECTED):
             assert desk.alive(Leg.STOP) == ([wanted] if wanted else []), f"seed {seed}"
+            for own in desk.resting.values():
+                if own.leg is Leg.STOP:
+                    assert own.trigger_price == setup.stop_price, f"seed {seed}: a moved stop is moved there"
         if (
             desk.row.target_rests
             and setup.stage in (Stage.PARTIAL, Stage.PROTECTED)
             and not setup._watch_target
         ):
             assert desk.alive(Leg.TARGET) == [wanted], f"seed {seed}"
+        moved += any(note.reason.startswith("stop_to_") for note in desk.notes)
         if setup.is_closed:
             closed += 1
             assert desk.resting == {}
@@ -541,3 +555,108 @@ def test_whatever_the_venue_reports_the_position_ends_up_protected(
         ids = [one.order.client_id for one in desk.submits]
         assert len(ids) == len(set(ids))
     assert closed >= 30
+    assert moved >= 15
+
+
+MOVED = D("103.00")
+
+
+def test_a_moved_stop_rests_before_the_old_one_goes() -> None:
+    """Binance futures cannot modify a stop: new one, acknowledgement, then the old one is withdrawn."""
+    desk = entered()
+    desk.accept(Leg.STOP)
+    desk.accept(Leg.TARGET)
+    old = desk.id_of(Leg.STOP)
+    desk.take(desk.setup.move_stop(MOVED, "break_even", 1))
+    assert desk.submits[-1].order.trigger_price == MOVED
+    assert not any(isinstance(one, Cancel) for one in desk.requests)
+    desk.accept(Leg.STOP)
+    assert desk.requests[-1] == Cancel(old)
+    desk.take(desk.setup.on_canceled(old, 2))
+    desk.fill(Leg.STOP, "10", "103.00")
+    desk.take(desk.setup.on_canceled(desk.id_of(Leg.TARGET), 3))
+    trade = desk.trades[0]
+    assert (trade.exit_reason, trade.stop_price, trade.last_stop_price) == ("break_even", "99.9", "103")
+
+
+def test_a_stop_is_moved_in_place_where_the_venue_can() -> None:
+    """Bybit amends the trigger: no second order, and the reason changes when the venue confirms."""
+    desk = entered(venue="BYBIT")
+    desk.accept(Leg.STOP)
+    desk.accept(Leg.TARGET)
+    sent = len(desk.submits)
+    desk.take(desk.setup.move_stop(MOVED, "trailing", 1))
+    assert desk.requests[-1] == Change(desk.id_of(Leg.STOP), D(10), None, MOVED)
+    desk.take(desk.setup.on_updated(desk.id_of(Leg.STOP), D(10), 2))
+    assert len(desk.submits) == sent
+    desk.fill(Leg.STOP, "10", "103.00")
+    desk.take(desk.setup.on_canceled(desk.id_of(Leg.TARGET), 3))
+    assert desk.trades[0].exit_reason == "trailing"
+
+
+def test_the_old_stop_that_fills_during_a_move_is_named_as_what_it_was() -> None:
+    """It lost the race against the move: the exit is the first stop's, not the trailing one's."""
+    desk = entered(venue="BYBIT")
+    desk.accept(Leg.STOP)
+    desk.accept(Leg.TARGET)
+    desk.take(desk.setup.move_stop(MOVED, "trailing", 1))
+    desk.fill(Leg.STOP, "10", "99.90")
+    desk.take(desk.setup.on_change_refused(desk.id_of(Leg.STOP), 2))
+    desk.take(desk.setup.on_canceled(desk.id_of(Leg.TARGET), 3))
+    assert desk.trades[0].exit_reason == "stop"
+
+
+def test_on_spot_a_moved_stop_waits_until_the_coins_are_free() -> None:
+    """One exit at a time: cancel, answer, new stop-limit at the new place."""
+    desk = entered("cash")
+    desk.accept(Leg.STOP)
+    desk.take(desk.setup.move_stop(MOVED, "break_even", 1))
+    assert desk.requests[-1] == Cancel(desk.id_of(Leg.STOP))
+    desk.take(desk.setup.on_canceled(desk.id_of(Leg.STOP), 2))
+    order = desk.submits[-1].order
+    assert (order.kind, order.trigger_price, order.price) == (OrderKind.STOP_LIMIT, MOVED, D("102.79"))
+
+
+def test_a_stop_never_moves_away_and_not_while_leaving() -> None:
+    """A looser stop, or one for a position that is being closed, asks the venue for nothing."""
+    desk = entered()
+    desk.accept(Leg.STOP)
+    asked = len(desk.requests)
+    assert desk.setup.move_stop(D("99.80"), "trailing", 1) == []
+    desk.take(desk.setup.close("time", 2))
+    asked = len(desk.requests)
+    assert desk.setup.move_stop(MOVED, "trailing", 3) == []
+    assert len(desk.requests) == asked
+
+
+def test_a_refused_move_keeps_the_old_stop() -> None:
+    """The venue says the price is there already: no emergency, the old stop covers, a later move may work."""
+    desk = entered()
+    desk.accept(Leg.STOP)
+    desk.take(desk.setup.move_stop(MOVED, "trailing", 1))
+    new = desk.id_of(Leg.STOP)
+    desk.take(desk.setup.on_rejected(new, "would trigger immediately", 2, due_post_only=False))
+    assert desk.setup.stage is Stage.PROTECTED
+    assert desk.setup.stop_price == LONG.stop_price
+    assert desk.alive(Leg.STOP) == [D(10)]
+    desk.take(desk.setup.move_stop(D("102.00"), "trailing", 3))
+    assert desk.submits[-1].order.trigger_price == D("102.00")
+
+
+def test_excursions_count_whole_bars_only_after_the_bar_of_the_entry() -> None:
+    """The high of the bar that filled the entry may be older than the fill; the next bar is all ours."""
+    desk = Desk()
+    desk.take(desk.setup.submit(0))
+    desk.accept(Leg.ENTRY)
+    desk.now_ns = 100 * NANOS
+    desk.fill(Leg.ENTRY, "10", "102.95")
+    desk.take(desk.setup.on_closed_bar(0, 300 * NANOS, 109.0, 102.0, 104.0))
+    assert (desk.setup.lowest, desk.setup.highest) == (102.95, 104.0)
+    desk.take(desk.setup.on_closed_bar(300 * NANOS, 600 * NANOS, 108.0, 101.0, 105.0))
+    assert (desk.setup.lowest, desk.setup.highest) == (101.0, 108.0)
+    desk.fill(Leg.STOP, "10", "99.90")
+    desk.take(desk.setup.on_canceled(desk.id_of(Leg.TARGET), 601 * NANOS))
+    trade = desk.trades[0]
+    assert trade.mae_price == pytest.approx(99.90 - 102.95)
+    assert trade.mfe_price == pytest.approx(108.0 - 102.95)
+    assert trade.mfe_r == pytest.approx(trade.mfe_price / 3.05)

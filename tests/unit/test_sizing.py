@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.trade_manager.increments import ceil_to, floor_to, round_down
-from strategies.trade_manager.sizing import quantity_for_risk
+from strategies.trade_manager.sizing import (
+    Market,
+    RiskRules,
+    leverage_for_target,
+    quantity_for_risk,
+    size_position,
+)
+from strategies.trade_manager.skips import Skip
 from strategies.trade_manager.stops import stop_limit, structural_stop
+from strategies.trade_manager.targets import atr_stop_and_target
 
 
 @pytest.mark.parametrize(
@@ -66,3 +74,127 @@ def test_stops_stand_away_from_the_range_and_their_limits_beyond_them() -> None:
     assert structural_stop(-1, 100.0, 0.1, tick) == Decimal("100.10")
     assert stop_limit(1, Decimal("99.90"), 0.0, tick) == Decimal("99.89")
     assert stop_limit(-1, Decimal("100.10"), 0.2, tick) == Decimal("100.31")
+
+
+# Target distance in percent, cap -> leverage for a goal of 10 %.
+LEVERAGES = [
+    ("1.0", 50, 10),  # exactly 10
+    ("1.2", 50, 8),  # 8.33, whole numbers
+    ("4.0", 50, 2),  # 2.5, half to even
+    ("0.9", 50, 10),  # 11.1, fives
+    ("0.6", 50, 15),  # 16.7
+    ("0.4", 50, 25),  # 25
+    ("0.35", 50, 30),  # 28.6, tens
+    ("0.1", 50, 50),  # the cap
+    ("0.1", 13, 10),  # 13 rounds to 15, above the cap
+    ("0.1", 27, 20),  # 27 rounds to 30, above the cap
+    ("0.1", 1, 1),  # spot
+    ("50", 50, 1),  # never below 1
+]
+
+
+@pytest.mark.parametrize(("target_pct", "cap", "expected"), LEVERAGES)
+@pytest.mark.parametrize("direction", [1, -1])
+def test_leverage_makes_the_target_worth_ten_percent(
+    target_pct: str, cap: int, expected: int, direction: int
+) -> None:
+    """Rounded as venues offer it, and never above the cap."""
+    entry = Decimal(200)
+    target = entry * (1 + direction * Decimal(target_pct) / 100)
+    assert leverage_for_target(entry, target, goal_pct=10, max_leverage=cap) == expected
+
+
+MARKET = Market(
+    tick_size=Decimal("0.01"),
+    lot_size=Decimal("0.1"),
+    min_qty=Decimal("0.1"),
+    min_notional=Decimal(20),
+    maker_fee=Decimal(0),
+    taker_fee=Decimal("0.001"),
+    shorts=True,
+    target_rests=True,
+    exits_need_notional=False,
+)
+# Equity, free margin, changed rules -> quantity or reason. Long 100 -> 103, stop 98: leverage 3.
+SIZES: dict[str, tuple[int, int, RiskRules, str]] = {
+    "risk decides": (10_000, 10_000, RiskRules(max_notional_pct=1000), "50.0"),
+    "the notional limit": (10_000, 10_000, RiskRules(max_notional_pct=30), "30.0"),
+    "free margin times leverage, the fee paid out of it": (10_000, 1_003, RiskRules(), "30.0"),
+    "one less for the fee": (10_000, 1_000, RiskRules(), "29.9"),
+    "leverage one": (10_000, 1_001, RiskRules(max_leverage=1), "10.0"),
+    "a small account": (500, 500, RiskRules(risk_per_trade_pct=0.05), "min_notional"),
+    "a tiny account": (1, 1, RiskRules(), "min_qty"),
+    "nothing free": (10_000, 0, RiskRules(), "risk"),
+    "nothing left": (-5, 100, RiskRules(), "risk"),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_size_follows_risk_and_is_capped_by_notional_and_margin(name: str) -> None:
+    """Or it says why there is none."""
+    equity, free, rules, expected = SIZES[name]
+    size = size_position(
+        Decimal(100),
+        Decimal(98),
+        Decimal(103),
+        rules=rules,
+        market=MARKET,
+        equity=Decimal(equity),
+        free_margin=Decimal(free),
+    )
+    if isinstance(size, Skip):
+        assert size.reason.value == expected
+        return
+    assert size.qty == Decimal(expected)
+    assert size.notional == size.qty * 100
+    assert size.margin * size.leverage == pytest.approx(size.notional)
+    assert size.risk == size.qty * 2
+
+
+@given(
+    equity=st.integers(1, 10**6),
+    free=st.integers(1, 10**6),
+    stop_ticks=st.integers(1, 3000),
+    target_ticks=st.integers(1, 3000),
+    direction=st.sampled_from([1, -1]),
+)
+def test_no_size_breaks_a_limit(
+    equity: int, free: int, stop_ticks: int, target_ticks: int, direction: int
+) -> None:
+    """Risk, notional, margin and fee within their bounds, and on the grid, exactly."""
+    rules = RiskRules(risk_per_trade_pct=0.7, max_notional_pct=250, max_leverage=25)
+    entry, tick = Decimal(100), Decimal("0.01")
+    size = size_position(
+        entry,
+        entry - direction * stop_ticks * tick,
+        entry + direction * target_ticks * tick,
+        rules=rules,
+        market=MARKET,
+        equity=Decimal(equity),
+        free_margin=Decimal(free),
+    )
+    if isinstance(size, Skip):
+        return
+    # Increments are resolved to a millionth of a lot, see `increments`.
+    slack = MARKET.lot_size * Decimal("1e-6") * entry
+    assert size.qty % MARKET.lot_size == 0
+    assert size.risk <= equity * Decimal("0.007") + slack
+    assert size.notional <= equity * Decimal("2.5") + slack
+    assert size.margin + size.notional * MARKET.taker_fee <= free + slack
+    assert 1 <= size.leverage <= 25
+
+
+def test_atr_targets_are_rounded_against_the_trade() -> None:
+    """1.5 and 1.0 times 0.333: the target nearer, the stop farther, for both sides."""
+    tick = Decimal("0.01")
+    assert atr_stop_and_target(1, Decimal(100), 0.333, stop_atr=1.0, target_atr=1.5, tick_size=tick) == (
+        Decimal("99.66"),
+        Decimal("100.49"),
+    )
+    assert atr_stop_and_target(-1, Decimal(100), 0.333, stop_atr=1.0, target_atr=1.5, tick_size=tick) == (
+        Decimal("100.34"),
+        Decimal("99.51"),
+    )
+    for atr in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="average true range"):
+            atr_stop_and_target(1, Decimal(100), atr, stop_atr=1.0, target_atr=1.5, tick_size=tick)
