@@ -39,7 +39,10 @@ def fresh_state(config: ConfluenceConfig) -> NDArray[np.void]:
     """Return the state before the first bar, shape (1,), dtype `STATE_DTYPE`."""
     states = np.zeros(1, STATE_DTYPE)
     state = states[0]
-    state["structures"] = fresh_structure(config.structure)[0]
+    # As bytes: an assignment leaves the padding between fields to chance, and it is part of saved states.
+    fresh = fresh_structure(config.structure).view(np.uint8)
+    for place in range(2):
+        state["structures"][place : place + 1].view(np.uint8)[:] = fresh
     settings = state["settings"]
     for name, points in asdict(config.weights).items():
         settings[name] = points
@@ -277,8 +280,7 @@ class ConfluenceEngine:
 
     def to_bytes(self) -> bytes:
         """Return the whole state; `from_bytes` continues from it as if there had been no break."""
-        states = self._states.copy()
-        return state_bytes.pack(states, self.config.digest())
+        return state_bytes.pack(self._states, self.config.digest())
 
     @classmethod
     def from_bytes(cls, data: bytes, config: ConfluenceConfig) -> Self:

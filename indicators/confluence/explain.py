@@ -164,17 +164,13 @@ class _Teller:
         if not row["htf_is_known"]:
             return f"{name} bias is not known yet: {config.htf_warm_up_bars} complete bars are needed"
         bias = int(row["htf_bias"])
-        word = "in" if bias else "not in"
-        numbers = ", ".join(
-            f"{what} {self._price(row[column])}"
-            for what, column in (
-                ("close", "htf_close"),
-                (f"EMA{config.htf_ema_fast_length}", "htf_ema_fast"),
-                (f"EMA{config.htf_ema_slow_length}", "htf_ema_slow"),
-            )
-        )
-        order = {1: "falling", -1: "rising"}.get(bias, "either")
-        return f"{name} bias is {_DIRECTION[bias]}: {numbers} are {word} {order} order"
+        close, fast, slow = (self._price(row[f"htf_{what}"]) for what in ("close", "ema_fast", "ema_slow"))
+        fast = f"EMA{config.htf_ema_fast_length} {fast}"
+        slow = f"EMA{config.htf_ema_slow_length} {slow}"
+        if bias == 0:
+            return f"{name} bias is neutral: close {close}, {fast} and {slow} are in neither order"
+        word = "above" if bias > 0 else "below"
+        return f"{name} bias is {_DIRECTION[bias]}: close {close} {word} {fast} {word} {slow}"
 
     def _sweep(self) -> str:
         config, what = self._config, "low" if self._sign > 0 else "high"
