@@ -2,13 +2,13 @@
 
 | what | goal |
 |---|---|
-| 100 coins x 6 months of 5m bars from the catalog: all detectors, three timeframes, scores | at most 20 s on 2 cores |
-| the loops over DataFrames of the source on one coin / the same bars through the kernel | at least 2,000 times |
+| 100 coins x 6 months of 5m bars from the catalog: detectors, timeframes, scores | at most 20 s on 2 cores |
+| the source's loops over DataFrames on one coin / the same bars through the kernel | at least 2,000 times |
 | cost per coin with 100 coins / with 25 | at most 1.2 |
 
-Compilation is not in the times, starting the worker processes and reading Parquet is. The ratios are processor
-time of one process; the 20 s are the clock. A regression means that a backtest of many coins no longer starts
-at once, or that coins have begun to cost each other something.
+Compilation is not in the times, starting the worker processes and reading Parquet is. The ratios are
+processor time of one process; the 20 s are the clock. A regression means that a backtest of many coins no
+longer starts at once, or that coins have begun to cost each other something.
 
     python benchmarks/bench_confluence.py [--naive-bars 20000] [--repeat 3]
 
@@ -139,13 +139,18 @@ def counts(found: list[SymbolRows]) -> dict[str, Any]:
             "bars_short": int(totals[1, first:].sum()),
         }
         if sides is not None:
-            told[f">={least}"] |= {"signals_long": int((sides > 0).sum()), "signals_short": int((sides < 0).sum())}
+            told[f">={least}"] |= {
+                "signals_long": int((sides > 0).sum()),
+                "signals_short": int((sides < 0).sum()),
+            }
     return told
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--naive-bars", type=int, default=20_000, help="0 leaves the source's loops out")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--variants", action="store_true", help="count scores of other settings too")
@@ -156,11 +161,9 @@ def main(argv: list[str] | None = None) -> int:
 
     symbols = prepare()
     compiling = timed(time.perf_counter, lambda: scan(symbols[:1], 1))
-    found: list[SymbolRows] = []
-    walls = []
-    for _ in range(args.repeat):
-        found = []
-        walls.append(timed(time.perf_counter, lambda: found.extend(scan(symbols, 2))))
+    passes: list[list[SymbolRows]] = []
+    walls = [timed(time.perf_counter, lambda: passes.append(scan(symbols, 2))) for _ in range(args.repeat)]
+    found = passes[-1]
     result = {
         "load": round(os.getloadavg()[0], 1),
         "bars": sum(one.bars for one in found),

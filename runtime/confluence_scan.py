@@ -42,7 +42,7 @@ class SymbolRows:
     ready
         Of those, bars on which ATR, bias and RSI were all known.
     rows
-        Of `CONFLUENCE_DTYPE`, those of which either score reaches the smallest score asked for, in time order.
+        Of `CONFLUENCE_DTYPE`, those of which either score reaches the smallest asked for, in time order.
     score_counts
         int64, shape (2, 21): bars that are ready by long and by short score, in steps of 5 from 0 to 100.
     """
@@ -107,9 +107,9 @@ def score_candles(
     bars = candles.bars
     engine = ConfluenceEngine(config.with_tick_size(float(increment)))
     ticks = (bars.open_ticks, bars.high_ticks, bars.low_ticks, bars.close_ticks)
-    prices = (exact_floats(column, increment) for column in ticks)
+    open_, high, low, close = (exact_floats(column, increment) for column in ticks)
     volume = bars.volume_lots * candles.lot_size
-    return engine.scan(bars.ts_open_ns, bars.ts_close_ns, *prices, volume, out=out)
+    return engine.scan(bars.ts_open_ns, bars.ts_close_ns, open_, high, low, close, volume, out=out)
 
 
 def scan_symbols(
@@ -176,7 +176,7 @@ _catalogs: dict[Path, Catalog] = {}
 
 
 def _scratch_rows(count: int) -> ConfluenceTable:
-    global _scratch  # noqa: PLW0603
+    global _scratch
     if len(_scratch) < count:
         _scratch = np.zeros(count, CONFLUENCE_DTYPE)
     return _scratch

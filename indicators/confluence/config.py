@@ -135,9 +135,7 @@ class ConfluenceConfig:
             )
         for name, interval in (("mtf_secs", mtf), ("htf_secs", htf)):
             if interval % ltf:
-                raise ValueError(
-                    f"{name} ({interval}) must be a whole number of lower bars (ltf_secs {ltf})"
-                )
+                raise ValueError(f"{name} ({interval}) must be a whole number of lower bars (ltf_secs {ltf})")
 
     def with_tick_size(self, tick_size: float) -> Self:
         """Return the same parameters for an instrument of another price increment."""

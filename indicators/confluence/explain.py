@@ -93,7 +93,9 @@ def summary(row: np.void, config: ConfluenceConfig, side: Side | None = None) ->
     """
     texts = explain(row, config, side)
     name = texts[0].side
-    reasons = "; ".join(f"{text.text} (+{text.points:g})" for text in texts if text.points) or "no factor holds"
+    reasons = (
+        "; ".join(f"{text.text} (+{text.points:g})" for text in texts if text.points) or "no factor holds"
+    )
     return f"{name} {row[f'score_{name}']:g} of 100: {reasons}"
 
 
@@ -190,15 +192,21 @@ class _Teller:
         close, ago = self._price(self._row["close"]), self._ago(self._of_side(f"{prefix}_seq"))
         return f"close {close} is inside the {_DIRECTION[self._sign]} {name} {low} to {high}, known {ago}"
 
+    def _outside(self, state: str, name: str) -> str:
+        close = self._price(self._row["close"])
+        return f"close {close} is inside no {state} {_DIRECTION[self._sign]} {name}"
+
     def _order_block(self) -> str:
         if not self._of_side("order_block"):
-            return f"close {self._price(self._row['close'])} is inside no active {_DIRECTION[self._sign]} order block"
+            return self._outside("active", "order block")
         return self._zone("block", "breaker" if self._of_side("block_is_breaker") else "order block")
 
     def _fvg(self) -> str:
         if not self._of_side("fvg"):
-            return f"close {self._price(self._row['close'])} is inside no open {_DIRECTION[self._sign]} fair value gap"
-        return self._zone("gap", "inverse fair value gap" if self._of_side("gap_is_inverse") else "fair value gap")
+            return self._outside("open", "fair value gap")
+        return self._zone(
+            "gap", "inverse fair value gap" if self._of_side("gap_is_inverse") else "fair value gap"
+        )
 
     def _rsi(self) -> str:
         row, config = self._row, self._config
@@ -209,7 +217,11 @@ class _Teller:
             return f"{name} is not known yet"
         is_scored = bool(self._of_side("rsi"))
         limit = config.rsi_oversold if self._sign > 0 else config.rsi_overbought
-        where = ("below" if is_scored else "not below") if self._sign > 0 else ("above" if is_scored else "not above")
+        where = (
+            ("below" if is_scored else "not below")
+            if self._sign > 0
+            else ("above" if is_scored else "not above")
+        )
         word = "oversold" if self._sign > 0 else "overbought"
         return f"{name} is {row['mtf_rsi']:.1f}, {where} {limit:g} ({word})"
 

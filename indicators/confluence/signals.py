@@ -25,7 +25,8 @@ def signal_sides(rows: ConfluenceTable, min_score: float = MIN_CONFIDENCE) -> ND
     A side also needs the higher of the two scores, a bar of its own colour, and a row that is ready; so a row
     never signals both sides.
     """
-    return _sides(rows, min_score).astype(np.int8)
+    sides: NDArray[np.int8] = _sides(rows, min_score).astype(np.int8)
+    return sides
 
 
 def signal_side(row: np.void, min_score: float = MIN_CONFIDENCE) -> int:

@@ -165,7 +165,9 @@ def _write_structure(state: Any, mtf: Any, row: Any) -> None:
 def _write_sweep(settings: Any, seq: int, book: Any, side: Any) -> None:
     """Write the last sweep of one side's stops if it is recent, the later of the kinds that count."""
     swept, kind = book.swing_seq, SWEEP_SWING
-    if settings.sweep_kind == SWEEP_EXTREME or (settings.sweep_kind == SWEEP_ANY and book.extreme_seq > swept):
+    if settings.sweep_kind == SWEEP_EXTREME or (
+        settings.sweep_kind == SWEEP_ANY and book.extreme_seq > swept
+    ):
         swept, kind = book.extreme_seq, SWEEP_EXTREME
     is_swing = kind == SWEEP_SWING
     is_recent = swept >= 0 and seq - swept <= settings.sweep_max_age_bars
@@ -219,10 +221,7 @@ def _score(settings: Any, row: Any, side: Any, sign: int) -> float:
     """Write the side's flags of bias, RSI and structure; return its score."""
     is_aligned = (row.htf_is_known == 1) & (row.htf_bias == sign)
     is_neutral = (row.htf_is_known == 1) & (row.htf_bias == 0)
-    if sign == 1:
-        is_stretched = row.mtf_rsi < settings.rsi_oversold
-    else:
-        is_stretched = row.mtf_rsi > settings.rsi_overbought
+    is_stretched = row.mtf_rsi < settings.rsi_oversold if sign == 1 else row.mtf_rsi > settings.rsi_overbought
     side.htf = HTF_ALIGNED * np.int64(is_aligned) + HTF_NEUTRAL * np.int64(is_neutral)
     side.rsi = np.int64(is_stretched) & row.mtf_is_known
     side.structure = np.int64(row.structure_trend == sign)

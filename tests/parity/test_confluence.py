@@ -102,7 +102,7 @@ def test_no_later_bar_changes_a_row(chart: Columns, config: ConfluenceConfig, da
 
 
 def test_the_prefix_test_notices_a_higher_bar_used_too_early() -> None:
-    """Bias told from the open time of the higher bar on, as a join by open time does, changes with the cut."""
+    """A bias told from the open time of its bar on, as a join by open time does, changes with the cut."""
     chart = random_ticks(5, 600, step_ns=STEP_NS)
 
     def leaking(bars: Columns) -> list[float]:

@@ -27,9 +27,7 @@ BARS_AFTER = 500
 STOP_ATR, TARGET_ATR = 1.0, 1.5
 MIN_SCORE = 40.0
 ENOUGH = 5_000
-CONFIG = ConfluenceConfig(
-    structure=StructureConfig(tick_size=WALK_TICK, fvg_min_ratio=0.0), htf_secs=3600
-)
+CONFIG = ConfluenceConfig(structure=StructureConfig(tick_size=WALK_TICK, fvg_min_ratio=0.0), htf_secs=3600)
 # Of a row, what the rules below read: whole rows of all coins would need 330 MB.
 READ = ["score_long", "score_short", "colour", "is_ready", "atr", "htf_bias", "structure_trend"]
 READ += [f"{side}_{factor}" for side in ("long", "short") for factor in ("htf", "structure")]
@@ -145,7 +143,7 @@ def same_odds(one: Tally, other: Tally) -> float:
 
 
 def test_signals_win_as_often_as_random_entries() -> None:
-    """At least 5,000 signals; against entries at random and against the exact odds of their stops and targets."""
+    """At least 5,000 signals; against random entries, and the exact odds of their stops and targets."""
     signals, baseline = play(sound), play(at_random)
     assert signals.count >= ENOUGH, signals
     assert baseline.count >= ENOUGH, baseline

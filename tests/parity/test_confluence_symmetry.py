@@ -18,7 +18,9 @@ from tests.structure_checks import Table, first_ambiguous_bar
 from tests.structure_checks import scan as scan_structure
 
 NAMES = CONFLUENCE_DTYPE.names or ()
-PRICES = {name for name in NAMES if name.endswith(("_close", "_fast", "_slow", "_level", "_tip", "_low", "_high"))}
+PRICES = {
+    name for name in NAMES if name.endswith(("_close", "_fast", "_slow", "_level", "_tip", "_low", "_high"))
+}
 PRICES |= {"close"}
 SIGNED = {"colour", "htf_bias", "ltf_trend", "mtf_trend", "structure_trend"}
 # Numbers of events depend on which side of a bar is looked at first.

@@ -8,7 +8,7 @@ outputs, and shows that these tests, on the same charts, would have caught each 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 

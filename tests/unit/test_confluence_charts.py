@@ -245,7 +245,9 @@ def test_structure_is_the_trend_of_the_swings_not_of_the_averages() -> None:
 
 def test_structure_of_the_middle_timeframe_is_known_at_its_closes() -> None:
     """Two five-minute bars to a middle one, each the same: every turn comes on the second of them."""
-    doubled = [row for bar in TURNS for row in ((bar[0], *bar[1:3], bar[3]), (bar[3], bar[3], bar[3], bar[3]))]
+    doubled = [
+        row for bar in TURNS for row in ((bar[0], *bar[1:3], bar[3]), (bar[3], bar[3], bar[3], bar[3]))
+    ]
     rows = drawn(doubled, mtf_secs=600, htf_secs=1200, structure_role="mtf")
     assert rows["structure_trend"].tolist() == [0] * 7 + [1] * 6 + [-1]
     assert rows["structure_seq"][-1] == 6
@@ -323,15 +325,15 @@ def test_impossible_or_repeated_bars_are_refused_and_change_nothing(name: str) -
         one.update(FIRST_OPEN_NS, FIRST_OPEN_NS + STEP_NS, 100.0, 101.0, 99.0, 100.0, 1.0)
     with pytest.raises(ValueError, match="is not the next closed bar of 300 s"):
         engine.update(*bar)
-    with pytest.raises(ValueError, match="row 1" if name != "the bar before again" else "row"):
-        pairs = zip(GOOD if name != "the bar before again" else bar, shifted(bar), strict=True)
-        engine.scan(*(np.array(pair) for pair in pairs))
+    columns = [np.array(pair) for pair in zip(GOOD, shifted(bar), strict=True)]
+    with pytest.raises(ValueError, match="bar in row 1 is not the next"):
+        engine.scan(*columns)
     assert engine.to_bytes() == twin.to_bytes()
     assert engine.update(*GOOD).tobytes() == twin.update(*GOOD).tobytes()
 
 
 def shifted(bar: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the bar one interval later, after `GOOD`."""
+    """Return the bar one interval later, so that it is as wrong after `GOOD` as it was instead of it."""
     return (bar[0] + STEP_NS, bar[1] + STEP_NS, *bar[2:])
 
 

@@ -1,4 +1,4 @@
-"""The kernel joins bars to higher ones exactly as the candle store does, and the bias is that of `HtfBias`."""
+"""The kernel joins bars to higher ones exactly as the candle store does; the bias is that of `HtfBias`."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -51,7 +51,9 @@ def joined_by_the_engine(chart: Columns, base: str, interval: str) -> list[tuple
 
 @pytest.mark.parametrize(("base", "interval", "step_ns"), CASES)
 @pytest.mark.parametrize("share", [0.0, 0.002, 0.01])
-def test_higher_bars_are_those_of_the_candle_store(base: str, interval: str, step_ns: int, share: float) -> None:
+def test_higher_bars_are_those_of_the_candle_store(
+    base: str, interval: str, step_ns: int, share: float
+) -> None:
     """Same bars, same bars left out, at the same close times; gaps included."""
     chart = with_gaps(random_ticks(17, 900, step_ns=step_ns), 5, share)
     bars = derive(in_ticks(chart), base, interval, int(chart.ts_close_ns[-1])).bars
@@ -79,7 +81,9 @@ def test_an_interval_that_is_not_kept_is_refused() -> None:
 def test_bias_is_that_of_the_lone_object_over_derived_bars(shared_data: Path) -> None:
     """One kernel: `HtfBias` fed with the candle store's closes says what the rows say, as of the close."""
     chart = with_gaps(load_klines(shared_data, "BTCUSDT", 0, 6000), 2, share=0.0005)
-    config = replace(SMALL, htf_secs=3600, htf_ema_fast_length=20, htf_ema_slow_length=50, htf_warm_up_bars=150)
+    config = replace(
+        SMALL, htf_secs=3600, htf_ema_fast_length=20, htf_ema_slow_length=50, htf_warm_up_bars=150
+    )
     rows = ConfluenceEngine(config).scan(*chart)
     cents = Columns(*chart[:2], *(np.rint(price * 100) for price in chart[2:6]), *chart[6:])
     bars = derive(in_ticks(cents), "5m", "1h", int(chart.ts_close_ns[-1])).bars
