@@ -103,7 +103,8 @@ def scores(frame: pd.DataFrame) -> list[tuple[int, int]]:
         price = bar["close"]
         live = [zone for zone in blocks if not (zone.time >= time or zone.is_over)]
         near = [zone for zone in live if abs(price - (zone.low + zone.high) / 2) / price <= 0.02]
-        recent = [is_bullish for at, is_bullish in swept if time - RECENT <= at <= time]
+        earliest = time - RECENT
+        recent = [is_bullish for at, is_bullish in swept if earliest <= at <= time]
         bias = int(price > bar["ema20"] > bar["ema50"]) - int(price < bar["ema20"] < bar["ema50"])
         both = []
         for side, is_bullish in ((1, True), (-1, False)):

@@ -123,6 +123,26 @@ def walker(figures: dict[str, Any], command: str) -> Iterator[Row]:
     yield "one row: `inplace_predict` / tree walker", figures["times_faster"], "at least", 60, command
 
 
+def confluence(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the confluence scan."""
+    coins = figures["growth"]["coins"][1]
+    yield (
+        f"{coins} coins, {figures['bars']:,} bars of 5m scored from the catalog, s",
+        figures["wall_s"],
+        "at most",
+        20,
+        command,
+    )
+    yield "cost per coin, 100 coins / 25 coins", figures["growth"]["ratio"], "at most", 1.2, command
+    yield (
+        "the source's loops / confluence engine, 20,000 bars",
+        figures["naive"]["times_faster"],
+        "at least",
+        2000,
+        command,
+    )
+
+
 BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_buckets.py": buckets,
     "bench_detectors.py": detectors,
@@ -131,6 +151,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_engine.py": engine,
     "bench_dataset.py": dataset,
     "bench_walker.py": walker,
+    "bench_confluence.py": confluence,
 }
 
 
