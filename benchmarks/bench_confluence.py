@@ -94,6 +94,7 @@ def measure_growth(symbols: list[str], repeat: int) -> dict[str, Any]:
     return {
         "coins": [len(few), len(symbols)],
         "ms_per_coin": [round(1e3 * median(small), 1), round(1e3 * median(large), 1)],
+        "processor_s": round(len(symbols) * median(large), 1),
         "ratio": round(median(large) / median(small), 2),
     }
 
