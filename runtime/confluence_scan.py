@@ -108,7 +108,7 @@ def score_candles(
     engine = ConfluenceEngine(config.with_tick_size(float(increment)))
     ticks = (bars.open_ticks, bars.high_ticks, bars.low_ticks, bars.close_ticks)
     open_, high, low, close = (exact_floats(column, increment) for column in ticks)
-    volume = bars.volume_lots * candles.lot_size
+    volume = np.multiply(bars.volume_lots, candles.lot_size, dtype=np.float64)
     return engine.scan(bars.ts_open_ns, bars.ts_close_ns, open_, high, low, close, volume, out=out)
 
 
