@@ -216,10 +216,11 @@ class ConfluenceEngine:
         if len(lengths) != 1 or columns[0].ndim != 1:
             raise ValueError(f"columns must have one common length, got shapes {sorted(lengths)}")
         last_ts_open_ns = self._last_ts_close - self._base_ns
-        bad = max(
+        wrong = (
             first_bad_row(self._last_ts_close, *columns),
             first_misplaced_row(last_ts_open_ns, self._base_ns, *times),
         )
+        bad = min((row for row in wrong if row >= 0), default=-1)
         if bad >= 0:
             raise ValueError(self._complaint([column[bad].item() for column in columns], bad))
 
