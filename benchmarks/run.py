@@ -142,6 +142,26 @@ def gate(figures: dict[str, Any], command: str) -> Iterator[Row]:
         yield f"engine with a model ({name}) / with the default policy", ratio, "at most", 1.15, command
 
 
+def confluence(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the confluence scan."""
+    coins = figures["growth"]["coins"][1]
+    yield (
+        f"{coins} coins, {figures['bars']:,} bars of 5m scored from the catalog, s",
+        figures["wall_s"],
+        "at most",
+        20,
+        command,
+    )
+    yield "cost per coin, 100 coins / 25 coins", figures["growth"]["ratio"], "at most", 1.2, command
+    yield (
+        "the source's loops / confluence engine, 20,000 bars",
+        figures["naive"]["times_faster"],
+        "at least",
+        2000,
+        command,
+    )
+
+
 BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_buckets.py": buckets,
     "bench_detectors.py": detectors,
@@ -151,6 +171,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_dataset.py": dataset,
     "bench_walker.py": walker,
     "bench_gate.py": gate,
+    "bench_confluence.py": confluence,
 }
 
 

@@ -77,6 +77,7 @@ def fresh_state(config: StructureConfig) -> NDArray[np.void]:
     scopes["left"] = (config.internal_left, config.external_left)
     scopes["right"] = (config.internal_right, config.external_right)
     scopes["break_seq"] = -1
+    scopes["trend_seq"] = -1
     # A swing of the wide window is one of the narrow window too, which found it earlier.
     scopes["is_within"][1] = (
         config.internal_left <= config.external_left and config.internal_right < config.external_right

@@ -63,4 +63,5 @@ def unpack(data: bytes, layout: np.dtype[Any], config_digest: bytes, rows: int =
         )
     if data[LAYOUT_END:HEAD_BYTES] != _checksum(record):
         raise ValueError("saved state is damaged: its checksum does not fit; warm up again")
-    return np.frombuffer(record, dtype=layout).copy()
+    # Not a copy of the array: that would leave the padding between its fields to chance.
+    return np.frombuffer(bytearray(record), dtype=layout)

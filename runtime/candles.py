@@ -195,13 +195,16 @@ class CandleStore:
             taken.append(_whole_span(entry, interval))
         joined = concatenate(parts)
         order = np.argsort(joined.ts_open_ns, kind="stable")
+        left_out = np.concatenate(incomplete)
+        if len(left_out):  # a set of all times is a third of the reading
+            left_out = np.setdiff1d(left_out, joined.ts_open_ns)
         return _frozen(
             Candles(
                 instrument_id,
                 interval,
                 joined[order],
                 np.concatenate(derived)[order],
-                np.setdiff1d(np.concatenate(incomplete), joined.ts_open_ns),
+                left_out,
                 float(instrument.price_increment),
                 float(instrument.size_increment),
             )

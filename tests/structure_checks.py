@@ -184,3 +184,15 @@ def assert_prefix_invariant(
         early_events, early_snapshots = run(chart.part(0, cut))
         assert_same_bytes(early_events, events[events["known_seq"] < cut], f"events of the first {cut} bars")
         assert_same_bytes(early_snapshots, snapshots[:cut], f"snapshots of the first {cut} bars")
+
+
+def first_ambiguous_bar(events: Table, count: int) -> int:
+    """Return when a bar becomes known that is swing high and low at once: "high first" is no mirror image."""
+    swings = events[events["kind"] == EventKind.SWING]
+    seen: set[tuple[int, int]] = set()
+    for swing in swings:
+        place = (swing["scope"].item(), swing["origin_seq"].item())
+        if place in seen:
+            return int(swing["known_seq"])
+        seen.add(place)
+    return count

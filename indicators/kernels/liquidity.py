@@ -34,6 +34,13 @@ BOOK_DTYPE = np.dtype(
         ("outcome", np.int64),  # of the current bar: 0, 1 sweep, 2 run
         ("extreme_seq", np.int64),  # last SWEEP_EXTREME, SWEEP_SWING of this side; -1 never
         ("swing_seq", np.int64),
+        # What those two swept, prices as on the chart: of several levels of one bar the furthest.
+        ("extreme_id", np.int64),
+        ("extreme_level", np.float64),
+        ("extreme_tip", np.float64),
+        ("swing_id", np.int64),
+        ("swing_level", np.float64),
+        ("swing_tip", np.float64),
         ("window_seq", np.int64),  # first bar with the extreme of the last `sweep_lookback` bars
         ("window_price", np.float64),
         ("levels", RESTING_DTYPE, (CAP,)),
@@ -81,7 +88,7 @@ def _report_extreme(
     """Emit SWEEP_EXTREME of side k; extreme and reach are signed."""
     sign = 1 - 2 * k
     raw, tip = sign * extreme, sign * reach
-    ev.emit(
+    book.extreme_id = ev.emit(
         state,
         events,
         ev.SWEEP_EXTREME,
@@ -98,6 +105,8 @@ def _report_extreme(
         ev.NO_FLAG,
     )
     book.extreme_seq = state.bar.seq
+    book.extreme_level = raw
+    book.extreme_tip = tip
 
 
 @inline_kernel
@@ -140,7 +149,7 @@ def _take_top(state: Any, events: Any, book: Any, k: int, reach: float) -> None:
         int(is_run),
     )
     if not is_run and close < open_:
-        ev.emit(
+        book.swing_id = ev.emit(
             state,
             events,
             ev.SWEEP_SWING,
@@ -157,6 +166,8 @@ def _take_top(state: Any, events: Any, book: Any, k: int, reach: float) -> None:
             ev.NO_FLAG,
         )
         book.swing_seq = bar.seq
+        book.swing_level = raw
+        book.swing_tip = tip
     book.outcome = max(book.outcome, 2 if is_run else 1)
     _copy(level, book.taken)
     book.has_taken = 1

@@ -39,6 +39,12 @@ SCOPE_FIELDS = [
     ("zigzag_moved", np.int64),  # by the last confirm: 1 replaced, 2 new swing
     ("break_flag", np.int64),  # of the current bar: direction, doubled for CHOCH
     ("break_seq", np.int64),  # -1 before the first
+    # The break that made the trend what it is, reported by this structure or (suppressed) by the external.
+    ("trend_seq", np.int64),  # -1 before the first
+    ("trend_ts", np.int64),
+    ("trend_kind", np.int64),  # BOS or CHOCH
+    ("trend_id", np.int64),  # the event, -1 none was emitted
+    ("trend_level", np.float64),
     # 1: every swing of this structure is an internal one too, found before; only those are examined.
     ("is_within", np.int64),
     ("shown_side", np.int64),  # side of the live range that `shown` has, -1 none
@@ -116,17 +122,25 @@ def _on_break(state: Any, events: Any, scope: Any, k: int, which: int, price: fl
     side.broken = EMITTED
     side.broken_level = which
     side.broken_id = -1
+    sign = 1 - 2 * k
+    scope.trend_id = -1
     if _is_reported_outside(state, scope, k, level.price):
         side.broken = SUPPRESSED
+        scope.trend_id = state.scopes[1].sides[k].broken_id
     elif state.settings.structure_rule == 0:
         side.broken_id = _report(state, events, scope, k, level, price)
+        scope.trend_id = side.broken_id
+    scope.trend_kind = ev.CHOCH if scope.trend == -sign else ev.BOS
+    scope.trend_level = sign * level.price
+    scope.trend_seq = state.bar.seq
+    scope.trend_ts = state.bar.ts_close
     level.is_used = 1
     level.limit = np.inf
     latest = side.levels[swing.LATEST]
     if price > latest.price:
         latest.is_used = 1
         latest.limit = np.inf
-    scope.trend = 1 - 2 * k
+    scope.trend = sign
 
 
 @kernel

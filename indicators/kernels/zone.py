@@ -47,6 +47,9 @@ STACK_DTYPE = np.dtype(
         ("reach", np.float64),
         ("shown_low", np.float64),
         ("shown_high", np.float64),
+        # What the flag speaks of, valid while it is set: the gap of `was_met`, the block of `is_near`; of
+        # several the one that price met first.
+        ("told", ZONE_DTYPE, (1,)),
         ("zones", ZONE_DTYPE, (CAP,)),
     ]
 )
@@ -308,7 +311,7 @@ def _visit(state: Any, events: Any, stack: Any, opposite: Any) -> None:
 
     i = stack.count - 1
     ended = changed = 0
-    was_met = is_near = False
+    was_met = is_near = is_told = False
     while i >= 0 and zones[i].near >= low:
         zone = zones[i]
         i -= 1
@@ -323,9 +326,14 @@ def _visit(state: Any, events: Any, stack: Any, opposite: Any) -> None:
         holds_close = (far <= close) & (close <= near)
         is_met = holds_close if is_gap else high >= far
         is_over = ending < far
-        was_met |= is_old & (before < active_below) & is_met
+        meets = is_old & (before < active_below) & is_met
+        was_met |= meets
         is_close = abs(close - 0.5 * middle) <= closeness
-        is_near |= is_old & is_active & holds_close & (not is_over) & is_close
+        nears = is_old & is_active & holds_close & (not is_over) & is_close
+        is_near |= nears
+        if (not is_told) & (meets if is_gap else nears):
+            is_told = True
+            stack.told[0] = zone
         if is_old & ((stage != before) | is_over):
             changed = 1
             if stage != before:

@@ -39,11 +39,14 @@ def import_batch(request: ImportRequest, catalog: Path) -> Imported:
 
 
 @contextmanager
-def worker_pool(workers: int) -> Iterator[Executor]:
-    """Give a pool of processes; leaving the block waits for the write under way and drops the rest."""
+def worker_pool(workers: int, preload: str = "runtime.download.worker_start") -> Iterator[Executor]:
+    """Give a pool of processes; leaving the block waits for the write under way and drops the rest.
+
+    `preload` names the module that the workers need; the first pool of a process decides.
+    """
     # Not fork: this process has threads. The server imports once, each worker is a quick fork of it.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runtime.download.worker_start"])
+    context.set_forkserver_preload([preload])
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare)
     try:
         yield pool

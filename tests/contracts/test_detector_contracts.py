@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import indicators
 from indicators import state_bytes
 from indicators.structure_config import StructureConfig
 from tests.bars import Bar, random_ticks
+from tests.confluence_checks import SMALL
 from tests.structure_checks import SHORT
 
 BARS = random_ticks(11, 220).bars()
@@ -20,12 +22,12 @@ PROMISED = ("update", "reset", "to_bytes", "from_bytes")
 
 
 def detectors() -> dict[str, type]:
-    """Return every public class of the package that has an ``update``."""
+    """Return every public class of the package, kernels aside, that has an ``update``."""
     found = {}
-    for module in pkgutil.iter_modules(indicators.__path__):
-        if module.ispkg:
+    for module in pkgutil.walk_packages(indicators.__path__, "indicators."):
+        if module.ispkg or module.name.startswith("indicators.kernels."):
             continue
-        loaded = importlib.import_module(f"indicators.{module.name}")
+        loaded = importlib.import_module(module.name)
         for name, member in inspect.getmembers(loaded, inspect.isclass):
             is_own = member.__module__ == loaded.__name__ and not name.startswith("_")
             if is_own and hasattr(member, "update"):
@@ -36,21 +38,27 @@ def detectors() -> dict[str, type]:
 DETECTORS = detectors()
 
 
-def needs_config(call: Any) -> bool:
-    """Tell whether a constructor or a ``from_bytes`` takes the parameters of the structure engine."""
-    return "config" in inspect.signature(call).parameters
+# Bars of the chart are hours.
+CONFLUENCE = replace(SMALL, ltf_secs=3600, mtf_secs=7200, htf_secs=14_400)
+CONFIGS = {"StructureConfig": SHORT, "ConfluenceConfig": CONFLUENCE}
+
+
+def config_of(call: Any) -> Any:
+    """Return the short parameters that a constructor or a ``from_bytes`` takes, None if it takes none."""
+    wanted = inspect.signature(call).parameters.get("config")
+    return None if wanted is None else CONFIGS[getattr(wanted.annotation, "__name__", wanted.annotation)]
 
 
 def make(detector: type) -> Any:
     """Make a new detector with the short parameters."""
-    return detector(SHORT) if needs_config(detector) else detector()
+    config = config_of(detector)
+    return detector() if config is None else detector(config)
 
 
 def restore(detector: Any, data: bytes) -> Any:
     """Make a detector from saved bytes."""
-    if needs_config(detector.from_bytes):
-        return detector.from_bytes(data, SHORT)
-    return detector.from_bytes(data)
+    config = config_of(detector.from_bytes)
+    return detector.from_bytes(data) if config is None else detector.from_bytes(data, config)
 
 
 def feed(detector: Any, bars: Iterable[Bar]) -> list[Any]:
@@ -74,7 +82,7 @@ def detector(request: pytest.FixtureRequest) -> type:
 
 def test_the_engine_is_among_the_detectors() -> None:
     """The search finds classes at all."""
-    assert "StructureEngine" in DETECTORS
+    assert {"StructureEngine", "ConfluenceEngine"} <= set(DETECTORS)
 
 
 def test_it_has_the_promised_methods(detector: type) -> None:

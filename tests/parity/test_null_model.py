@@ -8,7 +8,7 @@ outputs, and shows that these tests, on the same charts, would have caught each 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from indicators.engine import StructureConfig
 from indicators.events import EventKind
 from tests.bars import WALK_STEPS, WALK_TICK, Columns, bars_of_walk, random_walk, walk_path
+from tests.null_walks import LIMIT, Tally, Trade, close_of, first_passage, tally
 from tests.structure_checks import Table, assert_prefix_invariant, scan
 
 CONFIG = StructureConfig(tick_size=WALK_TICK, fvg_min_ratio=0.0)
 WALKS, BARS = 8, 6000
 BARS_AFTER = 1500  # the walk goes on, so that nearly every trade finds its end
 DISTANCE = 10  # ticks from entry to stop and to target of a trade at the close
-LIMIT = 3.0  # standard errors
 ENOUGH = 100  # trades below which a signal has no vote
 
 
@@ -38,23 +38,6 @@ class Market(NamedTuple):
     snapshots: Table
 
 
-class Trade(NamedTuple):
-    """An entry, at a moment of the path, with its two exits in ticks."""
-
-    moment: int
-    stop: int
-    target: int
-
-
-class Tally(NamedTuple):
-    """What a signal's trades came to."""
-
-    count: int
-    wins: int
-    expected: float
-    z: float
-
-
 @cache
 def markets() -> tuple[Market, ...]:
     """Make the walks and scan them."""
@@ -64,46 +47,6 @@ def markets() -> tuple[Market, ...]:
         chart = bars_of_walk(path).part(0, BARS)
         made.append(Market(path, chart, *scan(CONFIG, chart)))
     return tuple(made)
-
-
-def first_passage(path: NDArray[np.int64], start: int, low: int, high: int, end: int | None = None) -> int:
-    """Return the first moment from ``start`` on at which the path is at or beyond a bound, -1 for none."""
-    end = len(path) if end is None else end
-    size = 64
-    while start < end:
-        part = path[start : min(start + size, end)]
-        hits = np.flatnonzero((part <= low) | (part >= high))
-        if len(hits):
-            return start + int(hits[0])
-        start, size = start + size, 2 * size
-    return -1
-
-
-def tally(trades_by_market: Iterable[tuple[Market, Iterable[Trade]]]) -> Tally:
-    """Play trades one at a time (the next only after the last has ended, so that they are independent)."""
-    count, wins, expected, variance = 0, 0, 0.0, 0.0
-    for market, trades in trades_by_market:
-        free_from = 0
-        for trade in sorted(trades):
-            price = int(market.path[trade.moment])
-            low, high = sorted((trade.stop, trade.target))
-            if trade.moment < free_from or not low < price < high:
-                continue
-            exit_at = first_passage(market.path, trade.moment, low, high)
-            if exit_at < 0:
-                continue
-            free_from = exit_at
-            chance = (price - trade.stop) / (trade.target - trade.stop)
-            count += 1
-            wins += int(market.path[exit_at]) == trade.target
-            expected += chance
-            variance += chance * (1 - chance)
-    return Tally(count, wins, expected, (wins - expected) / variance**0.5 if count else 0.0)
-
-
-def close_of(seq: int) -> int:
-    """Return the moment at which a bar closes."""
-    return (seq + 1) * WALK_STEPS
 
 
 def at_close(market: Market, seq: int, side: int) -> Trade:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from indicators.engine import StructureConfig
 from indicators.events import EventKind
 from tests.bars import Columns, from_prices, load_klines, mirrored, random_walk, scaled, tick_charts
-from tests.structure_checks import SHORT, Table, configs, scan, vary
+from tests.structure_checks import SHORT, Table, configs, first_ambiguous_bar, scan, vary
 
 SWING_FREE_KINDS = [kind for kind in EventKind if EventKind.FVG <= kind <= EventKind.SWEEP_EXTREME]
 FLIPPED = {"internal_break", "external_break", "new_fvg", "new_ob"}
@@ -45,18 +45,6 @@ def keys(events: Table, sign: int = 1) -> list[tuple[Any, ...]]:
     """Return the events in an order that does not depend on which side is looked at first."""
     by_id = {event["event_id"].item(): event for event in events}
     return sorted((key(event, by_id, sign) for event in events), key=repr)
-
-
-def first_ambiguous_bar(events: Table, count: int) -> int:
-    """Return when a bar becomes known that is swing high and low at once: "high first" is no mirror image."""
-    swings = events[events["kind"] == EventKind.SWING]
-    seen: set[tuple[int, int]] = set()
-    for swing in swings:
-        place = (swing["scope"].item(), swing["origin_seq"].item())
-        if place in seen:
-            return int(swing["known_seq"])
-        seen.add(place)
-    return count
 
 
 def other_name(column: str) -> str:

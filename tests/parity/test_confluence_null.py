@@ -1,0 +1,161 @@
+"""On fair random walks a confluence signal wins as often as a random entry, unless the score looks ahead.
+
+Twenty coins whose true edge is zero. Every signal is entered at the close that makes it known, with the stop
+1 ATR and the target 1.5 ATR away, and so are entries at random bars. The same play finds each planted leak.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.lib.recfunctions import repack_fields
+from numpy.typing import NDArray
+
+from indicators.confluence.config import ConfluenceConfig
+from indicators.confluence.engine import ConfluenceEngine
+from indicators.confluence.row import CONFLUENCE_DTYPE
+from indicators.confluence.signals import signal_sides
+from indicators.structure_config import StructureConfig
+from tests.bars import WALK_STEPS, WALK_TICK, bars_of_walk, walk_path
+from tests.null_walks import LIMIT, Tally, Trade, close_of, tally
+from tests.structure_checks import Table
+
+COINS, BARS = 20, 44_000
+BARS_AFTER = 500
+STOP_ATR, TARGET_ATR = 1.0, 1.5
+MIN_SCORE = 40.0
+ENOUGH = 5_000
+CONFIG = ConfluenceConfig(structure=StructureConfig(tick_size=WALK_TICK, fvg_min_ratio=0.0), htf_secs=3600)
+# Of a row, what the rules below read: whole rows of all coins would need 330 MB.
+READ = ["score_long", "score_short", "colour", "is_ready", "atr", "htf_bias", "structure_trend"]
+READ += [f"{side}_{factor}" for side in ("long", "short") for factor in ("htf", "structure")]
+HTF_BARS = CONFIG.htf_secs // CONFIG.ltf_secs
+
+
+class Coin(NamedTuple):
+    """One walk and the rows of its bars, in part."""
+
+    path: NDArray[np.int64]
+    rows: Table
+
+
+@cache
+def coins() -> tuple[Coin, ...]:
+    """Make the walks and score them."""
+    made = []
+    out = np.zeros(BARS, CONFLUENCE_DTYPE)
+    for seed in range(1000, 1000 + COINS):
+        path = walk_path(seed, (BARS + BARS_AFTER) * WALK_STEPS)
+        chart = bars_of_walk(path).part(0, BARS)
+        rows = ConfluenceEngine(CONFIG).scan(*chart, out=out)
+        made.append(Coin(path, repack_fields(rows[READ]).copy()))
+    return tuple(made)
+
+
+def trades(coin: Coin, sides: NDArray[np.int8]) -> list[Trade]:
+    """Enter at the close of every bar that has a side; distances in whole ticks, as a venue wants them."""
+    made = []
+    for seq in np.flatnonzero(sides):
+        side, atr = int(sides[seq]), float(coin.rows["atr"][seq]) / WALK_TICK
+        price = int(coin.path[close_of(int(seq))])
+        stop, target = max(1, round(STOP_ATR * atr)), max(1, round(TARGET_ATR * atr))
+        made.append(Trade(close_of(int(seq)), price - side * stop, price + side * target))
+    return made
+
+
+def play(sides: Callable[[Coin], NDArray[np.int8]]) -> Tally:
+    """Play a rule on every coin."""
+    return tally((coin, trades(coin, sides(coin))) for coin in coins())
+
+
+def play_as_often(leak: Callable[[Coin], NDArray[np.int8]]) -> Tally:
+    """Play a rule with no more entries per coin than the sound rule has there, left out evenly."""
+    return tally((coin, thinned(trades(coin, leak(coin)), entries(coin))) for coin in coins())
+
+
+def entries(coin: Coin) -> int:
+    """Count the signals of the sound rule."""
+    return int(np.count_nonzero(sound(coin)))
+
+
+def thinned(made: list[Trade], most: int) -> list[Trade]:
+    """Leave out entries evenly, so that at most `most` remain."""
+    if len(made) <= most:
+        return made
+    return [made[int(place)] for place in np.linspace(0, len(made) - 1, most)]
+
+
+def sound(coin: Coin) -> NDArray[np.int8]:
+    """Return the signals as they are."""
+    return signal_sides(coin.rows, MIN_SCORE)
+
+
+def at_random(coin: Coin) -> NDArray[np.int8]:
+    """Enter on ready bars, and in a direction, that a coin was tossed for."""
+    rng = np.random.default_rng(entries(coin))
+    drawn = rng.choice(np.array([-1, 0, 1], np.int8), size=len(coin.rows), p=[0.02, 0.96, 0.02])
+    return drawn * coin.rows["is_ready"]
+
+
+def tomorrow_in_todays_row(coin: Coin) -> NDArray[np.int8]:
+    """Read the row of the next bar, as a shift by -1 does."""
+    return np.roll(sound(coin), -1)
+
+
+def bias_of_the_forming_bar(coin: Coin) -> NDArray[np.int8]:
+    """Join the higher timeframe by its open time: its bars count while they are forming."""
+    rows = coin.rows.copy()
+    last = np.minimum((np.arange(len(rows)) // HTF_BARS + 1) * HTF_BARS - 1, len(rows) - 1)
+    bias = rows["htf_bias"][last]
+    weights = CONFIG.weights
+    for side, name in ((1, "long"), (-1, "short")):
+        told = np.array([0.0, weights.htf_neutral, weights.htf_aligned])
+        rows[f"score_{name}"] -= told[rows[f"{name}_htf"]]
+        rows[f"score_{name}"] += np.where(bias == side, weights.htf_aligned, 0.0)
+        rows[f"score_{name}"] += np.where(bias == 0, weights.htf_neutral, 0.0)
+    return signal_sides(rows, MIN_SCORE)
+
+
+def trend_of_the_swing_bar(coin: Coin) -> NDArray[np.int8]:
+    """Know swings at their own bar, so that every trend is told as many bars early as confirm a swing."""
+    rows = coin.rows.copy()
+    trend = np.roll(rows["structure_trend"], -CONFIG.structure.internal_right)
+    for side, name in ((1, "long"), (-1, "short")):
+        gained = (trend == side).astype(float) - rows[f"{name}_structure"]
+        rows[f"score_{name}"] += CONFIG.weights.structure * gained
+    return signal_sides(rows, MIN_SCORE)
+
+
+LEAKS = {
+    "row of the next bar": tomorrow_in_todays_row,
+    "higher bar that is still forming": bias_of_the_forming_bar,
+    "trend before its swings are confirmed": trend_of_the_swing_bar,
+}
+
+
+def same_odds(one: Tally, other: Tally) -> float:
+    """Return by how many standard errors two win rates differ."""
+    pooled = (one.wins + other.wins) / (one.count + other.count)
+    error = (pooled * (1 - pooled) * (1 / one.count + 1 / other.count)) ** 0.5
+    return (one.wins / one.count - other.wins / other.count) / error
+
+
+def test_signals_win_as_often_as_random_entries() -> None:
+    """At least 5,000 signals; against random entries, and the exact odds of their stops and targets."""
+    signals, baseline = play(sound), play(at_random)
+    assert signals.count >= ENOUGH, signals
+    assert baseline.count >= ENOUGH, baseline
+    assert abs(baseline.z) <= LIMIT, baseline
+    assert abs(signals.z) <= LIMIT, signals
+    assert abs(same_odds(signals, baseline)) <= LIMIT, (signals, baseline)
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_planted_leak_fails_at_the_same_number_of_signals(name: str) -> None:
+    """The same coins, threshold, stops and targets; no more signals than the sound rule has."""
+    fair, leaked = play(sound), play_as_often(LEAKS[name])
+    assert abs(fair.z) <= LIMIT < abs(leaked.z), (fair, leaked)
+    assert fair.count >= ENOUGH
+    assert leaked.count <= 1.05 * fair.count
