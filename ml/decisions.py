@@ -233,7 +233,7 @@ def mutated(tape: Tape, position: int, length: int = 20_000) -> tuple[Tape, Tape
 
 def leaking(
     tape: Tape,
-    market: Market,
+    known_at: NDArray[np.int64],
     decisions: Decisions,
     x: NDArray[np.float64],
     perceive: Callable[..., Market],
@@ -246,8 +246,8 @@ def leaking(
 
     Parameters
     ----------
-    tape, market, decisions
-        Trades, their buckets, and the decisions.
+    tape, known_at, decisions
+        Trades, when each bucket was known (`Market.known_at`), and the decisions.
     x
         Features of the decisions as they are in the dataset, shape (n, f).
     perceive
@@ -260,7 +260,7 @@ def leaking(
     list of int
         Numbers of the decisions that leak, ascending.
     """
-    found = set(np.flatnonzero(market.known_at[decisions.last] >= decisions.position).tolist())
+    found = set(np.flatnonzero(known_at[decisions.last] >= decisions.position).tolist())
     for at in np.unique(np.linspace(0, len(decisions) - 1, min(count, len(decisions))).astype(np.int64)):
         one = decisions.rows(np.array([at]))
         other = perceive(*mutated(tape, int(one.position[0])))

@@ -164,24 +164,25 @@ def _rows_of(
         float(strategy.config.get("approach_band_pct", BAND_PCT)),
     )
     x = decisions.features(market)
-    leaks = leaking(tape, market, decisions, x, see)
-    if leaks:
-        raise DataError(
-            f"{len(leaks)} decisions of {instrument.id} know the future, the first at "
-            f"{format_ns(int(decisions.ts_ns[leaks[0]]))}: no dataset is written, this is a bug to report"
-        )
-    known_ns = market.packets["ts_close_ns"][decisions.last].astype(np.int64)
+    known_at, packets = market.known_at, market.packets
     first = np.maximum(decisions.last - WINDOW + 1, 0)
-    columns = _label_columns(history.labels, decisions.order)
-    return columns | {
+    columns = _label_columns(history.labels, decisions.order) | {
         "x": x,
         "t0_ns": decisions.ts_ns,
         "order_id": decisions.order + first_id,
         "p_star": _break_even(instrument, decisions),
         "symbol": np.full(len(decisions), number, np.int64),
-        "known_ns": known_ns,
-        "lookback_ns": decisions.ts_ns - market.packets["ts_open_ns"][first].astype(np.int64),
+        "known_ns": packets["ts_close_ns"][decisions.last].astype(np.int64),
+        "lookback_ns": decisions.ts_ns - packets["ts_open_ns"][first].astype(np.int64),
     }
+    del market, packets  # the check makes its own
+    leaks = leaking(tape, known_at, decisions, x, see)
+    if leaks:
+        raise DataError(
+            f"{len(leaks)} decisions of {instrument.id} know the future, the first at "
+            f"{format_ns(int(decisions.ts_ns[leaks[0]]))}: no dataset is written, this is a bug to report"
+        )
+    return columns
 
 
 def _label_columns(labels: Sequence[OrderLabel], order: NDArray[np.int64]) -> Columns:

@@ -81,6 +81,7 @@ def test_two_processes_agree_to_the_last_bit(catalog_path: Path, tmp_path: Path)
         "signals.csv",
         "equity.csv",
         "events.jsonl",
+        "entries.parquet",
         "tearsheet.html",
         "config.effective.yaml",
     }

@@ -91,7 +91,7 @@ def test_replacing_every_trade_from_the_decision_on_changes_nothing(
 def test_a_leak_of_one_bucket_is_found(tape: Tape, market: Market, decisions: Decisions) -> None:
     """The bucket that is still forming, in which an order would fill, let in: it shows."""
     x = decisions.features(market)
-    assert leaking(tape, market, decisions, x, see) == []
+    assert leaking(tape, market.known_at, decisions, x, see) == []
     ahead = Decisions(
         decisions.position,
         np.minimum(decisions.last + 1, len(market.packets) - 1),
@@ -102,10 +102,10 @@ def test_a_leak_of_one_bucket_is_found(tape: Tape, market: Market, decisions: De
         decisions.price,
     )
     # By the time at which the bucket was known...
-    found = leaking(tape, market, ahead, ahead.features(market), see, count=0)
+    found = leaking(tape, market.known_at, ahead, ahead.features(market), see, count=0)
     assert len(found) >= len(decisions) - 1
     # ...and by mutation alone, where features were computed with it but nobody says so.
-    found = leaking(tape, market, decisions, ahead.features(market), see, count=10)
+    found = leaking(tape, market.known_at, decisions, ahead.features(market), see, count=10)
     assert len(found) >= 9
 
 
