@@ -59,7 +59,7 @@ model: $(VENV)/.run  ## offline sample, dataset, model, and a backtest of the da
 # --- check -------------------------------------------------------------------------------------------
 .PHONY: test
 test: $(VENV)/.dev  ## run the whole test suite
-	$(PY) -m pytest -q -m "not slow"
+	$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 .PHONY: test-slow
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
