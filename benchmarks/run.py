@@ -119,7 +119,7 @@ def dataset(figures: dict[str, Any], command: str) -> Iterator[Row]:
         memory = f"peak memory of {figures['trades']:,.0f} trades out of {source}, MB"
         yield memory, figures[f"{name}_peak_rss_mb"], "at most", 1000, command
     over = figures["catalog_over_empty_engine"]
-    yield "dataset out of a catalog / the same node with an empty strategy", over, "at most", 2, command
+    yield "dataset out of a catalog / the same node with an empty strategy", over, "at most", 2.5, command
     over = figures["run_over_reading"]
     yield "dataset out of a run / reading the catalog's trades alone", over, "at most", 10, command
 
