@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Final
 
-from runtime.cli import CommandParser, add_command, print_json, progress_bar, run_main, say
+from runtime.cli import CommandParser, add_command, print_json, progress_bar, run_main, say, warn
 from runtime.errors import EXIT_DONE, EXIT_FAILED
 from runtime.run_request import add_run_arguments
 
@@ -91,10 +91,13 @@ def lookahead(arguments: Namespace) -> int:
 
 
 def strategies(arguments: Namespace) -> int:
-    """Print every strategy with its parameters."""
+    """Print every strategy with its parameters; broken ones are named on stderr, the rest are listed."""
     from runtime.run_plan import describe_strategies, strategies_text
 
     found = describe_strategies()
+    for one in found:
+        if one["error"] is not None:
+            warn(f"strategy {one['name']} cannot run: {one['error']}")
     print_json(found) if arguments.json else print(strategies_text(found))
     return EXIT_DONE
 

@@ -27,7 +27,7 @@ from runtime.run_bars import bar_catalogs
 from runtime.run_request import RunRequest
 from runtime.settings import RESERVED_PARAMETERS
 from strategies.dynamic_cancel import load_policy
-from strategies.registry import StrategySpec, discover, parameters
+from strategies.registry import StrategySpec, discover, parameters, survey
 
 DAY_NS: Final = 86_400_000_000_000
 EXTERNAL_BARS: Final = "-EXTERNAL"
@@ -150,22 +150,41 @@ def percent_of(plan: RunPlan, advance: Callable[[float], None]) -> Callable[[int
 
 
 def describe_strategies() -> list[dict[str, Any]]:
-    """Return every strategy: name, version, summary and its parameters, sorted by name."""
-    return [
+    """Return every strategy by name: version, summary, parameters, and ``error``, None where it can run.
+
+    A broken one has the reason there and no parameters. Of one name the broken come first.
+    """
+    strategies, broken = survey()
+    described = [
         {
             "name": spec.name,
             "version": spec.version,
             "summary": spec.summary,
             "parameters": [one for one in parameters(spec) if one["name"] not in RESERVED_PARAMETERS],
+            "error": None,
         }
-        for spec in discover().values()
+        for spec in strategies.values()
     ]
+    described += [
+        {
+            "name": one.name,
+            "version": one.version,
+            "summary": one.summary,
+            "parameters": [],
+            "error": f"{one.module}: {one.reason}",
+        }
+        for one in broken
+    ]
+    return sorted(described, key=lambda one: (one["name"], one["error"] is None))
 
 
 def strategies_text(strategies: Sequence[Mapping[str, Any]]) -> str:
     """Return what :func:`describe_strategies` gives as lines of text."""
     lines = []
     for one in strategies:
+        if one["error"] is not None:
+            lines.append(f"{one['name']}: cannot run: {one['error']}")
+            continue
         lines.append(f"{one['name']} {one['version']}: {one['summary']}")
         for parameter in one["parameters"]:
             lines.append(f"  {parameter['name']} ({parameter['type']}) = {parameter['default']}")
@@ -185,12 +204,21 @@ def node_of(plan: RunPlan) -> Node:
 
 
 def find_strategy(name: str) -> StrategySpec:
-    """Return the strategy of that name, or raise ConfigurationError with a suggestion."""
+    """Return the strategy of that name.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is none (with a suggestion), or its file is broken (with the reason).
+    """
     known = discover()
-    if name not in known:
-        hint = did_you_mean(name, list(known))
-        raise ConfigurationError(f"unknown strategy {name}{hint or '; known: ' + ', '.join(sorted(known))}")
-    return known[name]
+    if name in known:
+        return known[name]
+    for one in survey()[1]:
+        if name == one.name:
+            raise ConfigurationError(f"strategy {name} cannot run: {one.module}: {one.reason}")
+    hint = did_you_mean(name, list(known))
+    raise ConfigurationError(f"unknown strategy {name}{hint or '; known: ' + ', '.join(sorted(known))}")
 
 
 def tradable(catalog: Catalog) -> list[str]:

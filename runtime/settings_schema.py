@@ -84,7 +84,8 @@ def _parameters_of(strategy: Mapping[str, Any]) -> dict[str, Any]:
 
 def main() -> int:
     """Print the schema."""
-    schema = msgspec.json.encode(settings_schema(describe_strategies()))
+    runnable = [one for one in describe_strategies() if one["error"] is None]
+    schema = msgspec.json.encode(settings_schema(runnable))
     sys.stdout.write(msgspec.json.format(schema, indent=2).decode() + "\n")
     return 0
 

@@ -1,19 +1,25 @@
 """Finds the strategies: every module of this package with a constant ``SPEC`` is one.
 
-A new strategy is one new file, see ``docs/how-to/write-a-strategy.md``.
+A new strategy is one new file, see ``docs/how-to/write-a-strategy.md``. A file that is broken is named with
+the reason and left out; the others work as if it were not there.
 """
 
 import importlib
 import inspect
 import pkgutil
 import re
+import traceback
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import NODEFAULT
+from nautilus_trader.config import StrategyConfig
+from nautilus_trader.trading.strategy import Strategy
 
 import strategies
 
@@ -49,26 +55,127 @@ class StrategySpec:
         return _resolve(self.config_path)
 
 
-def discover() -> dict[str, StrategySpec]:
-    """Return every strategy by name, sorted.
+@dataclass(frozen=True, slots=True)
+class BrokenStrategy:
+    """A file that says it is a strategy, or cannot be read, and does not run.
 
-    Raises
-    ------
-    ValueError
-        When two modules claim one name.
+    Parameters
+    ----------
+    name
+        Of its ``SPEC``; the file's own where there is none.
+    module
+        Such as ``strategies.breakout``.
+    reason
+        One line: what is wrong and where.
+    version, summary
+        As in `StrategySpec`, empty where unknown.
     """
-    found: dict[str, StrategySpec] = {}
+
+    name: str
+    module: str
+    reason: str
+    version: str = ""
+    summary: str = ""
+
+
+def discover() -> dict[str, StrategySpec]:
+    """Return every strategy that can run by name, sorted; `survey` tells of the others."""
+    return survey()[0]
+
+
+def survey() -> tuple[dict[str, StrategySpec], tuple[BrokenStrategy, ...]]:
+    """Look at every module of the package.
+
+    A name that several files claim belongs to the file of that name (``ote`` to ``ote.py``), and to none of
+    them where there is no such file: which one trades must not hang on the order of a folder.
+
+    Returns
+    -------
+    strategies, broken
+        Those that can run by name, and those that cannot, each sorted by name.
+    """
+    importlib.invalidate_caches()  # a file that was written a moment ago counts
+    claims: dict[str, list[tuple[str, StrategySpec]]] = {}
+    broken: list[BrokenStrategy] = []
     for module_info in pkgutil.iter_modules(strategies.__path__):
         if module_info.ispkg:
             continue
-        module = importlib.import_module(f"{strategies.__name__}.{module_info.name}")
-        spec = getattr(module, "SPEC", None)
-        if not isinstance(spec, StrategySpec):
+        module_name = f"{strategies.__name__}.{module_info.name}"
+        try:
+            spec = getattr(importlib.import_module(module_name), "SPEC", None)
+        except (Exception, SystemExit) as error:  # whatever a file of the user's own does when it is read
+            broken.append(BrokenStrategy(module_info.name, module_name, _reason("cannot be imported", error)))
             continue
-        if spec.name in found:
-            raise ValueError(f"{module.__name__}: another strategy is named {spec.name!r} already")
-        found[spec.name] = spec
-    return dict(sorted(found.items()))
+        if isinstance(spec, StrategySpec):
+            claims.setdefault(spec.name, []).append((module_info.name, spec))
+        elif spec is not None:
+            reason = f"SPEC is of type {type(spec).__name__}, not a StrategySpec"
+            broken.append(BrokenStrategy(module_info.name, module_name, reason))
+    found: dict[str, StrategySpec] = {}
+    for name, claimants in claims.items():
+        files = [file for file, _spec in claimants]
+        for file, spec in claimants:
+            module_name = f"{strategies.__name__}.{file}"
+            reason = _taken(name, file, files) or _wrong_with(spec, module_name)
+            if reason is None:
+                found[name] = spec
+                continue
+            broken.append(BrokenStrategy(name or file, module_name, reason, spec.version, spec.summary))
+    return dict(sorted(found.items())), tuple(sorted(broken, key=lambda one: (one.name, one.module)))
+
+
+def _taken(name: str, file: str, files: Sequence[str]) -> str | None:
+    """Return why a file may not have the name that it claims."""
+    others = [f"{other}.py" for other in files if other != file]
+    if not others or file == name:
+        return None
+    if name in files:
+        return f"duplicate name: {name} belongs to {name}.py, rename the one in {file}.py"
+    return f"duplicate name: {name} is also claimed by {', '.join(others)}, rename one of them"
+
+
+def _wrong_with(spec: StrategySpec, module_name: str) -> str | None:
+    """Return why a strategy cannot run, None when nothing was found."""
+    for word in ("name", "version", "summary", "strategy_path", "config_path"):
+        value = getattr(spec, word)
+        if not isinstance(value, str) or not value.strip():
+            return f"SPEC.{word} is {value!r}, want a text"
+    if spec.strategy_path.partition(":")[0] != module_name:  # copied and only renamed: another one would run
+        return f"SPEC.strategy_path {spec.strategy_path} is not in {module_name}"
+    try:
+        strategy, config = spec.strategy_class(), spec.config_class()
+        if not (isinstance(strategy, type) and issubclass(strategy, Strategy)):
+            return f"SPEC.strategy_path {spec.strategy_path} is no Nautilus Strategy"
+        if not (isinstance(config, type) and issubclass(config, StrategyConfig)):
+            return f"SPEC.config_path {spec.config_path} is no Nautilus StrategyConfig"
+        listed = parameters(spec)
+        _try_defaults(config)
+    except (Exception, SystemExit) as error:
+        return _reason("broken config", error)
+    undocumented = [one["name"] for one in listed if not one["doc"]]
+    if undocumented:
+        return f"missing docs: {config.__name__} says nothing under Parameters of {', '.join(undocumented)}"
+    return None
+
+
+def _try_defaults(config: type[Any]) -> None:
+    """Build the configuration with its own defaults, if it has all of them."""
+    required = {field.name for field in msgspec.structs.fields(config) if field.required}
+    if required <= {"instrument_id"}:
+        config.parse(msgspec.json.encode({name: "XRPUSDT.BINANCE" for name in required}))
+
+
+def _reason(what: str, error: BaseException) -> str:
+    """Return what was raised on one line, with the place if it is in a file of this package."""
+    text = f"{what}: {type(error).__name__}: {' '.join(str(error).split())}"
+    folders = {str(Path(folder).resolve()) for folder in strategies.__path__}
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        one
+        for one in frames
+        if str(Path(one.filename).resolve().parent) in folders and Path(one.filename) != Path(__file__)
+    ]
+    return f"{text} ({Path(own[-1].filename).name} line {own[-1].lineno})" if own else text
 
 
 def parameters(spec: StrategySpec) -> list[dict[str, Any]]:
