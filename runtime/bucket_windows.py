@@ -38,7 +38,7 @@ def chosen_trades(count: int, limit: int) -> list[int]:
 def trade_windows(
     plan: RunPlan, trades: Sequence[ClosedTrade], limit: int
 ) -> Iterator[tuple[int, ClosedTrade, NDArray[Any]]]:
-    """Yield some trades with the buckets around them, in order of the trades.
+    """Yield some trades with the buckets around them, in order of the trades; none of a strategy without.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def trade_windows(
     for instrument, strategy in zip(plan.instruments, plan.strategies, strict=True):
         name = instrument.id.value
         own = [index for index in chosen if trades[index].instrument_id == name]
-        if own:
+        if own and "bucket_usd" in strategy.config:
             spans = [
                 (
                     trades[index].entry_bucket_seq - BUCKETS_BEFORE,
@@ -71,7 +71,8 @@ def trade_windows(
             config = bucket_config(strategy.config, instrument)
             windows |= dict(zip(own, _rebuild(plan, name, config, spans), strict=True))
     for index in chosen:
-        yield index + 1, trades[index], windows[index]
+        if index in windows:
+            yield index + 1, trades[index], windows[index]
 
 
 def bucket_config(config: Mapping[str, Any], instrument: Instrument) -> BucketConfig:

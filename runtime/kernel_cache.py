@@ -42,6 +42,9 @@ def trial_run(request: RunRequest) -> None:
         instrument, strategy = plan.instruments[0], plan.strategies[0]
         trades = next(plan.catalog.read_trades(instrument.id.value, plan.data_from_ns, plan.last_ns))
         trades = trades[:TRIAL_TRADES]
-        builder = VolumeBucketBuilder(bucket_config(strategy.config, instrument))
-        builder.scan(trades.ts_ns, trades.price_ticks, trades.size_lots, trades.is_buyer, trades.trade_id)
+        if "bucket_usd" in strategy.config:
+            builder = VolumeBucketBuilder(bucket_config(strategy.config, instrument))
+            builder.scan(
+                trades.ts_ns, trades.price_ticks, trades.size_lots, trades.is_buyer, trades.trade_id
+            )
         run_backtest(plan_run(replace(plan.request, start_ns=None, end_ns=int(trades.ts_ns[-1]) + 1)))

@@ -187,10 +187,10 @@ def parameters(spec: StrategySpec) -> list[dict[str, Any]]:
     -------
     list of dict
         ``name``, ``type`` (as text), ``default`` (plain JSON value, None where it must be given) and
-        ``doc`` (from the numpydoc "Parameters" section of the class).
+        ``doc`` (from the numpydoc "Parameters" section of the class, or of the one that it inherits the field from).
     """
     config = spec.config_class()
-    docs = documented_parameters(config.__doc__ or "")
+    docs = config_docs(config)
     hints = typing.get_type_hints(config)
     own = {name for base in config.__mro__ if _is_ours(base) for name in inspect.get_annotations(base)}
     return [
@@ -203,6 +203,15 @@ def parameters(spec: StrategySpec) -> list[dict[str, Any]]:
         for field in msgspec.structs.fields(config)
         if field.name in own
     ]
+
+
+def config_docs(config: type[Any]) -> dict[str, str]:
+    """Return what a config class and the classes of ours it derives from say about each parameter."""
+    docs: dict[str, str] = {}
+    for base in reversed(config.__mro__):
+        if _is_ours(base):
+            docs |= documented_parameters(base.__doc__ or "")
+    return docs
 
 
 def documented_parameters(docstring: str) -> dict[str, str]:

@@ -6,6 +6,8 @@ from typing import Literal
 import msgspec
 
 type DecisionKind = Literal[
+    "signal",
+    "signal_skipped",
     "zone",
     "zone_skipped",
     "zone_ended",
@@ -62,7 +64,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     bucket_seq
         Sequence number of the last closed bucket, -1 before the first.
     zone_id
-        Event id of the dealing range, -1 where there is none.
+        Event id of the dealing range, or number of the signal within its strategy; -1 where there is none.
     reason
         Why, as a snake_case word.
     price, stop, target, qty

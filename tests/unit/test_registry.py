@@ -12,6 +12,7 @@ import backtest_node
 import strategies
 from strategies.registry import (
     BrokenStrategy,
+    config_docs,
     discover,
     documented_parameters,
     parameters,
@@ -48,7 +49,7 @@ def test_documentation_names_no_parameter_that_does_not_exist() -> None:
     """A renamed field takes its documentation along."""
     for spec in discover().values():
         own = {parameter["name"] for parameter in parameters(spec)}
-        assert set(documented_parameters(spec.config_class().__doc__ or "")) == own
+        assert set(config_docs(spec.config_class())) == own
 
 
 SOUND = """
