@@ -44,7 +44,5 @@ def trial_run(request: RunRequest) -> None:
         trades = trades[:TRIAL_TRADES]
         if "bucket_usd" in strategy.config:
             builder = VolumeBucketBuilder(bucket_config(strategy.config, instrument))
-            builder.scan(
-                trades.ts_ns, trades.price_ticks, trades.size_lots, trades.is_buyer, trades.trade_id
-            )
+            builder.scan(trades.ts_ns, trades.price_ticks, trades.size_lots, trades.is_buyer, trades.trade_id)
         run_backtest(plan_run(replace(plan.request, start_ns=None, end_ns=int(trades.ts_ns[-1]) + 1)))

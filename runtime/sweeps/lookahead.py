@@ -420,7 +420,10 @@ def prove(plan: RunPlan, advance: Advance) -> Findings:
 
     cut_times_ns = times_ns[np.asarray(cuts) - 1]
     # At an entry, because one bar of look-ahead shows only in what the last bar of the prefix decided.
-    candidates = np.unique(np.asarray(full.entry_times_ns or cut_times_ns[:-1], dtype=np.int64))
+    entries_ns = np.asarray(full.entry_times_ns or cut_times_ns[:-1], dtype=np.int64)
+    # Bars that the engine makes of trades close by the clock, which moves with the first data after that.
+    after = np.minimum(np.searchsorted(times_ns, entries_ns), len(times_ns) - 1)
+    candidates = np.unique(times_ns[after])
     for position in np.linspace(0, len(candidates) - 1, FRESH_CUTS + 2)[1:-1].astype(np.int64):
         prove_fresh(plan, full, int(candidates[position]), findings)
         advance(35 / FRESH_CUTS)
