@@ -116,11 +116,11 @@ def survey() -> tuple[dict[str, StrategySpec], tuple[BrokenStrategy, ...]]:
         files = [file for file, _spec in claimants]
         for file, spec in claimants:
             module_name = f"{strategies.__name__}.{file}"
-            reason = _taken(name, file, files) or _wrong_with(spec, module_name)
-            if reason is None:
+            wrong = _taken(name, file, files) or _wrong_with(spec, module_name)
+            if wrong is None:
                 found[name] = spec
                 continue
-            broken.append(BrokenStrategy(name or file, module_name, reason, spec.version, spec.summary))
+            broken.append(BrokenStrategy(name or file, module_name, wrong, spec.version, spec.summary))
     return dict(sorted(found.items())), tuple(sorted(broken, key=lambda one: (one.name, one.module)))
 
 
@@ -162,7 +162,7 @@ def _try_defaults(config: type[Any]) -> None:
     """Build the configuration with its own defaults, if it has all of them."""
     required = {field.name for field in msgspec.structs.fields(config) if field.required}
     if required <= {"instrument_id"}:
-        config.parse(msgspec.json.encode({name: "XRPUSDT.BINANCE" for name in required}))
+        config.parse(msgspec.json.encode(dict.fromkeys(required, "XRPUSDT.BINANCE")))
 
 
 def _reason(what: str, error: BaseException) -> str:
@@ -187,7 +187,7 @@ def parameters(spec: StrategySpec) -> list[dict[str, Any]]:
     -------
     list of dict
         ``name``, ``type`` (as text), ``default`` (plain JSON value, None where it must be given) and
-        ``doc`` (from the numpydoc "Parameters" section of the class, or of the one that it inherits the field from).
+        ``doc`` (from the numpydoc "Parameters" section of the class, or of the one that has the field).
     """
     config = spec.config_class()
     docs = config_docs(config)

@@ -1,4 +1,4 @@
-"""Strategies on closed bars in a real engine: signals become trades, or are recorded with the reason why not."""
+"""Strategies on closed bars in a real engine: signals become trades or say why not."""
 
 import json
 import sys
@@ -235,7 +235,8 @@ def test_a_copy_of_the_example_appears_and_runs(
     assert copied in [one["name"] for one in json.loads(capsys.readouterr().out)]
     summaries = []
     for name in ("example", copied):
-        words = f"run --catalog {tape_path} --strategy {name} --set closes=2 --set bar_type=1-MINUTE-LAST-INTERNAL"
+        settings = "--set closes=2 --set bar_type=1-MINUTE-LAST-INTERNAL"
+        words = f"run --catalog {tape_path} --strategy {name} {settings}"
         assert backtest_node.main([*words.split(), "--json"]) == 0
         summaries.append(json.loads(capsys.readouterr().out))
     first, second = summaries
