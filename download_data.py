@@ -12,6 +12,7 @@ try:
         listing,
         sample,
         scan,
+        structure,
         trades,
         universe,
         verifying,
@@ -20,7 +21,7 @@ except KeyboardInterrupt:  # loading takes seconds; `run_main` catches it only a
     sys.exit("download_data.py: error: interrupted")
 
 # In the order of `--help`; each module has add(commands).
-COMMANDS = (sample, trades, klines, funding, importing, verifying, universe, scan, listing)
+COMMANDS = (sample, trades, klines, funding, importing, verifying, universe, scan, structure, listing)
 
 
 def build_parser() -> CommandParser:
