@@ -6,6 +6,7 @@ nothing from the indicators but the compiler wrapper.
 
 import hashlib
 import zlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,13 @@ HEAD_BYTES = LAYOUT_END + 4
 
 
 def _head(config_digest: bytes, layout: np.dtype[Any]) -> bytes:
+    return MAGIC + VERSION.to_bytes(4, "little") + config_digest + _layout_digest(layout)
+
+
+@cache  # 12 ms for the engine's state, which a watcher saves on every bar
+def _layout_digest(layout: np.dtype[Any]) -> bytes:
     # repr of a dtype names every field, type and offset.
-    return (
-        MAGIC + VERSION.to_bytes(4, "little") + config_digest + hashlib.sha256(repr(layout).encode()).digest()
-    )
+    return hashlib.sha256(repr(layout).encode()).digest()
 
 
 def _checksum(record: bytes) -> bytes:

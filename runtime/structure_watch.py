@@ -7,7 +7,6 @@ import numpy as np
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.data import Bar, BarType
-from nautilus_trader.model.instruments import Instrument
 
 from runtime.intervals import interval_nanos, interval_of_bar_type
 from runtime.structure_series import BAR_DTYPE, StructureSeries, kinds_of, open_series
@@ -46,7 +45,6 @@ class StructureWatch(Actor):
         super().__init__(config)
         self.series: dict[BarType, StructureSeries] = {}
         self.bars_ignored = 0
-        self._instruments: dict[BarType, Instrument] = {}
 
     def on_start(self) -> None:
         """Open every series and subscribe to its bars; a bar type without an instrument is left out."""
@@ -57,7 +55,6 @@ class StructureWatch(Actor):
             if instrument is None:
                 self.log.error(f"{bar_type.instrument_id} is not in the cache: {text} is not watched")
                 continue
-            self._instruments[bar_type] = instrument
             self.series[bar_type] = open_series(
                 Path(self.config.folder),
                 bar_type.instrument_id.value,
@@ -75,7 +72,7 @@ class StructureWatch(Actor):
             return
         missing = series.missing_bars
         try:
-            series.append(bar_row(bar, self._instruments[bar.bar_type], interval_nanos(series.timeframe)))
+            series.append(bar_row(bar, interval_nanos(series.timeframe)))
         except ValueError as error:
             self.bars_ignored += 1
             self.log.warning(f"{bar.bar_type} {bar.ts_event}: {error}")
@@ -86,15 +83,13 @@ class StructureWatch(Actor):
             )
 
 
-def bar_row(bar: Bar, instrument: Instrument, length_ns: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+def bar_row(bar: Bar, length_ns: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
     """Return a bar as one row of `BAR_DTYPE`, shape (1,), with the floats that the catalog's columns give.
 
     Parameters
     ----------
     bar
         Closed at ``ts_event``.
-    instrument
-        Whose increments say how many decimals a price and a volume have.
     length_ns
         Of its interval, nanoseconds.
     """

@@ -226,9 +226,7 @@ def write_csv(path: Path, root: Path, series: Sequence[tuple[str, str]]) -> None
         with partial.open("wb") as file:
             for number, (instrument_id, timeframe) in enumerate(series):
                 table = _plain(read_structure(root, instrument_id, timeframe))
-                csv.write_csv(
-                    table, file, csv.WriteOptions(include_header=number == 0, quoting_style="none")
-                )
+                csv.write_csv(table, file, csv.WriteOptions(include_header=number == 0, quoting_style="none"))
         partial.replace(path)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be written: {error.strerror or error}") from error
