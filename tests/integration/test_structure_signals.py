@@ -202,12 +202,12 @@ def watch(root: Path, bars: Sequence[Bar], **settings: Any) -> StructureWatch:
 def test_the_watcher_goes_on_where_the_catalog_ended(whole: tuple[Catalog, Path], tmp_path: Path) -> None:
     """Bar by bar, stopped and started again, repeated bars left out: the same rows as in one pass."""
     _catalog, root = whole
-    prefix = catalog_with(tmp_path / "catalog", walk()[np.arange(3_500)])
+    prefix = catalog_with(tmp_path / "catalog", walk()[np.arange(3_900)])
     out = tmp_path / "out"
     bring_up_to_date(prefix, out, XRP, "5m")
     live = nautilus_bars(walk(), "5m")
-    assert watch(out, live[3_400:3_700]).bars_ignored == 100
-    assert watch(out, live[3_700:]).bars_ignored == 0
+    assert watch(out, live[3_880:3_950]).bars_ignored == 20
+    assert watch(out, live[3_950:]).bars_ignored == 0
     assert read_structure(out, XRP, "5m").equals(read_structure(root, XRP, "5m"))
     assert bring_up_to_date(prefix, out, XRP, "5m").status == "ahead", "what was watched is not thrown away"
     grown = catalog_with(tmp_path / "catalog", walk())
@@ -216,10 +216,10 @@ def test_the_watcher_goes_on_where_the_catalog_ended(whole: tuple[Catalog, Path]
 
 def test_the_watcher_starts_from_nothing(tmp_path: Path) -> None:
     """With the kinds of its settings; a gap is counted and nothing is filled in."""
-    live = nautilus_bars(walk(200), "5m")
-    actor = watch(tmp_path, [*live[:100], *live[103:]], kinds=("SWEEP",))
+    live = nautilus_bars(walk(100), "5m")
+    actor = watch(tmp_path, [*live[:60], *live[63:]], kinds=("SWEEP",))
     (series,) = actor.series.values()
-    assert (series.bars, series.missing_bars) == (197, 3)
+    assert (series.bars, series.missing_bars) == (97, 3)
     kinds = read_structure(tmp_path, XRP, "5m")["kind"].to_pylist()
     assert {kind.partition("_")[0] for kind in kinds} == {"SWEEP"}
 
