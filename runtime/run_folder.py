@@ -29,7 +29,7 @@ EFFECTIVE_CONFIG: Final = "config.effective.yaml"
 # Decisions that describe a setup, and its entries with their prices and quantity; the others (fills,
 # protection) are in events.jsonl only.
 SIGNAL_KINDS: Final = frozenset(
-    {"signal", "signal_skipped", "zone", "zone_skipped", "entry_submitted", "entry_repriced"}
+    {"zone", "zone_skipped", "signal_taken", "signal_skipped", "entry_submitted", "entry_repriced"}
 )
 WRITE_BUFFER: Final = 1 << 20
 

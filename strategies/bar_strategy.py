@@ -5,6 +5,7 @@ worth its risk, or comes at a bad moment, is recorded with its reason and not tr
 """
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -111,6 +112,7 @@ class BarStrategy(SetupStrategy):
         self.signals = 0
         self._bar_ns = int(self.bar_type.spec.timedelta.total_seconds()) * 1_000_000_000
         self._last_close_ns = 0
+        self._last_close: Decimal | None = None
         self._sees_trades = False
         self._strength = RelativeStrength()
         self._manager: TradeManager
@@ -161,7 +163,7 @@ class BarStrategy(SetupStrategy):
         if bar.ts_event <= self._last_close_ns:
             self.count("bars_repeated")
             return
-        self._last_close_ns = bar.ts_event
+        self._last_close_ns, self._last_close = bar.ts_event, bar.close.as_decimal()
         self.count("bars")
         candle = self._candle(bar)
         strength = self._strength.update(candle.close)
@@ -182,11 +184,17 @@ class BarStrategy(SetupStrategy):
         if signal is not None:
             self._decide_signal(signal, candle)
 
+    def last_price(self) -> Decimal | None:
+        """Return the price of the last trade, without trades the last close; None before both."""
+        price = super().last_price()
+        return self._last_close if price is None else price
+
     def funds(self) -> Funds:
         """Return what the account may spend, without what market entries on their way will take."""
         funds = super().funds()
         price = self.last_price()
         taken = ZERO
+        # By the notional at the last price: until they are acknowledged the balance still counts their money.
         for order in self.cache.orders_inflight(venue=self.instrument_id.venue):
             is_long = order.side == OrderSide.BUY
             if order.has_price or order.tags != [Leg.ENTRY.name] or not (is_long or self.market.shorts):
@@ -210,7 +218,7 @@ class BarStrategy(SetupStrategy):
         skip = size if isinstance(size, Skip) else None
         self.count("signals")
         self.decide(
-            "signal" if skip is None else "signal_skipped",
+            "signal_taken" if skip is None else "signal_skipped",
             ts_ns=signal.ts_ns,
             side=signal.side,
             zone_id=number,
@@ -218,9 +226,10 @@ class BarStrategy(SetupStrategy):
             price=str(signal.entry),
             stop=str(signal.stop),
             target=str(signal.target),
+            qty="" if isinstance(size, Skip) else str(size.qty),
             detail={
                 "confidence": signal.confidence,
-                **signal.factors,
+                **{f"factor_{name}": points for name, points in signal.factors.items()},
                 **signal.metadata,
                 **({} if skip is None else {"figure": skip.figure, "limit": skip.limit}),
             },
@@ -228,6 +237,7 @@ class BarStrategy(SetupStrategy):
         if isinstance(size, Skip):
             self.count(f"signals_skipped_{size.reason.value}")
             return
+        self.count("signals_taken")
         patience_secs = PATIENCE_SECS if self._sees_trades else 0.0
         self._exit_rules = replace(self._exit_rules, exit_market_after_secs=patience_secs)
         self._manager = TradeManager(rules_of(self.config.management), self.market.tick_size)

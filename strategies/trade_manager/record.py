@@ -6,8 +6,6 @@ from typing import Literal
 import msgspec
 
 type DecisionKind = Literal[
-    "signal",
-    "signal_skipped",
     "zone",
     "zone_skipped",
     "zone_ended",
@@ -24,6 +22,8 @@ type DecisionKind = Literal[
     "position_closed",
     "expired",
     "halted",
+    "signal_taken",
+    "signal_skipped",
 ]
 """The words of ``Decision.kind``; ``docs/glossary.md`` uses the same ones."""
 

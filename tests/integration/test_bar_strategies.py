@@ -105,11 +105,12 @@ def test_a_breakout_is_traded(side: str, after: list[Row], reason: str, exit_pri
     assert trade.entry_ts_ns == START_NS + 5 * BAR_NS + LATENCY_NS, "after the close that broke the range"
     # 10,000 at 1 % risk over a stop distance of 0.02 is 5,000; half of the equity is 3,300.3 at 1.515.
     assert D(trade.qty) == (D("3300.3") if side == "long" else D("3367.0"))
-    (signal,) = [one for one in decisions if one.kind == "signal"]
+    (signal,) = [one for one in decisions if one.kind == "signal_taken"]
     assert signal.ts_ns == START_NS + 5 * BAR_NS
     assert D(signal.price) == of_side("1.515")
+    assert D(signal.qty) == D(trade.qty)
     assert signal.detail["confidence"] == pytest.approx(0.25)
-    assert strategy.counters["signals"] == strategy.counters["entries_filled"] == 1
+    assert strategy.counters["signals_taken"] == strategy.counters["entries_filled"] == 1
 
 
 def test_the_stop_moves_at_the_close_of_a_bar() -> None:
@@ -131,8 +132,8 @@ MORE: list[Row] = [(1.515, 1.53, 1.51, 1.525), (1.525,) * 4]
         ({"min_reward_risk": 2.5}, [("signal_skipped", "long", "reward_risk")] * 2),
         ({"trade_from_ns": START_NS + 100 * BAR_NS}, [("signal_skipped", "long", "warm_up")] * 2),
         ({"max_notional_pct": 0.01}, [("signal_skipped", "long", "min_notional")] * 2),
-        ({}, [("signal", "long", ""), ("signal_skipped", "long", "in_position")]),
-        ({"cooldown_bars": 1}, [("signal", "long", "")]),
+        ({}, [("signal_taken", "long", ""), ("signal_skipped", "long", "in_position")]),
+        ({"cooldown_bars": 1}, [("signal_taken", "long", "")]),
     ],
 )
 def test_every_signal_is_recorded(settings: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
@@ -193,8 +194,8 @@ def test_the_example_follows_closes_in_a_row() -> None:
         strategy = ExampleStrategy(ExampleConfig(instrument_id=instrument.id, bar_type=EXTERNAL))
         decisions, _trades = kept(strategy)
         run_bars(bars, strategy, instrument)
-        assert signals_of(decisions) == [("signal", side, "")]
-        assert [one.ts_ns for one in decisions if one.kind == "signal"] == [START_NS + 17 * BAR_NS]
+        assert signals_of(decisions) == [("signal_taken", side, "")]
+        assert [one.ts_ns for one in decisions if one.kind == "signal_taken"] == [START_NS + 17 * BAR_NS]
 
 
 @pytest.fixture(scope="module")
