@@ -28,7 +28,9 @@ TEARSHEET: Final = "tearsheet.html"
 EFFECTIVE_CONFIG: Final = "config.effective.yaml"
 # Decisions that describe a setup, and its entries with their prices and quantity; the others (fills,
 # protection) are in events.jsonl only.
-SIGNAL_KINDS: Final = frozenset({"zone", "zone_skipped", "entry_submitted", "entry_repriced"})
+SIGNAL_KINDS: Final = frozenset(
+    {"zone", "zone_skipped", "signal_taken", "signal_skipped", "entry_submitted", "entry_repriced"}
+)
 WRITE_BUFFER: Final = 1 << 20
 
 # Keys sorted: the same record is the same bytes, whatever order a dictionary was filled in.

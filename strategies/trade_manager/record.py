@@ -22,6 +22,8 @@ type DecisionKind = Literal[
     "position_closed",
     "expired",
     "halted",
+    "signal_taken",
+    "signal_skipped",
 ]
 """The words of ``Decision.kind``; ``docs/glossary.md`` uses the same ones."""
 
