@@ -30,10 +30,10 @@ from strategies.market_context import MarketContext
 from strategies.portfolio import BarBarrier, Holding, Pick, ReturnHistory, Round, pick
 from strategies.registry import StrategySpec
 from strategies.setup_desk import COUNTED_FROM_ZERO, side_name
-from strategies.signal import Signal, plan_of
+from strategies.signal import SideName, Signal, plan_of
 from strategies.trade_manager.increments import floor_to, round_down
 from strategies.trade_manager.orders import ZERO
-from strategies.trade_manager.plan import side_allowed
+from strategies.trade_manager.plan import EntryKind, side_allowed
 from strategies.trade_manager.record import ClosedTrade
 from strategies.trade_manager.sizing import Size, size_position
 from strategies.trade_manager.skips import Skip, SkipReason
@@ -83,7 +83,7 @@ class ConfluenceStrategy(Strategy):
 
     def on_start(self) -> None:
         """Read the instruments and listen to their bars."""
-        if not all([desk.prepare() for desk in self.desks.values()]):
+        if not all(desk.prepare() for desk in self.desks.values()):
             self.stop()
             return
         if isinstance(self.clock, LiveClock):
@@ -284,7 +284,7 @@ class ConfluenceStrategy(Strategy):
             entry = round_down(better, tick, direction)
         if stop <= 0 or target <= 0 or (entry - stop) * direction <= 0 or (target - entry) * direction <= 0:
             return Skip(SkipReason.NO_STOP_DISTANCE, float(entry - stop))
-        side = "long" if direction > 0 else "short"
+        side: SideName = "long" if direction > 0 else "short"
         texts = explain(bar.row, desk.score, side)
         return Signal(
             instrument_id=desk.name,
@@ -318,7 +318,7 @@ class ConfluenceStrategy(Strategy):
         return self.guards.blocked(signal.instrument_id, signal.ts_ns)
 
     def _enter(self, desk: CoinDesk, bar: CoinBar, signal: Signal, size: Size) -> None:
-        kind = "hybrid" if self.config.entry == "hybrid" else "market"
+        kind: EntryKind = "hybrid" if self.config.entry == "hybrid" else "market"
         plan = plan_of(signal, size, number=self._signals, entry_kind=kind)
         desk.signal_price = Decimal(str(bar.close))
         self._set_leverage(desk.instrument_id, size.leverage)
@@ -443,6 +443,11 @@ class ConfluenceStrategy(Strategy):
         )
 
 
+def base_bar_types(config: ConfluenceConfig) -> list[str]:
+    """Return the bars that a run of the strategy lives on: it has no trades."""
+    return [str(bar_type_of(one, config.ltf_secs)) for one in config.instrument_ids]
+
+
 def context_of(config: ConfluenceConfig) -> str:
     """Return the id of the instrument whose moves are the context of all, empty when there is none."""
     if config.context_instrument_id is not None:
@@ -455,4 +460,4 @@ def _money(money: Any) -> Decimal:
     return ZERO if money is None else Decimal(money.as_decimal())
 
 
-__all__ = ["SPEC", "ConfluenceConfig", "ConfluenceStrategy"]
+__all__ = ["SPEC", "ConfluenceConfig", "ConfluenceStrategy", "base_bar_types"]

@@ -52,12 +52,14 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
     coins
         Settings of single instruments by Nautilus id, see `CoinSettings`; they come from ``symbols``.
     ltf_secs, mtf_secs, htf_secs
-        Timeframes in seconds: the closed bars that are read (scores, ATR, exits), and the two joined from them
-        (RSI; bias).
+        Timeframes in seconds: the closed bars that are read (scores, ATR, exits), and the two joined from
+        them (RSI; bias).
     htf_warm_up_bars
         Complete bars of the highest timeframe before its bias is known.
-    points_htf_aligned, points_htf_neutral, points_sweep, points_order_block, points_fvg, points_rsi, points_structure
-        Points of each factor; a score is their sum, at most 100.
+    points_htf_aligned, points_htf_neutral
+        Points of a bias in the direction of the side, and of one in neither direction.
+    points_sweep, points_order_block, points_fvg, points_rsi, points_structure
+        Points of each factor that holds; a score is the sum of all, at most 100.
     rsi_oversold, rsi_overbought
         RSI below which a long, above which a short gets its points.
     sweep_kind, sweep_max_age_bars
@@ -85,12 +87,13 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
     max_positions
         Positions and entries at the same time.
     max_correlation, correlation_sides, correlation_bars, correlation_min_bars
-        Signals that move like something held are skipped: limit, which sides count (``same``, ``any``, ``off``),
-        window, and bars that both must have in it.
+        Signals that move like something held are skipped: limit, which sides count (``same``, ``any``,
+        ``off``), window, and bars that both must have in it.
     entry
         ``market``, or ``hybrid``: a limit at a better price, which becomes a market order or is taken back.
     hybrid_better_pct, hybrid_wait_secs
-        How much better than the close the limit is, percent, and how long it waits; looked at when a bar closes.
+        How much better than the close the limit is, percent, and how long it waits; looked at when a bar
+        closes.
     rules
         Rule set that manages positions: ``s0``, ``s1`` or ``off``.
     break_even_from_pct, trail_from_pct, trail_giveback_pct
@@ -102,8 +105,8 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
     stop_cooldown_mins, stop_cooldown_scope
         Pause after each stop, minutes, 0 for off: of its ``symbol``, or ``all``.
     max_daily_loss_pct, max_drawdown_pct, drawdown_pause_mins
-        Loss since midnight UTC that ends the day, and loss from the highest equity that pauses, percent, 0 for off;
-        the pause in minutes.
+        Loss since midnight UTC that ends the day, and loss from the highest equity that pauses, percent, 0
+        for off; the pause in minutes.
     stop_guard_count, stop_guard_hours, stop_guard_scope, stop_guard_pause_mins
         So many stops within so many hours pause for so many minutes; 0 stops for off.
     low_profit_trades, low_profit_min_r, low_profit_pause_mins
@@ -189,6 +192,9 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
     def __post_init__(self) -> None:  # msgspec checks fields when it decodes only; this runs always
         if not self.instrument_ids:
             raise ValueError("instrument_ids is empty: there is nothing to trade")
+        venues = sorted({one.venue.value for one in self.instrument_ids})
+        if len(venues) > 1:
+            raise ValueError(f"instrument_ids are on {' and '.join(venues)}: one instance has one account")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}")

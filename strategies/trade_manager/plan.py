@@ -94,7 +94,7 @@ class EntryPlan:
     zone_low, zone_high
         The range at the time of the plan.
     entry_kind
-        ``limit``: a resting post-only limit. ``market``: ``entry_price`` is then the price the plan counts on.
+        ``limit``: a resting post-only limit. ``market``: ``entry_price`` is the price the plan counts on.
         ``hybrid``: a limit that may also take, and that the strategy later turns into a market order.
     """
 

@@ -290,8 +290,8 @@ class Setup:
     def enter_at_market(self, plan: EntryPlan, ts_ns: int) -> list[Action]:
         """Take the limit back and send what has not filled by then at market.
 
-        Nothing is sent before the venue confirms that the limit is gone: fills that come meanwhile are counted
-        first, so the position never exceeds the plan.
+        Nothing is sent before the venue confirms that the limit is gone: fills that come meanwhile are
+        counted first, so the position never exceeds the plan.
 
         Parameters
         ----------
