@@ -132,7 +132,8 @@ class CoinDesk(SetupDesk):
         open_, close = round(bar.open.as_double(), digits), round(bar.close.as_double(), digits)
         volume = bar.volume.as_double()
         row = self.engine.update(close_ns - self._base_ns, close_ns, open_, high, low, close, volume)
-        atr, long_score, short_score, rsi, bias, colour, is_ready = SCORED.unpack_from(row.data)
+        # As bytes: asked for a buffer, numpy spells out the format of all columns first.
+        atr, long_score, short_score, rsi, bias, colour, is_ready = SCORED.unpack(row.tobytes())
         side = (long_score > short_score) - (short_score > long_score)
         if not is_ready or side != colour:
             side = 0
