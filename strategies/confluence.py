@@ -313,6 +313,9 @@ class ConfluenceStrategy(Strategy):
             return Skip(SkipReason.WARM_UP)
         if not side_allowed(signal.direction, config.side, shorts=desk.market.shorts):
             return Skip(SkipReason.SIDE)
+        fees = (signal.entry + signal.target) * desk.market.taker_fee
+        if abs(signal.target - signal.entry) <= fees:
+            return Skip(SkipReason.FEES, float(abs(signal.target - signal.entry)), float(fees))
         if desk.rules.min_turnover and desk.turnover < desk.rules.min_turnover:
             return Skip(SkipReason.LOW_TURNOVER, desk.turnover, desk.rules.min_turnover)
         return self.guards.blocked(signal.instrument_id, signal.ts_ns)
