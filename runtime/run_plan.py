@@ -149,6 +149,12 @@ def plan_run(request: RunRequest) -> RunPlan:
     )
 
 
+def require_trades(plan: RunPlan, what: str) -> None:
+    """Raise ConfigurationError for a strategy on closed bars where a command needs trades."""
+    if plan.on_bars:
+        raise ConfigurationError(f"{what} works on trades, and {plan.spec.name} reads closed bars alone")
+
+
 def percent_of(plan: RunPlan, advance: Callable[[float], None]) -> Callable[[int], None]:
     """Return a function of the simulated time (UNIX nanoseconds) that advances a bar of 100 percent."""
     span_ns = max(plan.last_ts_ns - plan.first_ts_ns, 1)
