@@ -42,10 +42,13 @@ def run(arguments: Namespace) -> int:
     from runtime.bucket_windows import trade_windows
     from runtime.kernel_cache import ensure_compiled
     from runtime.memory import spare_memory
+    from runtime.run_folder import read_decisions
     from runtime.run_plan import percent_of, plan_run
     from runtime.run_request import request_from
     from runtime.run_summary import summary_of
+    from strategies.trade_manager.record import Decision
     from ui.reports.metrics import summarise
+    from ui.reports.signals import signal_figures
     from ui.reports.summary import format_summary
     from ui.reports.tearsheet import Report, drawn_trade, render
 
@@ -57,6 +60,9 @@ def run(arguments: Namespace) -> int:
     windows = trade_windows(plan, result.trades, plan.request.settings.backtest.charts)
     drawn = [drawn_trade(number, trade, rows, plan.retracements) for number, trade, rows in windows]
     figures = summarise(result.trades, result.marks, result.starting_balance)
+    if "signals" in result.counters:
+        taken = read_decisions(result.folder.path, Decision, "signal_taken")
+        figures |= signal_figures(result.trades, taken, result.counters)
     explained = None
     if result.gates:
         from runtime.contributions import explain_result  # brings XGBoost: 0.6 s that other runs need not pay

@@ -27,6 +27,7 @@ from runtime.run_plan import RunPlan, node_of, read_whole_files
 from runtime.settings import as_plain, settings_hash
 from strategies.trade_manager.record import ClosedTrade, Decision
 
+ALL_INSTRUMENTS: Final = "*"
 # Counters of a strategy that must be zero: a run that lost trades is no result.
 LOST_TRADES: Final[Mapping[str, str]] = {
     "trades_dropped": "came back in the wrong order or twice",
@@ -117,10 +118,11 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
         engine_started_s = time.perf_counter()
         run_node(node, plan)
         engine_s = time.perf_counter() - engine_started_s
-        ticks = engine.iteration - _bars_before(plan, plan.last_ns)
+        ticks = engine.iteration - (0 if plan.on_bars else _bars_before(plan, plan.last_ns))
         if ticks != plan.ticks:
+            what = "bars" if plan.on_bars else "trades"
             raise DataError(
-                f"{plan.catalog.path}: {plan.ticks:,} trades in the range but {ticks:,} reached the engine"
+                f"{plan.catalog.path}: {plan.ticks:,} {what} in the range but {ticks:,} reached the engine"
             )
         counters = _summed(strategy.counters for strategy in engine.trader.strategies())
         for name, meaning in LOST_TRADES.items():
@@ -180,7 +182,7 @@ def effective_config(plan: RunPlan) -> dict[str, Any]:
             "strategy": plan.spec.name,
             "instruments": [one.id.value for one in plan.instruments],
             "symbols": {
-                str(one.config["instrument_id"]): {
+                str(one.config.get("instrument_id", ALL_INSTRUMENTS)): {
                     key: value for key, value in one.config.items() if key != "instrument_id"
                 }
                 for one in plan.strategies
@@ -208,7 +210,7 @@ def run_node(node: Node, plan: RunPlan) -> None:
         # reader also finds damage is the file to blame; otherwise the error is a bug and stays one.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
-        for instrument in plan.instruments:
+        for instrument in () if plan.on_bars else plan.instruments:
             for _block in read_whole_files(
                 plan.catalog, instrument.id.value, plan.data_from_ns, plan.last_ns
             ):

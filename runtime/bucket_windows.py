@@ -55,6 +55,8 @@ def trade_windows(
         Number of the trade (from 1), it, and its packets: rows of ``PACKET_DTYPE`` from 90 buckets before
         the entry to 20 after the exit, fewer at the ends of the data.
     """
+    if plan.on_bars:
+        return  # there are no buckets
     chosen = chosen_trades(len(trades), limit)
     windows: dict[int, NDArray[Any]] = {}
     for instrument, strategy in zip(plan.instruments, plan.strategies, strict=True):

@@ -109,7 +109,7 @@ def _plan_and_histories(arguments: argparse.Namespace) -> "tuple[RunPlan, dict[s
     """Return a run's entries: those of ``--run``, or of a run that is made now."""
     from runtime.kernel_cache import ensure_compiled
     from runtime.run_histories import read_run
-    from runtime.run_plan import percent_of, plan_run
+    from runtime.run_plan import percent_of, plan_run, require_trades
     from runtime.ungated import run_ungated, ungated
 
     if arguments.run_folder is not None:
@@ -121,7 +121,9 @@ def _plan_and_histories(arguments: argparse.Namespace) -> "tuple[RunPlan, dict[s
             )
         catalog = None if arguments.catalog is None else Path(arguments.catalog)
         return read_run(Path(arguments.run_folder), catalog)
-    plan = ungated(plan_run(request_from(arguments)))
+    planned = plan_run(request_from(arguments))
+    require_trades(planned, "a dataset of entries")
+    plan = ungated(planned)
     ensure_compiled(plan)
     with progress_bar("ungated run, % of the time", total=100) as advance:
         return plan, run_ungated(plan, percent_of(plan, advance))

@@ -17,6 +17,7 @@ from runtime.run_plan import RunPlan, plan_run
 from runtime.run_request import RunRequest
 
 TRIAL_TRADES: Final = 20_000
+TRIAL_BARS_NS: Final = 86_400_000_000_000
 
 
 def ensure_compiled(plan: RunPlan) -> None:
@@ -34,11 +35,15 @@ def ensure_compiled(plan: RunPlan) -> None:
 
 
 def trial_run(request: RunRequest) -> None:
-    """Run a request over its first 20,000 trades, into a folder that is deleted."""
+    """Run a request over its first 20,000 trades, or its first day of bars, into a folder that is deleted."""
     with contextlib.suppress(Exception), tempfile.TemporaryDirectory() as runs:
         backtest = msgspec.structs.replace(request.settings.backtest, runs=runs)
         settings = msgspec.structs.replace(request.settings, backtest=backtest)
         plan = plan_run(replace(request, settings=settings))
+        if plan.on_bars:
+            end_ns = plan.first_ts_ns + TRIAL_BARS_NS
+            run_backtest(plan_run(replace(plan.request, start_ns=None, end_ns=end_ns)))
+            return
         instrument, strategy = plan.instruments[0], plan.strategies[0]
         trades = next(plan.catalog.read_trades(instrument.id.value, plan.data_from_ns, plan.last_ns))
         trades = trades[:TRIAL_TRADES]

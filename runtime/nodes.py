@@ -22,6 +22,7 @@ from nautilus_trader.backtest.config import (
 from nautilus_trader.backtest.engine import BacktestEngine
 from nautilus_trader.backtest.node import BacktestNode, get_instrument_ids
 from nautilus_trader.cache.config import CacheConfig
+from nautilus_trader.common.config import ImportableActorConfig
 from nautilus_trader.config import ImportableStrategyConfig, LoggingConfig, MessageBusConfig
 from nautilus_trader.core.data import Data
 from nautilus_trader.core.message import Command, Document, Event
@@ -31,6 +32,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.instruments import CurrencyPair, Instrument
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
+from runtime.bar_venue import load_endpoint
 from runtime.errors import ConfigurationError
 from runtime.settings import (
     BacktestSettings,
@@ -47,6 +49,11 @@ END_OF_TIME_NS: Final = (1 << 63) - 1
 # Only the last trade and bar are ever asked for; the default of 10,000 each is memory for nothing.
 CACHE_CAPACITY: Final = 16
 CHUNKS: Final = "chunks"
+BAR_MODULE: Final[Mapping[str, Any]] = {
+    "actor_path": "runtime.bar_venue:BarVenue",
+    "config_path": "runtime.bar_venue:BarVenueConfig",
+    "config": {},
+}
 MESSAGES: Final = (Command, Document, Event, Data)
 # Below it a chunk is all overhead; above it the whole history is one chunk. Never None: Nautilus then
 # orders trades of equal time by another rule than when it streams.
@@ -64,6 +71,8 @@ def strategy_configs(
     source: str = "config.yaml",
 ) -> list[ImportableStrategyConfig]:
     """Return one strategy configuration per instrument, sorted by instrument id.
+
+    A strategy for many instruments (its configuration has ``instrument_ids``) gets one for all of them.
 
     Parameters
     ----------
@@ -86,12 +95,21 @@ def strategy_configs(
         Unknown parameter, wrong type or impossible combination, with its path.
     """
     config_class = spec.config_class()
+    if is_for_many(spec):
+        names = sorted(instrument_ids)
+        plain = _config_of_many(spec, entry, names, command_line or {}, entry_path, source)
+        plain["trade_from_ns"] = trade_from_ns
+        return [
+            ImportableStrategyConfig(
+                strategy_path=spec.strategy_path, config_path=spec.config_path, config=plain
+            )
+        ]
     configs = []
     for instrument_id in sorted(instrument_ids):
         parameters = merged_parameters(entry, instrument_id, command_line or {})
         checked = check_parameters(config_class, parameters, instrument_id, entry_path, source)
         # Every field goes in, so that the stored run says what a default was at the time.
-        plain: dict[str, Any] = msgspec.json.decode(checked.json())
+        plain = msgspec.json.decode(checked.json())
         plain |= {
             "instrument_id": instrument_id,
             "order_id_tag": order_id_tag(instrument_id),
@@ -103,6 +121,33 @@ def strategy_configs(
             )
         )
     return configs
+
+
+def is_for_many(spec: StrategySpec) -> bool:
+    """Tell whether one instance of the strategy trades many instruments."""
+    return "instrument_ids" in spec.config_class().__struct_fields__
+
+
+def _config_of_many(
+    spec: StrategySpec,
+    entry: StrategySettings,
+    names: Sequence[str],
+    command_line: Mapping[str, str],
+    entry_path: str,
+    source: str,
+) -> dict[str, Any]:
+    """Return the configuration of one instance for all: ``symbols`` become the settings of single coins."""
+    coins = {
+        name: {key: value for key, value in own.items() if key not in command_line}
+        for name, own in entry.symbols.items()
+        if name in names
+    }
+    given: dict[str, Any] = {"instrument_ids": names, "coins": coins or None}
+    checked = check_parameters(
+        spec.config_class(), merged_parameters(entry, "", command_line), "", entry_path, source, given
+    )
+    plain: dict[str, Any] = msgspec.json.decode(checked.json())
+    return plain
 
 
 def order_id_tag(instrument_id: str) -> str:
@@ -118,8 +163,19 @@ def order_id_tag(instrument_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "", instrument_id)
 
 
-def venue_configs(instruments: Sequence[Instrument], settings: BacktestSettings) -> list[BacktestVenueConfig]:
+def venue_configs(
+    instruments: Sequence[Instrument], settings: BacktestSettings, *, on_bars: bool = False
+) -> list[BacktestVenueConfig]:
     """Return one simulated venue per venue of the instruments, with honest fills.
+
+    Parameters
+    ----------
+    instruments
+        What is traded.
+    settings
+        Account and fills.
+    on_bars
+        The run has bars and no trades: `runtime.bar_venue` walks them.
 
     Raises
     ------
@@ -134,7 +190,7 @@ def venue_configs(instruments: Sequence[Instrument], settings: BacktestSettings)
     by_venue: dict[str, list[Instrument]] = {}
     for instrument in instruments:
         by_venue.setdefault(instrument.id.venue.value, []).append(instrument)
-    return [_venue_config(venue, by_venue[venue], settings) for venue in sorted(by_venue)]
+    return [_venue_config(venue, by_venue[venue], settings, on_bars=on_bars) for venue in sorted(by_venue)]
 
 
 def settlement_currency(instrument: Instrument) -> str:
@@ -148,7 +204,7 @@ def is_spot(instrument: Instrument) -> bool:
 
 
 def _venue_config(
-    venue: str, instruments: Sequence[Instrument], settings: BacktestSettings
+    venue: str, instruments: Sequence[Instrument], settings: BacktestSettings, *, on_bars: bool
 ) -> BacktestVenueConfig:
     kinds = {is_spot(instrument) for instrument in instruments}
     if len(kinds) > 1:
@@ -162,9 +218,11 @@ def _venue_config(
         account_type="CASH" if kinds == {True} else "MARGIN",
         starting_balances=[f"{settings.balance:f} {settlement_currency(instruments[0])}"],
         default_leverage=settings.leverage if kinds == {False} else 1.0,
-        bar_execution=False,  # trades move the market; a bar would move it a second time
+        bar_execution=on_bars,  # where trades move the market, a bar would move it a second time
+        bar_adaptive_high_low_ordering=False,
+        modules=[ImportableActorConfig(**BAR_MODULE)] if on_bars else None,
         liquidity_consumption=fills.liquidity_consumption,
-        queue_position=fills.queue_position,
+        queue_position=fills.queue_position and not on_bars,  # there is no queue in bars
         support_contingent_orders=False,  # as at the venues: protection is the strategy's own
         # Without it a market order that arrives right after a fill ate the print is forgotten.
         use_market_order_acks=True,
@@ -175,6 +233,7 @@ def _venue_config(
                 "slippage_ticks": fills.slippage_ticks,
                 "slippage_bps": str(fills.slippage_bps),
                 "seed": fills.seed,
+                "limits_fill_on_touch": not (on_bars and fills.queue_position),
             },
         ),
         latency_model=ImportableLatencyModelConfig(
@@ -190,11 +249,14 @@ def _venue_config(
     )
 
 
-def fill_assumptions(settings: BacktestSettings, instruments: Sequence[Instrument]) -> dict[str, Any]:
+def fill_assumptions(
+    settings: BacktestSettings, instruments: Sequence[Instrument], *, on_bars: bool = False
+) -> dict[str, Any]:
     """Return how fills were simulated, in the words and units of the report."""
     fills = settings.fills
     spot = is_spot(instruments[0])
     return {
+        "data": "closed bars, adverse extreme first" if on_bars else "trades",
         "latency_ms": fills.latency_ms,
         "liquidity_consumption": fills.liquidity_consumption,
         "queue_position": fills.queue_position,
@@ -264,8 +326,13 @@ def run_config(
     data: list[BacktestDataConfig],
     strategies: list[ImportableStrategyConfig],
     chunk_size: int | str,
+    *,
+    least_chunk: int = 1,
 ) -> BacktestRunConfig:
-    """Return the configuration of one backtest: silent, streamed, errors raised."""
+    """Return the configuration of one backtest: silent, streamed, errors raised.
+
+    A chunk has at least ``least_chunk`` objects: a venue that walks bars must see one close time ahead.
+    """
     return BacktestRunConfig(
         engine=BacktestEngineConfig(
             strategies=strategies,
@@ -275,7 +342,7 @@ def run_config(
         ),
         venues=venues,
         data=data,
-        chunk_size=ALL_IN_ONE_CHUNK if chunk_size == "all" else int(chunk_size),
+        chunk_size=ALL_IN_ONE_CHUNK if chunk_size == "all" else max(int(chunk_size), least_chunk),
         raise_exception=True,
         dispose_on_completion=False,
     )
@@ -355,7 +422,8 @@ class Node(BacktestNode):
         )
         if chunk_size == ALL_IN_ONE_CHUNK:
             chunks = iter([[one for chunk in chunks for one in chunk]])
-        for number, chunk in enumerate(chunks):
+        venues = [one.name for one in self._configs[run_config_id].venues if one.modules]
+        for number, chunk in enumerate(_told_ahead(engine, venues, chunks)):
             if number == 0:  # so that the engine knows of which instruments there is data
                 engine.add_data(data=chunk, validate=False, sort=True)
                 engine.run(start=start, end=end, run_config_id=run_config_id, streaming=True)
@@ -367,6 +435,27 @@ class Node(BacktestNode):
                 engine.run(start=first, end=last, run_config_id=run_config_id, streaming=True)
             engine.clear_data()
         engine.end()
+
+
+def _told_ahead(
+    engine: BacktestEngine, venues: Sequence[str], chunks: Iterable[list[Any]]
+) -> Iterator[list[Any]]:
+    """Yield chunks; venues that walk bars are told of each one before the one ahead of it runs."""
+    if not venues:
+        yield from chunks
+        return
+    before: list[Any] = []
+    for chunk in chunks:
+        for venue in venues:
+            bars = chunk
+            if len(venues) > 1:
+                bars = [one for one in chunk if one.bar_type.instrument_id.venue.value == venue]
+            engine.kernel.msgbus.send(endpoint=load_endpoint(venue), msg=bars)
+        if before:
+            yield before
+        before = chunk
+    if before:
+        yield before
 
 
 def _chunks(sources: Sequence["_Source"], window: tuple[int, int], chunk_size: int) -> Iterator[list[Any]]:

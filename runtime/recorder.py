@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.enums import (
+    AggregationSource,
+    PriceType,
     liquidity_side_to_str,
     order_side_to_str,
     order_type_to_str,
@@ -162,13 +164,14 @@ def account_equity(cache: Any) -> Decimal:
     """
     equity = Decimal(0)
     for account in cache.accounts():
+        held = {one.code: Decimal(money.as_decimal()) for one, money in account.balances_total().items()}
         listed = [one for one in cache.instruments() if one.id.venue.value == account.id.get_issuer()]
-        value = {one.quote_currency.code: Decimal(1) for one in listed}
-        for one in listed:
-            if isinstance(one, CurrencyPair):
-                value.setdefault(one.base_currency.code, last_price(cache, one.id))
-        for currency, money in account.balances_total().items():
-            equity += money.as_decimal() * value.get(currency.code, Decimal(0))
+        for code in {one.quote_currency.code for one in listed}:
+            equity += held.pop(code, Decimal(0))
+        held = {code: coins for code, coins in held.items() if coins}
+        for one in listed if held else ():
+            if isinstance(one, CurrencyPair) and one.base_currency.code in held:
+                equity += held.pop(one.base_currency.code) * last_price(cache, one.id)
     for position in cache.positions_open():
         if not isinstance(cache.instrument(position.instrument_id), CurrencyPair):
             equity += unrealized_pnl(cache, position)
@@ -176,12 +179,25 @@ def account_equity(cache: Any) -> Decimal:
 
 
 def last_price(cache: Any, instrument_id: Any) -> Decimal:
-    """Return the price of the last trade, zero before the first one."""
+    """Return the price of the last trade, without trades the last close; zero before the first one."""
+    price = _last(cache, instrument_id)
+    return Decimal(0) if price is None else Decimal(price.as_decimal())
+
+
+def _last(cache: Any, instrument_id: Any) -> Any:
     trade = cache.trade_tick(instrument_id)
-    return Decimal(0) if trade is None else Decimal(trade.price.as_decimal())
+    if trade is not None:
+        return trade.price
+    for bar_type in cache.bar_types(
+        instrument_id=instrument_id,
+        price_type=PriceType.LAST,
+        aggregation_source=AggregationSource.EXTERNAL,
+    ):
+        return cache.bar(bar_type).close
+    return None
 
 
 def unrealized_pnl(cache: Any, position: Any) -> Decimal:
     """Return an open position's profit at the last trade, quote currency."""
-    trade = cache.trade_tick(position.instrument_id)
-    return Decimal(0) if trade is None else Decimal(position.unrealized_pnl(trade.price).as_decimal())
+    price = _last(cache, position.instrument_id)
+    return Decimal(0) if price is None else Decimal(position.unrealized_pnl(price).as_decimal())

@@ -158,13 +158,28 @@ def read_trades(path: Path, trade_type: type[Any]) -> list[Any]:
     OperatorError
         When a line is not a record, with its number.
     """
-    decoder = msgspec.json.Decoder(trade_type)
-    trades = []
+    return _read_records(path, trade_type, "trade", b"")
+
+
+def read_decisions(path: Path, decision_type: type[Any], kind: str) -> list[Any]:
+    """Read the decisions of one kind of a run's `events.jsonl` back as structs.
+
+    Raises
+    ------
+    OperatorError
+        When a line is not a record, with its number.
+    """
+    return _read_records(path, decision_type, "decision", f'"kind":"{kind}"'.encode())
+
+
+def _read_records(path: Path, record_type: type[Any], name: str, part: bytes) -> list[Any]:
+    decoder, start = msgspec.json.Decoder(record_type), f'{{"record":"{name}"'.encode()
+    records = []
     with (path / EVENTS).open("rb") as file:
         for number, line in enumerate(file, 1):
-            if line.startswith(b'{"record":"trade"'):
+            if line.startswith(start) and part in line:
                 try:
-                    trades.append(decoder.decode(line))
+                    records.append(decoder.decode(line))
                 except msgspec.DecodeError as error:
                     raise OperatorError(f"{path / EVENTS} line {number}: {error}") from error
-    return trades
+    return records

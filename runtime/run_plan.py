@@ -31,6 +31,8 @@ from strategies.registry import StrategySpec, discover, parameters, survey
 
 DAY_NS: Final = 86_400_000_000_000
 EXTERNAL_BARS: Final = "-EXTERNAL"
+# A venue that walks bars must know the next close time before it comes.
+LEAST_CLOSE_TIMES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ class RunPlan:
     last_ns
         Last trade that is replayed, included; None to the end.
     ticks, first_ts_ns, last_ts_ns
-        Number of trades in that range, and its real ends.
+        Number of trades (or bars) in that range, and its real ends.
+    on_bars
+        The run has closed bars and no trades.
     """
 
     request: RunRequest
@@ -69,6 +73,7 @@ class RunPlan:
     ticks: int
     first_ts_ns: int
     last_ts_ns: int
+    on_bars: bool = False
 
     @property
     def retracements(self) -> tuple[float, float, float]:
@@ -94,8 +99,9 @@ def plan_run(request: RunRequest) -> RunPlan:
     entry, entry_path = request.settings.strategy(request.strategy)
     spec = find_strategy(entry.strategy)
     catalog = Catalog(request.catalog)
-    names = sorted(set(request.instruments or entry.instruments or tradable(catalog)))
-    _require_known(catalog, names)
+    on_bars = lives_on_bars(spec)
+    names = sorted(set(request.instruments or entry.instruments or tradable(catalog, on_bars=on_bars)))
+    _require_known(catalog, names, on_bars=on_bars)
     instruments = tuple(with_fees(catalog.instrument(name), request.settings.backtest.fees) for name in names)
     if request.start_ns is not None and request.end_ns is not None and request.start_ns >= request.end_ns:
         raise ConfigurationError(
@@ -110,15 +116,22 @@ def plan_run(request: RunRequest) -> RunPlan:
         entry_path=entry_path,
         source=request.source,
     )
-    for strategy, instrument in zip(strategies, instruments, strict=True):
-        _require_workable(spec, strategy, instrument, request)
-    bars = bar_catalogs(catalog, (name for one in strategies for name in external_bars(one.config)))
-    data_from_ns = _anchor(request.start_ns)
     last_ns = None if request.end_ns is None else request.end_ns - 1
-    spans = [_span(catalog, name, data_from_ns, request.start_ns, last_ns) for name in names]
-    first_ts_ns = min(first for _count, first, _last in spans)
-    for strategy, instrument in zip(strategies, instruments, strict=True):
-        _require_model(spec, strategy, instrument, first_ts_ns)
+    if on_bars:
+        # From the first bar on: a higher timeframe needs a long warm-up.
+        data_from_ns = None
+        bars = bar_catalogs(catalog, (name for one in strategies for name in base_bars(spec, one)))
+        spans = [_bar_span(one, name, request.start_ns, last_ns) for name, one in bars.items()]
+        first_ts_ns = min(first for _count, first, _last in spans)
+    else:
+        for strategy, instrument in zip(strategies, instruments, strict=True):
+            _require_workable(spec, strategy, instrument, request)
+        bars = bar_catalogs(catalog, (name for one in strategies for name in external_bars(one.config)))
+        data_from_ns = _anchor(request.start_ns)
+        spans = [_span(catalog, name, data_from_ns, request.start_ns, last_ns) for name in names]
+        first_ts_ns = min(first for _count, first, _last in spans)
+        for strategy, instrument in zip(strategies, instruments, strict=True):
+            _require_model(spec, strategy, instrument, first_ts_ns)
     return RunPlan(
         request=request,
         spec=spec,
@@ -132,7 +145,14 @@ def plan_run(request: RunRequest) -> RunPlan:
         ticks=sum(count for count, _first, _last in spans),
         first_ts_ns=first_ts_ns,
         last_ts_ns=max(last for _count, _first, last in spans),
+        on_bars=on_bars,
     )
+
+
+def require_trades(plan: RunPlan, what: str) -> None:
+    """Raise ConfigurationError for a strategy on closed bars where a command needs trades."""
+    if plan.on_bars:
+        raise ConfigurationError(f"{what} works on trades, and {plan.spec.name} reads closed bars alone")
 
 
 def percent_of(plan: RunPlan, advance: Callable[[float], None]) -> Callable[[int], None]:
@@ -197,10 +217,13 @@ def node_of(plan: RunPlan) -> Node:
     backtest = plan.request.settings.backtest
     names = [one.id.value for one in plan.instruments]
     bars = {bar_type: str(catalog.path) for bar_type, catalog in plan.bar_catalogs.items()}
-    data = data_configs(str(plan.catalog.path), names, bars, plan.data_from_ns, plan.last_ns)
-    venues = venue_configs(plan.instruments, backtest)
-    config = run_config(venues, data, list(plan.strategies), backtest.chunk_size)
-    return Node(config, backtest.fees, (plan.first_ts_ns, plan.last_ts_ns))
+    traded = [] if plan.on_bars else names
+    data = data_configs(str(plan.catalog.path), traded, bars, plan.data_from_ns, plan.last_ns)
+    venues = venue_configs(plan.instruments, backtest, on_bars=plan.on_bars)
+    least = LEAST_CLOSE_TIMES * len(names) if plan.on_bars else 1
+    config = run_config(venues, data, list(plan.strategies), backtest.chunk_size, least_chunk=least)
+    # Files of bars hold a year: cut into days each would be read once for every day.
+    return Node(config, backtest.fees, None if plan.on_bars else (plan.first_ts_ns, plan.last_ts_ns))
 
 
 def find_strategy(name: str) -> StrategySpec:
@@ -221,9 +244,21 @@ def find_strategy(name: str) -> StrategySpec:
     raise ConfigurationError(f"unknown strategy {name}{hint or '; known: ' + ', '.join(sorted(known))}")
 
 
-def tradable(catalog: Catalog) -> list[str]:
-    """Return the ids of the catalog's instruments that have trades, sorted."""
-    return sorted({one["instrument"] for one in catalog.series() if one["kind"] != "klines"})
+def lives_on_bars(spec: StrategySpec) -> bool:
+    """Tell whether a strategy has closed bars and no trades: its module says so with `base_bar_types`."""
+    return hasattr(importlib.import_module(spec.strategy_path.partition(":")[0]), "base_bar_types")
+
+
+def base_bars(spec: StrategySpec, strategy: ImportableStrategyConfig) -> list[str]:
+    """Return the bar types on which a strategy lives, by ``base_bar_types(config)`` of its module."""
+    module = importlib.import_module(spec.strategy_path.partition(":")[0])
+    found: list[str] = module.base_bar_types(spec.config_class().parse(msgspec.json.encode(strategy.config)))
+    return found
+
+
+def tradable(catalog: Catalog, *, on_bars: bool = False) -> list[str]:
+    """Return the ids of the catalog's instruments that have trades (or klines), sorted."""
+    return sorted({one["instrument"] for one in catalog.series() if (one["kind"] == "klines") is on_bars})
 
 
 def external_bars(config: Mapping[str, Any]) -> list[str]:
@@ -231,15 +266,15 @@ def external_bars(config: Mapping[str, Any]) -> list[str]:
     return [value for value in config.values() if isinstance(value, str) and value.endswith(EXTERNAL_BARS)]
 
 
-def _require_known(catalog: Catalog, names: Sequence[str]) -> None:
-    known = tradable(catalog)
+def _require_known(catalog: Catalog, names: Sequence[str], *, on_bars: bool) -> None:
+    known, what = tradable(catalog, on_bars=on_bars), "klines" if on_bars else "trades"
     if not known:
-        raise ConfigurationError(f"{catalog.path} holds no trades: fill it with `download_data.py import`")
+        raise ConfigurationError(f"{catalog.path} holds no {what}: fill it with `download_data.py import`")
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known) or "."
             raise ConfigurationError(
-                f"{catalog.path} has no trades of {name}{hint} It holds {', '.join(known)}"
+                f"{catalog.path} has no {what} of {name}{hint} It holds {', '.join(known)}"
             )
 
 
@@ -330,6 +365,21 @@ def read_whole_files(
     ]
     if spans:
         yield from catalog.read_trades(name, min(first for first, _ in spans), max(last for _, last in spans))
+
+
+def _bar_span(
+    catalog: Catalog, bar_type: str, start_ns: int | None, last_ns: int | None
+) -> tuple[int, int, int]:
+    """Count the bars of a type up to a time; their ends are close times."""
+    count, first, last = 0, 0, -1
+    for bars in catalog.read_bars(bar_type, None, last_ns):
+        if len(bars):
+            first = first if count else int(bars.ts_close_ns[0])
+            last = int(bars.ts_close_ns[-1])
+            count += len(bars)
+    if count == 0 or last < (start_ns or 0):
+        raise ConfigurationError(f"{catalog.path}: no bars {bar_type} in the chosen range")
+    return count, first, last
 
 
 def _span(

@@ -70,7 +70,8 @@ def summary_of(
             name: gate_of(report, plan, (explained or {}).get(name)) for name, report in result.gates.items()
         }
         or None,
-        "fills": fill_assumptions(plan.request.settings.backtest, plan.instruments),
+        "data": "bars" if plan.on_bars else "trades",
+        "fills": fill_assumptions(plan.request.settings.backtest, plan.instruments, on_bars=plan.on_bars),
         "decision_sha256": result.folder.decision_sha256,
         "config_sha256": result.config["config_sha256"],
         "engine_ticks_per_s": plan.ticks / result.engine_s if result.engine_s > 0 else None,

@@ -25,7 +25,14 @@ COMMAND_LINE: Final = "command line"
 # These keys of a strategy entry are ours; every other key is a field of the strategy's config class.
 STRATEGY_KEYS: Final = ("strategy", "instruments", "symbols")
 # The caller decides these for each instrument, so the settings file must not.
-RESERVED_PARAMETERS: Final = ("instrument_id", "trade_from_ns", "order_id_tag", "strategy_id")
+RESERVED_PARAMETERS: Final = (
+    "instrument_id",
+    "instrument_ids",
+    "coins",
+    "trade_from_ns",
+    "order_id_tag",
+    "strategy_id",
+)
 
 # What Nautilus' money can hold, with room for profits, in the decimals of a quote currency.
 MIN_BALANCE: Final = Decimal("0.01")
@@ -335,6 +342,7 @@ def check_parameters(
     instrument_id: str,
     entry_path: str,
     source: str,
+    given: Mapping[str, Any] | None = None,
 ) -> Any:
     """Build the strategy's config from merged parameters.
 
@@ -348,6 +356,8 @@ def check_parameters(
         The instrument the config is for.
     entry_path, source
         Where the entry stands, for errors: ``$.strategies[0]`` of ``config.yaml``.
+    given
+        What the program sets itself; None for the instrument alone.
 
     Returns
     -------
@@ -373,7 +383,9 @@ def check_parameters(
             )
     values = {name: value for name, (value, _origin) in parameters.items()}
     try:
-        return config_class.parse(msgspec.json.encode({**values, "instrument_id": instrument_id}))
+        return config_class.parse(
+            msgspec.json.encode({**values, **(given or {"instrument_id": instrument_id})})
+        )
     except (msgspec.ValidationError, ValueError, TypeError) as error:
         message, _, path = str(error).replace("`", "").partition(" - at ")
         name = path.removeprefix("$.").split("[")[0].split(".")[0]

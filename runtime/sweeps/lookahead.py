@@ -36,7 +36,7 @@ from runtime.errors import ConfigurationError
 from runtime.nodes import END_OF_TIME_NS, within
 from runtime.recorder import Recorder, RecorderConfig
 from runtime.run_bars import read_candles
-from runtime.run_plan import RunPlan, node_of, perception_of
+from runtime.run_plan import RunPlan, node_of, perception_of, require_trades
 
 MIN_CUTS: Final = 60
 # Each prefix is computed afresh, so the kernel proof takes a sample of the cuts where there are many entries.
@@ -397,6 +397,7 @@ def prove(plan: RunPlan, advance: Advance) -> Findings:
     ConfigurationError
         When there are too few data points to cut.
     """
+    require_trades(plan, "lookahead")
     findings = Findings()
     data = load_data(plan)
     if len(data) <= MIN_CUTS:

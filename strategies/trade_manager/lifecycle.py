@@ -118,6 +118,7 @@ TRANSITIONS: Final[Transitions] = {
     | {
         Signal.ENTRY_PART_FILLED: Stage.PROTECTED,  # filled after the cancellation was confirmed
         Signal.ENTRY_FILLED: Stage.PROTECTED,
+        Signal.ENTRY_SENT: Stage.PARTIAL,  # what a limit left unfilled, at market
         Signal.STOP_MOVED: Stage.PROTECTED,
         Signal.EXIT_FILLED: Stage.PROTECTED,
     },

@@ -15,7 +15,7 @@ from strategies.trade_manager.stops import structural_stop
 from strategies.trade_manager.targets import TargetKind, target_price
 
 type SideKind = Literal["both", "long", "short"]
-type EntryKind = Literal["limit", "market"]
+type EntryKind = Literal["limit", "market", "hybrid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ class EntryPlan:
     zone_low, zone_high
         The range at the time of the plan.
     entry_kind
-        A resting post-only limit, or at market; ``entry_price`` is then the price the plan counts on.
+        ``limit``: a resting post-only limit. ``market``: ``entry_price`` is the price the plan counts on.
+        ``hybrid``: a limit that may also take, and that the strategy later turns into a market order.
     """
 
     direction: int

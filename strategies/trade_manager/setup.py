@@ -165,6 +165,7 @@ class Setup:
         self._rules = rules
         self._entry: OwnOrder | None = None
         self._next_plan: EntryPlan | None = None
+        self._rest_plan: EntryPlan | None = None
         self._entry_unwanted = False
         self._cancel_reason = ""
         self._post_only_rejects = 0
@@ -232,6 +233,17 @@ class Setup:
         return self.stage in (Stage.SUBMITTED, Stage.RESTING, Stage.REPRICING)
 
     @property
+    def is_entering(self) -> bool:
+        """Tell whether its entry, or the rest of it, is alive and wanted as it is."""
+        return self._entry is not None and self._entry.is_alive and not self._entry_unwanted
+
+    @property
+    def entering_qty(self) -> Decimal:
+        """Return what entries can still fill, base currency."""
+        entries = (order for order in self.orders.values() if order.leg is Leg.ENTRY)
+        return sum((order.leaves_qty for order in entries), ZERO)
+
+    @property
     def intended_entry_price(self) -> Decimal:
         """Return the limit of the entry, the next one when it is being replaced."""
         return (self._next_plan or self.plan).entry_price
@@ -274,6 +286,28 @@ class Setup:
         self._signal(Signal.REPRICE_SENT)
         self._entry_unwanted = True
         return self._settle([], ts_ns)
+
+    def enter_at_market(self, plan: EntryPlan, ts_ns: int) -> list[Action]:
+        """Take the limit back and send what has not filled by then at market.
+
+        Nothing is sent before the venue confirms that the limit is gone: fills that come meanwhile are
+        counted first, so the position never exceeds the plan.
+
+        Parameters
+        ----------
+        plan
+            Of kind ``market``, with the whole quantity that is wanted now.
+        ts_ns
+            UNIX nanoseconds.
+        """
+        self._rest_plan = plan
+        if self.is_unfilled:
+            return self.reprice(plan, ts_ns)
+        actions: list[Action] = []
+        if self.stage is Stage.PARTIAL and not self._entry_unwanted:
+            self._entry_unwanted = True
+            self._signal(Signal.CANCEL_SENT)
+        return self._settle(actions, ts_ns)
 
     def retarget(self, target_price: Decimal, zone_low: float, zone_high: float) -> None:
         """Move target and zone of an entry that has not filled: the range grew, its sweet spot hardly."""
@@ -461,14 +495,14 @@ class Setup:
         self._signal(Signal.ENTRY_SENT)
         self._entry_unwanted = False
         self._cancel_reason = ""
-        is_limit = plan.entry_kind == "limit"
+        is_limit = plan.entry_kind != "market"
         kind_of_order = OrderKind.LIMIT if is_limit else OrderKind.MARKET
         limit = plan.entry_price if is_limit else None
         order = self._new_order(Leg.ENTRY, kind_of_order, plan.qty, price=limit)
         self._entry = order
         if self._rules.entry_ttl_secs and self._ttl_ns == NEVER_NS:
             self._ttl_ns = ts_ns + self._secs(self._rules.entry_ttl_secs)
-        actions.append(Submit(order, is_buy=plan.direction > 0, post_only=is_limit))
+        actions.append(Submit(order, is_buy=plan.direction > 0, post_only=plan.entry_kind == "limit"))
         actions.append(self._note(kind, price=plan.entry_price, qty=plan.qty))
 
     def _unwant_entry(self, actions: list[Action], reason: str) -> None:
@@ -477,9 +511,9 @@ class Setup:
             return
         if self._entry is None or not self._entry.is_alive:
             return
-        if self._entry_unwanted and self._next_plan is None:
+        if self._entry_unwanted and self._next_plan is None and self._rest_plan is None:
             return
-        self._next_plan = None
+        self._next_plan = self._rest_plan = None
         self._entry_unwanted = True
         self._cancel_reason = reason
         self._signal(Signal.CANCEL_SENT)
@@ -487,6 +521,9 @@ class Setup:
 
     def _entry_ended(self, actions: list[Action], signal: Signal, ts_ns: int) -> None:
         self._signal(signal)
+        rest, self._rest_plan = self._rest_plan, None
+        if self.stage is Stage.PROTECTED and rest is not None:
+            self._send_rest(actions, rest, ts_ns)
         if self.stage is not Stage.PLANNED:
             return
         if self._next_plan is not None:
@@ -495,6 +532,14 @@ class Setup:
             self._send_entry(actions, ts_ns, "entry_repriced")
         else:
             self._signal(Signal.DROPPED)
+
+    def _send_rest(self, actions: list[Action], plan: EntryPlan, ts_ns: int) -> None:
+        """Add what the limit left unfilled, at market, where that is an order at all."""
+        qty = floor_to(plan.qty - self.ledger.entry_qty, self._market.lot_size)
+        if qty < self._market.min_qty or qty * plan.entry_price < self._market.min_notional:
+            return
+        self.plan = replace(self.plan, entry_kind="market", entry_price=plan.entry_price, qty=qty)
+        self._send_entry(actions, ts_ns, "entry_repriced")
 
     def _entry_refused(self, actions: list[Action], reason: str, ts_ns: int) -> None:
         actions.append(self._note("entry_rejected", reason, price=self.plan.entry_price))

@@ -22,6 +22,7 @@ class SkipReason(StrEnum):
     # The portfolio: others were better, or too much like it.
     MAX_POSITIONS = "max_positions"
     CORRELATED = "correlated"
+    LOW_TURNOVER = "low_turnover"
     # The guards: a pause after losses.
     COOLDOWN = "cooldown"
     DAILY_LOSS = "daily_loss"

@@ -5,8 +5,10 @@ from typing import Any, Final
 
 from ui.reports.gate import gate_lines
 from ui.reports.gate import number as _number
+from ui.reports.signals import signal_lines
 
 WIDTH: Final = 24
+SHOWN: Final = 3
 
 
 def format_summary(summary: Mapping[str, Any]) -> str:
@@ -21,13 +23,12 @@ def format_summary(summary: Mapping[str, Any]) -> str:
     fills = summary["fills"]
     blocks = [
         (
-            f"{summary['strategy']} on {', '.join(summary['instruments'])}\n"
+            f"{summary['strategy']} on {instruments_text(summary['instruments'])}\n"
             f"{summary['start']} to {summary['end']}"
         ),
         _pairs(
             (
-                ("trades replayed", f"{summary['ticks']:,} into {summary['buckets']:,} buckets"),
-                ("zones", f"{summary['zones']:,}{_skipped(summary['zones_skipped'])}"),
+                *_perceived(summary),
                 (
                     "entries",
                     (
@@ -77,6 +78,7 @@ def format_summary(summary: Mapping[str, Any]) -> str:
                 for reason, figures in summary["by_exit_reason"].items()
             ]
         ),
+        _pairs(signal_lines(summary)),
         _pairs(
             (
                 (
@@ -87,10 +89,7 @@ def format_summary(summary: Mapping[str, Any]) -> str:
                         f"queue position {_on(fills['queue_position'])}, slippage {_slippage(fills)}"
                     ),
                 ),
-                *(
-                    (f"fees {name}", f"maker {rates['maker']}, taker {rates['taker']}")
-                    for name, rates in fills["fees"].items()
-                ),
+                *fee_lines(fills["fees"]),
                 ("account", fills["account"]),
             )
         ),
@@ -100,7 +99,10 @@ def format_summary(summary: Mapping[str, Any]) -> str:
         ),
         _pairs(
             (
-                ("speed", _number(summary["engine_ticks_per_s"], 1, ",.0f", " trades/s in the engine")),
+                (
+                    "speed",
+                    _number(summary["engine_ticks_per_s"], 1, ",.0f", f" {_unit(summary)}/s in the engine"),
+                ),
                 ("wall time, memory", f"{summary['wall_s']:.1f} s, {summary['peak_rss_mb']:.0f} MB"),
                 ("decision_sha256", summary["decision_sha256"]),
                 ("run", summary["run_dir"]),
@@ -117,6 +119,42 @@ def format_summary(summary: Mapping[str, Any]) -> str:
     if summary["synthetic"]:
         blocks.append("Synthetic data: these figures say nothing about a market.")
     return "\n\n".join(block for block in blocks if block)
+
+
+def instruments_text(names: Sequence[str]) -> str:
+    """Return the names of a few instruments, of many the first ones and their number.
+
+    Examples
+    --------
+    >>> instruments_text(["A", "B", "C", "D", "E"])
+    'A, B, C and 2 more'
+    """
+    if len(names) <= SHOWN + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more"
+
+
+def fee_lines(fees: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return the fee rates, one line for all instruments that pay the same."""
+    same: dict[str, list[str]] = {}
+    for name, rates in fees.items():
+        same.setdefault(f"maker {rates['maker']}, taker {rates['taker']}", []).append(name)
+    if len(same) == 1 and len(fees) > SHOWN + 1:
+        return [("fees of all", next(iter(same)))]
+    return [(f"fees {name}", text) for text, names in same.items() for name in names]
+
+
+def _perceived(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if summary.get("data") == "bars":
+        return [("bars replayed", f"{summary['ticks']:,}")]
+    return [
+        ("trades replayed", f"{summary['ticks']:,} into {summary['buckets']:,} buckets"),
+        ("zones", f"{summary['zones']:,}{_skipped(summary['zones_skipped'])}"),
+    ]
+
+
+def _unit(summary: Mapping[str, Any]) -> str:
+    return str(summary.get("data", "trades"))
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> str:

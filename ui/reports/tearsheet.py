@@ -14,6 +14,8 @@ from strategies.trade_manager.record import ClosedTrade
 from ui.reports.charts import BucketWindow, TradePicture, equity_chart, r_chart, trade_chart
 from ui.reports.gate import IN_SAMPLE, gate_lines
 from ui.reports.metrics import Mark
+from ui.reports.signals import signal_lines
+from ui.reports.summary import fee_lines, instruments_text
 from ui.reports.svg import format_time
 
 ASSETS: Final = Path(__file__).parent
@@ -146,7 +148,7 @@ def render(report: Report) -> str:
 
 def _page(report: Report, figures: Sequence[str], wanted: int) -> str:
     summary = report.summary
-    title = f"{summary['strategy']} on {', '.join(summary['instruments'])}"
+    title = f"{summary['strategy']} on {instruments_text(summary['instruments'])}"
     style = (ASSETS / "page.css").read_text(encoding="utf-8")
     script = (ASSETS / "page.js").read_text(encoding="utf-8")
     curve = equity_chart(report.marks, float(summary["starting_balance"]), str(summary["currency"]))
@@ -159,6 +161,7 @@ def _page(report: Report, figures: Sequence[str], wanted: int) -> str:
         _card("Equity", curve or '<p class="muted">No marks: the run is shorter than five minutes.</p>'),
         _distribution(report),
         _groups(summary),
+        _signals(summary),
         *(_gate(name, one, summary) for name, one in (summary.get("model") or {}).items()),
         _assumptions(summary),
         _gallery(figures, wanted, len(report.trades)),
@@ -246,6 +249,11 @@ def _groups(summary: Mapping[str, Any]) -> str:
     )
 
 
+def _signals(summary: Mapping[str, Any]) -> str:
+    lines = signal_lines(summary)
+    return _card("Signals", _pairs(lines)) if lines else ""
+
+
 def _gate(name: str, report: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     note = f'<p class="bad">{IN_SAMPLE}.</p>' if report["in_sample"] else ""
     lines = [one for one in gate_lines(name, report, str(summary["currency"])) if one[1] != IN_SAMPLE]
@@ -256,10 +264,11 @@ def _assumptions(summary: Mapping[str, Any]) -> str:
     fills = dict(summary["fills"])
     fees = fills.pop("fees")
     rows = [(name.replace("_", " "), _word(value)) for name, value in fills.items()]
-    rows += [
-        (f"fees {instrument_id}", f"maker {_percent(rates['maker'])}, taker {_percent(rates['taker'])}")
-        for instrument_id, rates in fees.items()
-    ]
+    percents = {
+        name: {"maker": _percent(rates["maker"]), "taker": _percent(rates["taker"])}
+        for name, rates in fees.items()
+    }
+    rows += fee_lines(percents)
     process = [
         ("decision sha256", summary["decision_sha256"]),
         ("trades per second in the engine", _plain(summary["engine_ticks_per_s"], "{:,.0f}")),

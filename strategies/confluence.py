@@ -1,0 +1,466 @@
+"""Confluence on closed bars of many coins: the best signals of each close time, two positions at most.
+
+Each bar is scored when it comes. Decisions wait until the bars of all coins of a close time are in, or until
+`bar_wait_ms` later: which bar came first must not matter. Every signal is put on record, traded or not.
+"""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+from nautilus_trader.common.component import LiveClock
+from nautilus_trader.model.data import Bar
+from nautilus_trader.model.enums import AccountType
+from nautilus_trader.model.events import OrderEvent
+from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.trading.strategy import Strategy
+
+from indicators.confluence.explain import FACTORS, explain
+from indicators.confluence.explain import summary as tell
+from strategies.coin_desk import CoinBar, CoinDesk
+from strategies.confluence_config import (
+    ConfluenceConfig,
+    bar_type_of,
+    loss_rules,
+    portfolio_rules,
+    risk_rules,
+)
+from strategies.guards import TradeGuards, result_of
+from strategies.market_context import MarketContext
+from strategies.portfolio import BarBarrier, Holding, Pick, ReturnHistory, Round, pick
+from strategies.registry import StrategySpec
+from strategies.setup_desk import COUNTED_FROM_ZERO, side_name
+from strategies.signal import SideName, Signal, plan_of
+from strategies.trade_manager.increments import floor_to, round_down
+from strategies.trade_manager.orders import ZERO
+from strategies.trade_manager.plan import EntryKind, side_allowed
+from strategies.trade_manager.record import ClosedTrade
+from strategies.trade_manager.sizing import Size, size_position
+from strategies.trade_manager.skips import Skip, SkipReason
+from strategies.trade_manager.targets import atr_stop_and_target
+
+SPEC: Final = StrategySpec(
+    name="confluence",
+    version="1",
+    summary="Best confluence scores of many coins' closed bars, managed positions",
+    strategy_path="strategies.confluence:ConfluenceStrategy",
+    config_path="strategies.confluence:ConfluenceConfig",
+)
+NANOS_PER_MILLI: Final = 1_000_000
+WAIT_TIMER: Final = "bars-are-late"
+COUNTED_SCORES_FROM: Final = 70
+SCORE_STEP: Final = 5
+
+
+class ConfluenceStrategy(Strategy):
+    """Trade the best confluence signals of many instruments of one venue.
+
+    Parameters
+    ----------
+    config
+        See `ConfluenceConfig`.
+    """
+
+    def __init__(self, config: ConfluenceConfig) -> None:
+        super().__init__(config)
+        self.counters: dict[str, int] = dict.fromkeys((*COUNTED_FROM_ZERO, "bars", "signals"), 0)
+        names = sorted(one.value for one in config.instrument_ids)
+        self.desks: dict[str, CoinDesk] = {
+            name: CoinDesk(self, config, InstrumentId.from_str(name), self.counters) for name in names
+        }
+        self.barrier = BarBarrier(names)
+        self.guards = TradeGuards(loss_rules(config))
+        self._rules = portfolio_rules(config)
+        self._returns = ReturnHistory(names, config.correlation_bars, config.correlation_min_bars)
+        self._context = MarketContext(context_of(config), config.ltf_secs)
+        self._waiting: dict[int, dict[str, CoinBar]] = {}
+        self._handlers: dict[str, Callable[[Bar], None]] = {}
+        self._signals = 0
+        self._loop: Any = None
+        self._watches_equity = bool(config.max_daily_loss_pct or config.max_drawdown_pct)
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """Read the instruments and listen to their bars."""
+        if not all(desk.prepare() for desk in self.desks.values()):
+            self.stop()
+            return
+        if isinstance(self.clock, LiveClock):
+            import asyncio
+
+            self._loop = asyncio.get_running_loop()
+        for name, desk in self.desks.items():
+            self._listen(name, desk)
+
+    def on_stop(self) -> None:
+        """Take entries back; positions keep their exits at the venue (or see ``manage_stop``)."""
+        for topic, handler in self._handlers.items():
+            self.msgbus.unsubscribe(topic=topic, handler=handler)
+        self._handlers.clear()
+        for desk in self.desks.values():
+            desk.stop_setup()
+        self.counters["bars_late"] = self.barrier.late
+
+    def on_save(self) -> dict[str, bytes]:
+        """Return what the guards remember."""
+        return {"guards": self.guards.to_bytes()}
+
+    def on_load(self, state: dict[str, bytes]) -> None:
+        """Go on with the pauses of the session before."""
+        if "guards" in state:
+            self.guards = TradeGuards.from_bytes(loss_rules(self.config), state["guards"])
+
+    def on_order_event(self, event: OrderEvent) -> None:
+        """Hand a venue's report to the desk of its coin."""
+        desk = self.desks.get(event.instrument_id.value)
+        if desk is not None:
+            desk.on_order_event(event)
+
+    def on_closed_trade(self, trade: ClosedTrade) -> None:
+        """Let the guards know of a closed trade."""
+        self.guards.on_trade(result_of(trade))
+
+    # -- bars ----------------------------------------------------------------------------------------------
+
+    def _listen(self, name: str, desk: CoinDesk) -> None:
+        """Subscribe to a coin's bars, with a handler that knows whose they are."""
+        bar_type = bar_type_of(desk.instrument_id, self.config.ltf_secs)
+        self.subscribe_bars(bar_type)
+        topic = f"data.bars.{bar_type}"
+
+        def take(bar: Bar) -> None:
+            self.take_bar(name, desk, bar)
+
+        if self.msgbus.is_subscribed(topic=topic, handler=self.handle_bar):
+            self.msgbus.unsubscribe(topic=topic, handler=self.handle_bar)
+            self.msgbus.subscribe(topic=topic, handler=take)
+            self._handlers[topic] = take
+
+    def on_bar(self, bar: Bar) -> None:
+        """Take one closed bar where Nautilus hands it on itself."""
+        name = bar.bar_type.instrument_id.value
+        self.take_bar(name, self.desks[name], bar)
+
+    def take_bar(self, name: str, desk: CoinDesk, bar: Bar) -> None:
+        """Score a closed bar, and decide the close times that are complete with it."""
+        self.counters["bars"] += 1
+        try:
+            scored = desk.take(bar)
+        except ValueError as error:
+            desk.count("bars_refused")
+            self.log.warning(f"{name} bar left out: {error}")
+            return
+        if scored.is_ready and scored.score >= COUNTED_SCORES_FROM:
+            self._count_score(desk, scored)
+        late = self.barrier.late
+        rounds = self.barrier.arrive(name, scored.close_ns)
+        if self.barrier.late != late:
+            self._take_late(desk, scored)
+            return
+        self._waiting.setdefault(scored.close_ns, {})[name] = scored
+        if rounds:
+            self._decide_rounds(rounds)
+        elif len(self._waiting[scored.close_ns]) == 1:
+            self._wait(scored.close_ns)
+
+    def _count_score(self, desk: CoinDesk, bar: CoinBar) -> None:
+        step = int(bar.score) // SCORE_STEP * SCORE_STEP
+        row = bar.row
+        direction = 1 if row["score_long"] > row["score_short"] else -1
+        desk.count(f"scores_{side_name(direction)}_{step}")
+        if bar.side:
+            desk.count(f"scores_signal_{side_name(direction)}_{step}")
+
+    def _wait(self, close_ns: int) -> None:
+        """Decide this close time at the latest `bar_wait_ms` after it."""
+        until_ns = max(close_ns, self.clock.timestamp_ns()) + round(self.config.bar_wait_ms * NANOS_PER_MILLI)
+        name = f"{WAIT_TIMER}-{close_ns}"
+        self.clock.set_time_alert_ns(name, until_ns, lambda _event: self._on_wait_over(close_ns))
+
+    def _on_wait_over(self, close_ns: int) -> None:
+        if self._loop is not None:  # live timers call from another thread
+            self._loop.call_soon_threadsafe(self._give_up, close_ns)
+        else:
+            self._give_up(close_ns)
+
+    def _give_up(self, close_ns: int) -> None:
+        if close_ns in self._waiting:
+            self._decide_rounds(self.barrier.give_up(close_ns))
+
+    def _take_late(self, desk: CoinDesk, bar: CoinBar) -> None:
+        """Take a bar whose close time was decided: it manages what is open, its signal is not traded."""
+        desk.manage(bar)
+        if bar.side and bar.score >= self.config.record_from:
+            late_ms = (self.clock.timestamp_ns() - bar.close_ns) / NANOS_PER_MILLI
+            signal = self._signal(desk, bar)
+            skip = Skip(SkipReason.STALE_DATA, late_ms, self.config.bar_wait_ms)
+            if isinstance(signal, Signal):
+                self._record(desk, bar, Pick(signal, 0, skip), None)
+
+    # -- decisions -----------------------------------------------------------------------------------------
+
+    def _decide_rounds(self, rounds: Iterable[Round]) -> None:
+        for one in rounds:
+            bars = self._waiting.pop(one.close_ns, {})
+            timer = f"{WAIT_TIMER}-{one.close_ns}"
+            if timer in self.clock.timer_names:
+                self.clock.cancel_timer(timer)
+            if one.missing:
+                self.counters["rounds_incomplete"] = self.counters.get("rounds_incomplete", 0) + 1
+            self._decide(one.close_ns, bars)
+
+    def _decide(self, close_ns: int, bars: dict[str, CoinBar]) -> None:
+        """Manage what is open, then take the best signals of a close time; the order is that of the names."""
+        names = sorted(bars)
+        if self._rules.correlation_sides != "off":
+            self._returns.push({name: bars[name].close for name in names})
+        self._context.push(close_ns, bars.get(self._context.name))
+        for name in names:
+            if self.desks[name].is_busy:
+                self.desks[name].manage(bars[name])
+        if self._watches_equity:
+            self.guards.on_equity(close_ns, float(self.equity()))
+        least = self.config.record_from
+        found = [name for name in names if bars[name].side and bars[name].score >= least]
+        if found:
+            self._choose(close_ns, {name: bars[name] for name in found})
+
+    def _choose(self, close_ns: int, bars: dict[str, CoinBar]) -> None:
+        signals: list[Signal] = []
+        for name, bar in bars.items():
+            signal = self._signal(self.desks[name], bar)
+            if isinstance(signal, Signal):
+                signals.append(signal)
+            else:
+                self._record_unpriced(self.desks[name], bar, signal)
+        sizes: dict[str, Size] = {}
+        bound = ZERO
+
+        def size_check(signal: Signal) -> Skip | None:
+            nonlocal bound
+            desk = self.desks[signal.instrument_id]
+            size = self.size_of(desk, signal.entry, signal.stop, signal.target, bound=bound)
+            if isinstance(size, Skip):
+                return size
+            sizes[signal.instrument_id] = size
+            bound += size.margin
+            return None
+
+        picks = pick(
+            signals,
+            [
+                Holding(name, desk.setup.plan.direction)
+                for name, desk in self.desks.items()
+                if desk.setup is not None and desk.is_busy
+            ],
+            self._rules,
+            min_confidence=lambda name: self.desks[name].rules.min_confidence / 100,
+            correlation=self._returns.correlation,
+            checks=(self._check,),
+            size_check=size_check,
+        )
+        for one in picks:
+            desk, size = self.desks[one.signal.instrument_id], sizes.get(one.signal.instrument_id)
+            self._record(desk, bars[one.signal.instrument_id], one, size if one.is_taken else None)
+            if one.is_taken and size is not None:
+                self._enter(desk, bars[one.signal.instrument_id], one.signal, size)
+
+    def _signal(self, desk: CoinDesk, bar: CoinBar) -> Signal | Skip:
+        """Return the trade that a bar proposes, or why it has no sane prices."""
+        direction, tick, config = bar.side, desk.market.tick_size, self.config
+        close = Decimal(str(bar.close))
+        stop, target = atr_stop_and_target(
+            direction,
+            close,
+            bar.atr,
+            stop_atr=desk.rules.stop_atr,
+            target_atr=desk.rules.target_atr,
+            tick_size=tick,
+        )
+        entry = close
+        if config.entry == "hybrid":
+            better = float(close) * (1 - direction * config.hybrid_better_pct / 100)
+            entry = round_down(better, tick, direction)
+        if stop <= 0 or target <= 0 or (entry - stop) * direction <= 0 or (target - entry) * direction <= 0:
+            return Skip(SkipReason.NO_STOP_DISTANCE, float(entry - stop))
+        side: SideName = "long" if direction > 0 else "short"
+        texts = explain(bar.row, desk.score, side)
+        return Signal(
+            instrument_id=desk.name,
+            ts_ns=bar.close_ns,
+            side=side,
+            entry=entry,
+            stop=stop,
+            target=target,
+            confidence=min(bar.score, 100.0) / 100,
+            factors={text.factor: text.points for text in texts if text.points},
+            metadata={
+                "why": tell(bar.row, desk.score, side),
+                "atr": bar.atr,
+                "bias": bar.bias,
+                **({"category": desk.rules.category} if desk.rules.category else {}),
+                **self._context.metadata(self._returns, desk.name),
+            },
+        )
+
+    def _check(self, signal: Signal) -> Skip | None:
+        """Return why a signal must not be traded, whatever the others are."""
+        desk, config = self.desks[signal.instrument_id], self.config
+        if desk.is_halted:
+            return Skip(SkipReason.HALTED)
+        if signal.ts_ns < config.trade_from_ns:
+            return Skip(SkipReason.WARM_UP)
+        if not side_allowed(signal.direction, config.side, shorts=desk.market.shorts):
+            return Skip(SkipReason.SIDE)
+        fees = (signal.entry + signal.target) * desk.market.taker_fee
+        if abs(signal.target - signal.entry) <= fees:
+            return Skip(SkipReason.FEES, float(abs(signal.target - signal.entry)), float(fees))
+        if desk.rules.min_turnover and desk.turnover < desk.rules.min_turnover:
+            return Skip(SkipReason.LOW_TURNOVER, desk.turnover, desk.rules.min_turnover)
+        return self.guards.blocked(signal.instrument_id, signal.ts_ns)
+
+    def _enter(self, desk: CoinDesk, bar: CoinBar, signal: Signal, size: Size) -> None:
+        kind: EntryKind = "hybrid" if self.config.entry == "hybrid" else "market"
+        plan = plan_of(signal, size, number=self._signals, entry_kind=kind)
+        desk.signal_price = Decimal(str(bar.close))
+        self._set_leverage(desk.instrument_id, size.leverage)
+        desk.enter(plan, size.leverage, signal.ts_ns)
+
+    def _set_leverage(self, instrument_id: InstrumentId, leverage: int) -> None:
+        account = self.portfolio.account(instrument_id.venue)
+        if account is not None and account.type == AccountType.MARGIN:
+            account.set_leverage(instrument_id, Decimal(leverage))
+
+    # -- records -------------------------------------------------------------------------------------------
+
+    def _record(self, desk: CoinDesk, bar: CoinBar, one: Pick, size: Size | None) -> None:
+        """Put a signal on record: taken, or with the reason why not."""
+        signal, skip = one.signal, one.skip
+        self._signals += 1
+        desk.count("signals")
+        detail: dict[str, str | int | float] = {
+            "confidence": signal.confidence,
+            "rank": one.rank,
+            "reward_risk": float(signal.reward_risk),
+            "close": bar.close,
+            **{f"factor_{name}": signal.factors.get(name, 0.0) for name in FACTORS},
+            **signal.metadata,
+        }
+        if size is not None:
+            detail |= {"leverage": size.leverage, "margin": float(size.margin), "risk": float(size.risk)}
+        if skip is not None:
+            desk.count(f"signals_skipped_{skip.reason}")
+            detail |= {"figure": skip.figure, "limit": skip.limit, "text": skip.text}
+        else:
+            desk.count("signals_taken")
+        desk.decide(
+            "signal_taken" if skip is None else "signal_skipped",
+            ts_ns=signal.ts_ns,
+            side=signal.side,
+            zone_id=self._signals,
+            reason="" if skip is None else skip.reason.value,
+            price=str(signal.entry),
+            stop=str(signal.stop),
+            target=str(signal.target),
+            qty="" if size is None else str(size.qty),
+            detail=detail,
+        )
+
+    def _record_unpriced(self, desk: CoinDesk, bar: CoinBar, skip: Skip) -> None:
+        self._signals += 1
+        desk.count("signals")
+        desk.count(f"signals_skipped_{skip.reason}")
+        desk.decide(
+            "signal_skipped",
+            ts_ns=bar.close_ns,
+            side=side_name(bar.side),
+            zone_id=self._signals,
+            reason=skip.reason.value,
+            price=repr(bar.close),
+            detail={"confidence": bar.score / 100, "figure": skip.figure, "atr": bar.atr},
+        )
+
+    # -- money ---------------------------------------------------------------------------------------------
+
+    def close_of(self, instrument_id: InstrumentId) -> Decimal | None:
+        """Return a coin's last close, None before the first bar."""
+        desk = self.desks.get(instrument_id.value)
+        return None if desk is None or desk.last is None else Decimal(str(desk.last.close))
+
+    def equity(self) -> Decimal:
+        """Return what the account is worth at the last closes, quote currency."""
+        desk = next(iter(self.desks.values()))
+        account = self.portfolio.account(desk.instrument_id.venue)
+        if account is None:
+            return ZERO
+        equity = _money(account.balance_total(desk.instrument.quote_currency))
+        for one in self.desks.values():
+            close = self.close_of(one.instrument_id)
+            if close is None:
+                continue
+            if account.type == AccountType.CASH:
+                equity += _money(account.balance_total(one.instrument.base_currency)) * close
+            elif one.is_busy and one.setup is not None and one.setup.ledger.entry_qty:
+                setup = one.setup
+                gained = (close - setup.ledger.entry_price) * setup.plan.direction
+                equity += gained * setup.position_qty
+        return equity
+
+    def size_of(
+        self, desk: CoinDesk, entry: Decimal, stop: Decimal, target: Decimal, *, bound: Decimal = ZERO
+    ) -> Size | Skip:
+        """Return the size of a trade by risk, limited by what the account can still bind.
+
+        Parameters
+        ----------
+        desk
+            Of the coin; what its own setup binds counts as free.
+        entry, stop, target
+            Quote currency.
+        bound
+            What other signals of the same close time bind already, quote currency.
+        """
+        account = self.portfolio.account(desk.instrument_id.venue)
+        if account is None:
+            return Skip(SkipReason.RISK)
+        equity = self.equity()
+        free = _money(account.balance_free(desk.instrument.quote_currency))
+        others = (one for one in self.desks.values() if one is not desk and one.setup is not None)
+        if account.type == AccountType.CASH:
+            # Until the venue acknowledges an entry the free balance still counts its money.
+            sent = (one.setup.entering_qty * one.setup.plan.entry_price for one in others if one.setup)
+            free -= sum(sent, ZERO)
+            most = 1
+        else:
+            free = min(free + desk.bound_margin, equity - sum((one.bound_margin for one in others), ZERO))
+            most = self.config.max_leverage
+        return size_position(
+            entry,
+            stop,
+            target,
+            rules=risk_rules(self.config, desk.rules, most),
+            market=desk.market,
+            equity=equity,
+            free_margin=floor_to(free - bound, Decimal("0.00000001")),
+        )
+
+
+def base_bar_types(config: ConfluenceConfig) -> list[str]:
+    """Return the bars that a run of the strategy lives on: it has no trades."""
+    return [str(bar_type_of(one, config.ltf_secs)) for one in config.instrument_ids]
+
+
+def context_of(config: ConfluenceConfig) -> str:
+    """Return the id of the instrument whose moves are the context of all, empty when there is none."""
+    if config.context_instrument_id is not None:
+        return str(config.context_instrument_id.value)
+    names = sorted(one.value for one in config.instrument_ids)
+    return next((name for name in names if name.startswith(("BTCUSD", "XBTUSD"))), "")
+
+
+def _money(money: Any) -> Decimal:
+    return ZERO if money is None else Decimal(money.as_decimal())
+
+
+__all__ = ["SPEC", "ConfluenceConfig", "ConfluenceStrategy", "base_bar_types"]

@@ -1,0 +1,534 @@
+"""The Nautilus shell around the setups of one instrument: events in, orders out, decisions published.
+
+It translates and does not think: what to do is decided in ``strategies.trade_manager``, which runs without
+Nautilus. A strategy on one instrument is its own desk (`SetupStrategy`); one on many has a desk for each.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+from nautilus_trader.accounting.accounts.base import Account
+from nautilus_trader.model.enums import AccountType, OrderSide, OrderStatus
+from nautilus_trader.model.events import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderDenied,
+    OrderEvent,
+    OrderExpired,
+    OrderFilled,
+    OrderModifyRejected,
+    OrderRejected,
+    OrderUpdated,
+)
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
+from nautilus_trader.model.instruments import CurrencyPair, Instrument
+from nautilus_trader.model.objects import Money, Price, Quantity
+from nautilus_trader.model.orders import Order
+
+from strategies.protection import AccountKind, VenueCapabilities, capabilities
+from strategies.trade_manager.client_ids import setup_id
+from strategies.trade_manager.lifecycle import IllegalTransition
+from strategies.trade_manager.orders import (
+    ZERO,
+    Action,
+    Cancel,
+    Change,
+    Fill,
+    Finished,
+    Halt,
+    Leg,
+    Note,
+    OrderKind,
+    OrderStage,
+    Query,
+    Submit,
+)
+from strategies.trade_manager.plan import EntryPlan, Funds, Market
+from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind
+from strategies.trade_manager.setup import ExitRules, Identity, Setup
+
+# Setups whose orders may still report something late (a fill after its cancellation was confirmed).
+REMEMBERED_SETUPS: Final = 16
+COUNTED_FROM_ZERO: Final = (
+    "buckets",
+    "zones",
+    "entries_submitted",
+    "entries_repriced",
+    "entries_filled",
+    "entries_cancelled",
+    "entries_cancelled_by_model",
+    "entries_rejected",
+    "positions_closed",
+    "positions_open_at_stop",
+    "illegal_transitions",
+)
+_NOTE_COUNTERS: Final[dict[str, str]] = {
+    "entry_submitted": "entries_submitted",
+    "entry_repriced": "entries_repriced",
+    "entry_cancelled": "entries_cancelled",
+    "entry_rejected": "entries_rejected",
+}
+
+
+class SetupDesk:
+    """Everything about one instrument: its setup, the orders of it, and what comes of them.
+
+    Parameters
+    ----------
+    host
+        The strategy whose name the orders carry; its cache, clock, message bus and order methods are used.
+    instrument_id
+        What is traded.
+    tag
+        Short name in client order ids, at most 4 characters.
+    exit_rules
+        How entries and exits are handled at the venue.
+    counters
+        Of the strategy; those of several desks add up in one.
+    """
+
+    def __init__(
+        self,
+        host: Any,
+        instrument_id: InstrumentId,
+        tag: str,
+        exit_rules: ExitRules,
+        counters: dict[str, int],
+    ) -> None:
+        self._host = host
+        self.instrument_id = instrument_id
+        self.counters = counters
+        self.setup: Setup | None = None
+        self.is_halted = False
+        self.bucket_seq = -1
+        self.instrument: Instrument = None
+        self.market: Market
+        self.venue: VenueCapabilities
+        self._tag = tag
+        self._exit_rules = exit_rules
+        self._by_order: dict[str, Setup] = {}
+        self._remembered: deque[Setup] = deque()
+        self._queue: deque[tuple[Setup, Action]] = deque()
+        self._is_draining = False
+        self._dust_qty = ZERO
+        self._dust_value = ZERO
+        self._price_precision = 0
+        self._size_precision = 0
+
+    # -- for the strategy -------------------------------------------------------------------------
+
+    def prepare(self) -> bool:
+        """Read instrument and account; False (and an error in the log) when there is no instrument."""
+        instrument = self._host.cache.instrument(self.instrument_id)
+        if instrument is None:
+            self._host.log.error(f"{self.instrument_id} is not in the cache: the strategy does not start")
+            return False
+        self.instrument = instrument
+        self._price_precision = instrument.price_precision
+        self._size_precision = instrument.size_precision
+        account = self.account_kind()
+        self.venue = capabilities(self.instrument_id.venue.value, account)
+        self.market = market_of(instrument, self.venue, account)
+        return True
+
+    def account_kind(self) -> AccountKind:
+        """Return whether the venue's account is spot cash or margin."""
+        account = self._account()
+        if account is None:  # not connected yet: the instrument tells
+            return "cash" if isinstance(self.instrument, CurrencyPair) else "margin"
+        return "cash" if account.type == AccountType.CASH else "margin"
+
+    def funds(self) -> Funds:
+        """Return what the account is worth and may spend, quote currency; zero when there is no account."""
+        account = self._account()
+        if account is None:
+            return Funds(ZERO, ZERO)
+        quote = self.instrument.quote_currency
+        total, free = _amount(account.balance_total(quote)), _amount(account.balance_free(quote))
+        if account.type == AccountType.CASH:
+            spendable = free - self._unlocked_notional() + self._resting_notional()
+            # A venue may charge the fee on top of the price.
+            return Funds(
+                total + self._value_of_coins(account), max(spendable, ZERO) * (1 - self.market.taker_fee)
+            )
+        leverage = Decimal(str(account.leverage(self.instrument_id) or account.default_leverage))
+        # By notional, not by the venue's margin: all positions together stay within equity x leverage.
+        return Funds(total, max(total * leverage - self._committed_notional(), ZERO))
+
+    def last_price(self) -> Decimal | None:
+        """Return the last price of the instrument, None before the first."""
+        return self.price_of(self.instrument_id)
+
+    def price_of(self, instrument_id: InstrumentId) -> Decimal | None:
+        """Return the price of an instrument's last trade, None before the first; bars need another answer."""
+        trade = self._host.cache.trade_tick(instrument_id)
+        return None if trade is None else trade.price.as_decimal()
+
+    def open_setup(self, plan: EntryPlan, known_ts_ns: int, ts_ns: int) -> Setup:
+        """Send the entry of a plan; the strategy has no other setup."""
+        identity = Identity(
+            tag=self._tag,
+            symbol=self.instrument_id.symbol.value,
+            strategy_id=self._host.id.value,
+            instrument_id=self.instrument_id.value,
+            setup_id=setup_id(plan.direction, known_ts_ns, plan.zone_id),
+        )
+        setup = Setup(
+            identity,
+            plan,
+            self.market,
+            self.venue,
+            self._exit_rules,
+            bucket_seq=self.bucket_seq,
+            carried_qty=self._dust_qty,
+            carried_value=self._dust_value,
+        )
+        self._dust_qty = self._dust_value = ZERO
+        self.setup = setup
+        self._remembered.append(setup)
+        if len(self._remembered) > REMEMBERED_SETUPS:
+            for client_id in self._remembered.popleft().orders:
+                self._by_order.pop(client_id, None)
+        self.carry_out(setup, setup.submit(ts_ns))
+        return setup
+
+    def carry_out(self, setup: Setup, actions: Iterable[Action]) -> None:
+        """Do what the core asked for, in order; answers that arrive meanwhile queue up behind."""
+        self._queue.extend((setup, action) for action in actions)
+        if self._is_draining:
+            return
+        self._is_draining = True
+        try:
+            while self._queue:
+                self._perform(*self._queue.popleft())
+        finally:
+            self._is_draining = False
+            self.on_setup_changed()
+
+    def decide(self, kind: DecisionKind, *, ts_ns: int, setup: Setup | None = None, **fields: Any) -> None:
+        """Publish a decision; `fields` are those of `Decision`."""
+        if setup is not None:
+            fields.setdefault("setup_id", setup.identity.setup_id)
+            fields.setdefault("zone_id", setup.plan.zone_id)
+            fields.setdefault("side", side_name(setup.plan.direction))
+        decision = Decision(
+            ts_ns=ts_ns,
+            strategy_id=self._host.id.value,
+            instrument_id=self.instrument_id.value,
+            kind=kind,
+            bucket_seq=self.bucket_seq,
+            **fields,
+        )
+        self._host.msgbus.publish(topic=f"decisions.{self.instrument_id.value}", msg=decision)
+
+    def count(self, name: str, step: int = 1) -> None:
+        """Add to a counter of the strategy."""
+        self.counters[name] = self.counters.get(name, 0) + step
+
+    def halt(self, reason: str) -> None:
+        """Open nothing any more; exits go on."""
+        if not self.is_halted:
+            self.is_halted = True
+            self._host.log.error(f"{self.instrument_id} halted: {reason}")
+            self.count("halted")
+            ts_ns = self._host.clock.timestamp_ns()
+            self.decide("halted", ts_ns=ts_ns, reason=reason)
+            if self.setup is not None and not self.setup.is_closed:
+                self.carry_out(self.setup, self.setup.cancel_entry("halted", ts_ns))
+
+    def stop_setup(self) -> None:
+        """Take a living entry back when the strategy stops; a position keeps its exits at the venue."""
+        setup = self.setup
+        if setup is None or setup.is_closed:
+            return
+        for own in setup.orders.values():
+            if own.leg is Leg.ENTRY and own.is_alive:
+                self._cancel(own.client_id)
+        if setup.is_in_position:
+            self.count("positions_open_at_stop")
+
+    def before_fill(self, setup: Setup) -> None:
+        """Run before a fill is counted."""
+
+    def on_entry_sent(self, setup: Setup) -> None:
+        """Run before an entry, the first or one at another price, goes to the venue."""
+
+    def on_setup_changed(self) -> None:
+        """Run after actions were carried out; a strategy refreshes its watch flag here."""
+
+    def on_setup_finished(self, setup: Setup) -> None:
+        """Run when a setup is closed and final."""
+
+    # -- Nautilus events -----------------------------------------------------------------------------------
+
+    def on_order_event(self, event: OrderEvent) -> None:
+        """Translate a venue's report for the setup that the order belongs to."""
+        setup = self._by_order.get(event.client_order_id.value)
+        if setup is None:
+            return
+        if isinstance(event, OrderFilled):
+            self.before_fill(setup)
+        try:
+            actions = self._report(setup, event)
+        except IllegalTransition as error:
+            self.count("illegal_transitions")
+            # Nautilus wants the exception as an argument.
+            self._host.log.exception(f"{event.client_order_id} {type(event).__name__}", error)  # noqa: TRY401
+            self._flatten(setup, str(error))
+            return
+        self.carry_out(setup, actions)
+
+    def _report(self, setup: Setup, event: Any) -> list[Action]:
+        client_id: str = event.client_order_id.value
+        ts_ns: int = event.ts_event
+        if isinstance(event, OrderFilled):
+            return setup.on_filled(client_id, self._fill(event))
+        if isinstance(event, OrderAccepted):
+            return setup.on_accepted(client_id, ts_ns)
+        if isinstance(event, OrderUpdated):
+            return setup.on_updated(client_id, event.quantity.as_decimal(), ts_ns)
+        if isinstance(event, OrderCanceled | OrderExpired):
+            return setup.on_canceled(client_id, ts_ns)
+        if isinstance(event, OrderRejected):
+            setup.last_price = float(self.last_price() or "nan")
+            return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=event.due_post_only)
+        if isinstance(event, OrderDenied):
+            return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=False)
+        if isinstance(event, OrderCancelRejected):
+            return setup.on_cancel_refused(client_id, ts_ns)
+        if isinstance(event, OrderModifyRejected):
+            return setup.on_change_refused(client_id, ts_ns)
+        return []
+
+    def _fill(self, event: OrderFilled) -> Fill:
+        fee = event.commission
+        amount, currency = (fee.as_decimal(), fee.currency) if fee is not None else (ZERO, None)
+        is_base = currency is not None and currency == self.instrument.base_currency
+        if amount and not is_base and currency != self.instrument.quote_currency:
+            self.count("fees_in_other_currency")  # BNB: it does not touch the position; not in the pnl
+            amount = ZERO
+        takes_coins = is_base and self.venue.reduce_only is False
+        return Fill(
+            ts_ns=event.ts_event,
+            trade_id=event.trade_id.value,
+            qty=event.last_qty.as_decimal(),
+            price=event.last_px.as_decimal(),
+            fee_quote=ZERO if takes_coins else amount,
+            fee_base=amount if takes_coins else ZERO,
+        )
+
+    # -- actions -------------------------------------------------------------------------------------------
+
+    def _perform(self, setup: Setup, action: Action) -> None:
+        match action:
+            case Submit():
+                self._by_order[action.order.client_id] = setup
+                if action.order.leg is Leg.ENTRY:
+                    self.on_entry_sent(setup)
+                self._host.submit_order(self._order(action))
+            case Cancel(client_id):
+                self._cancel(client_id)
+            case Change(client_id, qty, price, trigger_price):
+                self._host.modify_order(
+                    self._host.cache.order(ClientOrderId(client_id)),
+                    quantity=self._quantity(qty),
+                    price=None if price is None else self._price(price),
+                    trigger_price=None if trigger_price is None else self._price(trigger_price),
+                )
+            case Query(client_id):
+                self._query(client_id)
+            case Note():
+                self._publish_note(setup, action)
+            case Halt(reason):
+                self.halt(reason)
+            case Finished():
+                self._finish(setup, action)
+
+    def _order(self, action: Submit) -> Order:
+        own = action.order
+        common: dict[str, Any] = {
+            "instrument_id": self.instrument_id,
+            "order_side": OrderSide.BUY if action.is_buy else OrderSide.SELL,
+            "quantity": self._quantity(own.qty),
+            "reduce_only": action.reduce_only,
+            "client_order_id": ClientOrderId(own.client_id),
+            "tags": [own.leg.name],
+        }
+        factory = self._host.order_factory
+        match own.kind:
+            case OrderKind.MARKET:
+                return factory.market(**common)
+            case OrderKind.LIMIT:
+                return factory.limit(price=self._price(own.price), post_only=action.post_only, **common)
+            case OrderKind.STOP_MARKET:
+                return factory.stop_market(trigger_price=self._price(own.trigger_price), **common)
+            case OrderKind.STOP_LIMIT:
+                return factory.stop_limit(
+                    price=self._price(own.price), trigger_price=self._price(own.trigger_price), **common
+                )
+
+    def _query(self, client_id: str) -> None:
+        self.count("orders_queried")
+        order = self._host.cache.order(ClientOrderId(client_id))
+        if order is None:
+            return
+        try:
+            self._host.query_order(order)
+        except NotImplementedError:
+            self._host.log.warning(f"{client_id} is unanswered, and a simulated venue cannot be asked")
+
+    def _cancel(self, client_id: str) -> None:
+        order = self._host.cache.order(ClientOrderId(client_id))
+        if order is not None and not order.is_closed:
+            self._host.cancel_order(order)
+
+    def _publish_note(self, setup: Setup, note: Note) -> None:
+        counter = _NOTE_COUNTERS.get(note.kind)
+        if counter is not None:
+            self.count(counter)
+        if note.kind == "entry_filled" and note.detail.get("is_first"):
+            self.count("entries_filled")
+        self.decide(
+            note.kind,
+            ts_ns=self._host.clock.timestamp_ns(),
+            setup=setup,
+            reason=note.reason,
+            price=_text(note.price),
+            stop=_text(note.stop),
+            target=_text(note.target),
+            qty=_text(note.qty),
+            detail=note.detail,
+        )
+
+    def _finish(self, setup: Setup, finished: Finished) -> None:
+        ts_ns = self._host.clock.timestamp_ns()
+        self._dust_qty += finished.dust_qty
+        self._dust_value += finished.dust_value
+        if finished.dust_qty and setup.ledger.entry_qty:
+            self.count("dust_left")
+            self.decide("dust", ts_ns=ts_ns, setup=setup, qty=_text(finished.dust_qty))
+        if finished.trade is not None:
+            self._publish_trade(setup, finished.trade, ts_ns)
+        self.on_setup_finished(setup)
+
+    def _publish_trade(self, setup: Setup, trade: ClosedTrade, ts_ns: int) -> None:
+        self.count("positions_closed")
+        if trade.tainted:
+            self.count("positions_tainted")
+        self.decide(
+            "position_closed",
+            ts_ns=ts_ns,
+            setup=setup,
+            reason=trade.exit_reason,
+            price=trade.exit_price,
+            stop=trade.stop_price,
+            target=trade.target_price,
+            qty=trade.qty,
+            detail={"pnl": trade.pnl, "r_multiple": trade.r_multiple},
+        )
+        self._host.msgbus.publish(topic=f"trades.{self.instrument_id.value}", msg=trade)
+
+    def _flatten(self, setup: Setup, reason: str) -> None:
+        """Answer to a bug in the order life: open nothing any more and close this setup's position.
+
+        The exit is an order of the setup like any other: it has an intent id, waits until the stop is
+        confirmed gone where coins are locked, and its fills are counted.
+        """
+        self.halt(reason)
+        try:
+            actions = setup.close("bug", self._host.clock.timestamp_ns())
+        except IllegalTransition:
+            return  # nothing of it can be trusted: the exits at the venue stay, a person must look
+        self.carry_out(setup, actions)
+
+    # -- small things --------------------------------------------------------------------------------------
+
+    def _account(self) -> Account | None:
+        return self._host.portfolio.account(self.instrument_id.venue)
+
+    def _resting_notional(self) -> Decimal:
+        """Return what our own entry at the venue locks: it is free again when that entry is replaced."""
+        setup = self.setup
+        if setup is None:
+            return ZERO
+        entries = (own for own in setup.orders.values() if own.leg is Leg.ENTRY)
+        # What is on its way locks nothing yet.
+        locked = (own for own in entries if own.stage is not OrderStage.SENT)
+        return sum((own.leaves_qty * (own.price or ZERO) for own in locked), ZERO)
+
+    def _value_of_coins(self, account: Account) -> Decimal:
+        """Return what the account's coins are worth at the last trades, other strategies' included."""
+        value = ZERO
+        for instrument in self._host.cache.instruments(venue=self.instrument_id.venue):
+            is_same_money = instrument.quote_currency == self.instrument.quote_currency
+            if isinstance(instrument, CurrencyPair) and is_same_money:
+                coins = _amount(account.balance_total(instrument.base_currency))
+                price = self.price_of(instrument.id) if coins else None
+                if price is not None:
+                    value += coins * price
+        return value
+
+    def _committed_notional(self) -> Decimal:
+        """Return the notional of all positions and entries at the venue but for our own resting entry."""
+        venue = self.instrument_id.venue
+        committed = ZERO
+        for position in self._host.cache.positions_open(venue=venue):
+            price = self.price_of(position.instrument_id)
+            price = Decimal(str(position.avg_px_open)) if price is None else price
+            committed += position.quantity.as_decimal() * price
+        living = (*self._host.cache.orders_open(venue=venue), *self._host.cache.orders_inflight(venue=venue))
+        for order in {one.client_order_id: one for one in living}.values():
+            if order.is_post_only and order.strategy_id != self._host.id:
+                committed += order.leaves_qty.as_decimal() * order.price.as_decimal()
+        return committed
+
+    def _unlocked_notional(self) -> Decimal:
+        """Return what entries in flight to the venue will lock, those of other strategies included.
+
+        Until they are acknowledged the free balance still counts their money; two strategies that act within
+        the latency would spend it twice.
+        """
+        in_flight = self._host.cache.orders_inflight(venue=self.instrument_id.venue)
+        entries = (one for one in in_flight if one.status == OrderStatus.SUBMITTED and one.is_post_only)
+        return sum((one.leaves_qty.as_decimal() * one.price.as_decimal() for one in entries), ZERO)
+
+    def _price(self, price: Decimal | None) -> Price:
+        if price is None:
+            raise ValueError("this order type needs a price")
+        return Price(price, self._price_precision)
+
+    def _quantity(self, qty: Decimal) -> Quantity:
+        return Quantity(qty, self._size_precision)
+
+
+def market_of(instrument: Instrument, venue: VenueCapabilities, account: AccountKind) -> Market:
+    """Return the plain facts of a Nautilus instrument."""
+    lot_size = instrument.size_increment.as_decimal()
+    min_quantity, min_notional = instrument.min_quantity, instrument.min_notional
+    return Market(
+        tick_size=instrument.price_increment.as_decimal(),
+        lot_size=lot_size,
+        min_qty=lot_size if min_quantity is None else max(lot_size, min_quantity.as_decimal()),
+        min_notional=ZERO if min_notional is None else min_notional.as_decimal(),
+        maker_fee=instrument.maker_fee,
+        taker_fee=instrument.taker_fee,
+        shorts=venue.shorts,
+        target_rests=venue.target_rests,
+        exits_need_notional=account == "cash",
+    )
+
+
+def side_name(direction: int) -> str:
+    """Return ``long`` for +1 and ``short`` for -1."""
+    return "long" if direction > 0 else "short"
+
+
+def _amount(money: Money | None) -> Decimal:
+    return ZERO if money is None else Decimal(money.as_decimal())
+
+
+def _text(value: Decimal | None) -> str:
+    return "" if value is None else str(value)
