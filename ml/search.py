@@ -1,7 +1,7 @@
 """The settings that are tried, and a record of every one: what is not counted flatters the best."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -9,13 +9,9 @@ import numpy as np
 from ml.calibration import calibrate, fit_platt
 from ml.cross_validation import OutOfFold, cross_validate
 from ml.dataset import Dataset
-from ml.money import excess_series, gate_sharpe, random_series
-from ml.scores import log_losses, weighted_mean
 from ml.train_settings import TrainSettings, TreeSettings
 from ml.validation import Fold
-from ml.verdict import Scored, TrialRecord
-
-RANDOM_GATES: Final = 3  # per trial, for the probability of overfitting
+from ml.verdict import Scored, TrialRecord, record_of
 
 if TYPE_CHECKING:
     import optuna
@@ -92,16 +88,7 @@ def _try(
     advance: Callable[[float], None],
 ) -> Trial:
     found = cross_validate(data, folds, trees, settings, gap_ns, advance)
-    scored = score(data, found)
-    orders = scored.orders()
-    loss = weighted_mean(log_losses(scored.probability, scored.data.y), scored.data.weight)
-    record = TrialRecord(
-        msgspec.structs.asdict(trees),
-        loss,
-        gate_sharpe(orders, settings.margin),
-        excess_series(orders, settings.margin),
-        random_series(orders, settings.margin, RANDOM_GATES, settings.seed),
-    )
+    record = record_of(score(data, found), settings, msgspec.structs.asdict(trees))
     return trees, found, record
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ml.calibration import reliability_slope
 from ml.dataset import Dataset
-from ml.money import Orders, excess_r, money, orders_of
+from ml.money import Orders, excess_r, excess_series, gate_sharpe, money, orders_of, random_series
 from ml.passport import Metrics, Verdict
 from ml.scores import auc_of, log_losses, reliability, weighted_mean
 from ml.train_settings import SECOND_NS, TrainSettings
@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 
 SLOPES = (0.8, 1.2)
 PBO_BLOCKS = 10
+PBO_LEAST_ORDERS = 4 * PBO_BLOCKS
+PBO_MOST_TRIALS = 100
+RANDOM_GATES = 3  # per trial, for the probability of overfitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,18 @@ class TrialRecord:
     by_chance: Floats
 
 
+def record_of(scored: Scored, settings: TrainSettings, params: dict[str, float | int]) -> TrialRecord:
+    """Return the record of one tried setting by its predictions of unseen rows."""
+    orders = scored.orders()
+    return TrialRecord(
+        params,
+        weighted_mean(log_losses(scored.probability, scored.data.y), scored.data.weight),
+        gate_sharpe(orders, settings.margin),
+        excess_series(orders, settings.margin),
+        random_series(orders, settings.margin, RANDOM_GATES, settings.seed),
+    )
+
+
 def measure(scored: Scored, settings: TrainSettings, trials: Sequence[TrialRecord] = ()) -> Metrics:
     """Return the figures of the passport.
 
@@ -114,7 +129,7 @@ def measure(scored: Scored, settings: TrainSettings, trials: Sequence[TrialRecor
         if worth.gain is not None and math.isfinite(worth.gain.low)
         else None,
         dsr=_deflated(orders, settings, trials, n_trials),
-        pbo=_overfitting(trials),
+        pbo=_overfitting(trials or (record_of(scored, settings, {}),)),
         n_trials=n_trials,
         ci_block_secs=auc_interval.block_ns / SECOND_NS,
         base_rate=weighted_mean(data.y.astype(np.float64), data.weight),
@@ -154,8 +169,10 @@ def verdict(metrics: Metrics, settings: TrainSettings) -> tuple[Verdict, tuple[s
             else f"deflated Sharpe ratio {m.dsr:.3f} after {m.n_trials} trials, want {settings.min_dsr:g}",
         ),
         (
-            m.pbo is None or m.pbo < settings.max_pbo,
-            f"probability of overfitting {m.pbo or 0:.2f}, want below {settings.max_pbo:g}",
+            m.n_trials == 1 if m.pbo is None else m.pbo < settings.max_pbo,
+            f"no probability of overfitting for {m.n_trials} trials: nothing kept, or too few orders"
+            if m.pbo is None
+            else f"probability of overfitting {m.pbo:.2f}, want below {settings.max_pbo:g}",
         ),
     )
     reasons = tuple(reason for holds, reason in conditions if not holds)
@@ -178,13 +195,25 @@ def _deflated(
 def _overfitting(trials: Sequence[TrialRecord]) -> float | None:
     # Random gates are among the candidates. Without them the choice among settings that are all good, and
     # differ by luck only, is below their median half of the time.
-    candidates = (
-        np.vstack([np.vstack((trial.series, trial.by_chance)) for trial in trials]) if trials else None
-    )
-    is_flat = candidates is None or not candidates.any()  # nothing is kept, or everything earns the same
-    if candidates is None or is_flat or candidates.shape[1] < max(4 * PBO_BLOCKS, len(candidates)):
+    if trials[0].series.shape[0] < PBO_LEAST_ORDERS:
         return None
-    return overfitting_probability(candidates, PBO_BLOCKS)
+    candidates = np.vstack([np.vstack((one.series, one.by_chance)) for one in _thinned(trials)])
+    is_flat = not candidates.any()  # nothing is kept, or everything earns the same
+    return None if is_flat else overfitting_probability(candidates, PBO_BLOCKS)
+
+
+def _thinned(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return at most as many trials as the orders can tell apart, spread evenly, the best among them.
+
+    To leave the figure out above some number of trials would reward trying more.
+    """
+    each = 1 + len(trials[0].by_chance)
+    most = max(2, min(PBO_MOST_TRIALS, len(trials[0].series) // each))
+    if len(trials) <= most:
+        return list(trials)
+    best = min(range(len(trials)), key=lambda at: trials[at].logloss)
+    spread = np.linspace(0, len(trials) - 1, most - 1).round().astype(np.int64)
+    return [trials[at] for at in sorted({best, *spread.tolist()})]
 
 
 def _finite(value: float, otherwise: float) -> float:

@@ -16,7 +16,7 @@ from ml.scores import auc_of
 from ml.train import Trained, TrainSettings, train, units_of
 from ml.train_settings import TreeSettings
 from ml.validation import DAY_NS
-from ml.verdict import verdict
+from ml.verdict import TrialRecord, measure, verdict
 from tests.synthetic_dataset import planted, random_walk
 
 BUILD = Build(created="2026-03-24T00:00:00Z")
@@ -61,6 +61,7 @@ def test_planted_signal_is_skill(skilled: Trained) -> None:
         ({"dsr": 0.9}, "deflated Sharpe ratio 0.900"),
         ({"dsr": None}, "too few kept orders"),
         ({"pbo": 0.2}, "probability of overfitting 0.20"),
+        ({"pbo": None, "n_trials": 2}, "no probability of overfitting for 2 trials"),
     ],
 )
 def test_one_condition_is_enough_for_no_skill(
@@ -144,6 +145,23 @@ def test_search_is_counted_and_repeatable() -> None:
     assert found[0].passport.metrics.n_trials == 8
     best = min(found[0].trials, key=lambda trial: trial.logloss)
     assert {name: found[0].passport.params[name] for name in best.params} == best.params
+
+
+@pytest.mark.parametrize("count", [1, 10, 200])
+def test_probability_of_overfitting_stays_however_many_are_tried(skilled: Trained, count: int) -> None:
+    """More trials than the orders can tell apart: an even part of them is compared, with the best in it."""
+    generator = np.random.default_rng(1)
+    noise = [
+        TrialRecord({}, 0.7, 0.0, generator.normal(size=120), generator.normal(size=(3, 120)))
+        for _ in range(count - 1)
+    ]
+    good = TrialRecord({}, 0.5, 1.0, generator.normal(1.5, 1.0, 120), generator.normal(size=(3, 120)))
+    found = measure(skilled.scored, QUICK, [*noise[:77], good, *noise[77:]])
+    assert (found.n_trials, found.pbo) == (count, 0.0)
+    few = dataclasses.replace(good, series=good.series[:39], by_chance=good.by_chance[:, :39])
+    untold = measure(skilled.scored, QUICK, [few] * count)
+    assert untold.pbo is None
+    assert verdict(untold, QUICK)[0] == ("skill" if count == 1 else "no_skill")
 
 
 def test_progress_counts_every_booster() -> None:
