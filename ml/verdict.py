@@ -13,7 +13,13 @@ from ml.money import Orders, excess_r, excess_series, gate_sharpe, money, orders
 from ml.passport import Metrics, Verdict
 from ml.scores import auc_of, log_losses, reliability, weighted_mean
 from ml.train_settings import SECOND_NS, TrainSettings
-from ml.validation import block_bootstrap, deflated_sharpe, overfitting_probability
+from ml.validation import (
+    LEAST_BLOCKS,
+    block_bootstrap,
+    deflated_sharpe,
+    label_span_ns,
+    overfitting_probability,
+)
 
 Floats = NDArray[np.float64]
 
@@ -21,6 +27,7 @@ SLOPES = (0.8, 1.2)
 PBO_BLOCKS = 10
 PBO_LEAST_ORDERS = 4 * PBO_BLOCKS
 PBO_MOST_TRIALS = 100
+NO_INTERVAL = (0.0, 1.0)  # of an AUC
 RANDOM_GATES = 3  # per trial, for the probability of overfitting
 
 
@@ -49,7 +56,7 @@ class Scored:
     def orders(self) -> Orders:
         """Return one row per order, see `ml.money`."""
         data = self.data
-        return orders_of(data.order_id, data.t0_ns, self.probability, data.p_star, data.net_r)
+        return orders_of(data.order_id, data.t0_ns, data.t1_ns, self.probability, data.p_star, data.net_r)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +110,16 @@ def measure(scored: Scored, settings: TrainSettings, trials: Sequence[TrialRecor
     """
     data, rounds, seed = scored.data, settings.bootstrap_rounds, settings.seed
     auc = auc_of(scored.margin, data.y, data.weight, scored.group)
-    auc_interval = block_bootstrap(auc, data.t0_ns, rounds, seed)
+    shortest_ns = label_span_ns(data.t0_ns, data.t1_ns)
+    auc_interval = block_bootstrap(auc, data.t0_ns, rounds, seed, shortest_ns=shortest_ns)
     losses = log_losses(scored.probability, data.y)
     gains = log_losses(scored.base, data.y) - losses
     gain_interval = block_bootstrap(
-        lambda counts: weighted_mean(gains, counts * data.weight), data.t0_ns, rounds, seed
+        lambda counts: weighted_mean(gains, counts * data.weight),
+        data.t0_ns,
+        rounds,
+        seed,
+        shortest_ns=shortest_ns,
     )
     orders = scored.orders()
     worth = money(orders, settings.margin, rounds, seed)
@@ -141,7 +153,12 @@ def verdict(metrics: Metrics, settings: TrainSettings) -> tuple[Verdict, tuple[s
     m = metrics
     gain = m.expectancy_gain_ci
     conditions = (
-        (m.auc_ci[0] > 0.5, f"AUC {m.auc:.3f}, interval {_interval(m.auc_ci)}, does not exclude 0.5"),
+        (
+            m.auc_ci[0] > 0.5,
+            f"no intervals: fewer than {LEAST_BLOCKS} blocks of {m.ci_block_secs / 3_600:g} h, use more days"
+            if m.auc_ci == NO_INTERVAL
+            else f"AUC {m.auc:.3f}, interval {_interval(m.auc_ci)}, does not exclude 0.5",
+        ),
         (
             m.logloss_gain_ci[0] > 0,
             f"log-loss {m.logloss:.4f} against {m.base_logloss:.4f}, gain {_interval(m.logloss_gain_ci, 4)}",
