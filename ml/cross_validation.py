@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import xgboost as xgb
@@ -18,6 +18,7 @@ from ml.validation import (
     combinatorial,
     combinatorial_paths,
     holdout,
+    label_span_ns,
     purged_kfold,
     walk_forward,
 )
@@ -110,14 +111,31 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
     return replace(rows, weight=sample_weights(rows.weight)), effective
 
 
-def embargo_ns(data: Dataset, settings: TrainSettings) -> int:
-    """Return the embargo: as set, or look-back plus label span, at most a quarter of a fold."""
-    if settings.embargo_secs is not None:
-        return round(settings.embargo_secs * SECOND_NS)
+class Embargo(NamedTuple):
+    """Time left between what is learnt and what is tested, ns: as done, and as features and labels want it."""
+
+    used_ns: int
+    wanted_ns: int
+
+    def doubt(self) -> str | None:
+        """Return in words that less was left than was wanted, None otherwise."""
+        if self.used_ns >= self.wanted_ns:
+            return None
+        return (
+            f"embargo of {self.used_ns / SECOND_NS:,.0f} s, but look-back and label span are "
+            f"{self.wanted_ns / SECOND_NS:,.0f} s: use more days"
+        )
+
+
+def embargo_of(data: Dataset, settings: TrainSettings) -> Embargo:
+    """Return the embargo: look-back plus label span, at most half a test; or as set."""
     lookback = float(data.meta.get("lookback_secs", DEFAULT_LOOKBACK_SECS)) * SECOND_NS
-    span = float(np.quantile(data.t1_ns - data.t0_ns, 0.95))
-    most = int(data.t0_ns[-1] - data.t0_ns[0]) // (4 * settings.folds)
-    return min(math.ceil(lookback + span), most)
+    wanted = math.ceil(lookback) + label_span_ns(data.t0_ns, data.t1_ns)
+    if settings.embargo_secs is not None:
+        return Embargo(round(settings.embargo_secs * SECOND_NS), wanted)
+    tests = settings.folds + (settings.scheme != "kfold")
+    most = int(data.t0_ns[-1] - data.t0_ns[0]) // (2 * tests)
+    return Embargo(min(wanted, most), wanted)
 
 
 def splits(data: Dataset, settings: TrainSettings, gap_ns: int) -> list[Fold]:
@@ -132,7 +150,7 @@ def splits(data: Dataset, settings: TrainSettings, gap_ns: int) -> list[Fold]:
     if settings.scheme == "cpcv":
         found = combinatorial(t0, t1, settings.folds + 1, TESTED_BLOCKS, gap_ns)
     elif settings.scheme == "walk_forward":
-        found = walk_forward(t0, t1, settings.folds, count // (settings.folds + 1))
+        found = walk_forward(t0, t1, settings.folds, count // (settings.folds + 1), embargo_ns=gap_ns)
     else:
         found = purged_kfold(t0, t1, settings.folds, gap_ns)
     for number, fold in enumerate(found, start=1):

@@ -15,7 +15,7 @@ from ml.calibration import calibrate, fit_platt
 from ml.cross_validation import (
     OutOfFold,
     TooFewEventsError,
-    embargo_ns,
+    embargo_of,
     fit_stopped,
     machine_of,
     rows_of,
@@ -124,14 +124,16 @@ def train(
     """
     _check(data, settings)
     rows, effective = usable(data, settings)
-    gap_ns = embargo_ns(rows, settings)
-    folds = splits(rows, settings, gap_ns)
-    trees, found, trials = search(rows, folds, settings, gap_ns, advance)
+    gap = embargo_of(rows, settings)
+    folds = splits(rows, settings, gap.used_ns)
+    trees, found, trials = search(rows, folds, settings, gap.used_ns, advance)
     scored = score(rows, found)
     metrics = measure(scored, settings, trials)
     decided, reasons = verdict(metrics, settings)
+    if (doubt := gap.doubt()) is not None:
+        decided, reasons = "no_skill", (*reasons, doubt)
     platt = fit_platt(scored.margin, scored.data.y, scored.data.weight)
-    booster, rounds = _final(rows, trees, settings, gap_ns)
+    booster, rounds = _final(rows, trees, settings, gap.used_ns)
     advance(1)
     described = tuple(features) or tuple(FeatureField(name=name) for name in data.names)
     kind = kind_of(data)
@@ -149,7 +151,8 @@ def train(
         split=SplitInfo(
             scheme=settings.scheme,
             folds=len(folds),
-            embargo_secs=gap_ns / SECOND_NS,
+            embargo_secs=gap.used_ns / SECOND_NS,
+            embargo_wanted_secs=gap.wanted_ns / SECOND_NS,
             n_events=len(rows),
             n_orders=len(np.unique(rows.order_id)),
             n_effective=effective,

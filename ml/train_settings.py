@@ -60,8 +60,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ``kfold`` (purged), ``cpcv`` (every two of `folds` + 1 blocks) or ``walk_forward`` (learns from the
         past only); number of tests, 2 or more.
     embargo_secs
-        None: look-back of the features plus the 95th percentile of the label spans, at most a quarter of a
-        fold.
+        None: look-back of the features plus the 95th percentile of the label spans, at most half a test. A
+        shorter one than these two ask for is a reason for ``no_skill``.
     min_effective
         Fewer independent events than this are refused.
     min_signals

@@ -166,7 +166,12 @@ def combinatorial_paths(predictions: Sequence[Floats], rows: int, groups: int, t
 
 
 def walk_forward(
-    t0_ns: Ints, t1_ns: Ints, folds: int, test_rows: int, train_rows: int | None = None
+    t0_ns: Ints,
+    t1_ns: Ints,
+    folds: int,
+    test_rows: int,
+    train_rows: int | None = None,
+    embargo_ns: int = 0,
 ) -> list[Fold]:
     """Return splits that learn from the past only; the tests are the last `folds` blocks of `test_rows`.
 
@@ -178,6 +183,8 @@ def walk_forward(
         Number and length of the tests.
     train_rows
         Most recent rows to learn from (rolling); None takes all earlier ones (anchored).
+    embargo_ns
+        Labels learnt from are known this long before the test: its features look back.
 
     Raises
     ------
@@ -191,7 +198,7 @@ def walk_forward(
     splits = []
     for start in range(first, count, test_rows):
         test = np.arange(start, start + test_rows)
-        train = purge(np.arange(start), test, t0_ns, t1_ns)
+        train = _before(purge(np.arange(start), test, t0_ns, t1_ns), start, t0_ns, t1_ns, embargo_ns)
         # Purged first: a rolling window keeps its length.
         splits.append(Fold(train if train_rows is None else train[-train_rows:], test))
     return splits
@@ -206,9 +213,11 @@ def holdout(t0_ns: Ints, t1_ns: Ints, share: float, embargo_ns: int = 0) -> Fold
     start = count - max(1, round(count * share))
     test = np.arange(start, count)
     train = purge(np.arange(start), test, t0_ns, t1_ns)
-    if len(test) and embargo_ns > 0:
-        train = train[t1_ns[train] <= t0_ns[start] - embargo_ns]
-    return Fold(train, test)
+    return Fold(_before(train, start, t0_ns, t1_ns, embargo_ns) if len(test) else train, test)
+
+
+def _before(train: Ints, start: int, t0_ns: Ints, t1_ns: Ints, embargo_ns: int) -> Ints:
+    return train[t1_ns[train] <= t0_ns[start] - embargo_ns] if embargo_ns > 0 else train
 
 
 def _blocks(rows: int, count: int) -> list[Ints]:

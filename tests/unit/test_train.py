@@ -9,7 +9,7 @@ import pytest
 
 from ml.booster import Machine, Rows, contributions, margins, train_booster
 from ml.calibration import calibrate
-from ml.cross_validation import TooFewEventsError, embargo_ns, splits, usable
+from ml.cross_validation import TooFewEventsError, embargo_of, splits, usable
 from ml.dataset import Dataset, DatasetError
 from ml.passport import HASH_ATTRIBUTE, Build, decode, encode, model_sha256, self_hash
 from ml.scores import auc_of
@@ -111,12 +111,35 @@ def test_shuffled_split_would_have_found_skill(walk: Dataset) -> None:
 def test_labels_that_leak_are_why_purging_matters(walk: Dataset) -> None:
     """Every split of the walk drops rows on purpose: those whose labels overlap the test."""
     rows, effective = usable(walk, QUICK)
-    for fold in splits(rows, QUICK, embargo_ns(rows, QUICK)):
+    for fold in splits(rows, QUICK, embargo_of(rows, QUICK).used_ns):
         learnt_end = rows.t1_ns[fold.train]
         before = fold.train < fold.test[0]
         assert len(fold.train) + len(fold.test) < len(rows)
         assert np.all(learnt_end[before] <= rows.t0_ns[fold.test[0]])
     assert effective < len(rows) / 10
+
+
+def test_capped_embargo_is_no_skill(skilled: Trained) -> None:
+    """Features that look back over more than half a test: said in words, with both in the passport."""
+    split = skilled.passport.split
+    assert split.embargo_secs == split.embargo_wanted_secs == 60 + 20 * 60
+    data = planted()
+    far = dataclasses.replace(data, meta={**data.meta, "lookback_secs": 30 * 86_400.0})
+    passport = train(far, msgspec.structs.replace(QUICK, rounds=20), BUILD).passport
+    assert passport.verdict == "no_skill"
+    assert passport.reasons[-1].startswith("embargo of 10")
+    assert passport.split.embargo_wanted_secs == 30 * 86_400 + 20 * 60
+    assert passport.split.embargo_secs == pytest.approx(699 * 25 * 60 / 10, rel=0.01)
+
+
+def test_walk_forward_leaves_the_gap(walk: Dataset) -> None:
+    """What a test's features look back on is not learnt from, and the passport's embargo is the one used."""
+    settings = msgspec.structs.replace(QUICK, scheme="walk_forward")
+    rows = usable(walk, settings)[0]
+    gap_ns = embargo_of(rows, settings).used_ns
+    assert gap_ns > 60 * 10**9
+    for fold in splits(rows, settings, gap_ns):
+        assert rows.t1_ns[fold.train].max() <= rows.t0_ns[fold.test[0]] - gap_ns
 
 
 def test_same_seed_same_bytes_whatever_the_threads(skilled: Trained) -> None:
