@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ml.booster import Machine, Rows, margins, train_booster
 from ml.dataset import Dataset
-from ml.labels import effective_sample_size, sample_weights
+from ml.labels import order_uniqueness, sample_weights
 from ml.train_settings import SECOND_NS, TrainSettings, TreeSettings
 from ml.validation import (
     Fold,
@@ -73,10 +73,19 @@ class OutOfFold:
     path_folds: NDArray[np.int64]
 
 
-def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
-    """Return the rows of filled orders and how many independent events they are worth.
+class Usable(NamedTuple):
+    """Rows to learn from, how many independent events they are worth, and the tainted orders left out."""
 
-    An order that never filled is neither won nor lost: it says nothing about P(win | fill).
+    rows: Dataset
+    effective: float
+    n_tainted: int
+
+
+def usable(data: Dataset, settings: TrainSettings) -> Usable:
+    """Return the rows of filled orders, weighted by their uniqueness among themselves.
+
+    An order that never filled is neither won nor lost: it says nothing about P(win | fill). One in whose
+    position trades were missing may have ended otherwise than the records say.
 
     Raises
     ------
@@ -86,6 +95,10 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
         When a feature is infinite.
     """
     rows = data.rows(np.isfinite(data.net_r))
+    tainted = rows.aside.get("is_tainted", np.zeros(len(rows), np.int64)) != 0
+    n_tainted = len(np.unique(rows.order_id[tainted])) if settings.drop_tainted else 0
+    if n_tainted:
+        rows = rows.rows(~tainted)
     infinite = np.isinf(rows.x).any(axis=0)
     if infinite.any():
         names = ", ".join(name for name, bad in zip(rows.names, infinite, strict=True) if bad)
@@ -94,12 +107,14 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
         raise TooFewEventsError(
             f"{len(rows):,} signals with an outcome, at least {settings.min_signals:,} are needed", len(rows)
         )
-    effective = effective_sample_size(rows.order_id, rows.t0_ns, rows.t1_ns)
+    # Of the rows used here alone: others of the dataset, unfilled or outside the span, crowd out nothing.
+    unique = order_uniqueness(rows.order_id, rows.t0_ns, rows.t1_ns)
+    effective = float(unique.sum())
     if effective < settings.min_effective:
         raise TooFewEventsError(
             f"{len(rows):,} decisions of {len(np.unique(rows.order_id)):,} filled orders are "
             f"worth {effective:.1f} independent ones, at least {settings.min_effective:g} are needed: "
-            "use more days or symbols",
+            f"{_left_out(n_tainted)}use more days or symbols",
             len(rows),
             effective,
         )
@@ -108,7 +123,11 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
         raise TooFewEventsError(
             f"{counts[1]} decisions won and {counts[0]} lost, both are needed", len(rows), effective
         )
-    return replace(rows, weight=sample_weights(rows.weight)), effective
+    return Usable(replace(rows, weight=sample_weights(unique)), effective, n_tainted)
+
+
+def _left_out(n_tainted: int) -> str:
+    return f"tainted orders left out: {n_tainted:,} (drop_tainted); " if n_tainted else ""
 
 
 class Embargo(NamedTuple):

@@ -46,6 +46,8 @@ def render_training(trained: Trained, passport: Passport, settings: TrainSetting
     if len(trained.path_aucs) > 1:
         low, high = min(trained.path_aucs), max(trained.path_aucs)
         notes.append(f"AUC of {len(trained.path_aucs)} combinatorial paths: {low:.3f} to {high:.3f}.")
+    if split.n_tainted:
+        notes.append(f"Tainted orders left out: {split.n_tainted:,}; trades were missing in their position.")
     if passport.data.synthetic:
         notes.append("Synthetic data: these figures say nothing about a market.")
     return _page(

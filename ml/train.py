@@ -123,7 +123,7 @@ def train(
         For infinite features, an unknown name in `monotone`, or CUDA where there is none.
     """
     _check(data, settings)
-    rows, effective = usable(data, settings)
+    rows, effective, n_tainted = usable(data, settings)
     gap = embargo_of(rows, settings)
     folds = splits(rows, settings, gap.used_ns)
     trees, found, trials = search(rows, folds, settings, gap.used_ns, advance)
@@ -152,6 +152,7 @@ def train(
             scheme=settings.scheme,
             folds=len(folds),
             embargo_secs=gap.used_ns / SECOND_NS,
+            n_tainted=n_tainted,
             embargo_wanted_secs=gap.wanted_ns / SECOND_NS,
             n_events=len(rows),
             n_orders=len(np.unique(rows.order_id)),

@@ -11,6 +11,7 @@ from ml.booster import Machine, Rows, contributions, margins, train_booster
 from ml.calibration import calibrate
 from ml.cross_validation import TooFewEventsError, embargo_of, splits, usable
 from ml.dataset import Dataset, DatasetError
+from ml.labels import order_uniqueness
 from ml.passport import HASH_ATTRIBUTE, Build, decode, encode, model_sha256, self_hash
 from ml.scores import auc_of
 from ml.train import Trained, TrainSettings, train, units_of
@@ -110,7 +111,7 @@ def test_shuffled_split_would_have_found_skill(walk: Dataset) -> None:
 
 def test_labels_that_leak_are_why_purging_matters(walk: Dataset) -> None:
     """Every split of the walk drops rows on purpose: those whose labels overlap the test."""
-    rows, effective = usable(walk, QUICK)
+    rows, effective, _ = usable(walk, QUICK)
     for fold in splits(rows, QUICK, embargo_of(rows, QUICK).used_ns):
         learnt_end = rows.t1_ns[fold.train]
         before = fold.train < fold.test[0]
@@ -135,7 +136,7 @@ def test_capped_embargo_is_no_skill(skilled: Trained) -> None:
 def test_walk_forward_leaves_the_gap(walk: Dataset) -> None:
     """What a test's features look back on is not learnt from, and the passport's embargo is the one used."""
     settings = msgspec.structs.replace(QUICK, scheme="walk_forward")
-    rows = usable(walk, settings)[0]
+    rows = usable(walk, settings).rows
     gap_ns = embargo_of(rows, settings).used_ns
     assert gap_ns > 60 * 10**9
     for fold in splits(rows, settings, gap_ns):
@@ -217,6 +218,34 @@ def test_orders_that_never_filled_are_not_learnt(skilled: Trained) -> None:
     filled = np.isfinite(data.net_r)
     assert 0 < filled.sum() < len(data)
     assert skilled.passport.split.n_events == filled.sum()
+
+
+def test_tainted_orders_are_left_out_and_counted() -> None:
+    """Orders in whose position trades were missing teach nothing, unless a setting says so."""
+    data = planted()
+    tainted = np.isin(data.order_id, np.arange(0, 700, 7))
+    data = dataclasses.replace(data, aside={"is_tainted": tainted.astype(np.int64)})
+    filled = np.isfinite(data.net_r)
+    found = usable(data, QUICK)
+    assert len(found.rows) == (filled & ~tainted).sum()
+    assert found.n_tainted == len(np.unique(data.order_id[filled & tainted]))
+    passport = train(data, msgspec.structs.replace(QUICK, rounds=10), BUILD).passport
+    assert passport.split.n_tainted == found.n_tainted > 50
+    kept = usable(data, msgspec.structs.replace(QUICK, drop_tainted=False))
+    assert (len(kept.rows), kept.n_tainted) == (filled.sum(), 0)
+    few = msgspec.structs.replace(QUICK, min_effective=1_000.0)
+    with pytest.raises(TooFewEventsError, match=f"tainted orders left out: {found.n_tainted}"):
+        usable(data, few)
+
+
+def test_weights_are_of_the_rows_learnt_from() -> None:
+    """Unfilled orders that live at the same time take no weight from filled ones: weights and n agree."""
+    data = planted()
+    crowded = np.isfinite(data.net_r) & (data.order_id < 100)
+    rows, effective, _ = usable(dataclasses.replace(data, weight=np.where(crowded, 0.1, 1.0)), QUICK)
+    unique = order_uniqueness(rows.order_id, rows.t0_ns, rows.t1_ns)
+    assert effective == pytest.approx(unique.sum())
+    np.testing.assert_allclose(rows.weight * effective / len(rows), unique)
 
 
 def test_model_and_passport_name_each_other(skilled: Trained) -> None:
