@@ -131,7 +131,7 @@ def _left_out(n_tainted: int) -> str:
 
 
 class Embargo(NamedTuple):
-    """Time left between what is learnt and what is tested, ns: as done, and as features and labels want it."""
+    """Time between what is learnt and what is tested, ns: as done, and as features and labels want it."""
 
     used_ns: int
     wanted_ns: int
@@ -247,6 +247,23 @@ def fit_stopped(
         stop_rounds=settings.stop_rounds,
     )
     return booster, best, learnt.base_rate()
+
+
+def fit_final(
+    data: Dataset, trees: TreeSettings, settings: TrainSettings, gap_ns: int
+) -> tuple[xgb.Booster, int]:
+    """Train on all rows, the last ones too: they are the most like tomorrow.
+
+    Returns
+    -------
+    tuple[Booster, int]
+        The booster and its number of trees, found by early stopping on the last rows before.
+    """
+    every = np.arange(len(data))
+    _, rounds, _ = fit_stopped(data, every, trees, settings, gap_ns)
+    return train_booster(
+        rows_of(data, every), data.names, trees, machine_of(settings), rounds, monotone=settings.monotone
+    )
 
 
 def rows_of(data: Dataset, at: NDArray[np.int64]) -> Rows:

@@ -27,8 +27,8 @@ Floats = NDArray[np.float64]
 
 DAY_NS: Final = 86_400_000_000_000
 LEAST_BLOCKS: Final = 8
-# Lengths of bootstrap blocks where whole days are too few, longest first. None below an hour: what one hour is
-# like, the next one mostly is too.
+# Lengths of bootstrap blocks where whole days are too few, longest first. None below an hour: what one hour
+# is like, the next one mostly is too.
 _BLOCKS_NS: Final = tuple(DAY_NS // parts for parts in (1, 2, 4, 6, 8, 12, 24))
 _EULER_GAMMA: Final = 0.5772156649015329
 _NORMAL: Final = NormalDist()
@@ -374,6 +374,8 @@ def time_blocks(t0_ns: Ints, shortest_ns: int = 0, least: int = LEAST_BLOCKS) ->
     shortest_ns
         No block is shorter: the span of a label, which would otherwise join two of them. Above a day, blocks
         are whole days.
+    least
+        Blocks wanted.
     """
     whole_days = DAY_NS * max(1, math.ceil(shortest_ns / DAY_NS))
     lengths = [whole_days, *(one for one in _BLOCKS_NS if shortest_ns <= one < whole_days)]

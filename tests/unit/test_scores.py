@@ -110,7 +110,9 @@ def test_gate_that_knows_earns_more_per_kept_order() -> None:
 def test_cancelling_everything_is_no_skill() -> None:
     """Nothing kept: no expectancy and no interval, however bad the orders were."""
     worth = money(
-        orders_of(np.arange(50), np.arange(50), np.arange(50), np.zeros(50), np.full(50, 0.5), np.full(50, -1.0)),
+        orders_of(
+            np.arange(50), np.arange(50), np.arange(50), np.zeros(50), np.full(50, 0.5), np.full(50, -1.0)
+        ),
         0.0,
         100,
         0,

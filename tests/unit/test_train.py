@@ -171,6 +171,30 @@ def test_search_is_counted_and_repeatable() -> None:
     assert {name: found[0].passport.params[name] for name in best.params} == best.params
 
 
+def test_search_is_judged_by_rows_that_had_no_part_in_it() -> None:
+    """The figures are of the last quarter: with its outcomes turned round, the same choice has none."""
+    settings = msgspec.structs.replace(QUICK, trials=3, rounds=25)
+    data = planted()
+    trained = train(data, settings, BUILD)
+    judged = trained.scored.data
+    rows = usable(data, settings).rows
+    assert judged.t0_ns[0] == rows.t0_ns[-len(judged)]
+    assert len(judged) == round(len(rows) / 4)
+    assert trained.passport.split.n_judged == len(np.unique(judged.order_id)) < 200
+    assert trained.passport.metrics.n_trials == 4
+    assert trained.passport.metrics.auc_ci[0] > 0.6
+    last = data.t0_ns >= judged.t0_ns[0]
+    turned = dataclasses.replace(
+        data,
+        y=np.where(last & np.isfinite(data.net_r), 1 - data.y, data.y).astype(np.int8),
+        net_r=np.where(last, 0.8 - data.net_r, data.net_r),
+    )
+    again = train(turned, settings, BUILD)
+    assert [one.logloss for one in again.trials] == [one.logloss for one in trained.trials]
+    assert again.passport.verdict == "no_skill"
+    assert again.passport.metrics.auc < 0.4
+
+
 @pytest.mark.parametrize("count", [1, 10, 200])
 def test_probability_of_overfitting_stays_however_many_are_tried(skilled: Trained, count: int) -> None:
     """More trials than the orders can tell apart: an even part of them is compared, with the best in it."""
@@ -193,7 +217,7 @@ def test_progress_counts_every_booster() -> None:
     settings = msgspec.structs.replace(QUICK, scheme="cpcv", folds=3, rounds=10, trials=1)
     steps: list[float] = []
     trained = train(planted(400), settings, BUILD, advance=steps.append)
-    assert sum(steps) == units_of(settings) == 13
+    assert sum(steps) == units_of(settings) == 14
     assert len(trained.path_aucs) == 3
 
 

@@ -234,7 +234,7 @@ def test_too_short_a_history_has_no_interval(times: np.ndarray, shortest_ns: int
 
 
 def test_gate_that_knows_nothing_is_rarely_found_to_gain() -> None:
-    """One day, outcomes and gate in regimes of three hours that know nothing of each other: 2.5 % and a bit."""
+    """Outcomes and gate in regimes of three hours that know nothing of each other, one day."""
     found = 0
     for seed in range(300):
         generator = np.random.default_rng(seed)
