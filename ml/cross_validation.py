@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import xgboost as xgb
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from ml.booster import Machine, Rows, margins, train_booster
 from ml.dataset import Dataset
-from ml.labels import effective_sample_size, sample_weights
+from ml.labels import order_uniqueness, sample_weights
 from ml.train_settings import SECOND_NS, TrainSettings, TreeSettings
 from ml.validation import (
     Fold,
     combinatorial,
     combinatorial_paths,
     holdout,
+    label_span_ns,
     purged_kfold,
     walk_forward,
 )
@@ -72,10 +73,19 @@ class OutOfFold:
     path_folds: NDArray[np.int64]
 
 
-def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
-    """Return the rows of filled orders and how many independent events they are worth.
+class Usable(NamedTuple):
+    """Rows to learn from, how many independent events they are worth, and the tainted orders left out."""
 
-    An order that never filled is neither won nor lost: it says nothing about P(win | fill).
+    rows: Dataset
+    effective: float
+    n_tainted: int
+
+
+def usable(data: Dataset, settings: TrainSettings) -> Usable:
+    """Return the rows of filled orders, weighted by their uniqueness among themselves.
+
+    An order that never filled is neither won nor lost: it says nothing about P(win | fill). One in whose
+    position trades were missing may have ended otherwise than the records say.
 
     Raises
     ------
@@ -85,6 +95,10 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
         When a feature is infinite.
     """
     rows = data.rows(np.isfinite(data.net_r))
+    tainted = rows.aside.get("is_tainted", np.zeros(len(rows), np.int64)) != 0
+    n_tainted = len(np.unique(rows.order_id[tainted])) if settings.drop_tainted else 0
+    if n_tainted:
+        rows = rows.rows(~tainted)
     infinite = np.isinf(rows.x).any(axis=0)
     if infinite.any():
         names = ", ".join(name for name, bad in zip(rows.names, infinite, strict=True) if bad)
@@ -93,12 +107,14 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
         raise TooFewEventsError(
             f"{len(rows):,} signals with an outcome, at least {settings.min_signals:,} are needed", len(rows)
         )
-    effective = effective_sample_size(rows.order_id, rows.t0_ns, rows.t1_ns)
+    # Of the rows used here alone: others of the dataset, unfilled or outside the span, crowd out nothing.
+    unique = order_uniqueness(rows.order_id, rows.t0_ns, rows.t1_ns)
+    effective = float(unique.sum())
     if effective < settings.min_effective:
         raise TooFewEventsError(
             f"{len(rows):,} decisions of {len(np.unique(rows.order_id)):,} filled orders are "
             f"worth {effective:.1f} independent ones, at least {settings.min_effective:g} are needed: "
-            "use more days or symbols",
+            f"{_left_out(n_tainted)}use more days or symbols",
             len(rows),
             effective,
         )
@@ -107,17 +123,38 @@ def usable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, float]:
         raise TooFewEventsError(
             f"{counts[1]} decisions won and {counts[0]} lost, both are needed", len(rows), effective
         )
-    return replace(rows, weight=sample_weights(rows.weight)), effective
+    return Usable(replace(rows, weight=sample_weights(unique)), effective, n_tainted)
 
 
-def embargo_ns(data: Dataset, settings: TrainSettings) -> int:
-    """Return the embargo: as set, or look-back plus label span, at most a quarter of a fold."""
-    if settings.embargo_secs is not None:
-        return round(settings.embargo_secs * SECOND_NS)
+def _left_out(n_tainted: int) -> str:
+    return f"tainted orders left out: {n_tainted:,} (drop_tainted); " if n_tainted else ""
+
+
+class Embargo(NamedTuple):
+    """Time between what is learnt and what is tested, ns: as done, and as features and labels want it."""
+
+    used_ns: int
+    wanted_ns: int
+
+    def doubt(self) -> str | None:
+        """Return in words that less was left than was wanted, None otherwise."""
+        if self.used_ns >= self.wanted_ns:
+            return None
+        return (
+            f"embargo of {self.used_ns / SECOND_NS:,.0f} s, but look-back and label span are "
+            f"{self.wanted_ns / SECOND_NS:,.0f} s: use more days"
+        )
+
+
+def embargo_of(data: Dataset, settings: TrainSettings) -> Embargo:
+    """Return the embargo: look-back plus label span, at most half a test; or as set."""
     lookback = float(data.meta.get("lookback_secs", DEFAULT_LOOKBACK_SECS)) * SECOND_NS
-    span = float(np.quantile(data.t1_ns - data.t0_ns, 0.95))
-    most = int(data.t0_ns[-1] - data.t0_ns[0]) // (4 * settings.folds)
-    return min(math.ceil(lookback + span), most)
+    wanted = math.ceil(lookback) + label_span_ns(data.t0_ns, data.t1_ns)
+    if settings.embargo_secs is not None:
+        return Embargo(round(settings.embargo_secs * SECOND_NS), wanted)
+    tests = settings.folds + (settings.scheme != "kfold")
+    most = int(data.t0_ns[-1] - data.t0_ns[0]) // (2 * tests)
+    return Embargo(min(wanted, most), wanted)
 
 
 def splits(data: Dataset, settings: TrainSettings, gap_ns: int) -> list[Fold]:
@@ -132,7 +169,7 @@ def splits(data: Dataset, settings: TrainSettings, gap_ns: int) -> list[Fold]:
     if settings.scheme == "cpcv":
         found = combinatorial(t0, t1, settings.folds + 1, TESTED_BLOCKS, gap_ns)
     elif settings.scheme == "walk_forward":
-        found = walk_forward(t0, t1, settings.folds, count // (settings.folds + 1))
+        found = walk_forward(t0, t1, settings.folds, count // (settings.folds + 1), embargo_ns=gap_ns)
     else:
         found = purged_kfold(t0, t1, settings.folds, gap_ns)
     for number, fold in enumerate(found, start=1):
@@ -210,6 +247,23 @@ def fit_stopped(
         stop_rounds=settings.stop_rounds,
     )
     return booster, best, learnt.base_rate()
+
+
+def fit_final(
+    data: Dataset, trees: TreeSettings, settings: TrainSettings, gap_ns: int
+) -> tuple[xgb.Booster, int]:
+    """Train on all rows, the last ones too: they are the most like tomorrow.
+
+    Returns
+    -------
+    tuple[Booster, int]
+        The booster and its number of trees, found by early stopping on the last rows before.
+    """
+    every = np.arange(len(data))
+    _, rounds, _ = fit_stopped(data, every, trees, settings, gap_ns)
+    return train_booster(
+        rows_of(data, every), data.names, trees, machine_of(settings), rounds, monotone=settings.monotone
+    )
 
 
 def rows_of(data: Dataset, at: NDArray[np.int64]) -> Rows:

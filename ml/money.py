@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.validation import Interval, block_bootstrap, sharpe
+from ml.validation import Interval, block_bootstrap, label_span_ns, sharpe
 
 Floats = NDArray[np.float64]
 
@@ -21,8 +21,8 @@ class Orders:
 
     Parameters
     ----------
-    t0_ns
-        First decision, UNIX ns.
+    t0_ns, t1_ns
+        First decision, and when the label is known, UNIX ns.
     edge
         Smallest probability - p* over the decisions of the order: it is kept at a margin up to this.
     net_r
@@ -30,6 +30,7 @@ class Orders:
     """
 
     t0_ns: NDArray[np.int64]
+    t1_ns: NDArray[np.int64]
     edge: Floats
     net_r: Floats
 
@@ -55,6 +56,7 @@ class Money:
 def orders_of(
     order_id: NDArray[np.int64],
     t0_ns: NDArray[np.int64],
+    t1_ns: NDArray[np.int64],
     probability: Floats,
     p_star: Floats,
     net_r: Floats,
@@ -63,7 +65,7 @@ def orders_of(
 
     Parameters
     ----------
-    order_id, t0_ns, probability, p_star, net_r
+    order_id, t0_ns, t1_ns, probability, p_star, net_r
         Of the decisions, shape (n,); rows whose probability, p* or R is not finite are left out.
     """
     valid = np.isfinite(probability) & np.isfinite(net_r) & np.isfinite(p_star)
@@ -72,8 +74,10 @@ def orders_of(
     np.minimum.at(edge, inverse, (probability - p_star)[valid])
     start = np.full(len(found), np.iinfo(np.int64).max)
     np.minimum.at(start, inverse, t0_ns[valid])
+    end = np.zeros(len(found), dtype=np.int64)
+    np.maximum.at(end, inverse, t1_ns[valid])
     order = np.argsort(start, kind="stable")
-    return Orders(start[order], edge[order], net_r[valid][first][order])
+    return Orders(start[order], end[order], edge[order], net_r[valid][first][order])
 
 
 def money(orders: Orders, margin: float, rounds: int, seed: int) -> Money:
@@ -103,7 +107,8 @@ def money(orders: Orders, margin: float, rounds: int, seed: int) -> Money:
         return float(drawn @ orders.net_r / drawn.sum() - counts @ orders.net_r / counts.sum())
 
     expectancy = float(np.mean(orders.net_r[kept]))
-    interval = block_bootstrap(gain, orders.t0_ns, rounds, seed)
+    shortest_ns = label_span_ns(orders.t0_ns, orders.t1_ns)
+    interval = block_bootstrap(gain, orders.t0_ns, rounds, seed, shortest_ns=shortest_ns)
     return Money(float(np.mean(kept)), expectancy, average, expectancy - average, interval)
 
 

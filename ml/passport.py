@@ -134,7 +134,9 @@ class SplitInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How out-of-sample was made: scheme, folds, embargo, and how many events that leaves.
 
     `n_events` counts rows, `n_orders` the orders they belong to, and `n_effective` the independent events
-    that overlapping labels are worth (sum of their uniqueness).
+    that overlapping labels are worth (sum of their uniqueness). `embargo_wanted_secs` is what look-back and
+    label span ask for, None where not recorded. `n_tainted` orders were left out because trades were missing
+    while they were in position. `n_judged` orders gave the figures; 0 where not recorded.
     """
 
     scheme: str
@@ -144,6 +146,9 @@ class SplitInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     n_orders: int
     n_effective: float
     seed: int
+    embargo_wanted_secs: float | None = None
+    n_tainted: int = 0
+    n_judged: int = 0
 
 
 class Bin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -43,9 +43,16 @@ def render_training(trained: Trained, passport: Passport, settings: TrainSetting
     notes = [
         f"Out of fold: {split.scheme}, {split.folds} splits, purged, embargo {split.embargo_secs:,.0f} s."
     ]
+    if len(trained.trials) > 1:
+        notes.append(
+            f"Chosen among {len(trained.trials)} settings on the earlier rows; all figures are of "
+            f"{split.n_judged:,} orders of the last quarter, which had no part in the choice."
+        )
     if len(trained.path_aucs) > 1:
         low, high = min(trained.path_aucs), max(trained.path_aucs)
         notes.append(f"AUC of {len(trained.path_aucs)} combinatorial paths: {low:.3f} to {high:.3f}.")
+    if split.n_tainted:
+        notes.append(f"Tainted orders left out: {split.n_tainted:,}; trades were missing in their position.")
     if passport.data.synthetic:
         notes.append("Synthetic data: these figures say nothing about a market.")
     return _page(

@@ -1,26 +1,127 @@
 """The settings that are tried, and a record of every one: what is not counted flatters the best."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
 
+from ml.booster import margins
 from ml.calibration import calibrate, fit_platt
-from ml.cross_validation import OutOfFold, cross_validate
+from ml.cross_validation import (
+    Embargo,
+    OutOfFold,
+    cross_validate,
+    embargo_of,
+    fit_final,
+    rows_of,
+    splits,
+)
 from ml.dataset import Dataset
-from ml.money import excess_series, gate_sharpe, random_series
-from ml.scores import log_losses, weighted_mean
+from ml.scores import auc_of
 from ml.train_settings import TrainSettings, TreeSettings
-from ml.validation import Fold
-from ml.verdict import Scored, TrialRecord
-
-RANDOM_GATES: Final = 3  # per trial, for the probability of overfitting
+from ml.validation import Fold, holdout
+from ml.verdict import Scored, TrialRecord, record_of
 
 if TYPE_CHECKING:
     import optuna
 
 Trial = tuple[TreeSettings, OutOfFold, TrialRecord]
+JUDGED_SHARE: Final = 0.25  # of the rows, the last ones: they judge what a search has chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen settings, and predictions of rows that had no part in what predicted them.
+
+    Parameters
+    ----------
+    trees
+        Chosen.
+    embargo, folds
+        Of the splits, and their number.
+    judged
+        Rows that give the figures: of a search, the last quarter, which did not choose either.
+    unseen
+        All rows predicted by a model that did not learn from them, for calibration and drift.
+    trials
+        Every setting tried.
+    path_aucs
+        Of every whole history of `cpcv`; one number otherwise.
+    """
+
+    trees: TreeSettings
+    embargo: Embargo
+    folds: int
+    judged: Scored
+    unseen: Scored
+    trials: list[TrialRecord]
+    path_aucs: tuple[float, ...]
+
+
+def choose(rows: Dataset, settings: TrainSettings, advance: Callable[[float], None]) -> Choice:
+    """Validate the given settings, or search and judge the best on rows that the search never saw.
+
+    The best of many is best by luck too on the rows that chose it: its figures there are too good.
+
+    Parameters
+    ----------
+    rows
+        See `ml.cross_validation.usable`.
+    settings
+        With `trials` above 0 it searches.
+    advance
+        Called with 1 after each booster.
+    """
+    if not settings.trials:
+        gap = embargo_of(rows, settings)
+        folds = splits(rows, settings, gap.used_ns)
+        trees, found, trials = search(rows, folds, settings, gap.used_ns, advance)
+        scored = score(rows, found)
+        return Choice(trees, gap, len(folds), scored, scored, trials, _path_aucs(rows, found))
+    until = len(rows) - max(1, round(len(rows) * JUDGED_SHARE))
+    gap = embargo_of(rows.rows(np.arange(until)), settings)
+    last = holdout(rows.t0_ns, rows.t1_ns, JUDGED_SHARE, gap.used_ns)
+    earlier = rows.rows(last.train)
+    folds = splits(earlier, settings, gap.used_ns)
+    trees, found, trials = search(earlier, folds, settings, gap.used_ns, advance)
+    scored = score(earlier, found)
+    judged = _judge(rows, last, scored, trees, settings, gap.used_ns)
+    advance(1)
+    tested = last.train[np.flatnonzero(found.fold >= 0)]
+    unseen = Scored(
+        rows.rows(np.concatenate((tested, last.test))),
+        np.concatenate((scored.margin, judged.margin)),
+        np.concatenate((scored.probability, judged.probability)),
+        np.concatenate((scored.base, judged.base)),
+        np.concatenate((scored.group, judged.group + len(folds))),
+    )
+    return Choice(trees, gap, len(folds), judged, unseen, trials, _path_aucs(earlier, found))
+
+
+def _judge(
+    rows: Dataset, last: Fold, earlier: Scored, trees: TreeSettings, settings: TrainSettings, gap_ns: int
+) -> Scored:
+    """Return the last rows with the predictions of the model that would have been delivered before them."""
+    booster, _ = fit_final(rows.rows(last.train), trees, settings, gap_ns)
+    platt = fit_platt(earlier.margin, earlier.data.y, earlier.data.weight)
+    data = rows.rows(last.test)
+    margin = margins(booster, data.x, settings.threads)
+    base = rows_of(rows, last.train).base_rate()
+    count = len(data)
+    return Scored(
+        data, margin, calibrate(margin, platt), np.full(count, base), np.zeros(count, dtype=np.int64)
+    )
+
+
+def _path_aucs(rows: Dataset, found: OutOfFold) -> tuple[float, ...]:
+    aucs = []
+    for margin, fold in zip(found.paths, found.path_folds, strict=True):
+        tested = fold >= 0
+        measured = auc_of(margin[tested], rows.y[tested], rows.weight[tested], fold[tested])
+        aucs.append(measured(np.ones(int(tested.sum()))))
+    return tuple(aucs)
 
 
 def search(
@@ -92,16 +193,7 @@ def _try(
     advance: Callable[[float], None],
 ) -> Trial:
     found = cross_validate(data, folds, trees, settings, gap_ns, advance)
-    scored = score(data, found)
-    orders = scored.orders()
-    loss = weighted_mean(log_losses(scored.probability, scored.data.y), scored.data.weight)
-    record = TrialRecord(
-        msgspec.structs.asdict(trees),
-        loss,
-        gate_sharpe(orders, settings.margin),
-        excess_series(orders, settings.margin),
-        random_series(orders, settings.margin, RANDOM_GATES, settings.seed),
-    )
+    record = record_of(score(data, found), settings, msgspec.structs.asdict(trees))
     return trees, found, record
 
 

@@ -23,6 +23,8 @@ VERSION: Final = 1  # of the definitions: a change that moves any value raises i
 COIN_SIGNALS: Final = 20
 OVERALL_SIGNALS: Final = 50
 SECONDS_PER_DAY: Final = 86_400
+SECONDS_OF: Final = {"m": 60, "h": 3_600, "d": SECONDS_PER_DAY, "w": 7 * SECONDS_PER_DAY}
+HIGHER_SECS: Final = 4 * 3_600  # the longer of the two that the score allows
 NANOS_PER_SECOND: Final = 1_000_000_000
 
 type Source = Literal["measured", "derived"]
@@ -108,6 +110,44 @@ def schema_hash(names: Sequence[str] = NAMES) -> str:
         )
     columns = [[name, "float64", by_name[name].unit, by_name[name].lookback] for name in names]
     return hashlib.sha256(json.dumps(["signal", VERSION, columns]).encode()).hexdigest()
+
+
+def fixed_lookback_secs(timeframe: str) -> float:
+    """Return the longest look-back in bars, hours or days, seconds; the higher timeframe counts as 4 h.
+
+    Parameters
+    ----------
+    timeframe
+        Of the signals, for example ``5m``.
+
+    Raises
+    ------
+    ValueError
+        When it is no such text.
+
+    Examples
+    --------
+    >>> fixed_lookback_secs("5m") / 3_600, fixed_lookback_secs("4h") / 3_600
+    (200.0, 800.0)
+    """
+    unit = SECONDS_OF.get(timeframe[-1:])
+    if unit is None or not timeframe[:-1].isdecimal() or int(timeframe[:-1]) == 0:
+        raise ValueError(f"timeframe {timeframe!r}: want for example 5m, 1h or 1d")
+    bar_secs = int(timeframe[:-1]) * unit
+    return max(_secs(one.lookback, bar_secs) for one in FEATURES)
+
+
+def _secs(lookback: str, bar_secs: int) -> float:
+    count, _, of = lookback.partition(" ")
+    each = {
+        "bar": bar_secs,
+        "bars": bar_secs,
+        "bars of the higher timeframe": max(HIGHER_SECS, bar_secs),
+        "hour": 3_600,
+        "hours": 3_600,
+        "day": SECONDS_PER_DAY,
+    }
+    return float(count) * each[of] if of in each else 0.0  # outcomes of signals have no length of their own
 
 
 def signal_wanted(instrument_id: str, timeframe: str, now_ns: int) -> Wanted:
@@ -201,6 +241,7 @@ __all__ = [
     "NAMES",
     "RecentWins",
     "SignalFeature",
+    "fixed_lookback_secs",
     "schema_hash",
     "signal_row",
     "signal_wanted",

@@ -20,7 +20,17 @@ from ml.break_even import break_even
 from ml.dataset import Dataset, DatasetError
 from ml.labels import order_uniqueness, sample_weights
 from ml.passport import kernel_sha256
-from ml.signal_features import MEASURED, NAMES, RecentWins, schema_hash, signal_row
+from ml.signal_features import (
+    COIN_SIGNALS,
+    MEASURED,
+    NAMES,
+    NANOS_PER_SECOND,
+    OVERALL_SIGNALS,
+    RecentWins,
+    fixed_lookback_secs,
+    schema_hash,
+    signal_row,
+)
 
 TEXTS: Final = ("signal_id", "instrument_id", "timeframe", "side", "schema_hash")
 TIMES: Final = ("known_ns", "decided_ns", "closed_ns")
@@ -28,6 +38,7 @@ NUMBERS: Final = ("entry", "stop", "target", "entry_fee", "stop_fee", "target_fe
 COLUMNS: Final = (*TEXTS, *TIMES, *NUMBERS)
 SIDES: Final[Mapping[str, int]] = {"long": 1, "short": -1}
 DAY_NS: Final = 86_400_000_000_000
+LOOKBACK_SHARE: Final = 0.99
 
 type Columns = dict[str, NDArray[Any]]
 
@@ -175,6 +186,32 @@ def features_of(columns: Columns) -> NDArray[np.float64]:
     return x
 
 
+def _lookback_secs(columns: Columns, file: Path) -> float:
+    """Return how far signals look back: the longest window of bars, or of outcomes (99th percentile)."""
+    try:
+        fixed = max(fixed_lookback_secs(one) for one in set(columns["timeframe"].tolist()))
+    except ValueError as error:
+        raise DatasetError(f"{file}: {error}") from error
+    every = np.ones(len(columns["decided_ns"]), np.bool_)
+    reach = _reach_ns(columns, every, OVERALL_SIGNALS)
+    for name in set(columns["instrument_id"].tolist()):
+        coin = columns["instrument_id"] == name
+        reach[coin] = np.maximum(reach[coin], _reach_ns(columns, coin, COIN_SIGNALS)[coin])
+    return max(fixed, float(np.quantile(reach, LOOKBACK_SHARE)) / NANOS_PER_SECOND)
+
+
+def _reach_ns(columns: Columns, which: NDArray[np.bool_], outcomes: int) -> NDArray[np.int64]:
+    """Return the age of the oldest of the last outcomes that a signal knows, 0 for none, shape (n,)."""
+    known = np.flatnonzero(which & np.isfinite(columns["net_r"]))
+    known = known[np.argsort(columns["closed_ns"][known], kind="stable")]
+    reach = np.zeros(len(which), np.int64)
+    if len(known):
+        count = np.searchsorted(columns["closed_ns"][known], columns["decided_ns"])
+        oldest = columns["decided_ns"][known[np.clip(count - outcomes, 0, len(known) - 1)]]
+        reach = np.where(count > 0, columns["decided_ns"] - oldest, 0)
+    return reach
+
+
 def _dataset(columns: Columns, file: Path, sha256: str) -> Dataset:
     count = len(columns["decided_ns"])
     t0_ns, t1_ns, net_r = columns["decided_ns"], columns["closed_ns"], columns["net_r"]
@@ -202,6 +239,7 @@ def _dataset(columns: Columns, file: Path, sha256: str) -> Dataset:
             "symbols": symbols,
             "streams": {name: _stream(columns, name, file, sha256) for name in symbols},
             "kernel_sha256": kernel_sha256("signal"),
+            "lookback_secs": _lookback_secs(columns, file),
             "rows": count,
             "rows_filled": int(filled.sum()),
             "n_effective": float(effective),

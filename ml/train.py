@@ -10,18 +10,9 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from ml.booster import has_cuda, margins, model_bytes, raw_probabilities, train_booster
+from ml.booster import has_cuda, margins, model_bytes, raw_probabilities
 from ml.calibration import calibrate, fit_platt
-from ml.cross_validation import (
-    OutOfFold,
-    TooFewEventsError,
-    embargo_ns,
-    fit_stopped,
-    machine_of,
-    rows_of,
-    splits,
-    usable,
-)
+from ml.cross_validation import TooFewEventsError, fit_final, usable
 from ml.dataset import COLUMNS, Dataset
 from ml.drift_reference import drift_reference
 from ml.passport import (
@@ -40,9 +31,8 @@ from ml.passport import (
     self_hash,
 )
 from ml.provenance import data_manifest, kind_of, label_rule, symbol_scopes
-from ml.scores import auc_of
-from ml.search import score, search
-from ml.train_settings import SECOND_NS, TrainSettings, TreeSettings
+from ml.search import choose
+from ml.train_settings import SECOND_NS, TrainSettings
 from ml.verdict import Scored, TrialRecord, measure, verdict
 
 __all__ = ["TooFewEventsError", "TrainSettings", "Trained", "dataset_digest", "train", "units_of"]
@@ -67,7 +57,7 @@ class Trained:
     booster
         The model itself.
     scored
-        Out-of-fold rows that the metrics were taken from.
+        Rows that the metrics were taken from: out of fold, or the last quarter after a search.
     trials
         All settings tried.
     path_aucs
@@ -90,7 +80,7 @@ def units_of(settings: TrainSettings) -> int:
     """Return how often `train` calls `advance` with 1: for a progress bar."""
     blocks = settings.folds + 1
     each = blocks * (blocks - 1) // 2 if settings.scheme == "cpcv" else settings.folds
-    return each * (settings.trials + 1) + 1
+    return each * (settings.trials + 1) + (2 if settings.trials else 1)
 
 
 def train(
@@ -123,15 +113,15 @@ def train(
         For infinite features, an unknown name in `monotone`, or CUDA where there is none.
     """
     _check(data, settings)
-    rows, effective = usable(data, settings)
-    gap_ns = embargo_ns(rows, settings)
-    folds = splits(rows, settings, gap_ns)
-    trees, found, trials = search(rows, folds, settings, gap_ns, advance)
-    scored = score(rows, found)
-    metrics = measure(scored, settings, trials)
+    rows, effective, n_tainted = usable(data, settings)
+    found = choose(rows, settings, advance)
+    gap, trees, unseen = found.embargo, found.trees, found.unseen
+    metrics = measure(found.judged, settings, found.trials)
     decided, reasons = verdict(metrics, settings)
-    platt = fit_platt(scored.margin, scored.data.y, scored.data.weight)
-    booster, rounds = _final(rows, trees, settings, gap_ns)
+    if (doubt := gap.doubt()) is not None:
+        decided, reasons = "no_skill", (*reasons, doubt)
+    platt = fit_platt(unseen.margin, unseen.data.y, unseen.data.weight)
+    booster, rounds = fit_final(rows, trees, settings, gap.used_ns)
     advance(1)
     described = tuple(features) or tuple(FeatureField(name=name) for name in data.names)
     kind = kind_of(data)
@@ -148,8 +138,11 @@ def train(
         label=label_rule(data.meta),
         split=SplitInfo(
             scheme=settings.scheme,
-            folds=len(folds),
-            embargo_secs=gap_ns / SECOND_NS,
+            folds=found.folds,
+            embargo_secs=gap.used_ns / SECOND_NS,
+            n_tainted=n_tainted,
+            n_judged=len(np.unique(found.judged.data.order_id)),
+            embargo_wanted_secs=gap.wanted_ns / SECOND_NS,
             n_events=len(rows),
             n_orders=len(np.unique(rows.order_id)),
             n_effective=effective,
@@ -162,7 +155,7 @@ def train(
         reasons=reasons,
         params={**msgspec.structs.asdict(trees), "rounds": rounds}
         | {f"monotone.{name}": sign for name, sign in sorted(settings.monotone.items())},
-        drift_ref=drift_reference(data, rows, scored, booster, platt),
+        drift_ref=drift_reference(data, rows, unseen, booster, platt),
         probe=_probe(booster, rows, platt, settings.seed),
         expires_ns=int(data.t1_ns.max()) + round(settings.valid_days * DAY_SECS) * SECOND_NS,
         build=_build(build, settings),
@@ -171,7 +164,7 @@ def train(
     passport = seal(passport)
     content = model_bytes(booster, {HASH_ATTRIBUTE: self_hash(passport)})
     passport = seal(msgspec.structs.replace(passport, model_sha256=model_sha256(content)))
-    return Trained(content, passport, booster, scored, trials, _path_aucs(rows, found))
+    return Trained(content, passport, booster, found.judged, found.trials, found.path_aucs)
 
 
 def dataset_digest(data: Dataset) -> str:
@@ -188,17 +181,6 @@ def _check(data: Dataset, settings: TrainSettings) -> None:
         raise ValueError(f"monotone names {unknown[0]}, which is none of the {len(data.names)} features")
     if settings.device == "cuda" and not has_cuda():
         raise ValueError("device is cuda, but this XGBoost was built without it: install `xgboost`")
-
-
-def _final(
-    rows: Dataset, trees: TreeSettings, settings: TrainSettings, gap_ns: int
-) -> tuple[xgb.Booster, int]:
-    # The slice finds how many trees; then every row is learnt from: the last ones are the most like tomorrow.
-    every = np.arange(len(rows))
-    _, rounds, _ = fit_stopped(rows, every, trees, settings, gap_ns)
-    return train_booster(
-        rows_of(rows, every), rows.names, trees, machine_of(settings), rounds, monotone=settings.monotone
-    )
 
 
 def _probe(booster: xgb.Booster, rows: Dataset, platt: Calibration, seed: int) -> Probe:
@@ -223,12 +205,3 @@ def _floats(values: NDArray[np.float64]) -> tuple[float, ...]:
 def _build(build: Build, settings: TrainSettings) -> Build:
     versions = {"xgboost": xgb.__version__, "numpy": np.__version__, "python": platform.python_version()}
     return msgspec.structs.replace(build, packages=versions, threads=settings.threads, device=settings.device)
-
-
-def _path_aucs(rows: Dataset, found: OutOfFold) -> tuple[float, ...]:
-    aucs = []
-    for margin, fold in zip(found.paths, found.path_folds, strict=True):
-        tested = fold >= 0
-        measured = auc_of(margin[tested], rows.y[tested], rows.weight[tested], fold[tested])
-        aucs.append(measured(np.ones(int(tested.sum()))))
-    return tuple(aucs)

@@ -60,12 +60,14 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ``kfold`` (purged), ``cpcv`` (every two of `folds` + 1 blocks) or ``walk_forward`` (learns from the
         past only); number of tests, 2 or more.
     embargo_secs
-        None: look-back of the features plus the 95th percentile of the label spans, at most a quarter of a
-        fold.
+        None: look-back of the features plus the 95th percentile of the label spans, at most half a test. A
+        shorter one than these two ask for is a reason for ``no_skill``.
     min_effective
         Fewer independent events than this are refused.
     min_signals
         Fewer signals with an outcome are refused; for models of signals.
+    drop_tainted
+        Leave out orders in whose position trades were missing: their outcome may not be the true one.
     rounds, stop_rounds, stop_share
         Most trees; trees without improvement after which it stops; last share of the rows that decides that.
     trials
@@ -96,6 +98,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     embargo_secs: float | None = None
     min_effective: float = 200.0
     min_signals: int = 500
+    drop_tainted: bool = True
     rounds: int = 400
     stop_rounds: int = 30
     stop_share: float = 0.15

@@ -26,8 +26,10 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 DAY_NS: Final = 86_400_000_000_000
-# Lengths of bootstrap blocks where whole days are too few, longest first.
-_BLOCKS_NS: Final = tuple(DAY_NS // parts for parts in (1, 2, 4, 8, 24, 48, 144, 288))
+LEAST_BLOCKS: Final = 8
+# Lengths of bootstrap blocks where whole days are too few, longest first. None below an hour: what one hour
+# is like, the next one mostly is too.
+_BLOCKS_NS: Final = tuple(DAY_NS // parts for parts in (1, 2, 4, 6, 8, 12, 24))
 _EULER_GAMMA: Final = 0.5772156649015329
 _NORMAL: Final = NormalDist()
 
@@ -164,7 +166,12 @@ def combinatorial_paths(predictions: Sequence[Floats], rows: int, groups: int, t
 
 
 def walk_forward(
-    t0_ns: Ints, t1_ns: Ints, folds: int, test_rows: int, train_rows: int | None = None
+    t0_ns: Ints,
+    t1_ns: Ints,
+    folds: int,
+    test_rows: int,
+    train_rows: int | None = None,
+    embargo_ns: int = 0,
 ) -> list[Fold]:
     """Return splits that learn from the past only; the tests are the last `folds` blocks of `test_rows`.
 
@@ -176,6 +183,8 @@ def walk_forward(
         Number and length of the tests.
     train_rows
         Most recent rows to learn from (rolling); None takes all earlier ones (anchored).
+    embargo_ns
+        Labels learnt from are known this long before the test: its features look back.
 
     Raises
     ------
@@ -189,7 +198,7 @@ def walk_forward(
     splits = []
     for start in range(first, count, test_rows):
         test = np.arange(start, start + test_rows)
-        train = purge(np.arange(start), test, t0_ns, t1_ns)
+        train = _before(purge(np.arange(start), test, t0_ns, t1_ns), start, t0_ns, t1_ns, embargo_ns)
         # Purged first: a rolling window keeps its length.
         splits.append(Fold(train if train_rows is None else train[-train_rows:], test))
     return splits
@@ -204,9 +213,11 @@ def holdout(t0_ns: Ints, t1_ns: Ints, share: float, embargo_ns: int = 0) -> Fold
     start = count - max(1, round(count * share))
     test = np.arange(start, count)
     train = purge(np.arange(start), test, t0_ns, t1_ns)
-    if len(test) and embargo_ns > 0:
-        train = train[t1_ns[train] <= t0_ns[start] - embargo_ns]
-    return Fold(train, test)
+    return Fold(_before(train, start, t0_ns, t1_ns, embargo_ns) if len(test) else train, test)
+
+
+def _before(train: Ints, start: int, t0_ns: Ints, t1_ns: Ints, embargo_ns: int) -> Ints:
+    return train[t1_ns[train] <= t0_ns[start] - embargo_ns] if embargo_ns > 0 else train
 
 
 def _blocks(rows: int, count: int) -> list[Ints]:
@@ -345,14 +356,31 @@ def _ratios(is_in: NDArray[np.bool_], counts: Floats, sums: Floats, squares: Flo
 
 
 # --- intervals ---------------------------------------------------------------------------------------------
-def time_blocks(t0_ns: Ints, least: int = 10) -> tuple[Ints, int]:
+def label_span_ns(t0_ns: Ints, t1_ns: Ints) -> int:
+    """Return the time from decision to label that 95 % of the rows do not exceed, ns; 0 without rows."""
+    return math.ceil(np.quantile(t1_ns - t0_ns, 0.95)) if len(t0_ns) else 0
+
+
+def time_blocks(t0_ns: Ints, shortest_ns: int = 0, least: int = LEAST_BLOCKS) -> tuple[Ints, int]:
     """Return the block number of each row, from 0, and the length of a block in ns.
 
     Blocks are UTC days where at least `least` of them hold rows. A shorter history gets the longest part of a
-    day that gives so many: with three blocks of a day every interval would be far too narrow.
+    day that gives so many, an hour at least; where even that gives fewer, fewer are returned.
+
+    Parameters
+    ----------
+    t0_ns
+        Decision times, UNIX ns, shape (n,).
+    shortest_ns
+        No block is shorter: the span of a label, which would otherwise join two of them. Above a day, blocks
+        are whole days.
+    least
+        Blocks wanted.
     """
-    numbers, length = np.zeros(len(t0_ns), dtype=np.int64), DAY_NS
-    for length in _BLOCKS_NS:
+    whole_days = DAY_NS * max(1, math.ceil(shortest_ns / DAY_NS))
+    lengths = [whole_days, *(one for one in _BLOCKS_NS if shortest_ns <= one < whole_days)]
+    numbers, length = np.zeros(len(t0_ns), dtype=np.int64), whole_days
+    for length in lengths:
         found, numbers = np.unique(t0_ns // length, return_inverse=True)
         if len(found) >= least:
             break
@@ -360,9 +388,17 @@ def time_blocks(t0_ns: Ints, least: int = 10) -> tuple[Ints, int]:
 
 
 def block_bootstrap(
-    statistic: Callable[[Floats], float], t0_ns: Ints, rounds: int = 1_000, seed: int = 0
+    statistic: Callable[[Floats], float],
+    t0_ns: Ints,
+    rounds: int = 1_000,
+    seed: int = 0,
+    *,
+    shortest_ns: int = 0,
 ) -> Interval:
-    """Return the 95 % percentile interval of a statistic under redrawing whole blocks of time.
+    """Return the 95 % interval of a statistic under redrawing whole blocks of time.
+
+    Percentiles of few blocks are too narrow, as if a normal quantile stood for Student's. They are taken
+    further out, by what that is worth for a mean: of 8 blocks the 0.6 % quantiles, of 100 the 2.3 %.
 
     Parameters
     ----------
@@ -372,22 +408,40 @@ def block_bootstrap(
         Decision times, UNIX ns, shape (n,); see `time_blocks`.
     rounds, seed
         Number of redraws, and of the generator.
+    shortest_ns
+        See `time_blocks`.
 
     Returns
     -------
     Interval
-        NaN where there is a single block or half of the rounds were NaN.
+        NaN where there are fewer than 8 blocks or half of the rounds were NaN.
+
+    References
+    ----------
+    Hesterberg (2015), "What Teachers Should Know About the Bootstrap", section 5.3: expanded percentiles.
     """
-    numbers, length = time_blocks(t0_ns)
+    numbers, length = time_blocks(t0_ns, shortest_ns)
     count = int(numbers.max()) + 1 if len(numbers) else 0
-    if count < 2:
+    if count < LEAST_BLOCKS:
         return Interval(math.nan, math.nan, length)
     values = [statistic(drawn[numbers]) for drawn in _draws(count, rounds, seed)]
     kept = np.array([value for value in values if math.isfinite(value)])
     if len(kept) * 2 < rounds:
         return Interval(math.nan, math.nan, length)
-    low, high = np.quantile(kept, (0.025, 0.975))
+    tail = _NORMAL.cdf(-math.sqrt(count / (count - 1)) * _student_quantile(count - 1))
+    low, high = np.quantile(kept, (tail, 1.0 - tail))
     return Interval(float(low), float(high), length)
+
+
+def _student_quantile(freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t; to 1e-3 from 7 degrees of freedom on (Fisher's series)."""
+    z, v = _NORMAL.inv_cdf(0.975), freedom
+    return (
+        z
+        + (z**3 + z) / (4 * v)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+    )
 
 
 def _draws(blocks: int, rounds: int, seed: int) -> Iterator[Floats]:

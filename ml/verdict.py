@@ -9,16 +9,26 @@ from numpy.typing import NDArray
 
 from ml.calibration import reliability_slope
 from ml.dataset import Dataset
-from ml.money import Orders, excess_r, money, orders_of
+from ml.money import Orders, excess_r, excess_series, gate_sharpe, money, orders_of, random_series
 from ml.passport import Metrics, Verdict
 from ml.scores import auc_of, log_losses, reliability, weighted_mean
 from ml.train_settings import SECOND_NS, TrainSettings
-from ml.validation import block_bootstrap, deflated_sharpe, overfitting_probability
+from ml.validation import (
+    LEAST_BLOCKS,
+    block_bootstrap,
+    deflated_sharpe,
+    label_span_ns,
+    overfitting_probability,
+)
 
 Floats = NDArray[np.float64]
 
 SLOPES = (0.8, 1.2)
 PBO_BLOCKS = 10
+PBO_LEAST_ORDERS = 4 * PBO_BLOCKS
+PBO_MOST_TRIALS = 100
+NO_INTERVAL = (0.0, 1.0)  # of an AUC
+RANDOM_GATES = 3  # per trial, for the probability of overfitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Scored:
     def orders(self) -> Orders:
         """Return one row per order, see `ml.money`."""
         data = self.data
-        return orders_of(data.order_id, data.t0_ns, self.probability, data.p_star, data.net_r)
+        return orders_of(data.order_id, data.t0_ns, data.t1_ns, self.probability, data.p_star, data.net_r)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,18 @@ class TrialRecord:
     by_chance: Floats
 
 
+def record_of(scored: Scored, settings: TrainSettings, params: dict[str, float | int]) -> TrialRecord:
+    """Return the record of one tried setting by its predictions of unseen rows."""
+    orders = scored.orders()
+    return TrialRecord(
+        params,
+        weighted_mean(log_losses(scored.probability, scored.data.y), scored.data.weight),
+        gate_sharpe(orders, settings.margin),
+        excess_series(orders, settings.margin),
+        random_series(orders, settings.margin, RANDOM_GATES, settings.seed),
+    )
+
+
 def measure(scored: Scored, settings: TrainSettings, trials: Sequence[TrialRecord] = ()) -> Metrics:
     """Return the figures of the passport.
 
@@ -88,11 +110,16 @@ def measure(scored: Scored, settings: TrainSettings, trials: Sequence[TrialRecor
     """
     data, rounds, seed = scored.data, settings.bootstrap_rounds, settings.seed
     auc = auc_of(scored.margin, data.y, data.weight, scored.group)
-    auc_interval = block_bootstrap(auc, data.t0_ns, rounds, seed)
+    shortest_ns = label_span_ns(data.t0_ns, data.t1_ns)
+    auc_interval = block_bootstrap(auc, data.t0_ns, rounds, seed, shortest_ns=shortest_ns)
     losses = log_losses(scored.probability, data.y)
     gains = log_losses(scored.base, data.y) - losses
     gain_interval = block_bootstrap(
-        lambda counts: weighted_mean(gains, counts * data.weight), data.t0_ns, rounds, seed
+        lambda counts: weighted_mean(gains, counts * data.weight),
+        data.t0_ns,
+        rounds,
+        seed,
+        shortest_ns=shortest_ns,
     )
     orders = scored.orders()
     worth = money(orders, settings.margin, rounds, seed)
@@ -114,7 +141,7 @@ def measure(scored: Scored, settings: TrainSettings, trials: Sequence[TrialRecor
         if worth.gain is not None and math.isfinite(worth.gain.low)
         else None,
         dsr=_deflated(orders, settings, trials, n_trials),
-        pbo=_overfitting(trials),
+        pbo=_overfitting(trials or (record_of(scored, settings, {}),)),
         n_trials=n_trials,
         ci_block_secs=auc_interval.block_ns / SECOND_NS,
         base_rate=weighted_mean(data.y.astype(np.float64), data.weight),
@@ -126,7 +153,12 @@ def verdict(metrics: Metrics, settings: TrainSettings) -> tuple[Verdict, tuple[s
     m = metrics
     gain = m.expectancy_gain_ci
     conditions = (
-        (m.auc_ci[0] > 0.5, f"AUC {m.auc:.3f}, interval {_interval(m.auc_ci)}, does not exclude 0.5"),
+        (
+            m.auc_ci[0] > 0.5,
+            f"no intervals: fewer than {LEAST_BLOCKS} blocks of {m.ci_block_secs / 3_600:g} h, use more days"
+            if m.auc_ci == NO_INTERVAL
+            else f"AUC {m.auc:.3f}, interval {_interval(m.auc_ci)}, does not exclude 0.5",
+        ),
         (
             m.logloss_gain_ci[0] > 0,
             f"log-loss {m.logloss:.4f} against {m.base_logloss:.4f}, gain {_interval(m.logloss_gain_ci, 4)}",
@@ -154,8 +186,10 @@ def verdict(metrics: Metrics, settings: TrainSettings) -> tuple[Verdict, tuple[s
             else f"deflated Sharpe ratio {m.dsr:.3f} after {m.n_trials} trials, want {settings.min_dsr:g}",
         ),
         (
-            m.pbo is None or m.pbo < settings.max_pbo,
-            f"probability of overfitting {m.pbo or 0:.2f}, want below {settings.max_pbo:g}",
+            m.n_trials == 1 if m.pbo is None else m.pbo < settings.max_pbo,
+            f"no probability of overfitting for {m.n_trials} trials: nothing kept, or too few orders"
+            if m.pbo is None
+            else f"probability of overfitting {m.pbo:.2f}, want below {settings.max_pbo:g}",
         ),
     )
     reasons = tuple(reason for holds, reason in conditions if not holds)
@@ -178,13 +212,25 @@ def _deflated(
 def _overfitting(trials: Sequence[TrialRecord]) -> float | None:
     # Random gates are among the candidates. Without them the choice among settings that are all good, and
     # differ by luck only, is below their median half of the time.
-    candidates = (
-        np.vstack([np.vstack((trial.series, trial.by_chance)) for trial in trials]) if trials else None
-    )
-    is_flat = candidates is None or not candidates.any()  # nothing is kept, or everything earns the same
-    if candidates is None or is_flat or candidates.shape[1] < max(4 * PBO_BLOCKS, len(candidates)):
+    if trials[0].series.shape[0] < PBO_LEAST_ORDERS:
         return None
-    return overfitting_probability(candidates, PBO_BLOCKS)
+    candidates = np.vstack([np.vstack((one.series, one.by_chance)) for one in _thinned(trials)])
+    is_flat = not candidates.any()  # nothing is kept, or everything earns the same
+    return None if is_flat else overfitting_probability(candidates, PBO_BLOCKS)
+
+
+def _thinned(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return at most as many trials as the orders can tell apart, spread evenly, the best among them.
+
+    To leave the figure out above some number of trials would reward trying more.
+    """
+    each = 1 + len(trials[0].by_chance)
+    most = max(2, min(PBO_MOST_TRIALS, len(trials[0].series) // each))
+    if len(trials) <= most:
+        return list(trials)
+    best = min(range(len(trials)), key=lambda at: trials[at].logloss)
+    spread = np.linspace(0, len(trials) - 1, most - 1).round().astype(np.int64)
+    return [trials[at] for at in sorted({best, *spread.tolist()})]
 
 
 def _finite(value: float, otherwise: float) -> float:

@@ -23,7 +23,7 @@ def signals(count: int = 900, strength: float = 1.6, seed: int = 0) -> list[dict
         measured = {name: float(generator.normal()) for name in MEASURED}
         chance = 1 / (1 + np.exp(-(strength * measured["atr_percentile"] - 0.2)))
         won, filled = generator.random() < chance, generator.random() > 0.1
-        decided_ns = START_NS + number * 30 * MINUTE_NS
+        decided_ns = START_NS + number * 180 * MINUTE_NS
         is_long = number % 2 == 0
         rows.append(
             {

@@ -172,6 +172,8 @@ def _print(arguments: argparse.Namespace, passport: Passport, folder: Path) -> N
         "n_effective": split.n_effective,
         "model_dir": str(folder),
     }
+    if split.n_tainted:
+        say(f"tainted orders left out: {split.n_tainted:,} (trades were missing in their position)")
     for reason in passport.reasons:
         say(f"no skill: {reason}")
     if passport.verdict == "no_skill":

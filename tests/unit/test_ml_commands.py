@@ -275,7 +275,6 @@ def test_interrupted_training_leaves_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ml.search.score", interrupted)
-    monkeypatch.setattr("ml.train.score", interrupted)
     assert main(["train", str(folder / "data"), "--out", str(folder / "stopped"), *QUICK]) == 1
     assert capsys.readouterr().err == "python -m ml: error: interrupted\n"
     assert not (folder / "stopped").exists()

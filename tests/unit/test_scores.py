@@ -86,6 +86,7 @@ def test_first_decision_below_the_threshold_cancels() -> None:
     orders = orders_of(
         np.array([7, 7, 8, 8, 9]),
         np.array([1, 2, 3, 4, 5]),
+        np.array([9, 9, 9, 9, 9]),
         np.array([0.6, 0.3, 0.6, 0.7, 0.9]),
         np.full(5, 0.5),
         np.array([-1.0, -1.0, 2.0, 2.0, np.nan]),
@@ -100,7 +101,7 @@ def test_gate_that_knows_earns_more_per_kept_order() -> None:
     net_r = np.tile([2.0, -1.0], 200)
     t0 = np.arange(400) * DAY_NS // 10
     p = np.where(net_r > 0, 0.8, 0.2)
-    worth = money(orders_of(np.arange(400), t0, p, np.full(400, 0.5), net_r), 0.0, 300, 0)
+    worth = money(orders_of(np.arange(400), t0, t0 + 1, p, np.full(400, 0.5), net_r), 0.0, 300, 0)
     assert (worth.kept_share, worth.expectancy_kept_r, worth.expectancy_all_r) == (0.5, 2.0, 0.5)
     assert worth.gain is not None
     assert worth.gain.low > 1.0
@@ -109,7 +110,9 @@ def test_gate_that_knows_earns_more_per_kept_order() -> None:
 def test_cancelling_everything_is_no_skill() -> None:
     """Nothing kept: no expectancy and no interval, however bad the orders were."""
     worth = money(
-        orders_of(np.arange(50), np.arange(50), np.zeros(50), np.full(50, 0.5), np.full(50, -1.0)),
+        orders_of(
+            np.arange(50), np.arange(50), np.arange(50), np.zeros(50), np.full(50, 0.5), np.full(50, -1.0)
+        ),
         0.0,
         100,
         0,
@@ -121,7 +124,12 @@ def test_random_gate_keeps_as_many() -> None:
     """Random cancels have the rate of the gate, and sum to about nothing."""
     generator = np.random.default_rng(2)
     orders = orders_of(
-        np.arange(300), np.arange(300), generator.random(300), np.full(300, 0.6), generator.normal(0, 1, 300)
+        np.arange(300),
+        np.arange(300),
+        np.arange(300),
+        generator.random(300),
+        np.full(300, 0.6),
+        generator.normal(0, 1, 300),
     )
     series = random_series(orders, 0.0, 20, seed=1)
     assert np.all((series != 0).sum(axis=1) == (excess_series(orders, 0.0) != 0).sum())
@@ -132,7 +140,12 @@ def test_threshold_curve_falls_in_kept_share() -> None:
     """A higher margin never keeps more."""
     generator = np.random.default_rng(3)
     orders = orders_of(
-        np.arange(99), np.arange(99), generator.random(99), np.full(99, 0.4), generator.normal(0, 1, 99)
+        np.arange(99),
+        np.arange(99),
+        np.arange(99),
+        generator.random(99),
+        np.full(99, 0.4),
+        generator.normal(0, 1, 99),
     )
     shares = [share for _, share, _ in threshold_curve(orders)]
     assert shares == sorted(shares, reverse=True)

@@ -96,6 +96,25 @@ def test_win_rates_know_only_what_was_over(tmp_path: Path) -> None:
     assert (before[at + 1 :, column] != after[at + 1 :, column]).any()
 
 
+def test_look_back_is_the_longest_window_in_wall_time(tmp_path: Path) -> None:
+    """Fifty bars of four hours; with rare signals the age of the coin's twentieth outcome."""
+    often = signals(100)
+    for number, row in enumerate(often):
+        row["decided_ns"] = START_NS + number * MINUTE_NS
+        row["known_ns"], row["closed_ns"] = row["decided_ns"] - 1, row["decided_ns"] + MINUTE_NS // 2
+    assert signal_dataset(write_lines(tmp_path / "o.jsonl", often)).meta["lookback_secs"] == 200 * 3_600
+    for number, row in enumerate(often):
+        row["decided_ns"] = START_NS + number * 1_440 * MINUTE_NS
+        row["known_ns"], row["closed_ns"] = row["decided_ns"] - 1, row["decided_ns"] + MINUTE_NS
+        row["net_r"] = 1.0
+    rare = signal_dataset(write_lines(tmp_path / "r.jsonl", often))
+    assert rare.meta["lookback_secs"] == 60 * 86_400
+    for row in often:
+        row["timeframe"] = "soon"
+    with pytest.raises(DatasetError, match="timeframe 'soon'"):
+        signal_dataset(write_lines(tmp_path / "s.jsonl", often))
+
+
 def test_derived_features() -> None:
     """Clock and week on a circle, the side, and win rates drawn towards one half."""
     wins = RecentWins()

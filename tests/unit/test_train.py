@@ -9,14 +9,15 @@ import pytest
 
 from ml.booster import Machine, Rows, contributions, margins, train_booster
 from ml.calibration import calibrate
-from ml.cross_validation import TooFewEventsError, embargo_ns, splits, usable
+from ml.cross_validation import TooFewEventsError, embargo_of, splits, usable
 from ml.dataset import Dataset, DatasetError
+from ml.labels import order_uniqueness
 from ml.passport import HASH_ATTRIBUTE, Build, decode, encode, model_sha256, self_hash
 from ml.scores import auc_of
 from ml.train import Trained, TrainSettings, train, units_of
 from ml.train_settings import TreeSettings
 from ml.validation import DAY_NS
-from ml.verdict import verdict
+from ml.verdict import TrialRecord, measure, verdict
 from tests.synthetic_dataset import planted, random_walk
 
 BUILD = Build(created="2026-03-24T00:00:00Z")
@@ -61,6 +62,7 @@ def test_planted_signal_is_skill(skilled: Trained) -> None:
         ({"dsr": 0.9}, "deflated Sharpe ratio 0.900"),
         ({"dsr": None}, "too few kept orders"),
         ({"pbo": 0.2}, "probability of overfitting 0.20"),
+        ({"pbo": None, "n_trials": 2}, "no probability of overfitting for 2 trials"),
     ],
 )
 def test_one_condition_is_enough_for_no_skill(
@@ -109,13 +111,36 @@ def test_shuffled_split_would_have_found_skill(walk: Dataset) -> None:
 
 def test_labels_that_leak_are_why_purging_matters(walk: Dataset) -> None:
     """Every split of the walk drops rows on purpose: those whose labels overlap the test."""
-    rows, effective = usable(walk, QUICK)
-    for fold in splits(rows, QUICK, embargo_ns(rows, QUICK)):
+    rows, effective, _ = usable(walk, QUICK)
+    for fold in splits(rows, QUICK, embargo_of(rows, QUICK).used_ns):
         learnt_end = rows.t1_ns[fold.train]
         before = fold.train < fold.test[0]
         assert len(fold.train) + len(fold.test) < len(rows)
         assert np.all(learnt_end[before] <= rows.t0_ns[fold.test[0]])
     assert effective < len(rows) / 10
+
+
+def test_capped_embargo_is_no_skill(skilled: Trained) -> None:
+    """Features that look back over more than half a test: said in words, with both in the passport."""
+    split = skilled.passport.split
+    assert split.embargo_secs == split.embargo_wanted_secs == 60 + 20 * 60
+    data = planted()
+    far = dataclasses.replace(data, meta={**data.meta, "lookback_secs": 30 * 86_400.0})
+    passport = train(far, msgspec.structs.replace(QUICK, rounds=20), BUILD).passport
+    assert passport.verdict == "no_skill"
+    assert passport.reasons[-1].startswith("embargo of 10")
+    assert passport.split.embargo_wanted_secs == 30 * 86_400 + 20 * 60
+    assert passport.split.embargo_secs == pytest.approx(699 * 25 * 60 / 10, rel=0.01)
+
+
+def test_walk_forward_leaves_the_gap(walk: Dataset) -> None:
+    """What a test's features look back on is not learnt from, and the passport's embargo is the one used."""
+    settings = msgspec.structs.replace(QUICK, scheme="walk_forward")
+    rows = usable(walk, settings).rows
+    gap_ns = embargo_of(rows, settings).used_ns
+    assert gap_ns > 60 * 10**9
+    for fold in splits(rows, settings, gap_ns):
+        assert rows.t1_ns[fold.train].max() <= rows.t0_ns[fold.test[0]] - gap_ns
 
 
 def test_same_seed_same_bytes_whatever_the_threads(skilled: Trained) -> None:
@@ -146,12 +171,53 @@ def test_search_is_counted_and_repeatable() -> None:
     assert {name: found[0].passport.params[name] for name in best.params} == best.params
 
 
+def test_search_is_judged_by_rows_that_had_no_part_in_it() -> None:
+    """The figures are of the last quarter: with its outcomes turned round, the same choice has none."""
+    settings = msgspec.structs.replace(QUICK, trials=3, rounds=25)
+    data = planted()
+    trained = train(data, settings, BUILD)
+    judged = trained.scored.data
+    rows = usable(data, settings).rows
+    assert judged.t0_ns[0] == rows.t0_ns[-len(judged)]
+    assert len(judged) == round(len(rows) / 4)
+    assert trained.passport.split.n_judged == len(np.unique(judged.order_id)) < 200
+    assert trained.passport.metrics.n_trials == 4
+    assert trained.passport.metrics.auc_ci[0] > 0.6
+    last = data.t0_ns >= judged.t0_ns[0]
+    turned = dataclasses.replace(
+        data,
+        y=np.where(last & np.isfinite(data.net_r), 1 - data.y, data.y).astype(np.int8),
+        net_r=np.where(last, 0.8 - data.net_r, data.net_r),
+    )
+    again = train(turned, settings, BUILD)
+    assert [one.logloss for one in again.trials] == [one.logloss for one in trained.trials]
+    assert again.passport.verdict == "no_skill"
+    assert again.passport.metrics.auc < 0.4
+
+
+@pytest.mark.parametrize("count", [1, 10, 200])
+def test_probability_of_overfitting_stays_however_many_are_tried(skilled: Trained, count: int) -> None:
+    """More trials than the orders can tell apart: an even part of them is compared, with the best in it."""
+    generator = np.random.default_rng(1)
+    noise = [
+        TrialRecord({}, 0.7, 0.0, generator.normal(size=120), generator.normal(size=(3, 120)))
+        for _ in range(count - 1)
+    ]
+    good = TrialRecord({}, 0.5, 1.0, generator.normal(1.5, 1.0, 120), generator.normal(size=(3, 120)))
+    found = measure(skilled.scored, QUICK, [*noise[:77], good, *noise[77:]])
+    assert (found.n_trials, found.pbo) == (count, 0.0)
+    few = dataclasses.replace(good, series=good.series[:39], by_chance=good.by_chance[:, :39])
+    untold = measure(skilled.scored, QUICK, [few] * count)
+    assert untold.pbo is None
+    assert verdict(untold, QUICK)[0] == ("skill" if count == 1 else "no_skill")
+
+
 def test_progress_counts_every_booster() -> None:
     """The bar reaches its end."""
     settings = msgspec.structs.replace(QUICK, scheme="cpcv", folds=3, rounds=10, trials=1)
     steps: list[float] = []
     trained = train(planted(400), settings, BUILD, advance=steps.append)
-    assert sum(steps) == units_of(settings) == 13
+    assert sum(steps) == units_of(settings) == 14
     assert len(trained.path_aucs) == 3
 
 
@@ -176,6 +242,34 @@ def test_orders_that_never_filled_are_not_learnt(skilled: Trained) -> None:
     filled = np.isfinite(data.net_r)
     assert 0 < filled.sum() < len(data)
     assert skilled.passport.split.n_events == filled.sum()
+
+
+def test_tainted_orders_are_left_out_and_counted() -> None:
+    """Orders in whose position trades were missing teach nothing, unless a setting says so."""
+    data = planted()
+    tainted = np.isin(data.order_id, np.arange(0, 700, 7))
+    data = dataclasses.replace(data, aside={"is_tainted": tainted.astype(np.int64)})
+    filled = np.isfinite(data.net_r)
+    found = usable(data, QUICK)
+    assert len(found.rows) == (filled & ~tainted).sum()
+    assert found.n_tainted == len(np.unique(data.order_id[filled & tainted]))
+    passport = train(data, msgspec.structs.replace(QUICK, rounds=10), BUILD).passport
+    assert passport.split.n_tainted == found.n_tainted > 50
+    kept = usable(data, msgspec.structs.replace(QUICK, drop_tainted=False))
+    assert (len(kept.rows), kept.n_tainted) == (filled.sum(), 0)
+    few = msgspec.structs.replace(QUICK, min_effective=1_000.0)
+    with pytest.raises(TooFewEventsError, match=f"tainted orders left out: {found.n_tainted}"):
+        usable(data, few)
+
+
+def test_weights_are_of_the_rows_learnt_from() -> None:
+    """Unfilled orders that live at the same time take no weight from filled ones: weights and n agree."""
+    data = planted()
+    crowded = np.isfinite(data.net_r) & (data.order_id < 100)
+    rows, effective, _ = usable(dataclasses.replace(data, weight=np.where(crowded, 0.1, 1.0)), QUICK)
+    unique = order_uniqueness(rows.order_id, rows.t0_ns, rows.t1_ns)
+    assert effective == pytest.approx(unique.sum())
+    np.testing.assert_allclose(rows.weight * effective / len(rows), unique)
 
 
 def test_model_and_passport_name_each_other(skilled: Trained) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.money import Orders, money
 from ml.validation import (
     DAY_NS,
     Fold,
@@ -203,9 +204,45 @@ def test_interval_covers_the_mean_as_often_as_it_says() -> None:
 
 
 def test_short_history_gets_shorter_blocks() -> None:
-    """Three days are redrawn in parts of six hours; a single moment has no interval at all."""
-    numbers, length = time_blocks(np.arange(0, 3 * DAY_NS, DAY_NS // 100))
+    """Three days are redrawn in parts of six hours; long labels have long blocks."""
+    times = np.arange(0, 3 * DAY_NS, DAY_NS // 100)
+    numbers, length = time_blocks(times)
     assert (numbers.max() + 1, length) == (12, DAY_NS // 4)
-    alone = block_bootstrap(lambda weight: float(weight.sum()), np.zeros(50, dtype=np.int64))
-    assert math.isnan(alone.low)
-    assert not alone.excludes(0.0)
+    assert time_blocks(times, DAY_NS // 3)[1] == DAY_NS // 2
+    numbers, length = time_blocks(np.arange(0, 40 * DAY_NS, DAY_NS), 3 * DAY_NS // 2)
+    assert (numbers.max() + 1, length) == (20, 2 * DAY_NS)
+
+
+@pytest.mark.parametrize(
+    ("times", "shortest_ns"),
+    [
+        (np.zeros(50, dtype=np.int64), 0),
+        (np.arange(3) * 5 * MINUTE_NS, 0),
+        (np.arange(700) * MINUTE_NS // 2, 0),
+        (np.arange(300) * 14 * MINUTE_NS, 12 * 60 * MINUTE_NS),
+    ],
+    ids=["one moment", "three rows", "six hours", "three days of labels of twelve hours"],
+)
+def test_too_short_a_history_has_no_interval(times: np.ndarray, shortest_ns: int) -> None:
+    """Fewer than eight blocks of an hour, or of the span of a label, tell nothing."""
+    values = np.random.default_rng(0).normal(1.0, 0.1, len(times))
+    found = block_bootstrap(
+        lambda weight: float(weight @ values / weight.sum()), times, shortest_ns=shortest_ns
+    )
+    assert math.isnan(found.low)
+    assert not found.excludes(0.0)
+
+
+def test_gate_that_knows_nothing_is_rarely_found_to_gain() -> None:
+    """Outcomes and gate in regimes of three hours that know nothing of each other, one day."""
+    found = 0
+    for seed in range(300):
+        generator = np.random.default_rng(seed)
+        t0 = np.sort(generator.integers(0, DAY_NS, 300))
+        regime = (t0 + generator.integers(0, DAY_NS // 8)) // (DAY_NS // 8)
+        won = generator.random(300) < np.clip(0.45 + 0.3 * generator.normal(size=9)[regime], 0.05, 0.95)
+        kept = generator.random(300) < np.clip(0.5 + 0.3 * generator.normal(size=9)[regime], 0.05, 0.95)
+        orders = Orders(t0, t0 + MINUTE_NS, kept - 0.5, np.where(won, 1.9, -1.1))
+        gain = money(orders, 0.0, 200, seed).gain
+        found += gain is not None and gain.low > 0
+    assert found <= 0.07 * 300  # with blocks of an hour and plain percentiles it is 0.11
