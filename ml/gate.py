@@ -74,7 +74,7 @@ class Ruling:
     reason
         ``kept``, ``below_threshold``, ``unfit_row`` or ``no_skill``.
     column
-        The feature that made the row unfit, empty otherwise.
+        What made the row unfit: a feature, ``probability`` or ``p_star``; empty otherwise.
     """
 
     cancel: bool
@@ -154,9 +154,9 @@ class Gate:
 
     def _rule(self, probability: float, p_star: float) -> Ruling:
         column = self.look.unfit
-        if column >= 0 or not math.isfinite(p_star):
+        name = self.names[column] if column >= 0 else _unusable(probability, p_star)
+        if name:
             self.stays_from = math.inf
-            name = self.names[column] if column >= 0 else "p_star"
             is_cancelled = self._is_in_force and self.rules.on_unfit == "cancel"
             return Ruling(is_cancelled, None, None, "unfit_row", name)
         threshold = p_star + self._margin + self._slack
@@ -188,6 +188,13 @@ class Gate:
             "margin": self._margin,
             "decisions": dict(sorted(self.counts.items())),
         }
+
+
+def _unusable(probability: float, p_star: float) -> str:
+    """Return which of both cannot be compared, empty for none: NaN is below no threshold."""
+    if not 0 <= probability <= 1:
+        return "probability"
+    return "" if math.isfinite(p_star) else "p_star"
 
 
 def may_miss(model: Model, missing: Literal["refuse", "as_trained"]) -> NDArray[np.uint8]:

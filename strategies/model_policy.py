@@ -112,7 +112,7 @@ class ModelPolicy:
         started_ns = self._clock_ns()
         probability = self.look(ts_ns, price)
         gate = self.gate
-        if probability >= gate.stays_from and not self._is_first:
+        if gate.stays_from <= probability <= 1.0 and not self._is_first:  # NaN is neither
             gate.stay()
             self.probability = probability
             self.latency.add(self._clock_ns() - started_ns)

@@ -152,6 +152,19 @@ def test_minimum_time_between_decisions() -> None:
     assert policy.as_plain()["decisions"] == {"kept": 3}
 
 
+@pytest.mark.parametrize("answer", [np.nan, np.inf], ids=str)
+def test_answer_that_is_no_probability(answer: float) -> None:
+    """After a keep, within its bucket, the fast path does not take it for a good one either."""
+    policy = policy_of()
+    for seq in range(5):
+        see(policy, seq)
+    assert policy.ask(NOW, PRICE) is not None
+    policy.look = lambda _ts_ns, _price: answer
+    verdict = policy.ask(NOW, PRICE)
+    assert verdict is not None
+    assert (verdict.cancel, verdict.probability, verdict.reason) == (True, None, "unfit_row")
+
+
 def test_before_the_first_bucket_nothing_is_scored() -> None:
     """There are no features yet: the row is unfit, and the setting decides."""
     for on_unfit, is_cancelled in (("cancel", True), ("keep", False)):
