@@ -24,6 +24,7 @@ _OUTCOMES: Final = {
     OrderFilled: FILLED_FIRST,
     OrderCancelRejected: CANCEL_REJECTED,
 }
+EXPIRED: Final = "expired"
 _EVERYWHERE: Final = (-math.inf, math.inf)
 
 
@@ -38,6 +39,7 @@ class GatedSetupStrategy(SetupStrategy):
     gate: EntryGate | None = None
     _band: tuple[float, float] = (math.nan, math.nan)
     _quiet: tuple[float, float] = _EVERYWHERE
+    _has_said_expired = False
 
     set_watch: Callable[[bool, float, float, int], None]
     """``set_watch(is_watching, low, high, deadline_ns)``: put there by the deriving strategy."""
@@ -110,6 +112,10 @@ class GatedSetupStrategy(SetupStrategy):
 
     def _on_verdict(self, gate: EntryGate, setup: Setup, verdict: Verdict, ts_ns: int, price: float) -> None:
         plan = setup.plan
+        if verdict.reason == EXPIRED and not self._has_said_expired:
+            self._has_said_expired = True
+            action = "taken back" if verdict.cancel else "kept"
+            self.log.error(f"{self.instrument_id} model expired: entries are {action}, train a newer one")
         self.decide(
             "cancel_asked",
             ts_ns=ts_ns,

@@ -79,6 +79,7 @@ class ModelPolicy:
         self._bias = NO_BIAS if bias is None else float(bias)
         self._ring.set_bias(self._bias)
         self._is_first = True
+        self.gate.at_time(int(packet["ts_close_ns"]))
 
     def open_order(self, *, is_again: bool = False) -> None:
         """Begin with another resting order; `is_again` when this policy took the zone's entry back before."""

@@ -75,7 +75,8 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
     model_min_interval_ms
         Least time between two decisions about an order; 0 decides on every trade.
     model_unfit
-        What happens to the entry when a feature is missing, infinite or absurd: ``cancel`` or ``keep``.
+        What happens to the entry when a feature is missing, infinite or absurd, or the model has expired:
+        ``cancel`` or ``keep``.
     model_missing
         ``refuse``: a missing feature makes a row unfit; ``as_trained``: it is scored where training had it.
     model_without_skill

@@ -144,6 +144,16 @@ def test_days_of_the_training_are_called_in_sample(run_folder: Path) -> None:
     assert "IN-SAMPLE" not in format_summary(summary)
 
 
+def test_expiry_in_the_run_is_said(run_folder: Path) -> None:
+    """How many decisions were taken without the model, and what became of the entries."""
+    summary = summary_of(run_folder)
+    gate = summary["model"][NAME]
+    assert not gate["expired"]
+    assert "EXPIRED" not in format_summary(summary)
+    gate["decisions"]["expired"] = 12
+    assert "12 decisions without it, entries taken back" in format_summary(summary)
+
+
 def test_replaced_model_explains_nothing(place: Path, run_folder: Path, tmp_path: Path) -> None:
     """The model that decided is gone: a reason in the summary, no wrong explanation, and the run stands."""
     other = model_of(tmp_path / "model", start_ns=7)

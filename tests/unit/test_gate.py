@@ -224,6 +224,14 @@ def test_model_without_skill_gates_nothing() -> None:
     assert (gate.as_plain()["in_force"], forced.as_plain()["in_force"]) == (False, True)
 
 
+def test_expired_model_without_skill_still_gates_nothing() -> None:
+    """What was never obeyed changes nothing by expiring."""
+    gate, scorer = gate_of(msgspec.structs.replace(PASSPORT, verdict="no_skill"))
+    scorer.say(0.01)
+    gate.at_time(PASSPORT.expires_ns)
+    assert (gate.decide(0.9).cancel, gate.counts) == (False, {"no_skill": 1})
+
+
 @pytest.mark.parametrize("rules", [{"margin": 2.0}, {"hysteresis": -0.1}, {"min_interval_ns": -1}])
 def test_impossible_rules(rules: dict[str, Any]) -> None:
     """Numbers that cannot be meant are refused."""
