@@ -184,8 +184,12 @@ def test_many_decisions_are_thinned_but_for_the_cancels(
 
 def test_warm_up_in_the_training_is_not_in_sample() -> None:
     """What is replayed before the first entry may happen decides nothing."""
-    report = {"trained_ns": [100, 200], "decisions": {}}
+    ledger = {"has_skill": True, "doubts": []}
+    report = {"trained_ns": [100, 200], "decisions": {}, "ledger": ledger}
     for trade_from_ns, in_sample in ((0, True), (200, True), (201, False)):
         plan = SimpleNamespace(first_ts_ns=150, last_ts_ns=300, trade_from_ns=trade_from_ns)
-        assert gate_of(report, plan, None)["in_sample"] is in_sample
+        found = gate_of(report, plan, None)
+        assert found["in_sample"] is in_sample
+        assert found["ledger"]["has_skill"] is not in_sample
+        assert bool(found["ledger"]["doubts"]) is in_sample
     assert not gate_of({**report, "trained_ns": [301, 400]}, plan, None)["in_sample"]

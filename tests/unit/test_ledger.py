@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from ml.ledger import ledger
+from ml.ledger import doubted, ledger
 from ml.shadow import Followed, Shadow, ShadowBook, ShadowEnd, ShadowPlan
 
 DAY_NS = 86_400 * 10**9
@@ -162,6 +162,23 @@ def test_good_gate_has_skill() -> None:
     assert report["has_skill"], report["doubts"]
     assert report["saved_r_ci"][0] > 0
     assert report["baselines"]["random_at_least_as_good"] < 0.01
+
+
+@pytest.mark.parametrize(("count", "has_skill"), [(29, False), (30, True)])
+def test_few_orders_prove_nothing(count: int, has_skill: bool) -> None:
+    """However good they look, fewer than thirty orders that ended are too few; unfilled ones do not count."""
+    kept = [2.0, 1.5] * 10
+    report = ledger(orders(kept, [-1.0] * (count - len(kept)) + [math.nan] * 20), rounds=300)
+    assert report["expectancy_gain_ci"][0] > 0
+    assert report["has_skill"] is has_skill
+    assert any(f"too few orders: {count}" in doubt for doubt in report["doubts"]) is not has_skill
+
+
+def test_doubt_takes_the_skill() -> None:
+    """What is known of a run beside its orders can only take skill away."""
+    report = ledger(orders([2.0, 1.5, -1.0] * 20, [-1.0] * 40), rounds=300)
+    assert (doubted(report, "why")["has_skill"], doubted(report, "why")["doubts"]) == (False, ["why"])
+    assert report["has_skill"]
 
 
 def test_random_gate_has_none() -> None:

@@ -24,7 +24,7 @@ def gate_lines(name: str, report: Mapping[str, Any], currency: str) -> list[tupl
     trivial = ledger["baselines"]
     everything, random = trivial["cancel_all_saved_r"], trivial["random_cancel_saved_r"]
     in_time, filled = cancels["cancelled_in_time"], cancels["filled_first"]
-    doubts = list(ledger["doubts"]) + (["in-sample"] if report["in_sample"] else [])
+    doubts = ledger["doubts"]
     return [
         *(_model_lines(name, report) if "model_id" in report else ()),
         ("cancels", f"{in_time} in time, {filled} filled first, {cancels['cancel_rejected']} rejected"),
