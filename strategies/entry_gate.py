@@ -96,6 +96,7 @@ class EntryGate:
     def order_sent(self, setup_id: str, zone_id: int, ts_ns: int, bucket_seq: int) -> None:
         """Take note of an entry on its way to the venue: decisions are about this one from now on."""
         self._placed, self._held = (ts_ns, bucket_seq), None
+        self.shadows.drop_unfilled(zone_id)  # it rests again: its absence cost nothing
         if setup_id != self._setup_id:
             if self.judge.probability is not None:
                 self._probability[self._setup_id] = self.judge.probability
@@ -206,10 +207,10 @@ class EntryGate:
             )
         )
 
-    def end_zone(self, zone_id: int) -> None:
+    def end_zone(self, zone_id: int, ts_ns: int) -> None:
         """Forget a zone that is over; its unfilled cancelled entry would have been taken back now."""
         self._cancelled.pop(zone_id, None)
-        self.shadows.end_zone(zone_id)
+        self.shadows.end_zone(zone_id, ts_ns)
 
     # -- again ---------------------------------------------------------------------------------------------
 
@@ -239,7 +240,6 @@ class EntryGate:
             del self._cancelled[zone_id]
             if self.sent_again.get(zone_id, 0) < self._rearm.most:
                 self.sent_again[zone_id] = self.sent_again.get(zone_id, 0) + 1
-                self.shadows.drop_unfilled(zone_id)  # the order rests again: its absence cost nothing
                 found.append(zone_id)
         return found
 

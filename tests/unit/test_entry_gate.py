@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ml.shadow import ShadowPlan
+from ml.shadow import ShadowPlan, ShadowRules
 from strategies.dynamic_cancel import KeepPolicy
 from strategies.entry_gate import (
     CANCEL_REJECTED,
@@ -25,10 +25,7 @@ PLAN = ShadowPlan(
     stop=99.0,
     target=103.0,
     qty=2.0,
-    entry_fee=0.0,
-    stop_fee=0.0,
-    target_fee=0.0,
-    target_rests=True,
+    rules=ShadowRules(maker_fee=0.0, taker_fee=0.0, target_rests=True),
     cancelled_ns=5,
 )
 
