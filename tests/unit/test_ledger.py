@@ -103,7 +103,11 @@ LIVES: dict[str, tuple[ShadowRules, list[tuple[int, float]], tuple[ShadowEnd, in
         [(0, 99.9), (100, 103.0), (150, 102.0), (200, 102.0), (300, 98.9), (350, 98.8), (400, 98.7)],
         ("stop", 400, 98.6, 0.002),
     ),
-    "stop at the venue, before its limit": (SPOT, [(0, 99.9), (50, 99.5), (60, 98.9)], ("stop", 60, 98.9, 0.002)),
+    "stop at the venue, before its limit": (
+        SPOT,
+        [(0, 99.9), (50, 99.5), (60, 98.9)],
+        ("stop", 60, 98.9, 0.002),
+    ),
     "stop jumped beyond its limit, and back": (
         SPOT,
         [(0, 99.9), (50, 99.5), (60, 98.0), (70, 98.6)],

@@ -167,7 +167,7 @@ def test_answer_that_is_no_probability(answer: float) -> None:
 
 
 def test_model_that_expires_while_it_runs() -> None:
-    """From the bucket that closes at its expiry on, the setting decides about entries, also about kept ones."""
+    """From the bucket that closes at its expiry on, the setting decides, also about kept entries."""
     for on_unfit, is_cancelled in (("cancel", True), ("keep", False)):
         policy = policy_of(on_unfit=on_unfit)
         for seq in range(5):
