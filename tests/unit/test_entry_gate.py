@@ -111,3 +111,12 @@ def test_rest_of_a_partly_filled_order_says_nothing_new() -> None:
         assert gate.outcome("O1", outcome, 11) is None
     assert gate.outcomes == {CANCELLED_IN_TIME: 0, FILLED_FIRST: 1, CANCEL_REJECTED: 0}
     assert gate.outcome("another", FILLED_FIRST, 12) is None
+
+
+def test_shadow_lives_until_the_entry_is_sent_again() -> None:
+    """A zone that may be entered again but is not (a guard, no funds) still has its cancelled order."""
+    gate = gate_after_cancel(most=1, after_ns=0)
+    assert gate.zones_to_send_again(10, 110.0, {7: 100.0}) == [7]
+    assert gate.is_following
+    gate.order_sent("S2", 7, 11, 0)
+    assert not gate.is_following
