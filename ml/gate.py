@@ -32,7 +32,7 @@ class GateRules:
     min_interval_ns
         Between two decisions about one order; 0 decides on every trade.
     on_unfit
-        What happens to the order when its row cannot be scored.
+        What happens to the order when its row cannot be scored, or the model has expired.
     missing
         ``refuse``: a row with NaN is unfit, but for columns that were never there in the training;
         ``as_trained``: NaN is scored in columns where the training had it, and unfit elsewhere.
@@ -72,9 +72,9 @@ class Ruling:
     probability, threshold
         What was compared, None where the row was not scored.
     reason
-        ``kept``, ``below_threshold``, ``unfit_row`` or ``no_skill``.
+        ``kept``, ``below_threshold``, ``unfit_row``, ``expired`` or ``no_skill``.
     column
-        The feature that made the row unfit, empty otherwise.
+        What made the row unfit: a feature, ``probability`` or ``p_star``; empty otherwise.
     """
 
     cancel: bool
@@ -110,6 +110,7 @@ class Gate:
         """Lowest probability at which the last ruling, that the order may stay, still holds."""
         self._margin = model.passport.decision.margin if rules.margin is None else rules.margin
         self._is_in_force = model.has_skill or rules.gates_without_skill
+        self.is_expired = False
         self._slack = 0.0
         self._counts: Counter[str] = Counter()
         self._stayed = 0
@@ -134,6 +135,12 @@ class Gate:
         """Take note that stop or target, and with them p*, changed: the last ruling no longer holds."""
         self.stays_from = math.inf
 
+    def at_time(self, ts_ns: int) -> None:
+        """Take the time, UNIX nanoseconds: from the passport's expiry on no estimate is obeyed any more."""
+        if not self.is_expired and ts_ns >= self.model.passport.expires_ns:
+            self.is_expired = True
+            self.stays_from = math.inf
+
     def stay(self) -> None:
         """Count a look whose probability was not below `stays_from`."""
         self._stayed += 1
@@ -153,10 +160,13 @@ class Gate:
         return ruling
 
     def _rule(self, probability: float, p_star: float) -> Ruling:
-        column = self.look.unfit
-        if column >= 0 or not math.isfinite(p_star):
+        if self.is_expired and self._is_in_force:
             self.stays_from = math.inf
-            name = self.names[column] if column >= 0 else "p_star"
+            return Ruling(self.rules.on_unfit == "cancel", None, None, "expired")
+        column = self.look.unfit
+        name = self.names[column] if column >= 0 else _unusable(probability, p_star)
+        if name:
+            self.stays_from = math.inf
             is_cancelled = self._is_in_force and self.rules.on_unfit == "cancel"
             return Ruling(is_cancelled, None, None, "unfit_row", name)
         threshold = p_star + self._margin + self._slack
@@ -182,12 +192,22 @@ class Gate:
             "model_sha256": passport.model_sha256,
             "verdict": passport.verdict,
             "in_force": self._is_in_force,
+            "expires_ns": passport.expires_ns,
+            "expired": self.is_expired,
+            "on_unfit": self.rules.on_unfit,
             "scored_by": self.model.kind,
             "trained_ns": [passport.data.start_ns, passport.data.end_ns],
             "notes": list(self.model.notes),
             "margin": self._margin,
             "decisions": dict(sorted(self.counts.items())),
         }
+
+
+def _unusable(probability: float, p_star: float) -> str:
+    """Return which of both cannot be compared, empty for none: NaN is below no threshold."""
+    if not 0 <= probability <= 1:
+        return "probability"
+    return "" if math.isfinite(p_star) else "p_star"
 
 
 def may_miss(model: Model, missing: Literal["refuse", "as_trained"]) -> NDArray[np.uint8]:

@@ -1,11 +1,12 @@
 """What the gate was worth: money saved or lost by every cancel, against the two trivial gates.
 
 A gate that cancels everything looks wise wherever targets do not pay their fees. Skill is therefore asked of
-the orders it *kept*: at least three in ten, with a higher expectancy than the ungated orders.
+the orders it *kept*: at least three in ten, with a higher expectancy than the ungated orders, and of no fewer
+than thirty orders that ended.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,8 @@ from ml.shadow import Followed
 from ml.validation import Interval, block_bootstrap
 
 LEAST_KEPT_SHARE: Final = 0.3
+LEAST_ENDED: Final = 30
+"""Orders that ended: an interval of fewer says too little."""
 ROUNDS: Final = 2_000
 
 type Floats = NDArray[np.float64]
@@ -46,7 +49,7 @@ def ledger(orders: Sequence[Followed], seed: int = 0, rounds: int = ROUNDS) -> d
     times = np.array([one.decided_ns for one in ended], np.int64)
     kept_share = float(1 - cancelled.mean()) if len(ended) else None
     gain, gain_ci = _gain(cancelled, net_r, times, rounds, seed)
-    reasons = _doubts(kept_share, gain, gain_ci)
+    reasons = _doubts(len(ended), kept_share, gain, gain_ci)
     return {
         "orders_kept": int((1 - cancelled).sum()),
         "orders_cancelled": sum(one.is_cancelled for one in rows),
@@ -69,6 +72,11 @@ def ledger(orders: Sequence[Followed], seed: int = 0, rounds: int = ROUNDS) -> d
         "has_skill": not reasons,
         "doubts": reasons,
     }
+
+
+def doubted(report: Mapping[str, Any], doubt: str) -> dict[str, Any]:
+    """Return a ledger with another reason why its gate has no skill."""
+    return {**report, "has_skill": False, "doubts": [*report["doubts"], doubt]}
 
 
 def _gain(
@@ -107,14 +115,18 @@ def _baselines(cancelled: Floats, net_r: Floats, rounds: int, seed: int) -> dict
     }
 
 
-def _doubts(kept_share: float | None, gain: float | None, gain_ci: list[float] | None) -> list[str]:
+def _doubts(
+    count: int, kept_share: float | None, gain: float | None, gain_ci: list[float] | None
+) -> list[str]:
     if kept_share is None:
         return ["no order ended"]
     doubts = []
+    if count < LEAST_ENDED:
+        doubts.append(f"too few orders: {count} ended, at least {LEAST_ENDED} are wanted")
     if kept_share < LEAST_KEPT_SHARE:
         doubts.append(f"kept {kept_share:.0%} of the orders, at least {LEAST_KEPT_SHARE:.0%} are wanted")
     if gain is None or gain_ci is None:
-        doubts.append("too few orders for an interval")
+        doubts.append("no interval: no order kept, or a single block of time")
     elif not gain_ci[0] > 0:
         low, high = gain_ci
         doubts.append(f"the gain of {gain:+.3f} R per kept order ({low:+.3f} to {high:+.3f}) may be none")
@@ -130,4 +142,4 @@ def _mean(values: Floats) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-__all__ = ["LEAST_KEPT_SHARE", "ledger"]
+__all__ = ["LEAST_ENDED", "LEAST_KEPT_SHARE", "doubted", "ledger"]

@@ -112,24 +112,26 @@ def _explainer(model: str, sha256: str) -> Explainer:
 def _find(log: BinaryIO) -> dict[str, list[_Asked]]:
     """Find decisions by instrument: of a cancel what the venue said, of a keep how its trade ended."""
     found: dict[str, list[_Asked]] = {}
-    last_cancel: dict[str, _Asked] = {}
-    keeps: dict[str, list[_Asked]] = {}
+    # A setup's id says direction, time and zone: two instruments can have the same.
+    cancels: dict[tuple[str, str], _Asked] = {}
+    keeps: dict[tuple[str, str], list[_Asked]] = {}
     decoder = msgspec.json.Decoder(_Head)
     for offset, line in _lines(log):
         head = decoder.decode(line)
+        setup = head.instrument_id, head.setup_id
         if head.record == "trade":
-            for one in keeps.pop(head.setup_id, ()):
+            for one in keeps.pop(setup, ()):
                 one.outcome = head.exit_reason
         elif head.kind == "cancel_outcome":
-            if (cancel := last_cancel.pop(head.setup_id, None)) is not None:
-                cancel.outcome = head.reason
+            if (cancel := cancels.get(setup)) is not None:
+                cancel.outcome = head.reason  # a refused one may have another, and that is the last word
         else:
             one = _Asked(offset, head.detail.action == "cancel")
             found.setdefault(head.instrument_id, []).append(one)
             if one.is_cancel:
-                last_cancel[head.setup_id] = one
+                cancels[setup] = one
             else:
-                keeps.setdefault(head.setup_id, []).append(one)
+                keeps.setdefault(setup, []).append(one)
     return found
 
 

@@ -335,7 +335,7 @@ def run_config(
     """
     return BacktestRunConfig(
         engine=BacktestEngineConfig(
-            strategies=strategies,
+            strategies=[_told_of_fills(one, venues) for one in strategies],
             cache=CacheConfig(tick_capacity=CACHE_CAPACITY, bar_capacity=CACHE_CAPACITY),
             logging=LoggingConfig(bypass_logging=True),
             run_analysis=False,  # the figures are ours (ui/reports/metrics.py): 365 days, exact money
@@ -346,6 +346,21 @@ def run_config(
         raise_exception=True,
         dispose_on_completion=False,
     )
+
+
+def _told_of_fills(
+    strategy: ImportableStrategyConfig, venues: Sequence[BacktestVenueConfig]
+) -> ImportableStrategyConfig:
+    """Return a strategy's configuration whose ledger follows cancelled orders as this run fills them."""
+    if "ledger_latency_ms" not in strategy.config:
+        return strategy
+    latency, fills = venues[0].latency_model, venues[0].fill_model  # the same at every venue
+    assumed = {
+        "ledger_latency_ms": latency.config["base_latency_nanos"] / NANOS_PER_MILLI if latency else 0.0,
+        "ledger_slippage_ticks": fills.config["slippage_ticks"] if fills else 0,
+        "ledger_slippage_bps": float(fills.config["slippage_bps"]) if fills else 0.0,
+    }
+    return msgspec.structs.replace(strategy, config={**strategy.config, **assumed})
 
 
 class FeeOverrideCatalog(ParquetDataCatalog):

@@ -9,12 +9,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from ml.ledger import doubted
 from runtime.backtest import RunResult
 from runtime.cli import format_ns
 from runtime.nodes import fill_assumptions, settlement_currency
 from runtime.run_plan import RunPlan
 
 SKIP_PREFIX: Final = "zones_skipped_"
+IN_SAMPLE_DOUBT: Final = "in-sample: the model was trained on these days"
 COUNTERS: Final = ("buckets", "zones", "entries_submitted", "entries_filled", "entries_cancelled_by_model")
 
 
@@ -100,7 +102,7 @@ def gate_of(report: Mapping[str, Any], plan: RunPlan, explained: Mapping[str, An
     -------
     dict
         The report with ``in_sample``, ``unfit_share`` (of the decisions, None without one) and
-        ``contributions``.
+        ``contributions``; the ledger of an in-sample run has no skill, with that doubt.
     """
     span = report.get("trained_ns")
     # What is replayed before the first entry may happen only warms up: nothing is decided there.
@@ -111,6 +113,7 @@ def gate_of(report: Mapping[str, Any], plan: RunPlan, explained: Mapping[str, An
     return {
         **report,
         "in_sample": in_sample,
+        "ledger": doubted(report["ledger"], IN_SAMPLE_DOUBT) if in_sample else report["ledger"],
         "unfit_share": counts.get("unfit_row", 0) / asked if asked else None,
         "contributions": explained,
     }

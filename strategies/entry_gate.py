@@ -4,7 +4,7 @@ Pure bookkeeping without Nautilus: the strategy reports prices, orders and zones
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ml.decisions import approach_distance
@@ -35,6 +35,14 @@ class RearmRules:
 
     most: int = 0
     after_ns: int = 60_000_000_000
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A cancel that was asked for, and what the venue has said about it so far."""
+
+    ts_ns: int
+    said: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -72,7 +80,7 @@ class EntryGate:
         self._band_pct = band_pct
         self._rearm = rearm
         self._kept: list[Followed] = []
-        self._asked: dict[str, int] = {}
+        self._asked: dict[str, _Asked] = {}
         self._setup_id = ""  # of the setup whose probability the judge has
         self._probability: dict[str, float] = {}  # last one of earlier setups
         self._cancelled: dict[int, _Cancelled] = {}
@@ -88,6 +96,7 @@ class EntryGate:
     def order_sent(self, setup_id: str, zone_id: int, ts_ns: int, bucket_seq: int) -> None:
         """Take note of an entry on its way to the venue: decisions are about this one from now on."""
         self._placed, self._held = (ts_ns, bucket_seq), None
+        self.shadows.drop_unfilled(zone_id)  # it rests again: its absence cost nothing
         if setup_id != self._setup_id:
             if self.judge.probability is not None:
                 self._probability[self._setup_id] = self.judge.probability
@@ -148,14 +157,17 @@ class EntryGate:
 
     def cancelled(self, plan: ShadowPlan) -> None:
         """Take note that the policy takes an entry back, and follow what it would have become."""
-        self._asked[plan.order_id] = plan.cancelled_ns
+        self._asked[plan.order_id] = _Asked(plan.cancelled_ns)
         self._cancelled[plan.zone_id] = _Cancelled(plan.cancelled_ns, plan.entry * self._band_pct / 100)
         self.shadows.add(plan)
 
     # -- what came of it -----------------------------------------------------------------------------------
 
     def outcome(self, order_id: str, outcome: str, ts_ns: int) -> int | None:
-        """Take what the venue said about an entry; return the ns since the decision, None if none waited.
+        """Take what the venue said about an entry; return the ns since the decision, None if it is no news.
+
+        A venue may refuse a cancel and then report the fill, or accept the cancel when it is asked again:
+        such an order counts once in both outcomes. Whatever was said before, any fill makes it a real trade.
 
         Parameters
         ----------
@@ -166,13 +178,14 @@ class EntryGate:
         ts_ns
             UNIX nanoseconds.
         """
-        asked_ns = self._asked.pop(order_id, None)
-        if asked_ns is None:
+        asked = self._asked.get(order_id)
+        if asked is None or outcome in asked.said or FILLED_FIRST in asked.said:
             return None
+        asked.said.add(outcome)
         self.outcomes[outcome] += 1
         if outcome == FILLED_FIRST:
-            self.shadows.drop(order_id)  # it became a real trade
-        return ts_ns - asked_ns
+            self.shadows.drop(order_id)
+        return ts_ns - asked.ts_ns
 
     def closed(self, trade: ClosedTrade) -> None:
         """Take a real trade: an entry that was kept, or that filled before its cancellation."""
@@ -194,10 +207,10 @@ class EntryGate:
             )
         )
 
-    def end_zone(self, zone_id: int) -> None:
+    def end_zone(self, zone_id: int, ts_ns: int) -> None:
         """Forget a zone that is over; its unfilled cancelled entry would have been taken back now."""
         self._cancelled.pop(zone_id, None)
-        self.shadows.end_zone(zone_id)
+        self.shadows.end_zone(zone_id, ts_ns)
 
     # -- again ---------------------------------------------------------------------------------------------
 
@@ -227,7 +240,6 @@ class EntryGate:
             del self._cancelled[zone_id]
             if self.sent_again.get(zone_id, 0) < self._rearm.most:
                 self.sent_again[zone_id] = self.sent_again.get(zone_id, 0) + 1
-                self.shadows.drop_unfilled(zone_id)  # the order rests again: its absence cost nothing
                 found.append(zone_id)
         return found
 

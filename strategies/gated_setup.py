@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from nautilus_trader.model.events import OrderCanceled, OrderCancelRejected, OrderEvent, OrderFilled
 
-from ml.shadow import ShadowPlan
+from ml.shadow import ShadowPlan, ShadowRules
 from strategies.dynamic_cancel import Verdict
 from strategies.entry_gate import CANCEL_REJECTED, CANCELLED_IN_TIME, FILLED_FIRST, EntryGate, RearmRules
 from strategies.entry_judge import EntryJudge
@@ -24,6 +24,7 @@ _OUTCOMES: Final = {
     OrderFilled: FILLED_FIRST,
     OrderCancelRejected: CANCEL_REJECTED,
 }
+EXPIRED: Final = "expired"
 _EVERYWHERE: Final = (-math.inf, math.inf)
 
 
@@ -38,12 +39,15 @@ class GatedSetupStrategy(SetupStrategy):
     gate: EntryGate | None = None
     _band: tuple[float, float] = (math.nan, math.nan)
     _quiet: tuple[float, float] = _EVERYWHERE
+    _has_said_expired = False
+    _shadow_rules: ShadowRules
 
     set_watch: Callable[[bool, float, float, int], None]
     """``set_watch(is_watching, low, high, deadline_ns)``: put there by the deriving strategy."""
 
-    def ask(self, judge: EntryJudge, band_pct: float, rearm: RearmRules) -> None:
-        """Ask about each entry from now on; parameters as in `EntryGate`."""
+    def ask(self, judge: EntryJudge, band_pct: float, rearm: RearmRules, shadows: ShadowRules) -> None:
+        """Ask about each entry from now on; parameters as in `EntryGate`, and how cancelled ones live on."""
+        self._shadow_rules = shadows
         self.gate = EntryGate(judge, band_pct, rearm, tick_size=float(self.market.tick_size))
 
     def stop_asking(self) -> None:
@@ -110,6 +114,10 @@ class GatedSetupStrategy(SetupStrategy):
 
     def _on_verdict(self, gate: EntryGate, setup: Setup, verdict: Verdict, ts_ns: int, price: float) -> None:
         plan = setup.plan
+        if verdict.reason == EXPIRED and not self._has_said_expired:
+            self._has_said_expired = True
+            action = "taken back" if verdict.cancel else "kept"
+            self.log.error(f"{self.instrument_id} model expired: entries are {action}, train a newer one")
         self.decide(
             "cancel_asked",
             ts_ns=ts_ns,
@@ -132,7 +140,7 @@ class GatedSetupStrategy(SetupStrategy):
             self.carry_out(setup, setup.cancel_entry("model", ts_ns))
 
     def _shadow_plan(self, setup: Setup, ts_ns: int) -> ShadowPlan:
-        plan, market = setup.plan, self.market
+        plan = setup.plan
         return ShadowPlan(
             order_id=setup.entry_id,
             zone_id=plan.zone_id,
@@ -141,11 +149,9 @@ class GatedSetupStrategy(SetupStrategy):
             stop=float(plan.stop_price),
             target=float(plan.target_price),
             qty=float(plan.qty),
-            entry_fee=float(market.maker_fee),
-            stop_fee=float(market.taker_fee),
-            target_fee=float(market.maker_fee if market.target_rests else market.taker_fee),
-            target_rests=market.target_rests,
+            rules=self._shadow_rules,
             cancelled_ns=ts_ns,
+            ttl_ns=setup.deadline_ns,  # of an entry that rests: its end
         )
 
     # -- what comes of it ----------------------------------------------------------------------------------

@@ -79,6 +79,7 @@ class ModelPolicy:
         self._bias = NO_BIAS if bias is None else float(bias)
         self._ring.set_bias(self._bias)
         self._is_first = True
+        self.gate.at_time(int(packet["ts_close_ns"]))
 
     def open_order(self, *, is_again: bool = False) -> None:
         """Begin with another resting order; `is_again` when this policy took the zone's entry back before."""
@@ -112,7 +113,7 @@ class ModelPolicy:
         started_ns = self._clock_ns()
         probability = self.look(ts_ns, price)
         gate = self.gate
-        if probability >= gate.stays_from and not self._is_first:
+        if gate.stays_from <= probability <= 1.0 and not self._is_first:  # NaN is neither
             gate.stay()
             self.probability = probability
             self.latency.add(self._clock_ns() - started_ns)

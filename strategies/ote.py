@@ -9,6 +9,7 @@ zone was a reason to enter, the plan says how to leave.
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 from nautilus_trader.model.data import Bar, TradeTick
@@ -24,12 +25,13 @@ from strategies.entry_gate import EntryGate, RearmRules
 from strategies.entry_judge import ApproachJudge, EntryJudge
 from strategies.gated_setup import GatedSetupStrategy
 from strategies.guards import Circumstances, GuardRules, blocked
-from strategies.ote_config import OteConfig, entry_rules, exit_rules, model_policy, perception
+from strategies.ote_config import OteConfig, entry_rules, exit_rules, model_policy, perception, shadow_rules
 from strategies.registry import StrategySpec
 from strategies.row_struct import row_struct
 from strategies.setup_strategy import side_name
 from strategies.trade_manager.plan import (
     EntryPlan,
+    Funds,
     Skip,
     SkipReason,
     Zone,
@@ -63,6 +65,8 @@ CLOSED_BUCKET: Final = row_struct(
     "buy_qty",
     "is_tainted",
 )
+# Where only prices are asked for, and not what the account could buy.
+AMPLE_FUNDS: Final = Funds(Decimal(10**12), Decimal(10**12))
 _SCOPES: Final = {"external": Scope.EXTERNAL, "internal": Scope.INTERNAL}
 _BUSY: Final = frozenset({SkipReason.IN_POSITION, SkipReason.ENTRY_RESTING})
 type TradeHandler = Callable[[TradeTick], None]
@@ -107,7 +111,7 @@ class OteStrategy(GatedSetupStrategy):
         judge = self.make_judge()
         if judge is not None:
             rearm = RearmRules(self.config.rearm_max, int(self.config.rearm_after_secs * 1e9))
-            self.ask(judge, self.config.approach_band_pct, rearm)
+            self.ask(judge, self.config.approach_band_pct, rearm, shadow_rules(self.config, self.market))
         self._take_trade = self.make_trade_handler()
         self.listen()
         if self.config.htf_bar_type is not None:
@@ -279,7 +283,7 @@ class OteStrategy(GatedSetupStrategy):
     def _end_zone(self, zone: Zone, change: ZoneChange, ts_ns: int) -> None:
         self._waiting.pop(zone.zone_id, None)
         if self.gate is not None:
-            self.gate.end_zone(zone.zone_id)
+            self.gate.end_zone(zone.zone_id, ts_ns)
             self.on_setup_changed()  # its cancelled entry is no longer followed
         self._count_end(zone)
         self.count(f"zones_ended_{change}")
@@ -348,7 +352,7 @@ class OteStrategy(GatedSetupStrategy):
         is_own = setup is not None and setup.plan.zone_id == zone.zone_id
         if setup is None or not is_own or not setup.is_unfilled:
             self._waiting.pop(zone.zone_id, None)
-            self._move_shadow(zone)
+            self._move_shadow(zone, now.ts_ns)
             return
         tick = float(self.market.tick_size)
         moved = abs(zone.sweet - float(setup.intended_entry_price))
@@ -406,16 +410,26 @@ class OteStrategy(GatedSetupStrategy):
             self._waiting[zone_id] = zone
             self.count("entries_sent_again")
 
-    def _move_shadow(self, zone: Zone) -> None:
-        """Let the cancelled entry follow its range as it would have done at the venue."""
-        if self.gate is None or not len(self.gate.shadows):
+    def _move_shadow(self, zone: Zone, ts_ns: int) -> None:
+        """Let the cancelled entry follow its range as it would have done at the venue.
+
+        Its size stays: the account of now is not the one it would have had, which another trade may hold.
+        """
+        shadows = None if self.gate is None else self.gate.shadows
+        entry = None if shadows is None else shadows.intended_entry(zone.zone_id)
+        if shadows is None or entry is None:
             return
-        plan = plan_entry(zone, self._entry_rules, self.market, self.funds())
-        if isinstance(plan, EntryPlan):
-            prices = float(plan.entry_price), float(plan.stop_price), float(plan.target_price)
-            self.gate.shadows.move(zone.zone_id, *prices)
+        rules, market = self._entry_rules, self.market
+        if abs(zone.sweet - entry) < reprice_distance(zone, rules, float(market.tick_size)):
+            target = target_price(zone.direction, zone.low, zone.high, rules.target, market.tick_size)
+            shadows.retarget(zone.zone_id, float(target))
         else:
-            self.gate.shadows.end_zone(zone.zone_id)
+            plan = plan_entry(zone, rules, market, AMPLE_FUNDS)
+            if isinstance(plan, EntryPlan):
+                prices = float(plan.entry_price), float(plan.stop_price), float(plan.target_price)
+                shadows.move(zone.zone_id, ts_ns, *prices)
+            else:
+                shadows.end_zone(zone.zone_id, ts_ns)  # it pays no more: it would have been taken back
         self.on_setup_changed()
 
 

@@ -10,10 +10,11 @@ from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.engine import StructureConfig
 from ml.gate import GateRules
+from ml.shadow import ShadowRules
 from packet_builder.builder import BucketConfig
 from strategies.dynamic_cancel import KEEP
 from strategies.model_policy import ModelPolicy, load_model_policy
-from strategies.trade_manager.plan import EntryRules, SideKind
+from strategies.trade_manager.plan import EntryRules, Market, SideKind
 from strategies.trade_manager.setup import ExitRules, PostOnlyReject
 from strategies.trade_manager.targets import TargetKind
 
@@ -75,7 +76,8 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
     model_min_interval_ms
         Least time between two decisions about an order; 0 decides on every trade.
     model_unfit
-        What happens to the entry when a feature is missing, infinite or absurd: ``cancel`` or ``keep``.
+        What happens to the entry when a feature is missing, infinite or absurd, or the model has expired:
+        ``cancel`` or ``keep``.
     model_missing
         ``refuse``: a missing feature makes a row unfit; ``as_trained``: it is scored where training had it.
     model_without_skill
@@ -86,6 +88,8 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
         How often a zone is entered again after the policy took its entry back; 0: the zone is spent.
     rearm_after_secs
         Least time before that; and price must have left the approach band.
+    ledger_latency_ms, ledger_slippage_ticks, ledger_slippage_bps
+        With which the ledger follows cancelled entries; a backtest puts its own ``fills`` there.
     htf_bar_type
         Higher-timeframe bars for a bias filter: entries only in the direction of EMA20/EMA50. None for no
         filter. Until 150 bars have closed the bias is unknown and nothing is entered.
@@ -129,6 +133,9 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
     model_stream: Literal["trades", "aggtrades"] = "trades"
     rearm_max: int = 0
     rearm_after_secs: float = 60.0
+    ledger_latency_ms: float = 50.0
+    ledger_slippage_ticks: int = 0
+    ledger_slippage_bps: float = 0.0
     htf_bar_type: BarType | None = None
     max_data_age_secs: float = 10.0
     max_bucket_move_pct: float = 20.0
@@ -188,6 +195,9 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "model_min_interval_ms": (0, 1e9),
     "rearm_max": (0, 1_000),
     "rearm_after_secs": (0, 1e9),
+    "ledger_latency_ms": (0, 1e9),
+    "ledger_slippage_ticks": (0, 1_000_000),
+    "ledger_slippage_bps": (0, 10_000),
     "max_data_age_secs": (0, 86_400),
     "max_bucket_move_pct": (0.0001, 10_000),
     "trade_from_ns": (0, 1 << 62),
@@ -264,6 +274,21 @@ def exit_rules(config: OteConfig) -> ExitRules:
     )
 
 
+def shadow_rules(config: OteConfig, market: Market) -> ShadowRules:
+    """Return how the ledger lets cancelled entries live on, from settings and instrument."""
+    return ShadowRules(
+        maker_fee=float(market.maker_fee),
+        taker_fee=float(market.taker_fee),
+        target_rests=market.target_rests,
+        latency_ns=round(config.ledger_latency_ms * 1e6),
+        tick_size=float(market.tick_size),
+        slippage_ticks=config.ledger_slippage_ticks,
+        slippage_bps=config.ledger_slippage_bps,
+        stop_limit_offset=config.stop_limit_offset_pct / 100,
+        market_after_ns=round(config.exit_market_after_secs * 1e9),
+    )
+
+
 def perception(
     config: OteConfig, tick_size: Decimal, lot_size: Decimal
 ) -> tuple[BucketConfig, StructureConfig]:
@@ -288,4 +313,12 @@ def perception(
     return buckets, structure
 
 
-__all__ = ["OteConfig", "entry_rules", "exit_rules", "gate_rules", "model_policy", "perception"]
+__all__ = [
+    "OteConfig",
+    "entry_rules",
+    "exit_rules",
+    "gate_rules",
+    "model_policy",
+    "perception",
+    "shadow_rules",
+]

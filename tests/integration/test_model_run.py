@@ -144,6 +144,16 @@ def test_days_of_the_training_are_called_in_sample(run_folder: Path) -> None:
     assert "IN-SAMPLE" not in format_summary(summary)
 
 
+def test_expiry_in_the_run_is_said(run_folder: Path) -> None:
+    """How many decisions were taken without the model, and what became of the entries."""
+    summary = summary_of(run_folder)
+    gate = summary["model"][NAME]
+    assert not gate["expired"]
+    assert "EXPIRED" not in format_summary(summary)
+    gate["decisions"]["expired"] = 12
+    assert "12 decisions without it, entries taken back" in format_summary(summary)
+
+
 def test_replaced_model_explains_nothing(place: Path, run_folder: Path, tmp_path: Path) -> None:
     """The model that decided is gone: a reason in the summary, no wrong explanation, and the run stands."""
     other = model_of(tmp_path / "model", start_ns=7)
@@ -174,8 +184,12 @@ def test_many_decisions_are_thinned_but_for_the_cancels(
 
 def test_warm_up_in_the_training_is_not_in_sample() -> None:
     """What is replayed before the first entry may happen decides nothing."""
-    report = {"trained_ns": [100, 200], "decisions": {}}
+    ledger = {"has_skill": True, "doubts": []}
+    report = {"trained_ns": [100, 200], "decisions": {}, "ledger": ledger}
     for trade_from_ns, in_sample in ((0, True), (200, True), (201, False)):
         plan = SimpleNamespace(first_ts_ns=150, last_ts_ns=300, trade_from_ns=trade_from_ns)
-        assert gate_of(report, plan, None)["in_sample"] is in_sample
+        found = gate_of(report, plan, None)
+        assert found["in_sample"] is in_sample
+        assert found["ledger"]["has_skill"] is not in_sample
+        assert bool(found["ledger"]["doubts"]) is in_sample
     assert not gate_of({**report, "trained_ns": [301, 400]}, plan, None)["in_sample"]

@@ -1,13 +1,17 @@
 """What is said about a decision adds up to it."""
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from ml.contributions import Explained, Explainer, most_lowering
 from ml.model import calibrated
 from ml.passport import Calibration
+from runtime.contributions import _find
 from tests.model_folder import NAMES, model_folder, passport_of, rows, train
 
 
@@ -73,3 +77,46 @@ def test_wrong_use_is_refused(explainer: Explainer, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="most"):
         Explainer(explainer.passport, train(), most=0)
     assert Explainer.load(model_folder(tmp_path / "stored")).names == NAMES
+
+
+def log_of(*records: dict[str, Any]) -> BytesIO:
+    """Return records as a log has them."""
+    return BytesIO(b"".join(msgspec.json.encode(one) + b"\n" for one in records))
+
+
+def record(instrument: str, kind: str, reason: str = "", action: str = "") -> dict[str, Any]:
+    """Return a record about the setup S of an instrument."""
+    common = {"instrument_id": instrument, "setup_id": "S"}
+    if kind == "trade":
+        return {"record": "trade", **common, "exit_reason": reason}
+    return {"record": "decision", "kind": kind, **common, "reason": reason, "detail": {"action": action}}
+
+
+def test_setups_of_two_instruments_may_have_one_id() -> None:
+    """What became of one instrument's order is not said of the other's."""
+    found = _find(
+        log_of(
+            record("A", "cancel_asked", action="keep"),
+            record("B", "cancel_asked", action="keep"),
+            record("A", "cancel_asked", action="cancel"),
+            record("B", "cancel_asked", action="cancel"),
+            record("A", "cancel_outcome", "filled_first"),
+            record("B", "cancel_outcome", "cancelled_in_time"),
+            record("A", "trade", "stop"),
+            record("B", "trade", "target"),
+        )
+    )
+    outcomes = {name: [one.outcome for one in asked] for name, asked in found.items()}
+    assert outcomes == {"A": ["stop", "filled_first"], "B": ["target", "cancelled_in_time"]}
+
+
+def test_last_outcome_of_a_cancel_is_told() -> None:
+    """Refused at first, then filled: the order filled."""
+    found = _find(
+        log_of(
+            record("A", "cancel_asked", action="cancel"),
+            record("A", "cancel_outcome", "cancel_rejected"),
+            record("A", "cancel_outcome", "filled_first"),
+        )
+    )
+    assert [one.outcome for one in found["A"]] == ["filled_first"]

@@ -161,6 +161,22 @@ def test_unfit_row_is_never_scored(value: float, on_unfit: str, is_cancelled: bo
     assert (scorer.asked, gate.counts["unfit_row"]) == (0, 1)
 
 
+@pytest.mark.parametrize("probability", [np.nan, np.inf, -np.inf, 1.1, -0.1], ids=str)
+@pytest.mark.parametrize(("on_unfit", "is_cancelled"), [("cancel", True), ("keep", False)])
+def test_probability_that_is_no_number_keeps_nothing(
+    probability: float, on_unfit: str, is_cancelled: bool
+) -> None:
+    """A scorer that fails on a fit row must not look like a good chance, also after a keep."""
+    gate, scorer = gate_of(on_unfit=on_unfit)
+    scorer.say(0.9)
+    assert gate.decide(0.4).reason == "kept"
+    ruling = gate.rule(probability, 0.4)
+    assert (ruling.cancel, ruling.reason, ruling.column) == (is_cancelled, "unfit_row", "probability")
+    assert ruling.probability is None
+    assert gate.stays_from == np.inf
+    assert gate.counts["unfit_row"] == 1
+
+
 def with_missing(share: float) -> Any:
     """Return the passport of a training in which a share of the speeds was missing."""
     bins = PASSPORT.drift_ref.features["speed"]
@@ -206,6 +222,14 @@ def test_model_without_skill_gates_nothing() -> None:
     scorer.say(0.01)
     assert forced.decide(0.9).cancel
     assert (gate.as_plain()["in_force"], forced.as_plain()["in_force"]) == (False, True)
+
+
+def test_expired_model_without_skill_still_gates_nothing() -> None:
+    """What was never obeyed changes nothing by expiring."""
+    gate, scorer = gate_of(msgspec.structs.replace(PASSPORT, verdict="no_skill"))
+    scorer.say(0.01)
+    gate.at_time(PASSPORT.expires_ns)
+    assert (gate.decide(0.9).cancel, gate.counts) == (False, {"no_skill": 1})
 
 
 @pytest.mark.parametrize("rules", [{"margin": 2.0}, {"hysteresis": -0.1}, {"min_interval_ns": -1}])

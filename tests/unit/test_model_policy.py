@@ -16,7 +16,7 @@ from ml.passport import DriftBins, DriftReference, FeatureField
 from packet_builder.packet import PACKET_DTYPE
 from strategies.entry_judge import RestingEntry
 from strategies.model_policy import ModelPolicy, load_model_policy
-from tests.model_folder import model_folder, passport_of, train
+from tests.model_folder import EXPIRES_NS, model_folder, passport_of, train
 
 USED = ("distance_leg", "reward_risk", "imbalance_5")  # some of the features, in their order
 FEES = {"entry_fee": 0.0002, "stop_fee": 0.0005, "target_fee": 0.0002}
@@ -60,15 +60,16 @@ def policy_of(**rules: Any) -> ModelPolicy:
     return policy
 
 
-def see(policy: ModelPolicy, seq: int) -> None:
+def see(policy: ModelPolicy, seq: int, ts_ns: int = 0) -> None:
     """Close a bucket."""
-    packet, snapshot = bucket(seq)
+    packet, snapshot = bucket(seq, ts_ns)
     policy.observe(packet, Structure(snapshot), None)
 
 
-def bucket(seq: int) -> tuple[Any, Any]:
+def bucket(seq: int, ts_ns: int = 0) -> tuple[Any, Any]:
     """Return a closed bucket with some flow, and the structure after it."""
     packet, snapshot = np.zeros((), PACKET_DTYPE), np.zeros((), SNAPSHOT_DTYPE)
+    packet["ts_open_ns"] = packet["ts_close_ns"] = ts_ns
     packet["seq"], packet["imbalance"], packet["total_usd"] = seq, 0.1 * (seq % 5), 10_000.0
     packet["buy_usd"], packet["sell_usd"] = 6_000.0, 4_000.0
     for name in ("open", "high", "low", "close"):
@@ -150,6 +151,40 @@ def test_minimum_time_between_decisions() -> None:
     policy.open_order()
     policy.ask(101, PRICE)
     assert policy.as_plain()["decisions"] == {"kept": 3}
+
+
+@pytest.mark.parametrize("answer", [np.nan, np.inf], ids=str)
+def test_answer_that_is_no_probability(answer: float) -> None:
+    """After a keep, within its bucket, the fast path does not take it for a good one either."""
+    policy = policy_of()
+    for seq in range(5):
+        see(policy, seq)
+    assert policy.ask(NOW, PRICE) is not None
+    policy.look = lambda _ts_ns, _price: answer
+    verdict = policy.ask(NOW, PRICE)
+    assert verdict is not None
+    assert (verdict.cancel, verdict.probability, verdict.reason) == (True, None, "unfit_row")
+
+
+def test_model_that_expires_while_it_runs() -> None:
+    """From the bucket that closes at its expiry on, the setting decides, also about kept entries."""
+    for on_unfit, is_cancelled in (("cancel", True), ("keep", False)):
+        policy = policy_of(on_unfit=on_unfit)
+        for seq in range(5):
+            see(policy, seq)
+        see(policy, 5, EXPIRES_NS - 1)
+        before = policy.ask(NOW, PRICE)
+        assert before is not None
+        assert before.reason == "kept"
+        see(policy, 6, EXPIRES_NS)
+        after = policy.ask(NOW, PRICE)
+        assert after is not None
+        assert (after.cancel, after.probability, after.reason) == (is_cancelled, None, "expired")
+        again = policy.ask(NOW, PRICE)  # within the bucket: said once, or taken back at once
+        assert (again is not None) is is_cancelled
+        report = policy.as_plain()
+        assert report["decisions"] == {"expired": 2, "kept": 1}
+        assert (report["expired"], report["expires_ns"]) == (True, EXPIRES_NS)
 
 
 def test_before_the_first_bucket_nothing_is_scored() -> None:

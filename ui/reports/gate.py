@@ -24,7 +24,7 @@ def gate_lines(name: str, report: Mapping[str, Any], currency: str) -> list[tupl
     trivial = ledger["baselines"]
     everything, random = trivial["cancel_all_saved_r"], trivial["random_cancel_saved_r"]
     in_time, filled = cancels["cancelled_in_time"], cancels["filled_first"]
-    doubts = list(ledger["doubts"]) + (["in-sample"] if report["in_sample"] else [])
+    doubts = ledger["doubts"]
     return [
         *(_model_lines(name, report) if "model_id" in report else ()),
         ("cancels", f"{in_time} in time, {filled} filled first, {cancels['cancel_rejected']} rejected"),
@@ -43,6 +43,9 @@ def _model_lines(name: str, report: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [(f"model {name}", f"{report['model_id']} {verdict}{force}")]
     if report["in_sample"]:
         lines.append(("in-sample", IN_SAMPLE))
+    if late := report["decisions"].get("expired", 0):
+        action = "taken back" if report["on_unfit"] == "cancel" else "kept"
+        lines.append(("EXPIRED", f"during this run: {late:,} decisions without it, entries {action}"))
     if (latency := report["latency"])["count"]:
         unfit = number(report["unfit_share"], 100, ".2f", " %")
         timing = f"median {latency['p50_us']:.1f} us, p99 {latency['p99_us']:.1f} us"
