@@ -97,7 +97,8 @@ def _require_feed(passport: Passport, wanted: Wanted) -> None:
     if scope.stream != wanted.stream:
         raise ModelRefused(
             Refusal.OTHER_STREAM,
-            f"trained on {scope.stream}, the feed of {wanted.instrument_id} gives {wanted.stream}",
+            f"trained on {scope.stream}, the feed of {wanted.instrument_id} gives "
+            f"{wanted.stream or 'an unknown kind'}",
         )
     pairs = [("bucket_usd", scope.bucket_usd, wanted.bucket_usd)]
     pairs += [

@@ -107,6 +107,7 @@ def plan_run(request: RunRequest) -> RunPlan:
         names,
         command_line=request.command_line,
         trade_from_ns=request.start_ns or 0,
+        streams=trade_streams(catalog),
         entry_path=entry_path,
         source=request.source,
     )
@@ -196,6 +197,12 @@ def find_strategy(name: str) -> StrategySpec:
 def tradable(catalog: Catalog) -> list[str]:
     """Return the ids of the catalog's instruments that have trades, sorted."""
     return sorted({one["instrument"] for one in catalog.series() if one["kind"] != "klines"})
+
+
+def trade_streams(catalog: Catalog) -> dict[str, str]:
+    """Return what the trades of each instrument of a catalog are, ``trades`` or ``aggtrades``, by id."""
+    entries = catalog.manifest.series.values()
+    return {one.instrument: one.kind for one in entries if one.kind != "klines"}
 
 
 def external_bars(config: Mapping[str, Any]) -> list[str]:

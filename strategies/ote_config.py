@@ -81,7 +81,8 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
     model_without_skill
         A model whose validation found no skill: ``ignore`` its decisions, or ``obey`` them.
     model_stream
-        What the feed reports, ``trades`` or ``aggtrades``; a model trained on the other is refused.
+        What the feed reports, ``trades`` or ``aggtrades``; empty takes what catalog or subscription say, and
+        one that contradicts them is refused, as is a model trained on the other.
     rearm_max
         How often a zone is entered again after the policy took its entry back; 0: the zone is spent.
     rearm_after_secs
@@ -126,7 +127,7 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
     model_unfit: Literal["cancel", "keep"] = "cancel"
     model_missing: Literal["refuse", "as_trained"] = "refuse"
     model_without_skill: Literal["ignore", "obey"] = "ignore"
-    model_stream: Literal["trades", "aggtrades"] = "trades"
+    model_stream: Literal["", "trades", "aggtrades"] = ""
     rearm_max: int = 0
     rearm_after_secs: float = 60.0
     htf_bar_type: BarType | None = None
@@ -167,7 +168,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "model_unfit": ("cancel", "keep"),
     "model_missing": ("refuse", "as_trained"),
     "model_without_skill": ("ignore", "obey"),
-    "model_stream": ("trades", "aggtrades"),
+    "model_stream": ("", "trades", "aggtrades"),
 }
 _RANGES: Final[dict[str, tuple[float, float]]] = {
     "retracement_min": (0.01, 0.99),

@@ -14,12 +14,16 @@ import backtest_node
 from ml.contributions import Explainer
 from ml.features import schema_hash
 from ml.model import calibrated
-from ml.passport import DataManifest, FeatureField, KernelInfo, SymbolScope, kernel_sha256
+from ml.passport import DataManifest, FeatureField, KernelInfo, Stream, SymbolScope, kernel_sha256
 from runtime.catalog import Catalog
 from runtime.contributions import explain_run
+from runtime.errors import ConfigurationError
 from runtime.instruments import make_instrument
+from runtime.run_plan import RunPlan, plan_run
+from runtime.run_request import RunRequest
 from runtime.run_summary import gate_of
 from runtime.sample import SampleRequest, tape_of
+from runtime.settings import Settings
 from tests.model_folder import passport_of, train, write
 from tests.unit.test_model_policy import USED
 from ui.reports.summary import format_summary
@@ -41,7 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-def model_of(folder: Path, **span: int) -> Path:
+def model_of(folder: Path, stream: Stream = "trades", **span: int) -> Path:
     """Write a model of three real features: the farther the price, the better."""
     booster = train()
     booster.feature_names = list(USED)
@@ -50,7 +54,7 @@ def model_of(folder: Path, **span: int) -> Path:
         features=tuple(FeatureField(name=name) for name in USED),
         feature_schema_sha256=schema_hash(USED),
         kernel=KernelInfo(source_sha256=kernel_sha256()),
-        symbols={NAME: SymbolScope(venue="BINANCE", stream="trades", bucket_usd=20_000)},
+        symbols={NAME: SymbolScope(venue="BINANCE", stream=stream, bucket_usd=20_000)},
         data=DataManifest(files=(), **{"start_ns": 1, "end_ns": 2, **span}),
     )
     return write(folder, passport, booster)
@@ -179,3 +183,41 @@ def test_warm_up_in_the_training_is_not_in_sample() -> None:
         plan = SimpleNamespace(first_ts_ns=150, last_ts_ns=300, trade_from_ns=trade_from_ns)
         assert gate_of(report, plan, None)["in_sample"] is in_sample
     assert not gate_of({**report, "trained_ns": [301, 400]}, plan, None)["in_sample"]
+
+
+def plan_of(place: Path, catalog: str, model: str, **settings: str) -> RunPlan:
+    """Plan a run with a model, as the command does; the settings are those of its training."""
+    words = {"bucket_usd": "20000", "structure": "internal", **settings}
+    words |= {"model": str(place / model)} if model else {}
+    return plan_run(RunRequest(Settings(), "defaults", place / catalog, command_line=words))
+
+
+@pytest.fixture(scope="module")
+def aggregated(place: Path) -> Path:
+    """Add a catalog of the same tape that says its trades are aggregates, and a model of such trades."""
+    catalog = Catalog(place / "catalog")
+    trades = catalog.read_trades_all(NAME)
+    other = Catalog(place / "aggregated", create=True)
+    other.write_trades(catalog.instrument(NAME), trades, kind="aggtrades")
+    model_of(place / "aggregates", "aggtrades", end_ns=EVER)
+    return place
+
+
+def test_kind_of_the_feed_is_that_of_the_catalog(aggregated: Path) -> None:
+    """A model meets the kind of trades that it learnt from, whatever the settings leave out or claim."""
+    for catalog, model, kind in (("catalog", "model", "trades"), ("aggregated", "aggregates", "aggtrades")):
+        for said in ({}, {"model_stream": kind}):
+            plan = plan_of(aggregated, catalog, model, **said)
+            assert plan.strategies[0].config["model_stream"] == kind
+    for catalog, model in (("aggregated", "model"), ("catalog", "aggregates")):
+        with pytest.raises(ConfigurationError, match=r"model refused \(other_stream\)"):
+            plan_of(aggregated, catalog, model)
+
+
+def test_setting_cannot_change_the_feed(aggregated: Path) -> None:
+    """A setting that contradicts the catalog is refused, with a model of its kind and without one."""
+    for model in ("model", "aggregates"):
+        with pytest.raises(ConfigurationError, match="model_stream is trades, but its feed gives aggtrades"):
+            plan_of(aggregated, "aggregated", model, model_stream="trades")
+    with pytest.raises(ConfigurationError, match="model_stream is aggtrades, but its feed gives trades"):
+        plan_of(aggregated, "catalog", "", model_stream="aggtrades")
