@@ -108,7 +108,7 @@ class DataFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class DataManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The data of the training: files, first decision and last label (UNIX ns), missing ids, dataset hash.
 
-    `[start_ns, end_ns]` is the in-sample span: a run that touches it is labelled so everywhere.
+    `[start_ns, end_ns]` is the span of the training: a run in or before it is labelled in-sample everywhere.
     """
 
     files: tuple[DataFile, ...]

@@ -247,7 +247,7 @@ def _meta(plan: RunPlan, columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         "bucket_usd": str(plan.strategies[0].config["bucket_usd"]),
         "catalog": str(plan.catalog.path),
         "span": {"first": format_ns(plan.first_ts_ns), "last": format_ns(plan.last_ts_ns)},
-        # A run over any of it is in-sample.
+        # A run that begins before its end is in-sample.
         "in_sample": {
             "first_ns": int(t0_ns[0]) if len(t0_ns) else None,
             "last_ns": int(t1_ns.max()) if len(t1_ns) else None,

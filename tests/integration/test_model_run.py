@@ -182,7 +182,14 @@ def test_warm_up_in_the_training_is_not_in_sample() -> None:
     for trade_from_ns, in_sample in ((0, True), (200, True), (201, False)):
         plan = SimpleNamespace(first_ts_ns=150, last_ts_ns=300, trade_from_ns=trade_from_ns)
         assert gate_of(report, plan, None)["in_sample"] is in_sample
-    assert not gate_of({**report, "trained_ns": [301, 400]}, plan, None)["in_sample"]
+
+
+def test_days_before_the_training_are_in_sample() -> None:
+    """A model knows what followed on days that came before those it learnt from."""
+    report = {"trained_ns": [301, 400], "decisions": {}}
+    for first_ns, in_sample in ((150, True), (400, True), (401, False)):
+        plan = SimpleNamespace(first_ts_ns=first_ns, last_ts_ns=first_ns + 50, trade_from_ns=0)
+        assert gate_of(report, plan, None)["in_sample"] is in_sample
 
 
 def plan_of(place: Path, catalog: str, model: str, **settings: str) -> RunPlan:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 FEATURES_SHOWN: Final = 3
-IN_SAMPLE: Final = "IN-SAMPLE: the model was trained on these days, so its figures say nothing about tomorrow"
+IN_SAMPLE: Final = "IN-SAMPLE: days in or before the training of the model, so its figures say nothing about tomorrow"
 
 
 def gate_lines(name: str, report: Mapping[str, Any], currency: str) -> list[tuple[str, str]]:
