@@ -14,7 +14,7 @@ from msgspec import Struct
 
 PASSPORT_FILE: Final = "passport.json"
 MODEL_FILE: Final = "model.json"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 # Booster attribute that holds `self_hash`.
 HASH_ATTRIBUTE: Final = "passport_sha256"
 # Fields that say where, when and how a model was made; the same data and seed give the same model bytes
@@ -23,6 +23,7 @@ OUTSIDE_SELF_HASH: Final = ("model_id", "model_sha256", "sha256", "build")
 
 Verdict = Literal["skill", "no_skill"]
 Stream = Literal["trades", "aggtrades", "klines"]
+Setting = float | int | str | bool | None
 # What a model decides about: resting entries while price approaches, or signals of the kline strategy.
 Kind = Literal["cancel", "signal"]
 
@@ -84,6 +85,10 @@ class SymbolScope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Buckets of the VPIN ring; None where it was not recorded.
     timeframe
         Of the signals, for example ``5m``; None for trades.
+    parameters
+        Settings of the strategy that shape its entries and exits, by name; empty for signals.
+    maker_fee_bps, taker_fee_bps
+        That the outcomes were charged, basis points per side; None where not recorded.
     """
 
     venue: str
@@ -93,6 +98,9 @@ class SymbolScope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     size_decimals: int | None = None
     vpin_window: int | None = None
     timeframe: str | None = None
+    parameters: dict[str, Setting] = {}
+    maker_fee_bps: float | None = None
+    taker_fee_bps: float | None = None
 
 
 class DataFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -313,6 +321,8 @@ class Passport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ``cancel`` decides about resting entries, ``signal`` about signals; neither is taken for the other.
     symbols
         By Nautilus instrument id.
+    strategy, strategy_version
+        Whose entries it decides about; empty for signals.
     verdict, reasons
         ``no_skill`` with every condition that failed, in words; empty for ``skill``.
     expires_ns
@@ -329,6 +339,8 @@ class Passport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     feature_schema_sha256: str
     kernel: KernelInfo
     symbols: dict[str, SymbolScope]
+    strategy: str = ""
+    strategy_version: str = ""
     data: DataManifest
     label: LabelRule
     split: SplitInfo

@@ -30,7 +30,7 @@ from runtime.errors import ConfigurationError, DataError
 from runtime.memory import release_memory
 from runtime.nodes import fill_assumptions, is_spot
 from runtime.run_entries import sha256_of, trade_files
-from runtime.run_plan import RunPlan, perception_of
+from runtime.run_plan import RunPlan, perception_of, terms_of
 from runtime.run_summary import json_values
 from runtime.ungated import run_ungated, ungated
 from strategies.protection import capabilities
@@ -283,6 +283,7 @@ def _stream(plan: RunPlan, instrument: Instrument, strategy: Any) -> dict[str, A
         "bucket_usd": str(strategy.config["bucket_usd"]),
         "tick_size": str(instrument.price_increment),
         "lot_size": str(instrument.size_increment),
+        "parameters": terms_of(plan.spec, strategy),
         "files": [
             {
                 "name": one.path,

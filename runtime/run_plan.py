@@ -242,6 +242,16 @@ def perception_of(spec: StrategySpec, strategy: Any, instrument: Instrument) -> 
     return found
 
 
+def terms_of(spec: StrategySpec, strategy: Any) -> dict[str, Any]:
+    """Return the settings of a strategy that a model is bound to, empty where its configuration names none.
+
+    A configuration says so with a method ``terms()``.
+    """
+    config = spec.config_class().parse(msgspec.json.encode(strategy.config))
+    terms = getattr(config, "terms", None)
+    return {} if terms is None else dict(terms())
+
+
 def _require_workable(spec: StrategySpec, strategy: Any, instrument: Instrument, request: RunRequest) -> None:
     """Try what a strategy does with its settings when it starts, while the user can still be told."""
 
@@ -277,9 +287,12 @@ def _require_model(spec: StrategySpec, strategy: Any, instrument: Instrument, no
     try:
         module.model_policy(
             spec.config_class().parse(msgspec.json.encode(strategy.config)),
+            spec,
             now_ns=now_ns,
-            maker_fee=float(instrument.maker_fee),
-            taker_fee=float(instrument.taker_fee),
+            tick_size=instrument.price_increment.as_decimal(),
+            lot_size=instrument.size_increment.as_decimal(),
+            maker_fee=instrument.maker_fee,
+            taker_fee=instrument.taker_fee,
             target_rests=True,  # fees move the threshold, not what is checked here
         )
     except ModelRefused as error:

@@ -98,8 +98,8 @@ def gate_of(report: Mapping[str, Any], plan: RunPlan, explained: Mapping[str, An
     Returns
     -------
     dict
-        The report with ``in_sample`` (in or before the training), ``unfit_share`` (of the decisions, None without one) and
-        ``contributions``.
+        The report with ``in_sample`` (in or before the training), ``unfit_share`` (of the
+        decisions, None without one) and ``contributions``.
     """
     span = report.get("trained_ns")
     # What is replayed before the first entry may happen only warms up: nothing is decided there.

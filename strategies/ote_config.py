@@ -1,5 +1,6 @@
 """Settings of the OTE strategy, and what its parts are told of them."""
 
+import inspect
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -9,10 +10,15 @@ from nautilus_trader.model.data import BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.engine import StructureConfig
+from ml.features import NAMES, schema_hash
 from ml.gate import GateRules
+from ml.model import Wanted
+from ml.passport import Setting, kernel_sha256
+from ml.provenance import BPS, decimals_of
 from packet_builder.builder import BucketConfig
 from strategies.dynamic_cancel import KEEP
 from strategies.model_policy import ModelPolicy, load_model_policy
+from strategies.registry import StrategySpec
 from strategies.trade_manager.plan import EntryRules, SideKind
 from strategies.trade_manager.setup import ExitRules, PostOnlyReject
 from strategies.trade_manager.targets import TargetKind
@@ -159,7 +165,34 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
             raise ValueError(f"cancel_policy ({self.cancel_policy!r}) and model ({self.model!r}): set one")
         gate_rules(self)
 
+    def terms(self) -> dict[str, Setting]:
+        """Return what a model is bound to: every setting that can give other entries or exits, by name."""
+        plain = msgspec.json.decode(self.json())
+        return {name: plain[name] for name in inspect.get_annotations(OteConfig) if name not in _FREE}
 
+
+# What a model need not be trained for. All others are terms, so that a new setting is one until it is listed.
+_FREE: Final = frozenset(
+    {
+        "instrument_id",
+        "bucket_usd",  # has a refusal of its own
+        "risk_per_trade_pct",  # sizes change no R
+        "max_notional_pct",
+        "cancel_policy",
+        "model",
+        "model_margin",
+        "model_hysteresis",
+        "model_min_interval_ms",
+        "model_unfit",
+        "model_missing",
+        "model_without_skill",
+        "model_stream",  # has one of its own as well
+        "rearm_max",  # what comes after a decision
+        "rearm_after_secs",
+        "max_data_age_secs",  # of the node's clock
+        "trade_from_ns",
+    }
+)
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "structure": ("external", "internal"),
     "side": ("both", "long", "short"),
@@ -208,7 +241,15 @@ def gate_rules(config: OteConfig) -> GateRules:
 
 
 def model_policy(
-    config: OteConfig, *, now_ns: int, maker_fee: float, taker_fee: float, target_rests: bool
+    config: OteConfig,
+    spec: StrategySpec,
+    *,
+    now_ns: int,
+    tick_size: Decimal,
+    lot_size: Decimal,
+    maker_fee: Decimal,
+    taker_fee: Decimal,
+    target_rests: bool,
 ) -> ModelPolicy:
     """Load the model that the settings name.
 
@@ -216,8 +257,12 @@ def model_policy(
     ----------
     config
         With ``model`` set.
+    spec
+        Name and version of the strategy.
     now_ns
         When the first decision could be due, UNIX nanoseconds.
+    tick_size, lot_size
+        Price and quantity increments of the instrument.
     maker_fee, taker_fee
         Shares of the notional.
     target_rests
@@ -228,16 +273,31 @@ def model_policy(
     ModelRefused
         When it must not decide here; the text says why.
     """
-    return load_model_policy(
-        config.model,
-        gate_rules(config),
+    buckets, _ = perception(config, tick_size, lot_size)
+    wanted = Wanted(
+        feature_names=NAMES,
+        feature_schema=schema_hash,
+        kernel_sha256=kernel_sha256(),
         instrument_id=config.instrument_id.value,
         stream=config.model_stream,
         bucket_usd=float(config.bucket_usd),
         now_ns=now_ns,
-        entry_fee=maker_fee,
-        stop_fee=taker_fee,
-        target_fee=maker_fee if target_rests else taker_fee,
+        price_decimals=decimals_of(tick_size),
+        size_decimals=decimals_of(lot_size),
+        vpin_window=buckets.vpin_window,
+        strategy=spec.name,
+        strategy_version=spec.version,
+        parameters=config.terms(),
+        maker_fee_bps=float(maker_fee * BPS),
+        taker_fee_bps=float(taker_fee * BPS),
+    )
+    return load_model_policy(
+        config.model,
+        gate_rules(config),
+        wanted,
+        entry_fee=float(maker_fee),
+        stop_fee=float(taker_fee),
+        target_fee=float(maker_fee if target_rests else taker_fee),
     )
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nautilus_trader.model.identifiers import InstrumentId
 
 import backtest_node
 from ml.contributions import Explainer
@@ -24,6 +25,8 @@ from runtime.run_request import RunRequest
 from runtime.run_summary import gate_of
 from runtime.sample import SampleRequest, tape_of
 from runtime.settings import Settings
+from strategies.ote import SPEC
+from strategies.ote_config import OteConfig
 from tests.model_folder import passport_of, train, write
 from tests.unit.test_model_policy import USED
 from ui.reports.summary import format_summary
@@ -31,6 +34,9 @@ from ui.reports.summary import format_summary
 TRADES = 60_000
 NAME = "ETHUSDT-PERP.BINANCE"
 EVER = 1 << 62
+TRAINED = OteConfig(instrument_id=InstrumentId.from_str(NAME), structure="internal")
+SCOPE: dict[str, Any] = {"venue": "BINANCE", "bucket_usd": 20_000, "parameters": TRAINED.terms(),
+                         "maker_fee_bps": 2.0, "taker_fee_bps": 5.0}  # fmt: skip
 MARGIN = 0.1  # keeps some, and some of those fill; cancels some
 
 
@@ -54,7 +60,9 @@ def model_of(folder: Path, stream: Stream = "trades", **span: int) -> Path:
         features=tuple(FeatureField(name=name) for name in USED),
         feature_schema_sha256=schema_hash(USED),
         kernel=KernelInfo(source_sha256=kernel_sha256()),
-        symbols={NAME: SymbolScope(venue="BINANCE", stream=stream, bucket_usd=20_000)},
+        symbols={NAME: SymbolScope(**SCOPE | {"stream": stream})},
+        strategy="ote",
+        strategy_version=SPEC.version,
         data=DataManifest(files=(), **{"start_ns": 1, "end_ns": 2, **span}),
     )
     return write(folder, passport, booster)
@@ -228,3 +236,36 @@ def test_setting_cannot_change_the_feed(aggregated: Path) -> None:
             plan_of(aggregated, "aggregated", model, model_stream="trades")
     with pytest.raises(ConfigurationError, match="model_stream is aggtrades, but its feed gives trades"):
         plan_of(aggregated, "catalog", "", model_stream="aggtrades")
+
+
+OTHER_TERMS = {
+    "structure": "external",
+    "target": "extension_1.27",
+    "sweet_spot": "0.68",
+    "stop_buffer_pct": "0.2",
+    "htf_bar_type": f"{NAME}-1-HOUR-LAST-INTERNAL",
+    "approach_band_pct": "0.5",
+    "side": "long",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), OTHER_TERMS.items(), ids=OTHER_TERMS)
+def test_model_is_bound_to_its_strategy(place: Path, name: str, value: str) -> None:
+    """One setting that gives other entries or exits is refused, with both values."""
+    trained = TRAINED.terms()[name]
+    words = rf"\(other_strategy\): trained with {name} {'none' if trained is None else trained}, .*{value}"
+    with pytest.raises(ConfigurationError, match=words):
+        plan_of(place, "catalog", "model", **{name: value})
+
+
+def test_model_is_not_bound_to_sizes_and_its_own_settings(place: Path) -> None:
+    """What changes neither entries nor exits may differ from the training."""
+    plan_of(place, "catalog", "model", risk_per_trade_pct="0.5", model_margin="0.2", rearm_max="2")
+
+
+def test_other_fees_are_noted(run_folder: Path) -> None:
+    """The tape's fees are those of the training: no note; with others the summary and the terminal say so."""
+    summary = summary_of(run_folder)
+    assert summary["model"][NAME]["notes"] == []
+    summary["model"][NAME]["notes"] = ["maker fee: trained with 3 bps"]
+    assert "maker fee: trained with 3 bps" in format_summary(summary)
