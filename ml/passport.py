@@ -29,10 +29,26 @@ Kind = Literal["cancel", "signal"]
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _ROOT: Final = Path(__file__).resolve().parents[1]
-# Everything whose edit can change a feature; the walker is not among them.
+# Everything whose edit can change a feature: kernels, what feeds them, and the defaults of bucket and
+# structure, which are in the text of their modules. The walker is not among them.
 _FEATURE_KERNELS: Final[dict[Kind, tuple[str, ...]]] = {
-    "cancel": ("packet_builder/kernels/*.py", "indicators/kernels/*.py", "ml/kernels/features*.py"),
-    "signal": ("indicators/kernels/*.py",),
+    "cancel": (
+        "packet_builder/*.py",
+        "packet_builder/kernels/*.py",
+        "indicators/*.py",
+        "indicators/kernels/*.py",
+        "ml/decisions.py",
+        "ml/features.py",
+        "ml/market.py",
+        "ml/kernels/features*.py",
+        "ml/kernels/landmarks.py",
+    ),
+    "signal": (
+        "indicators/*.py",
+        "indicators/confluence/*.py",
+        "indicators/kernels/*.py",
+        "ml/signal_features.py",
+    ),
 }
 
 
@@ -412,7 +428,7 @@ def model_sha256(content: bytes) -> str:
 
 
 def kernel_sha256(kind: Kind = "cancel") -> str:
-    """Return the SHA-256 of the sources of every kernel that a feature can depend on, 64 hex digits."""
+    """Return the SHA-256 of every source that a feature can depend on, 64 hex digits."""
     digest = hashlib.sha256()
     for pattern in _FEATURE_KERNELS[kind]:
         for path in sorted(_ROOT.glob(pattern)):
