@@ -22,6 +22,8 @@ class Wanted:
         `ml.features.schema_hash`: from ordered names to 64 hexadecimal digits.
     kernel_sha256
         `ml.passport.kernel_sha256` of the running program.
+    state_dtype_sha256
+        `ml.features.state_dtype_sha256` of the running program; empty for signals, which read no buckets.
     instrument_id
         Nautilus id.
     stream
@@ -49,6 +51,7 @@ class Wanted:
     bucket_usd: float
     now_ns: int
     kind: Kind = "cancel"
+    state_dtype_sha256: str = ""
     price_decimals: int | None = None
     size_decimals: int | None = None
     vpin_window: int | None = None
@@ -96,6 +99,11 @@ def require_fit(passport: Passport, wanted: Wanted) -> None:
             Refusal.OTHER_KERNEL,
             f"its features came from kernels {passport.kernel.source_sha256[:12]}, this program has "
             f"{wanted.kernel_sha256[:12]}: train again with this version",
+        )
+    if wanted.state_dtype_sha256 not in ("", passport.kernel.state_dtype_sha256):
+        raise ModelRefused(
+            Refusal.OTHER_KERNEL,
+            "its features were read from buckets or structure of another layout: train again",
         )
     _require_feed(passport, wanted)
     if wanted.strategy:

@@ -77,7 +77,7 @@ class FeatureField(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class KernelInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which kernels computed the features: SHA-256 of their sources, and of the bucket state's dtype."""
+    """Which kernels computed the features: SHA-256 of their sources, and of the records that they read."""
 
     source_sha256: str
     state_dtype_sha256: str = ""
@@ -144,11 +144,13 @@ class DataManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class LabelRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the outcomes were decided; fees in basis points per side, None where not recorded."""
+    """How the outcomes were decided; fees in basis points per side, None where not recorded.
+
+    There is no horizon: an order is followed until its own exits end it.
+    """
 
     fill_rule: str = ""
     exit_rule: str = ""
-    horizon_secs: float | None = None
     latency_ms: float | None = None
     maker_fee_bps: float | None = None
     taker_fee_bps: float | None = None

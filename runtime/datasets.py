@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ml.break_even import break_even
 from ml.dataset import Dataset
 from ml.decisions import BAND_PCT, Decisions, find_decisions, leaking
-from ml.features import NAMES, VERSION, WINDOW, schema_hash
+from ml.features import NAMES, VERSION, WINDOW, schema_hash, state_dtype_sha256
 from ml.kernels.features import ENTRY, TARGET
 from ml.labels import (
     OrderLabel,
@@ -256,6 +256,7 @@ def _meta(plan: RunPlan, columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         "fills": fill_assumptions(settings, plan.instruments),
         "feature_version": VERSION,
         "kernel_sha256": kernel_sha256(),
+        "state_dtype_sha256": state_dtype_sha256(),
         "lookback_secs": _lookback_secs(columns["lookback_ns"]),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
@@ -276,6 +277,7 @@ def _stream(plan: RunPlan, instrument: Instrument, strategy: Any) -> dict[str, A
         for one in plan.catalog.manifest.series.values()
         if one.instrument == instrument.id.value and one.kind != "klines"
     )
+    perceived = perception_of(plan.spec, strategy, instrument)
     return {
         "venue": instrument.id.venue.value,
         "stream": entry.kind,
@@ -284,6 +286,7 @@ def _stream(plan: RunPlan, instrument: Instrument, strategy: Any) -> dict[str, A
         "tick_size": str(instrument.price_increment),
         "lot_size": str(instrument.size_increment),
         "parameters": terms_of(plan.spec, strategy),
+        **({} if perceived is None else {"vpin_window": perceived[0].vpin_window}),
         "files": [
             {
                 "name": one.path,

@@ -10,7 +10,7 @@ from nautilus_trader.model.data import BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.engine import StructureConfig
-from ml.features import NAMES, schema_hash
+from ml.features import NAMES, schema_hash, state_dtype_sha256
 from ml.gate import GateRules
 from ml.model import Wanted
 from ml.passport import Setting, kernel_sha256
@@ -278,6 +278,7 @@ def model_policy(
         feature_names=NAMES,
         feature_schema=schema_hash,
         kernel_sha256=kernel_sha256(),
+        state_dtype_sha256=state_dtype_sha256(),
         instrument_id=config.instrument_id.value,
         stream=config.model_stream,
         bucket_usd=float(config.bucket_usd),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 
 import backtest_node
 from ml.contributions import Explainer
-from ml.features import schema_hash
+from ml.features import schema_hash, state_dtype_sha256
 from ml.model import calibrated
 from ml.passport import DataManifest, FeatureField, KernelInfo, Stream, SymbolScope, kernel_sha256
 from runtime.catalog import Catalog
@@ -51,7 +52,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-def model_of(folder: Path, stream: Stream = "trades", **span: int) -> Path:
+def model_of(
+    folder: Path, stream: Stream = "trades", scope: Mapping[str, Any] | None = None, **span: int
+) -> Path:
     """Write a model of three real features: the farther the price, the better."""
     booster = train()
     booster.feature_names = list(USED)
@@ -59,8 +62,8 @@ def model_of(folder: Path, stream: Stream = "trades", **span: int) -> Path:
         booster,
         features=tuple(FeatureField(name=name) for name in USED),
         feature_schema_sha256=schema_hash(USED),
-        kernel=KernelInfo(source_sha256=kernel_sha256()),
-        symbols={NAME: SymbolScope(**SCOPE | {"stream": stream})},
+        kernel=KernelInfo(source_sha256=kernel_sha256(), state_dtype_sha256=state_dtype_sha256()),
+        symbols={NAME: SymbolScope(**SCOPE | {"stream": stream} | dict(scope or {}))},
         strategy="ote",
         strategy_version=SPEC.version,
         data=DataManifest(files=(), **{"start_ns": 1, "end_ns": 2, **span}),
@@ -236,6 +239,14 @@ def test_setting_cannot_change_the_feed(aggregated: Path) -> None:
             plan_of(aggregated, "aggregated", model, model_stream="trades")
     with pytest.raises(ConfigurationError, match="model_stream is aggtrades, but its feed gives trades"):
         plan_of(aggregated, "catalog", "", model_stream="aggtrades")
+
+
+@pytest.mark.parametrize("name", ["vpin_window", "price_decimals", "size_decimals"])
+def test_facts_of_the_feed_are_compared(place: Path, tmp_path: Path, name: str) -> None:
+    """The run gives what its passport may hold against it: window of VPIN and decimals of the instrument."""
+    model_of(tmp_path / "model", scope={name: 7}, end_ns=EVER)
+    with pytest.raises(ConfigurationError, match=rf"\(other_bucket\): trained with {name} 7"):
+        plan_of(place, "catalog", str(tmp_path / "model"))
 
 
 OTHER_TERMS = {

@@ -139,6 +139,14 @@ def test_host_gives_something_else(sound: Path, wanted: dict[str, Any], reason: 
     assert refusal(sound, **wanted) is reason
 
 
+@pytest.mark.usefixtures("no_child")
+def test_other_layout_of_the_records(tmp_path: Path) -> None:
+    """A model whose features were read from other records is refused where the host names its own."""
+    kernel = KernelInfo(source_sha256=WANTED.kernel_sha256, state_dtype_sha256="e" * 64)
+    folder = model_folder(tmp_path / "layout", kernel=kernel)
+    assert refusal(folder, state_dtype_sha256="f" * 64) is Refusal.OTHER_KERNEL
+
+
 def test_program_may_compute_more(sound: Path) -> None:
     """A model that uses some of the program's features, in their order, is taken."""
     wanted = dataclasses.replace(WANTED, feature_names=("first", *NAMES, "last"))
