@@ -133,8 +133,11 @@ def fit_notes(passport: Passport, wanted: Wanted) -> tuple[str, ...]:
 
 
 def _require_strategy(passport: Passport, wanted: Wanted) -> None:
-    trained = {"strategy": passport.strategy, "strategy_version": passport.strategy_version}
-    given = {"strategy": wanted.strategy, "strategy_version": wanted.strategy_version}
+    trained: dict[str, Setting] = {
+        "strategy": passport.strategy,
+        "strategy_version": passport.strategy_version,
+    }
+    given: dict[str, Setting] = {"strategy": wanted.strategy, "strategy_version": wanted.strategy_version}
     trained |= passport.symbols[wanted.instrument_id].parameters
     given |= wanted.parameters
     for name in sorted(given.keys() | trained.keys(), key=lambda one: (not one.startswith("strategy"), one)):
