@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import numpy as np
 
@@ -61,6 +62,17 @@ class Wanted:
     parameters: Mapping[str, Setting] = field(default_factory=dict)
     maker_fee_bps: float | None = None
     taker_fee_bps: float | None = None
+
+
+def decimals_of(increment: Decimal) -> int:
+    """Return the digits after the point of a price or quantity increment.
+
+    Examples
+    --------
+    >>> decimals_of(Decimal("0.0100")), decimals_of(Decimal(10))
+    (2, 0)
+    """
+    return max(0, -int(increment.normalize().as_tuple().exponent))
 
 
 def require_fit(passport: Passport, wanted: Wanted) -> None:

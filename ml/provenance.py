@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.dataset import Dataset, DatasetError
+from ml.model_fit import decimals_of
 from ml.passport import DataFile, DataManifest, DriftBins, Kind, LabelRule, SymbolScope
 
 DECILES = np.arange(0.1, 0.95, 0.1)
@@ -58,17 +59,6 @@ def _scope(name: str, stream: Mapping[str, Any], fees: Mapping[str, Any]) -> Sym
             fields[decimals] = decimals_of(Decimal(str(stream[key])))
     scope: SymbolScope = _convert(fields, SymbolScope, f"stream of {name}")
     return scope
-
-
-def decimals_of(increment: Decimal) -> int:
-    """Return the digits after the point of a price or quantity increment.
-
-    Examples
-    --------
-    >>> decimals_of(Decimal("0.0100")), decimals_of(Decimal(10))
-    (2, 0)
-    """
-    return max(0, -int(increment.normalize().as_tuple().exponent))
 
 
 def data_manifest(data: Dataset, digest: str) -> DataManifest:

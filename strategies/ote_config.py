@@ -13,8 +13,8 @@ from indicators.engine import StructureConfig
 from ml.features import NAMES, schema_hash, state_dtype_sha256
 from ml.gate import GateRules
 from ml.model import Wanted
+from ml.model_fit import decimals_of
 from ml.passport import Setting, kernel_sha256
-from ml.provenance import BPS, decimals_of
 from packet_builder.builder import BucketConfig
 from strategies.dynamic_cancel import KEEP
 from strategies.model_policy import ModelPolicy, load_model_policy
@@ -171,6 +171,7 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
         return {name: plain[name] for name in inspect.get_annotations(OteConfig) if name not in _FREE}
 
 
+BPS: Final = Decimal(10_000)
 # What a model need not be trained for. All others are terms, so that a new setting is one until it is listed.
 _FREE: Final = frozenset(
     {
