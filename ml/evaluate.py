@@ -27,7 +27,7 @@ class Evaluation:
         As of a training, for these rows.
         Rows that are in-sample are no proof of skill, whatever their figures: that is a reason as well.
     is_in_sample
-        Rows touch the span that the model learnt from: the figures say nothing about tomorrow.
+        Rows lie in or before the span that the model learnt from: the figures say nothing about tomorrow.
     in_sample_rows
         How many of them.
     scored
@@ -78,16 +78,19 @@ def evaluate(passport: Passport, booster: xgb.Booster, data: Dataset, settings: 
     touching = in_sample(passport, rows)
     if touching.any():
         share = (
-            f"{int(touching.sum()):,} of {len(rows):,} decisions lie in the span that the model learnt from"
+            f"{int(touching.sum()):,} of {len(rows):,} decisions lie in or before the span that the model "
+            "learnt from"
         )
         decided, reasons = "no_skill", (f"in-sample: {share}", *reasons)
     return Evaluation(metrics, decided, reasons, bool(touching.any()), int(touching.sum()), scored)
 
 
 def in_sample(passport: Passport, rows: Dataset) -> NDArray[np.bool_]:
-    """Return which rows touch the span of the training, from its first decision to its last label, (n,)."""
-    span = passport.data
-    return (rows.t0_ns <= span.end_ns) & (rows.t1_ns >= span.start_ns)
+    """Return which rows were decided in or before the training, which ends with its last label, shape (n,).
+
+    Rows before it are no proof either: the model has seen what came after them.
+    """
+    return rows.t0_ns <= passport.data.end_ns
 
 
 def _require_comparable(passport: Passport, data: Dataset) -> None:

@@ -133,6 +133,12 @@ def schema_hash(names: Sequence[str] = NAMES) -> str:
     return hashlib.sha256(json.dumps([VERSION, columns]).encode()).hexdigest()
 
 
+def state_dtype_sha256() -> str:
+    """Return the SHA-256 of the layouts of buckets and structure that the features read, 64 hex digits."""
+    layouts = (PACKET_DTYPE.descr, SNAPSHOT_DTYPE.descr)
+    return hashlib.sha256(repr(layouts).encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class OrderFacts:
     """The resting entry that a decision is about.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml.model_fit import Wanted, require_fit
+from ml.model_fit import Wanted, fit_notes, require_fit
 from ml.model_guard import TIME_LIMIT_SECS, ask_child, read_files, require_answers, require_probe
 from ml.model_refusal import DAMAGED, ModelRefused, Refusal
 from ml.model_scorer import BoosterScorer, Model, Scorer, calibrated, plausible_bounds
@@ -49,7 +49,7 @@ def load_model(folder: str | Path, wanted: Wanted, *, time_limit_secs: float = T
         )
     require_fit(passport, wanted)
     _require_sound(passport, content, time_limit_secs)
-    return _build(passport, content)
+    return _build(passport, content, fit_notes(passport, wanted))
 
 
 def load_for_study(
@@ -83,13 +83,13 @@ def _require_sound(passport: Passport, content: bytes, time_limit_secs: float) -
     require_answers(passport, ask_child(content, passport, time_limit_secs))
 
 
-def _build(passport: Passport, content: bytes) -> Model:
+def _build(passport: Passport, content: bytes, notes: tuple[str, ...]) -> Model:
     x = np.array([[math.nan if one is None else one for one in row] for row in passport.probe.x])
     expected = np.array(passport.probe.margin, np.float32)
     try:
         walker = Walker(content)
         if walker.margins(x).tobytes() == expected.tobytes():
-            return Model(passport, walker, "walker")
+            return Model(passport, walker, "walker", notes)
         note = "the walker gives other bits than XGBoost"
     except ModelNotCovered as error:
         note = f"the walker does not cover it ({error})"
@@ -97,7 +97,7 @@ def _build(passport: Passport, content: bytes) -> Model:
         raise ModelRefused(Refusal.CHILD_FAILED, str(error)) from error
     note += ": scored by XGBoost itself, about a hundred times slower"
     warnings.warn(note, RuntimeWarning, stacklevel=3)
-    return Model(passport, BoosterScorer(content, len(passport.features)), "xgboost", (note,))
+    return Model(passport, BoosterScorer(content, len(passport.features)), "xgboost", (note, *notes))
 
 
 __all__ = [

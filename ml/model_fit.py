@@ -1,12 +1,14 @@
 """What the host of a model can give it, against what its passport asks for."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 
 import numpy as np
 
 from ml.model_refusal import ModelRefused, Refusal
-from ml.passport import Kind, Passport
+from ml.passport import Kind, Passport, Setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,8 @@ class Wanted:
         `ml.features.schema_hash`: from ordered names to 64 hexadecimal digits.
     kernel_sha256
         `ml.passport.kernel_sha256` of the running program.
+    state_dtype_sha256
+        `ml.features.state_dtype_sha256` of the running program; empty for signals, which read no buckets.
     instrument_id
         Nautilus id.
     stream
@@ -33,6 +37,11 @@ class Wanted:
         What is decided about: ``cancel`` (resting entries) or ``signal``.
     price_decimals, size_decimals, vpin_window, timeframe
         Compared where both sides know them.
+    strategy, strategy_version, parameters
+        Whose entries are decided about, and its settings that shape entries and exits; an empty name asks
+        for no strategy.
+    maker_fee_bps, taker_fee_bps
+        Of the account, basis points per side; other ones than of the training are worth a note.
     """
 
     feature_names: tuple[str, ...]
@@ -43,14 +52,31 @@ class Wanted:
     bucket_usd: float
     now_ns: int
     kind: Kind = "cancel"
+    state_dtype_sha256: str = ""
     price_decimals: int | None = None
     size_decimals: int | None = None
     vpin_window: int | None = None
     timeframe: str | None = None
+    strategy: str = ""
+    strategy_version: str = ""
+    parameters: Mapping[str, Setting] = field(default_factory=dict)
+    maker_fee_bps: float | None = None
+    taker_fee_bps: float | None = None
+
+
+def decimals_of(increment: Decimal) -> int:
+    """Return the digits after the point of a price or quantity increment.
+
+    Examples
+    --------
+    >>> decimals_of(Decimal("0.0100")), decimals_of(Decimal(10))
+    (2, 0)
+    """
+    return max(0, -int(increment.normalize().as_tuple().exponent))
 
 
 def require_fit(passport: Passport, wanted: Wanted) -> None:
-    """Refuse a model made for other features, kernels, feeds or times.
+    """Refuse a model made for other features, kernels, feeds, strategies or times.
 
     Raises
     ------
@@ -86,7 +112,59 @@ def require_fit(passport: Passport, wanted: Wanted) -> None:
             f"its features came from kernels {passport.kernel.source_sha256[:12]}, this program has "
             f"{wanted.kernel_sha256[:12]}: train again with this version",
         )
+    if wanted.state_dtype_sha256 not in ("", passport.kernel.state_dtype_sha256):
+        raise ModelRefused(
+            Refusal.OTHER_KERNEL,
+            "its features were read from buckets or structure of another layout: train again",
+        )
     _require_feed(passport, wanted)
+    if wanted.strategy:
+        _require_strategy(passport, wanted)
+
+
+def fit_notes(passport: Passport, wanted: Wanted) -> tuple[str, ...]:
+    """Return what differs from the training without being a reason to refuse the model.
+
+    Fees move the threshold of each order, which is computed with those of the account; but what the model
+    calls a win was counted after those of the training.
+    """
+    scope = passport.symbols[wanted.instrument_id]
+    pairs = [
+        (side, trained, given)
+        for side, trained, given in (
+            ("maker", scope.maker_fee_bps, wanted.maker_fee_bps),
+            ("taker", scope.taker_fee_bps, wanted.taker_fee_bps),
+        )
+        if trained is not None and given is not None and not math.isclose(trained, given, abs_tol=1e-9)
+    ]
+    return tuple(
+        f"{side} fee: trained with {trained:g} bps, {wanted.instrument_id} pays {given:g} bps: "
+        "its probabilities are of the other fee, train again"
+        for side, trained, given in pairs
+    )
+
+
+def _require_strategy(passport: Passport, wanted: Wanted) -> None:
+    trained: dict[str, Setting] = {
+        "strategy": passport.strategy,
+        "strategy_version": passport.strategy_version,
+    }
+    given: dict[str, Setting] = {"strategy": wanted.strategy, "strategy_version": wanted.strategy_version}
+    trained |= passport.symbols[wanted.instrument_id].parameters
+    given |= wanted.parameters
+    for name in sorted(given.keys() | trained.keys(), key=lambda one: (not one.startswith("strategy"), one)):
+        if name not in trained or name not in given or trained[name] != given[name]:
+            then, now = (_named(name, values) for values in (trained, given))
+            raise ModelRefused(
+                Refusal.OTHER_STRATEGY,
+                f"trained with {name} {then}, {wanted.instrument_id} runs with {now}: "
+                f"its entries or exits are others, set {name} to {then} or train again",
+            )
+
+
+def _named(name: str, values: Mapping[str, Setting]) -> str:
+    value = values.get(name, "")
+    return "none" if value is None or value == "" else str(value)
 
 
 def _require_feed(passport: Passport, wanted: Wanted) -> None:
@@ -97,7 +175,8 @@ def _require_feed(passport: Passport, wanted: Wanted) -> None:
     if scope.stream != wanted.stream:
         raise ModelRefused(
             Refusal.OTHER_STREAM,
-            f"trained on {scope.stream}, the feed of {wanted.instrument_id} gives {wanted.stream}",
+            f"trained on {scope.stream}, the feed of {wanted.instrument_id} gives "
+            f"{wanted.stream or 'an unknown kind'}",
         )
     pairs = [("bucket_usd", scope.bucket_usd, wanted.bucket_usd)]
     pairs += [

@@ -18,6 +18,7 @@ class Refusal(StrEnum):
     OTHER_INSTRUMENT = "other_instrument"
     OTHER_STREAM = "other_stream"
     OTHER_BUCKET = "other_bucket"
+    OTHER_STRATEGY = "other_strategy"  # another one, or parameters that give other entries or exits
     NO_PROBE = "no_probe"  # nothing to check the model with
     PROBE_FAILED = "probe_failed"  # the model answers otherwise than recorded
     CHILD_FAILED = "child_failed"  # XGBoost cannot read it

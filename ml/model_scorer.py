@@ -70,23 +70,23 @@ def calibrated(margin: float, a: float, b: float) -> float:
     return grown / (1.0 + grown)
 
 
-RANGE_WIDTHS: Final = 100.0
-"""A value this many decile ranges beyond the training's outer deciles is a wrong unit, not a rare market."""
+RANGES: Final = 3.0
+"""A value this many ranges beyond all that the training held is a wrong unit, not a rare market."""
 
 
 def plausible_bounds(passport: Passport) -> NDArray[np.float64]:
     """Return lowest and highest value of every feature that may be scored, shape (2, f).
 
-    Beyond them a row is as unfit to be scored as one with an infinite value. Features without spread in the
-    reference are bounded by what single precision can hold.
+    Beyond them a row is as unfit to be scored as one with an infinite value. A column that had one value in
+    the training may have that one only. One without a reference is bounded by what single precision holds.
     """
     widest = float(np.finfo(np.float32).max)
     bounds = np.array([[-widest], [widest]]) * np.ones(len(passport.features))
     for index, feature in enumerate(passport.features):
         bins = passport.drift_ref.features.get(feature.name)
-        if bins is not None and len(bins.edges) > 1 and bins.edges[-1] > bins.edges[0]:
-            width = RANGE_WIDTHS * (bins.edges[-1] - bins.edges[0])
-            bounds[:, index] = bins.edges[0] - width, bins.edges[-1] + width
+        if bins is not None and bins.low is not None and bins.high is not None:
+            width = RANGES * (bins.high - bins.low)
+            bounds[:, index] = max(bins.low - width, -widest), min(bins.high + width, widest)
     return bounds
 
 

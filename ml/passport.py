@@ -14,7 +14,7 @@ from msgspec import Struct
 
 PASSPORT_FILE: Final = "passport.json"
 MODEL_FILE: Final = "model.json"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 # Booster attribute that holds `self_hash`.
 HASH_ATTRIBUTE: Final = "passport_sha256"
 # Fields that say where, when and how a model was made; the same data and seed give the same model bytes
@@ -23,15 +23,32 @@ OUTSIDE_SELF_HASH: Final = ("model_id", "model_sha256", "sha256", "build")
 
 Verdict = Literal["skill", "no_skill"]
 Stream = Literal["trades", "aggtrades", "klines"]
+Setting = float | int | str | bool | None
 # What a model decides about: resting entries while price approaches, or signals of the kline strategy.
 Kind = Literal["cancel", "signal"]
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _ROOT: Final = Path(__file__).resolve().parents[1]
-# Everything whose edit can change a feature; the walker is not among them.
+# Everything whose edit can change a feature: kernels, what feeds them, and the defaults of bucket and
+# structure, which are in the text of their modules. The walker is not among them.
 _FEATURE_KERNELS: Final[dict[Kind, tuple[str, ...]]] = {
-    "cancel": ("packet_builder/kernels/*.py", "indicators/kernels/*.py", "ml/kernels/features*.py"),
-    "signal": ("indicators/kernels/*.py",),
+    "cancel": (
+        "packet_builder/*.py",
+        "packet_builder/kernels/*.py",
+        "indicators/*.py",
+        "indicators/kernels/*.py",
+        "ml/decisions.py",
+        "ml/features.py",
+        "ml/market.py",
+        "ml/kernels/features*.py",
+        "ml/kernels/landmarks.py",
+    ),
+    "signal": (
+        "indicators/*.py",
+        "indicators/confluence/*.py",
+        "indicators/kernels/*.py",
+        "ml/signal_features.py",
+    ),
 }
 
 
@@ -60,7 +77,7 @@ class FeatureField(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class KernelInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which kernels computed the features: SHA-256 of their sources, and of the bucket state's dtype."""
+    """Which kernels computed the features: SHA-256 of their sources, and of the records that they read."""
 
     source_sha256: str
     state_dtype_sha256: str = ""
@@ -84,6 +101,10 @@ class SymbolScope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Buckets of the VPIN ring; None where it was not recorded.
     timeframe
         Of the signals, for example ``5m``; None for trades.
+    parameters
+        Settings of the strategy that shape its entries and exits, by name; empty for signals.
+    maker_fee_bps, taker_fee_bps
+        That the outcomes were charged, basis points per side; None where not recorded.
     """
 
     venue: str
@@ -93,6 +114,9 @@ class SymbolScope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     size_decimals: int | None = None
     vpin_window: int | None = None
     timeframe: str | None = None
+    parameters: dict[str, Setting] = {}
+    maker_fee_bps: float | None = None
+    taker_fee_bps: float | None = None
 
 
 class DataFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,7 +132,7 @@ class DataFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class DataManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The data of the training: files, first decision and last label (UNIX ns), missing ids, dataset hash.
 
-    `[start_ns, end_ns]` is the in-sample span: a run that touches it is labelled so everywhere.
+    `[start_ns, end_ns]` is the span of the training: a run in or before it is labelled in-sample everywhere.
     """
 
     files: tuple[DataFile, ...]
@@ -120,11 +144,13 @@ class DataManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class LabelRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the outcomes were decided; fees in basis points per side, None where not recorded."""
+    """How the outcomes were decided; fees in basis points per side, None where not recorded.
+
+    There is no horizon: an order is followed until its own exits end it.
+    """
 
     fill_rule: str = ""
     exit_rule: str = ""
-    horizon_secs: float | None = None
     latency_ms: float | None = None
     maker_fee_bps: float | None = None
     taker_fee_bps: float | None = None
@@ -318,6 +344,8 @@ class Passport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ``cancel`` decides about resting entries, ``signal`` about signals; neither is taken for the other.
     symbols
         By Nautilus instrument id.
+    strategy, strategy_version
+        Whose entries it decides about; empty for signals.
     verdict, reasons
         ``no_skill`` with every condition that failed, in words; empty for ``skill``.
     expires_ns
@@ -334,6 +362,8 @@ class Passport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     feature_schema_sha256: str
     kernel: KernelInfo
     symbols: dict[str, SymbolScope]
+    strategy: str = ""
+    strategy_version: str = ""
     data: DataManifest
     label: LabelRule
     split: SplitInfo
@@ -405,7 +435,7 @@ def model_sha256(content: bytes) -> str:
 
 
 def kernel_sha256(kind: Kind = "cancel") -> str:
-    """Return the SHA-256 of the sources of every kernel that a feature can depend on, 64 hex digits."""
+    """Return the SHA-256 of every source that a feature can depend on, 64 hex digits."""
     digest = hashlib.sha256()
     for pattern in _FEATURE_KERNELS[kind]:
         for path in sorted(_ROOT.glob(pattern)):

@@ -1,7 +1,8 @@
 """What a dataset says about its origin, in the form of the passport.
 
 Read from `Dataset.meta`: `streams` (by Nautilus id: `venue`, `stream`, `bucket_usd`, `tick_size`, `lot_size`,
-`synthetic`, `vpin_window`, and `files` with `name`, `rows`, `first_id`, `last_id`, `missing_ids`, `sha256`),
+`synthetic`, `vpin_window`, `parameters`, and `files` with `name`, `rows`, `first_id`, `last_id`,
+`missing_ids`, `sha256`), `strategy` and `strategy_version`,
 `fills` (assumptions of the ungated run, with `fees` by id), and `latency_ms`. Only the first three of
 `streams` must exist.
 """
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.dataset import Dataset, DatasetError
+from ml.model_fit import decimals_of
 from ml.passport import DataFile, DataManifest, DriftBins, Kind, LabelRule, SymbolScope
 
 DECILES = np.arange(0.1, 0.95, 0.1)
@@ -44,16 +46,17 @@ def symbol_scopes(meta: Mapping[str, Any]) -> dict[str, SymbolScope]:
     streams = meta.get("streams")
     if not streams:
         raise DatasetError("the dataset does not say which streams it is from: make it again")
-    return {str(name): _scope(str(name), one) for name, one in streams.items()}
+    fees = meta.get("fills", {}).get("fees", {})
+    return {str(name): _scope(str(name), one, fees.get(name, {})) for name, one in streams.items()}
 
 
-def _scope(name: str, stream: Mapping[str, Any]) -> SymbolScope:
-    known = ("venue", "stream", "bucket_usd", "vpin_window", "timeframe")
+def _scope(name: str, stream: Mapping[str, Any], fees: Mapping[str, Any]) -> SymbolScope:
+    known = ("venue", "stream", "bucket_usd", "vpin_window", "timeframe", "parameters")
     fields = {key: stream[key] for key in known if key in stream}
+    fields |= {f"{key}_fee_bps": float(Decimal(fee) * BPS) for key, fee in fees.items()}
     for key, decimals in (("tick_size", "price_decimals"), ("lot_size", "size_decimals")):
         if key in stream:
-            exponent = Decimal(str(stream[key])).normalize().as_tuple().exponent
-            fields[decimals] = max(0, -int(exponent))
+            fields[decimals] = decimals_of(Decimal(str(stream[key])))
     scope: SymbolScope = _convert(fields, SymbolScope, f"stream of {name}")
     return scope
 

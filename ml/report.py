@@ -25,7 +25,7 @@ SHAP_ROWS: Final = 1_000
 SHAP_DOTS: Final = 120
 MONEY_POINTS: Final = 400
 DIAGONAL: Final = ((0.0, 0.0), (1.0, 1.0))
-IN_SAMPLE: Final = "In-sample: the model learnt from this span, its figures say nothing about tomorrow;"
+IN_SAMPLE: Final = "In-sample: in or before the training of the model; says nothing about tomorrow;"
 NANOS_PER_DAY: Final = 86_400_000_000_000
 
 

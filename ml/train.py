@@ -134,6 +134,8 @@ def train(
             state_dtype_sha256=str(data.meta.get("state_dtype_sha256", "")),
         ),
         symbols=symbol_scopes(data.meta),
+        strategy=str(data.meta.get("strategy", "")),
+        strategy_version=str(data.meta.get("strategy_version", "")),
         data=data_manifest(data, dataset_digest(data)),
         label=label_rule(data.meta),
         split=SplitInfo(

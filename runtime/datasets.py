@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ml.break_even import break_even
 from ml.dataset import Dataset
 from ml.decisions import BAND_PCT, Decisions, find_decisions, leaking
-from ml.features import NAMES, VERSION, WINDOW, schema_hash
+from ml.features import NAMES, VERSION, WINDOW, schema_hash, state_dtype_sha256
 from ml.kernels.features import ENTRY, TARGET
 from ml.labels import (
     OrderLabel,
@@ -30,7 +30,7 @@ from runtime.errors import ConfigurationError, DataError
 from runtime.memory import release_memory
 from runtime.nodes import fill_assumptions, is_spot
 from runtime.run_entries import sha256_of, trade_files
-from runtime.run_plan import RunPlan, perception_of
+from runtime.run_plan import RunPlan, perception_of, terms_of
 from runtime.run_summary import json_values
 from runtime.ungated import run_ungated, ungated
 from strategies.protection import capabilities
@@ -247,7 +247,7 @@ def _meta(plan: RunPlan, columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         "bucket_usd": str(plan.strategies[0].config["bucket_usd"]),
         "catalog": str(plan.catalog.path),
         "span": {"first": format_ns(plan.first_ts_ns), "last": format_ns(plan.last_ts_ns)},
-        # A run over any of it is in-sample.
+        # A run that begins before its end is in-sample.
         "in_sample": {
             "first_ns": int(t0_ns[0]) if len(t0_ns) else None,
             "last_ns": int(t1_ns.max()) if len(t1_ns) else None,
@@ -256,6 +256,7 @@ def _meta(plan: RunPlan, columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         "fills": fill_assumptions(settings, plan.instruments),
         "feature_version": VERSION,
         "kernel_sha256": kernel_sha256(),
+        "state_dtype_sha256": state_dtype_sha256(),
         "lookback_secs": _lookback_secs(columns["lookback_ns"]),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
@@ -276,6 +277,7 @@ def _stream(plan: RunPlan, instrument: Instrument, strategy: Any) -> dict[str, A
         for one in plan.catalog.manifest.series.values()
         if one.instrument == instrument.id.value and one.kind != "klines"
     )
+    perceived = perception_of(plan.spec, strategy, instrument)
     return {
         "venue": instrument.id.venue.value,
         "stream": entry.kind,
@@ -283,6 +285,8 @@ def _stream(plan: RunPlan, instrument: Instrument, strategy: Any) -> dict[str, A
         "bucket_usd": str(strategy.config["bucket_usd"]),
         "tick_size": str(instrument.price_increment),
         "lot_size": str(instrument.size_increment),
+        "parameters": terms_of(plan.spec, strategy),
+        **({} if perceived is None else {"vpin_window": perceived[0].vpin_window}),
         "files": [
             {
                 "name": one.path,

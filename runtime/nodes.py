@@ -48,6 +48,8 @@ DAY_NS: Final = 86_400_000_000_000
 END_OF_TIME_NS: Final = (1 << 63) - 1
 # Only the last trade and bar are ever asked for; the default of 10,000 each is memory for nothing.
 CACHE_CAPACITY: Final = 16
+# The setting in which a strategy is told what its feed reports; a model was trained on one kind only.
+FEED: Final = "model_stream"
 CHUNKS: Final = "chunks"
 BAR_MODULE: Final[Mapping[str, Any]] = {
     "actor_path": "runtime.bar_venue:BarVenue",
@@ -67,6 +69,7 @@ def strategy_configs(
     *,
     command_line: Mapping[str, str] | None = None,
     trade_from_ns: int = 0,
+    streams: Mapping[str, str] | None = None,
     entry_path: str = "$.strategies[0]",
     source: str = "config.yaml",
 ) -> list[ImportableStrategyConfig]:
@@ -86,13 +89,16 @@ def strategy_configs(
         ``--set`` values as typed; they win over everything else.
     trade_from_ns
         No entries before this time (warm-up), UNIX nanoseconds.
+    streams
+        What the feed of each instrument reports, by id: ``trades`` or ``aggtrades``.
     entry_path, source
         Where the entry stands, for errors.
 
     Raises
     ------
     ConfigurationError
-        Unknown parameter, wrong type or impossible combination, with its path.
+        Unknown parameter, wrong type or impossible combination, with its path; a feed that is not what the
+        settings call it.
     """
     config_class = spec.config_class()
     if is_for_many(spec):
@@ -115,6 +121,8 @@ def strategy_configs(
             "order_id_tag": order_id_tag(instrument_id),
             "trade_from_ns": trade_from_ns,
         }
+        if streams is not None and FEED in plain:
+            plain[FEED] = _feed_of(instrument_id, streams[instrument_id], plain[FEED], source)
         configs.append(
             ImportableStrategyConfig(
                 strategy_path=spec.strategy_path, config_path=spec.config_path, config=plain
@@ -148,6 +156,16 @@ def _config_of_many(
     )
     plain: dict[str, Any] = msgspec.json.decode(checked.json())
     return plain
+
+
+def _feed_of(instrument_id: str, fed: str, said: str, source: str) -> str:
+    """Return what the feed is: the data decide, a setting may only agree."""
+    if said not in ("", fed):
+        raise ConfigurationError(
+            f"{instrument_id}: {FEED} is {said}, but its feed gives {fed}: leave {FEED} out - at {source} "
+            f"or --set {FEED}"
+        )
+    return fed
 
 
 def order_id_tag(instrument_id: str) -> str:

@@ -113,6 +113,7 @@ def plan_run(request: RunRequest) -> RunPlan:
         names,
         command_line=request.command_line,
         trade_from_ns=request.start_ns or 0,
+        streams=trade_streams(catalog),
         entry_path=entry_path,
         source=request.source,
     )
@@ -261,6 +262,12 @@ def tradable(catalog: Catalog, *, on_bars: bool = False) -> list[str]:
     return sorted({one["instrument"] for one in catalog.series() if (one["kind"] == "klines") is on_bars})
 
 
+def trade_streams(catalog: Catalog) -> dict[str, str]:
+    """Return what the trades of each instrument of a catalog are, ``trades`` or ``aggtrades``, by id."""
+    entries = catalog.manifest.series.values()
+    return {one.instrument: one.kind for one in entries if one.kind != "klines"}
+
+
 def external_bars(config: Mapping[str, Any]) -> list[str]:
     """Return the external bar types that a strategy configuration names, in any of its fields."""
     return [value for value in config.values() if isinstance(value, str) and value.endswith(EXTERNAL_BARS)]
@@ -298,6 +305,16 @@ def perception_of(spec: StrategySpec, strategy: Any, instrument: Instrument) -> 
     return found
 
 
+def terms_of(spec: StrategySpec, strategy: Any) -> dict[str, Any]:
+    """Return the settings of a strategy that a model is bound to, empty where its configuration names none.
+
+    A configuration says so with a method ``terms()``.
+    """
+    config = spec.config_class().parse(msgspec.json.encode(strategy.config))
+    terms = getattr(config, "terms", None)
+    return {} if terms is None else dict(terms())
+
+
 def _require_workable(spec: StrategySpec, strategy: Any, instrument: Instrument, request: RunRequest) -> None:
     """Try what a strategy does with its settings when it starts, while the user can still be told."""
 
@@ -333,9 +350,12 @@ def _require_model(spec: StrategySpec, strategy: Any, instrument: Instrument, no
     try:
         module.model_policy(
             spec.config_class().parse(msgspec.json.encode(strategy.config)),
+            spec,
             now_ns=now_ns,
-            maker_fee=float(instrument.maker_fee),
-            taker_fee=float(instrument.taker_fee),
+            tick_size=instrument.price_increment.as_decimal(),
+            lot_size=instrument.size_increment.as_decimal(),
+            maker_fee=instrument.maker_fee,
+            taker_fee=instrument.taker_fee,
             target_rests=True,  # fees move the threshold, not what is checked here
         )
     except ModelRefused as error:

@@ -87,7 +87,7 @@ def summary_of(
 
 
 def gate_of(report: Mapping[str, Any], plan: RunPlan, explained: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a gate's report, whether the run trades in its model's training span, and why it cancelled.
+    """Return a gate's report, whether its model knows the days of the run, and why it cancelled.
 
     Parameters
     ----------
@@ -101,13 +101,14 @@ def gate_of(report: Mapping[str, Any], plan: RunPlan, explained: Mapping[str, An
     Returns
     -------
     dict
-        The report with ``in_sample``, ``unfit_share`` (of the decisions, None without one) and
-        ``contributions``; the ledger of an in-sample run has no skill, with that doubt.
+        The report with ``in_sample`` (in or before the training), ``unfit_share`` (of the decisions, None
+        without one) and ``contributions``; the ledger of an in-sample run has no skill, with that doubt.
     """
     span = report.get("trained_ns")
     # What is replayed before the first entry may happen only warms up: nothing is decided there.
     first_ns = max(plan.first_ts_ns, plan.trade_from_ns)
-    in_sample = span is not None and span[0] <= plan.last_ts_ns and first_ns <= span[1]
+    # Days before the training are no better than those of it: such a model knows their future.
+    in_sample = span is not None and first_ns <= span[1]
     counts = report.get("decisions", {})
     asked = sum(counts.values())
     return {

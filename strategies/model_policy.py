@@ -11,11 +11,10 @@ import numpy as np
 from indicators.snapshot import SNAPSHOT_DTYPE
 from ml.break_even import break_even
 from ml.drift import DriftMonitor
-from ml.features import NAMES, FeatureRing, OrderFacts, schema_hash
+from ml.features import FeatureRing, OrderFacts
 from ml.gate import Gate, GateRules
 from ml.latency import LatencyHistogram
 from ml.model import Wanted, load_model
-from ml.passport import kernel_sha256
 from packet_builder.packet import PACKET_DTYPE
 from strategies.dynamic_cancel import Verdict
 from strategies.entry_judge import NEVER_NS, RestingEntry, Structure
@@ -152,11 +151,8 @@ class ModelPolicy:
 def load_model_policy(
     folder: str | Path,
     rules: GateRules,
+    wanted: Wanted,
     *,
-    instrument_id: str,
-    stream: str,
-    bucket_usd: float,
-    now_ns: int,
     entry_fee: float,
     stop_fee: float,
     target_fee: float,
@@ -169,8 +165,8 @@ def load_model_policy(
         Holds ``model.json`` and ``passport.json``.
     rules
         How its probability becomes a decision.
-    instrument_id, stream, bucket_usd, now_ns
-        What the host gives it, see `ml.model.Wanted`.
+    wanted
+        What the host gives it.
     entry_fee, stop_fee, target_fee
         Shares of the notional.
 
@@ -179,15 +175,6 @@ def load_model_policy(
     ModelRefused
         When the model must not decide here; the text says why.
     """
-    wanted = Wanted(
-        feature_names=NAMES,
-        feature_schema=schema_hash,
-        kernel_sha256=kernel_sha256(),
-        instrument_id=instrument_id,
-        stream=stream,
-        bucket_usd=bucket_usd,
-        now_ns=now_ns,
-    )
     gate = Gate(load_model(folder, wanted), rules)
     policy = ModelPolicy(gate, entry_fee=entry_fee, stop_fee=stop_fee, target_fee=target_fee)
     policy.warm_up()

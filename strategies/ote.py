@@ -142,9 +142,12 @@ class OteStrategy(GatedSetupStrategy):
             market = self.market
             return model_policy(
                 config,
+                SPEC,
                 now_ns=self.clock.timestamp_ns(),
-                maker_fee=float(market.maker_fee),
-                taker_fee=float(market.taker_fee),
+                tick_size=market.tick_size,
+                lot_size=market.lot_size,
+                maker_fee=market.maker_fee,
+                taker_fee=market.taker_fee,
                 target_rests=market.target_rests,
             )
         return None if config.cancel_policy == KEEP else ApproachJudge(load_policy(config.cancel_policy))

@@ -1,5 +1,6 @@
 """Settings of the OTE strategy, and what its parts are told of them."""
 
+import inspect
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -9,11 +10,16 @@ from nautilus_trader.model.data import BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.engine import StructureConfig
+from ml.features import NAMES, schema_hash, state_dtype_sha256
 from ml.gate import GateRules
+from ml.model import Wanted
+from ml.model_fit import decimals_of
+from ml.passport import Setting, kernel_sha256
 from ml.shadow import ShadowRules
 from packet_builder.builder import BucketConfig
 from strategies.dynamic_cancel import KEEP
 from strategies.model_policy import ModelPolicy, load_model_policy
+from strategies.registry import StrategySpec
 from strategies.trade_manager.plan import EntryRules, Market, SideKind
 from strategies.trade_manager.setup import ExitRules, PostOnlyReject
 from strategies.trade_manager.targets import TargetKind
@@ -83,7 +89,8 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
     model_without_skill
         A model whose validation found no skill: ``ignore`` its decisions, or ``obey`` them.
     model_stream
-        What the feed reports, ``trades`` or ``aggtrades``; a model trained on the other is refused.
+        What the feed reports, ``trades`` or ``aggtrades``; empty takes what catalog or subscription say, and
+        one that contradicts them is refused, as is a model trained on the other.
     rearm_max
         How often a zone is entered again after the policy took its entry back; 0: the zone is spent.
     rearm_after_secs
@@ -130,7 +137,7 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
     model_unfit: Literal["cancel", "keep"] = "cancel"
     model_missing: Literal["refuse", "as_trained"] = "refuse"
     model_without_skill: Literal["ignore", "obey"] = "ignore"
-    model_stream: Literal["trades", "aggtrades"] = "trades"
+    model_stream: Literal["", "trades", "aggtrades"] = ""
     rearm_max: int = 0
     rearm_after_secs: float = 60.0
     ledger_latency_ms: float = 50.0
@@ -165,7 +172,38 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
             raise ValueError(f"cancel_policy ({self.cancel_policy!r}) and model ({self.model!r}): set one")
         gate_rules(self)
 
+    def terms(self) -> dict[str, Setting]:
+        """Return what a model is bound to: every setting that can give other entries or exits, by name."""
+        plain = msgspec.json.decode(self.json())
+        return {name: plain[name] for name in inspect.get_annotations(OteConfig) if name not in _FREE}
 
+
+BPS: Final = Decimal(10_000)
+# What a model need not be trained for. All others are terms, so that a new setting is one until it is listed.
+_FREE: Final = frozenset(
+    {
+        "instrument_id",
+        "bucket_usd",  # has a refusal of its own
+        "risk_per_trade_pct",  # sizes change no R
+        "max_notional_pct",
+        "cancel_policy",
+        "model",
+        "model_margin",
+        "model_hysteresis",
+        "model_min_interval_ms",
+        "model_unfit",
+        "model_missing",
+        "model_without_skill",
+        "model_stream",  # has one of its own as well
+        "ledger_latency_ms",  # what followed orders assume
+        "ledger_slippage_ticks",
+        "ledger_slippage_bps",
+        "rearm_max",  # what comes after a decision
+        "rearm_after_secs",
+        "max_data_age_secs",  # of the node's clock
+        "trade_from_ns",
+    }
+)
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "structure": ("external", "internal"),
     "side": ("both", "long", "short"),
@@ -174,7 +212,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "model_unfit": ("cancel", "keep"),
     "model_missing": ("refuse", "as_trained"),
     "model_without_skill": ("ignore", "obey"),
-    "model_stream": ("trades", "aggtrades"),
+    "model_stream": ("", "trades", "aggtrades"),
 }
 _RANGES: Final[dict[str, tuple[float, float]]] = {
     "retracement_min": (0.01, 0.99),
@@ -217,7 +255,15 @@ def gate_rules(config: OteConfig) -> GateRules:
 
 
 def model_policy(
-    config: OteConfig, *, now_ns: int, maker_fee: float, taker_fee: float, target_rests: bool
+    config: OteConfig,
+    spec: StrategySpec,
+    *,
+    now_ns: int,
+    tick_size: Decimal,
+    lot_size: Decimal,
+    maker_fee: Decimal,
+    taker_fee: Decimal,
+    target_rests: bool,
 ) -> ModelPolicy:
     """Load the model that the settings name.
 
@@ -225,8 +271,12 @@ def model_policy(
     ----------
     config
         With ``model`` set.
+    spec
+        Name and version of the strategy.
     now_ns
         When the first decision could be due, UNIX nanoseconds.
+    tick_size, lot_size
+        Price and quantity increments of the instrument.
     maker_fee, taker_fee
         Shares of the notional.
     target_rests
@@ -237,16 +287,32 @@ def model_policy(
     ModelRefused
         When it must not decide here; the text says why.
     """
-    return load_model_policy(
-        config.model,
-        gate_rules(config),
+    buckets, _ = perception(config, tick_size, lot_size)
+    wanted = Wanted(
+        feature_names=NAMES,
+        feature_schema=schema_hash,
+        kernel_sha256=kernel_sha256(),
+        state_dtype_sha256=state_dtype_sha256(),
         instrument_id=config.instrument_id.value,
         stream=config.model_stream,
         bucket_usd=float(config.bucket_usd),
         now_ns=now_ns,
-        entry_fee=maker_fee,
-        stop_fee=taker_fee,
-        target_fee=maker_fee if target_rests else taker_fee,
+        price_decimals=decimals_of(tick_size),
+        size_decimals=decimals_of(lot_size),
+        vpin_window=buckets.vpin_window,
+        strategy=spec.name,
+        strategy_version=spec.version,
+        parameters=config.terms(),
+        maker_fee_bps=float(maker_fee * BPS),
+        taker_fee_bps=float(taker_fee * BPS),
+    )
+    return load_model_policy(
+        config.model,
+        gate_rules(config),
+        wanted,
+        entry_fee=float(maker_fee),
+        stop_fee=float(taker_fee),
+        target_fee=float(maker_fee if target_rests else taker_fee),
     )
 
 

@@ -91,7 +91,7 @@ def passport_of(booster: xgb.Booster, **changes: Any) -> Passport:
     deciles = tuple(
         np.quantile(np.random.default_rng(8).normal(size=4_000), np.arange(0.1, 1.0, 0.1)).tolist()
     )
-    bins = DriftBins(edges=deciles, freq=(0.1,) * 10)
+    bins = DriftBins(edges=deciles, freq=(0.1,) * 10, low=-4.0, high=4.0)
     scores = DriftBins(edges=tuple((np.arange(1, 10) / 10).tolist()), freq=(0.1,) * 10)
     fields: dict[str, Any] = {
         "features": tuple(FeatureField(name=name) for name in NAMES),

@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
         commands,
         "evaluate",
         run,
-        "Measure a model on a dataset; rows of its own training are labelled in-sample.",
+        "Measure a model on a dataset; rows in or before its training are labelled in-sample.",
         "python -m ml evaluate var/datasets/xrp.parquet --model var/models/xrp --start 2026-03-23",
     )
     add_span(parser)
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     with operator_errors(str(arguments.dataset)):
         found = evaluate(passport, booster, data, settings)
     if found.is_in_sample:
-        warn("in-sample: the rows touch the span that the model learnt from; the figures flatter it")
+        warn("in-sample: rows in or before the span that the model learnt from; the figures flatter it")
     if arguments.report is not None:
         page = render_evaluation(found, passport, booster, settings)
         write_all(arguments.report.parent, {arguments.report.name: page.encode()})

@@ -20,9 +20,10 @@ import yaml
 
 import backtest_node
 from ml.dataset import Dataset
-from ml.features import FeatureRing, OrderFacts, schema_hash
+from ml.features import FeatureRing, OrderFacts, schema_hash, state_dtype_sha256
 from ml.labels import Outcome, label_orders
 from ml.passport import kernel_sha256
+from ml.provenance import symbol_scopes
 from runtime.catalog import Catalog
 from runtime.datasets import build_dataset
 from runtime.instruments import make_instrument
@@ -220,6 +221,12 @@ def test_the_dataset_says_what_it_is(dataset: Dataset, plan: RunPlan) -> None:
     assert meta["bucket_usd"] == "20000"
     assert dataset.schema_hash == schema_hash()
     assert meta["kernel_sha256"] == kernel_sha256()
+    assert meta["state_dtype_sha256"] == state_dtype_sha256()
+    scope = symbol_scopes(meta)[NAME]
+    assert (scope.vpin_window, scope.price_decimals, scope.size_decimals) == (50, 2, 4)
+    assert scope.parameters["sweet_spot"] == 0.705
+    assert "risk_per_trade_pct" not in scope.parameters
+    assert scope.maker_fee_bps is not None
     # A window of 128 buckets takes about the time of 128 buckets.
     span_secs = (dataset.t0_ns[-1] - dataset.t0_ns[0]) / 1e9
     assert 0 < meta["lookback_secs"] < span_secs

@@ -63,6 +63,7 @@ def test_the_chain_on_a_perpetual(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert summary["entries_filled"] > 0
     report = summary["model"][NAME]
     assert report["in_sample"] is False
+    assert report["unfit_share"] < 0.01
     ledger = report["ledger"]
     assert ledger["orders_kept"] == summary["positions_closed"]
     assert 0 < ledger["orders_cancelled"] == summary["entries_cancelled_by_model"]

@@ -3,23 +3,31 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nautilus_trader.model.identifiers import InstrumentId
 
 import backtest_node
 from ml.contributions import Explainer
-from ml.features import schema_hash
+from ml.features import schema_hash, state_dtype_sha256
 from ml.model import calibrated
-from ml.passport import DataManifest, FeatureField, KernelInfo, SymbolScope, kernel_sha256
+from ml.passport import DataManifest, FeatureField, KernelInfo, Stream, SymbolScope, kernel_sha256
 from runtime.catalog import Catalog
 from runtime.contributions import explain_run
+from runtime.errors import ConfigurationError
 from runtime.instruments import make_instrument
+from runtime.run_plan import RunPlan, plan_run
+from runtime.run_request import RunRequest
 from runtime.run_summary import gate_of
 from runtime.sample import SampleRequest, tape_of
+from runtime.settings import Settings
+from strategies.ote import SPEC
+from strategies.ote_config import OteConfig
 from tests.model_folder import passport_of, train, write
 from tests.unit.test_model_policy import USED
 from ui.reports.summary import format_summary
@@ -27,6 +35,9 @@ from ui.reports.summary import format_summary
 TRADES = 60_000
 NAME = "ETHUSDT-PERP.BINANCE"
 EVER = 1 << 62
+TRAINED = OteConfig(instrument_id=InstrumentId.from_str(NAME), structure="internal")
+SCOPE: dict[str, Any] = {"venue": "BINANCE", "bucket_usd": 20_000, "parameters": TRAINED.terms(),
+                         "maker_fee_bps": 2.0, "taker_fee_bps": 5.0}  # fmt: skip
 MARGIN = 0.1  # keeps some, and some of those fill; cancels some
 
 
@@ -41,7 +52,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-def model_of(folder: Path, **span: int) -> Path:
+def model_of(
+    folder: Path, stream: Stream = "trades", scope: Mapping[str, Any] | None = None, **span: int
+) -> Path:
     """Write a model of three real features: the farther the price, the better."""
     booster = train()
     booster.feature_names = list(USED)
@@ -49,8 +62,10 @@ def model_of(folder: Path, **span: int) -> Path:
         booster,
         features=tuple(FeatureField(name=name) for name in USED),
         feature_schema_sha256=schema_hash(USED),
-        kernel=KernelInfo(source_sha256=kernel_sha256()),
-        symbols={NAME: SymbolScope(venue="BINANCE", stream="trades", bucket_usd=20_000)},
+        kernel=KernelInfo(source_sha256=kernel_sha256(), state_dtype_sha256=state_dtype_sha256()),
+        symbols={NAME: SymbolScope(**SCOPE | {"stream": stream} | dict(scope or {}))},
+        strategy="ote",
+        strategy_version=SPEC.version,
         data=DataManifest(files=(), **{"start_ns": 1, "end_ns": 2, **span}),
     )
     return write(folder, passport, booster)
@@ -192,4 +207,90 @@ def test_warm_up_in_the_training_is_not_in_sample() -> None:
         assert found["in_sample"] is in_sample
         assert found["ledger"]["has_skill"] is not in_sample
         assert bool(found["ledger"]["doubts"]) is in_sample
-    assert not gate_of({**report, "trained_ns": [301, 400]}, plan, None)["in_sample"]
+
+
+def test_days_before_the_training_are_in_sample() -> None:
+    """A model knows what followed on days that came before those it learnt from."""
+    report = {"trained_ns": [301, 400], "decisions": {}, "ledger": {"has_skill": True, "doubts": []}}
+    for first_ns, in_sample in ((150, True), (400, True), (401, False)):
+        plan = SimpleNamespace(first_ts_ns=first_ns, last_ts_ns=first_ns + 50, trade_from_ns=0)
+        assert gate_of(report, plan, None)["in_sample"] is in_sample
+
+
+def plan_of(place: Path, catalog: str, model: str, **settings: str) -> RunPlan:
+    """Plan a run with a model, as the command does; the settings are those of its training."""
+    words = {"bucket_usd": "20000", "structure": "internal", **settings}
+    words |= {"model": str(place / model)} if model else {}
+    return plan_run(RunRequest(Settings(), "defaults", place / catalog, command_line=words))
+
+
+@pytest.fixture(scope="module")
+def aggregated(place: Path) -> Path:
+    """Add a catalog of the same tape that says its trades are aggregates, and a model of such trades."""
+    catalog = Catalog(place / "catalog")
+    trades = catalog.read_trades_all(NAME)
+    other = Catalog(place / "aggregated", create=True)
+    other.write_trades(catalog.instrument(NAME), trades, kind="aggtrades")
+    model_of(place / "aggregates", "aggtrades", end_ns=EVER)
+    return place
+
+
+def test_kind_of_the_feed_is_that_of_the_catalog(aggregated: Path) -> None:
+    """A model meets the kind of trades that it learnt from, whatever the settings leave out or claim."""
+    for catalog, model, kind in (("catalog", "model", "trades"), ("aggregated", "aggregates", "aggtrades")):
+        for said in ({}, {"model_stream": kind}):
+            plan = plan_of(aggregated, catalog, model, **said)
+            assert plan.strategies[0].config["model_stream"] == kind
+    for catalog, model in (("aggregated", "model"), ("catalog", "aggregates")):
+        with pytest.raises(ConfigurationError, match=r"model refused \(other_stream\)"):
+            plan_of(aggregated, catalog, model)
+
+
+def test_setting_cannot_change_the_feed(aggregated: Path) -> None:
+    """A setting that contradicts the catalog is refused, with a model of its kind and without one."""
+    for model in ("model", "aggregates"):
+        with pytest.raises(ConfigurationError, match="model_stream is trades, but its feed gives aggtrades"):
+            plan_of(aggregated, "aggregated", model, model_stream="trades")
+    with pytest.raises(ConfigurationError, match="model_stream is aggtrades, but its feed gives trades"):
+        plan_of(aggregated, "catalog", "", model_stream="aggtrades")
+
+
+@pytest.mark.parametrize("name", ["vpin_window", "price_decimals", "size_decimals"])
+def test_facts_of_the_feed_are_compared(place: Path, tmp_path: Path, name: str) -> None:
+    """The run gives what its passport may hold against it: window of VPIN and decimals of the instrument."""
+    model_of(tmp_path / "model", scope={name: 7}, end_ns=EVER)
+    with pytest.raises(ConfigurationError, match=rf"\(other_bucket\): trained with {name} 7"):
+        plan_of(place, "catalog", str(tmp_path / "model"))
+
+
+OTHER_TERMS = {
+    "structure": "external",
+    "target": "extension_1.27",
+    "sweet_spot": "0.68",
+    "stop_buffer_pct": "0.2",
+    "htf_bar_type": f"{NAME}-1-HOUR-LAST-INTERNAL",
+    "approach_band_pct": "0.5",
+    "side": "long",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), OTHER_TERMS.items(), ids=OTHER_TERMS)
+def test_model_is_bound_to_its_strategy(place: Path, name: str, value: str) -> None:
+    """One setting that gives other entries or exits is refused, with both values."""
+    trained = TRAINED.terms()[name]
+    words = rf"\(other_strategy\): trained with {name} {'none' if trained is None else trained}, .*{value}"
+    with pytest.raises(ConfigurationError, match=words):
+        plan_of(place, "catalog", "model", **{name: value})
+
+
+def test_model_is_not_bound_to_sizes_and_its_own_settings(place: Path) -> None:
+    """What changes neither entries nor exits may differ from the training."""
+    plan_of(place, "catalog", "model", risk_per_trade_pct="0.5", model_margin="0.2", rearm_max="2")
+
+
+def test_other_fees_are_noted(run_folder: Path) -> None:
+    """The tape's fees are those of the training: no note; with others the summary and the terminal say so."""
+    summary = summary_of(run_folder)
+    assert summary["model"][NAME]["notes"] == []
+    summary["model"][NAME]["notes"] = ["maker fee: trained with 3 bps"]
+    assert "maker fee: trained with 3 bps" in format_summary(summary)

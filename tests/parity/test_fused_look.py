@@ -65,7 +65,7 @@ def bench() -> Bench:
         xgb.DMatrix(x, (random.random(len(x)) < 0.4).astype(float)),
         60,
     )
-    bins = DriftBins(edges=(-40.0, 40.0), freq=(0.1, 0.8, 0.1))
+    bins = DriftBins(edges=(-40.0, 40.0), freq=(0.1, 0.8, 0.1), low=-600.0, high=600.0)
     passport = passport_of(
         train(),
         features=tuple(FeatureField(name=name) for name in USED),

@@ -14,7 +14,16 @@ import xgboost as xgb
 from ml import model as model_module
 from ml import model_guard
 from ml.model import ModelRefused, Refusal, calibrated, load_for_study, load_model
-from ml.passport import MODEL_FILE, PASSPORT_FILE, Calibration, KernelInfo, Passport, Probe, decode
+from ml.passport import (
+    MODEL_FILE,
+    PASSPORT_FILE,
+    Calibration,
+    KernelInfo,
+    Passport,
+    Probe,
+    SymbolScope,
+    decode,
+)
 from tests.model_folder import (
     EXPIRES_NS,
     INSTRUMENT,
@@ -130,6 +139,14 @@ def test_host_gives_something_else(sound: Path, wanted: dict[str, Any], reason: 
     assert refusal(sound, **wanted) is reason
 
 
+@pytest.mark.usefixtures("no_child")
+def test_other_layout_of_the_records(tmp_path: Path) -> None:
+    """A model whose features were read from other records is refused where the host names its own."""
+    kernel = KernelInfo(source_sha256=WANTED.kernel_sha256, state_dtype_sha256="e" * 64)
+    folder = model_folder(tmp_path / "layout", kernel=kernel)
+    assert refusal(folder, state_dtype_sha256="f" * 64) is Refusal.OTHER_KERNEL
+
+
 def test_program_may_compute_more(sound: Path) -> None:
     """A model that uses some of the program's features, in their order, is taken."""
     wanted = dataclasses.replace(WANTED, feature_names=("first", *NAMES, "last"))
@@ -143,6 +160,47 @@ def test_facts_known_to_both_sides_must_agree(sound: Path, tmp_path: Path) -> No
     folder = model_folder(tmp_path / "vpin", symbols=symbols)
     assert refusal(folder, vpin_window=20) is Refusal.OTHER_BUCKET
     assert load_model(folder, WANTED).kind == "walker"
+
+
+STRATEGY = {"strategy": "ote", "strategy_version": "1", "parameters": {"structure": "external", "bars": None}}
+OTHERS = {
+    "name": ({"strategy": "other"}, "strategy ote, .* other"),
+    "version": ({"strategy_version": "2"}, "strategy_version 1, .* 2"),
+    "value": ({"parameters": {"structure": "internal", "bars": None}}, "structure external, .* internal"),
+    "set here only": ({"parameters": {"structure": "external", "bars": "1h"}}, "bars none, .* 1h"),
+    "unknown then": ({"parameters": {**STRATEGY["parameters"], "new": 1}}, "new none, .* 1"),
+}
+
+
+@pytest.mark.usefixtures("no_child")
+@pytest.mark.parametrize(("changes", "words"), OTHERS.values(), ids=OTHERS)
+def test_other_strategy(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    """The first difference to the strategy of the training is named, trained and given value."""
+    scope = SymbolScope(
+        venue="BINANCE", stream="trades", bucket_usd=10_000, parameters=STRATEGY["parameters"]
+    )
+    folder = model_folder(
+        tmp_path / "bound", strategy="ote", strategy_version="1", symbols={INSTRUMENT: scope}
+    )
+    with pytest.raises(ModelRefused, match=rf"\(other_strategy\): trained with {words}"):
+        load_model(folder, dataclasses.replace(WANTED, **{**STRATEGY, **changes}))
+
+
+@pytest.mark.usefixtures("no_child")
+def test_model_that_names_no_strategy(sound: Path) -> None:
+    """A host of entries takes no model that does not say whose entries it knows."""
+    assert refusal(sound, strategy="ote") is Refusal.OTHER_STRATEGY
+
+
+def test_other_fees_are_a_note(tmp_path: Path) -> None:
+    """Fees of the account that are not those of the training are noted, equal ones are not."""
+    scope = SymbolScope(
+        venue="BINANCE", stream="trades", bucket_usd=10_000, maker_fee_bps=2.0, taker_fee_bps=5.0
+    )
+    folder = model_folder(tmp_path / "fees", symbols={INSTRUMENT: scope})
+    wanted = dataclasses.replace(WANTED, maker_fee_bps=1.0, taker_fee_bps=5.0)
+    (note,) = load_model(folder, wanted).notes
+    assert "maker fee: trained with 2 bps, XRPUSDT.BINANCE pays 1 bps" in note
 
 
 def probe_with(**changes: Any) -> Callable[[Passport], Passport]:

@@ -9,14 +9,14 @@ import pytest
 
 from indicators.snapshot import SNAPSHOT_DTYPE
 from ml.break_even import break_even
-from ml.features import NAMES, FeatureRing, OrderFacts
+from ml.features import NAMES, FeatureRing, OrderFacts, schema_hash
 from ml.gate import Gate, GateRules
 from ml.model import Model, ModelRefused, Refusal
 from ml.passport import DriftBins, DriftReference, FeatureField
 from packet_builder.packet import PACKET_DTYPE
 from strategies.entry_judge import RestingEntry
 from strategies.model_policy import ModelPolicy, load_model_policy
-from tests.model_folder import EXPIRES_NS, model_folder, passport_of, train
+from tests.model_folder import EXPIRES_NS, WANTED, model_folder, passport_of, train
 
 USED = ("distance_leg", "reward_risk", "imbalance_5")  # some of the features, in their order
 FEES = {"entry_fee": 0.0002, "stop_fee": 0.0005, "target_fee": 0.0002}
@@ -228,10 +228,7 @@ def test_model_of_other_features_is_refused(tmp_path: Path) -> None:
         load_model_policy(
             folder,
             GateRules(),
-            instrument_id="XRPUSDT.BINANCE",
-            stream="trades",
-            bucket_usd=10_000.0,
-            now_ns=0,
+            dataclasses.replace(WANTED, feature_names=NAMES, feature_schema=schema_hash),
             **FEES,
         )
     assert caught.value.reason is Refusal.OTHER_FEATURES

@@ -1,5 +1,8 @@
 """A passport is read as it was written, or not at all."""
 
+import shutil
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -28,6 +31,7 @@ from ml.passport import (
     self_hash,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 BINS = DriftBins(edges=(0.0,), freq=(0.5, 0.5))
 PASSPORT = seal(
     Passport(
@@ -132,6 +136,40 @@ def test_self_hash_leaves_out_the_circumstances() -> None:
     )
     later = msgspec.structs.replace(PASSPORT, expires_ns=4)
     assert self_hash(elsewhere) == self_hash(PASSPORT) != self_hash(later)
+
+
+DEPENDS_ON = (
+    "packet_builder/builder.py",
+    "packet_builder/packet.py",
+    "packet_builder/kernels/volume_bucket.py",
+    "indicators/engine.py",
+    "indicators/structure_config.py",
+    "indicators/snapshot.py",
+    "indicators/bias.py",
+    "indicators/kernels/engine.py",
+    "ml/decisions.py",
+    "ml/features.py",
+    "ml/market.py",
+    "ml/kernels/features.py",
+)
+
+
+def test_kernel_hash_covers_every_source_of_a_feature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One byte more in any file that a feature depends on, defaults of its settings included, is found."""
+    for package in ("packet_builder", "indicators", "ml"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr("ml.passport._ROOT", tmp_path)
+    assert kernel_sha256() == (before := kernel_sha256())
+    for name in DEPENDS_ON:
+        path = tmp_path / name
+        content = path.read_bytes()
+        path.write_bytes(content + b"#")
+        assert kernel_sha256() != before, name
+        path.write_bytes(content)
+    (tmp_path / "ml" / "walker.py").write_bytes(b"#")
+    assert kernel_sha256() == before
 
 
 def test_kernel_hash_is_stable() -> None:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 FEATURES_SHOWN: Final = 3
-IN_SAMPLE: Final = "IN-SAMPLE: the model was trained on these days, so its figures say nothing about tomorrow"
+IN_SAMPLE: Final = (
+    "IN-SAMPLE: days in or before the training of the model, its figures say nothing about tomorrow"
+)
 
 
 def gate_lines(name: str, report: Mapping[str, Any], currency: str) -> list[tuple[str, str]]:
@@ -50,6 +52,7 @@ def _model_lines(name: str, report: Mapping[str, Any]) -> list[tuple[str, str]]:
         unfit = number(report["unfit_share"], 100, ".2f", " %")
         timing = f"median {latency['p50_us']:.1f} us, p99 {latency['p99_us']:.1f} us"
         lines.append(("decisions", f"{latency['count']:,} ({unfit} could not be scored), {timing}"))
+    lines += [("note", one) for one in report.get("notes", ())]
     lines += _why_lines(report["contributions"])
     lines.append(("drift", _drift(report["drift"])))
     return lines
