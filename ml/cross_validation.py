@@ -81,11 +81,21 @@ class Usable(NamedTuple):
     n_tainted: int
 
 
-def usable(data: Dataset, settings: TrainSettings) -> Usable:
-    """Return the rows of filled orders, weighted by their uniqueness among themselves.
+def judgeable(data: Dataset, settings: TrainSettings) -> tuple[Dataset, int]:
+    """Return the rows whose outcome can be trusted, and how many tainted orders were left out.
 
     An order that never filled is neither won nor lost: it says nothing about P(win | fill). One in whose
     position trades were missing may have ended otherwise than the records say.
+    """
+    rows = data.rows(np.isfinite(data.net_r))
+    tainted = rows.aside.get("is_tainted", np.zeros(len(rows), np.int64)) != 0
+    if not settings.drop_tainted or not tainted.any():
+        return rows, 0
+    return rows.rows(~tainted), len(np.unique(rows.order_id[tainted]))
+
+
+def usable(data: Dataset, settings: TrainSettings) -> Usable:
+    """Return the rows to learn from (`judgeable`), weighted by their uniqueness among themselves.
 
     Raises
     ------
@@ -94,11 +104,7 @@ def usable(data: Dataset, settings: TrainSettings) -> Usable:
     ValueError
         When a feature is infinite.
     """
-    rows = data.rows(np.isfinite(data.net_r))
-    tainted = rows.aside.get("is_tainted", np.zeros(len(rows), np.int64)) != 0
-    n_tainted = len(np.unique(rows.order_id[tainted])) if settings.drop_tainted else 0
-    if n_tainted:
-        rows = rows.rows(~tainted)
+    rows, n_tainted = judgeable(data, settings)
     infinite = np.isinf(rows.x).any(axis=0)
     if infinite.any():
         names = ", ".join(name for name, bad in zip(rows.names, infinite, strict=True) if bad)

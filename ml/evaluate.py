@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ml.booster import margins
 from ml.calibration import calibrate
+from ml.cross_validation import judgeable
 from ml.dataset import Dataset
 from ml.passport import Metrics, Passport, Verdict
 from ml.provenance import kind_of
@@ -43,7 +44,7 @@ class Evaluation:
 
 
 def evaluate(passport: Passport, booster: xgb.Booster, data: Dataset, settings: TrainSettings) -> Evaluation:
-    """Measure the model on the filled orders of a dataset.
+    """Measure the model on the filled orders of a dataset, tainted ones left out as in training.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def evaluate(passport: Passport, booster: xgb.Booster, data: Dataset, settings: 
         When the features or their kernels differ, or fewer than 20 filled orders are left.
     """
     _require_comparable(passport, data)
-    rows = data.rows(np.isfinite(data.net_r))
+    rows, _ = judgeable(data, settings)
     orders = len(np.unique(rows.order_id))
     if orders < FEWEST_ORDERS:
         raise ValueError(f"{orders} filled orders are too few to tell, want {FEWEST_ORDERS} or more")

@@ -6,11 +6,13 @@ import json
 import msgspec
 import numpy as np
 import pytest
+import xgboost as xgb
 
 from ml.booster import Machine, Rows, contributions, margins, train_booster
 from ml.calibration import calibrate
 from ml.cross_validation import TooFewEventsError, embargo_of, splits, usable
 from ml.dataset import Dataset, DatasetError
+from ml.evaluate import evaluate
 from ml.labels import order_uniqueness
 from ml.passport import HASH_ATTRIBUTE, Build, decode, encode, model_sha256, self_hash
 from ml.scores import auc_of
@@ -260,6 +262,16 @@ def test_tainted_orders_are_left_out_and_counted() -> None:
     few = msgspec.structs.replace(QUICK, min_effective=1_000.0)
     with pytest.raises(TooFewEventsError, match=f"tainted orders left out: {found.n_tainted}"):
         usable(data, few)
+
+
+def test_evaluation_leaves_tainted_orders_out_as_well(skilled: Trained) -> None:
+    """Training and evaluation judge the same orders."""
+    data = planted()
+    tainted = np.isin(data.order_id, np.arange(0, 700, 7))
+    data = dataclasses.replace(data, aside={"is_tainted": tainted.astype(np.int64)})
+    booster = xgb.Booster(model_file=bytearray(skilled.model))
+    found = evaluate(skilled.passport, booster, data, QUICK)
+    assert len(found.scored.data) == (np.isfinite(data.net_r) & ~tainted).sum()
 
 
 def test_weights_are_of_the_rows_learnt_from() -> None:
