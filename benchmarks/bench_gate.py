@@ -294,7 +294,7 @@ def train(arguments: argparse.Namespace, folder: Path) -> None:
     subprocess.run(command, **common)  # type: ignore[call-overload]
     command = [sys.executable, "-m", "ml", "train", str(dataset), "--out", arguments.model]
     # Fewer events than the default asks for.
-    command += ["--set", "min_effective=1", "--set", "valid_days=3650"]
+    command += ["--set", "min_effective=1", "--set", "drop_tainted=false", "--set", "valid_days=3650"]
     subprocess.run(command, **common)  # type: ignore[call-overload]
     give_usual_size(Path(arguments.model), Dataset.load(dataset))
 

@@ -77,14 +77,16 @@ RANGES: Final = 3.0
 def plausible_bounds(passport: Passport) -> NDArray[np.float64]:
     """Return lowest and highest value of every feature that may be scored, shape (2, f).
 
-    Beyond them a row is as unfit to be scored as one with an infinite value. A column that had one value in
-    the training may have that one only. One without a reference is bounded by what single precision holds.
+    Beyond them a row is as unfit to be scored as one with an infinite value. Bounded by what single precision
+    holds only: a column without a reference, and one that had a single value in the training. No tree can
+    ask for the latter, and refusing what it never saw (a previous day, after a training of one day) would
+    take every entry back.
     """
     widest = float(np.finfo(np.float32).max)
     bounds = np.array([[-widest], [widest]]) * np.ones(len(passport.features))
     for index, feature in enumerate(passport.features):
         bins = passport.drift_ref.features.get(feature.name)
-        if bins is not None and bins.low is not None and bins.high is not None:
+        if bins is not None and bins.low is not None and bins.high is not None and bins.high > bins.low:
             width = RANGES * (bins.high - bins.low)
             bounds[:, index] = max(bins.low - width, -widest), min(bins.high + width, widest)
     return bounds
