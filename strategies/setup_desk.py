@@ -291,7 +291,10 @@ class SetupDesk:
         if isinstance(event, OrderUpdated):
             return setup.on_updated(client_id, event.quantity.as_decimal(), ts_ns)
         if isinstance(event, OrderCanceled | OrderExpired):
-            return setup.on_canceled(client_id, ts_ns)
+            planned = setup.next_plan
+            # While the old entry was on its way back, another strategy may have spent its money.
+            given_up = [] if planned is None or self._affords(planned) else setup.cancel_entry("funds", ts_ns)
+            return [*given_up, *setup.on_canceled(client_id, ts_ns)]
         if isinstance(event, OrderRejected):
             setup.last_price = float(self.last_price() or "nan")
             return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=event.due_post_only)
@@ -484,6 +487,17 @@ class SetupDesk:
             if order.is_post_only and order.strategy_id != self._host.id:
                 committed += order.leaves_qty.as_decimal() * order.price.as_decimal()
         return committed
+
+    def _affords(self, plan: EntryPlan) -> bool:
+        """Tell whether a cash account can pay for a plan now that our own entry is gone.
+
+        Margin is checked when the plan is made.
+        """
+        account = self._account()
+        if account is None or account.type != AccountType.CASH:
+            return True
+        free = _amount(account.balance_free(self.instrument.quote_currency))
+        return plan.qty * plan.entry_price <= free - self._unlocked_notional()
 
     def _unlocked_notional(self) -> Decimal:
         """Return what entries in flight to the venue will lock, those of other strategies included.

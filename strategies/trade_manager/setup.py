@@ -249,6 +249,11 @@ class Setup:
         return (self._next_plan or self.plan).entry_price
 
     @property
+    def next_plan(self) -> EntryPlan | None:
+        """Return the plan that is sent as soon as the present entry is gone, None where none is."""
+        return self._next_plan
+
+    @property
     def position_qty(self) -> Decimal:
         """Return the position's size, base currency, >= 0, dust included."""
         return self.ledger.position_qty
