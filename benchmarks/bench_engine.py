@@ -37,7 +37,8 @@ sys.path.insert(0, str(ROOT))
 from runtime.backtest import run_backtest  # noqa: E402
 from runtime.cli import format_ns, iso_time  # noqa: E402
 from runtime.memory import spare_memory  # noqa: E402
-from runtime.nodes import Node, data_configs, run_config, venue_configs  # noqa: E402
+from runtime.node_config import data_configs, run_config, venue_configs  # noqa: E402
+from runtime.nodes import Node  # noqa: E402
 from runtime.run_plan import RunPlan, plan_run  # noqa: E402
 from runtime.run_request import RunRequest  # noqa: E402
 from runtime.settings import BacktestSettings, Settings  # noqa: E402

@@ -19,7 +19,8 @@ from runtime.cli import format_ns
 from runtime.entry_watch import EntryWatch
 from runtime.errors import DataError, OperatorError
 from runtime.memory import release_memory
-from runtime.nodes import Node, is_spot
+from runtime.node_config import is_spot
+from runtime.nodes import Node
 from runtime.recorder import Recorder, RecorderConfig, last_price, unrealized_pnl
 from runtime.run_entries import EntryFile, keeps_all, origin_of
 from runtime.run_folder import RunFolder, new_run_id

@@ -28,7 +28,7 @@ from runtime.cli import format_ns
 from runtime.entry_watch import OrderHistory
 from runtime.errors import ConfigurationError, DataError
 from runtime.memory import release_memory
-from runtime.nodes import fill_assumptions, is_spot
+from runtime.node_config import fill_assumptions, is_spot
 from runtime.run_entries import sha256_of, trade_files
 from runtime.run_plan import RunPlan, perception_of, terms_of
 from runtime.run_summary import json_values

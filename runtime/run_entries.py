@@ -19,7 +19,7 @@ from ml.passport import kernel_sha256
 from runtime.entry_watch import Taker
 from runtime.errors import DataError
 from runtime.manifest import FileEntry
-from runtime.nodes import fill_assumptions
+from runtime.node_config import fill_assumptions
 from runtime.run_plan import RunPlan
 from strategies.dynamic_cancel import KEEP
 

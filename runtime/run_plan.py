@@ -14,15 +14,8 @@ from ml.model import DAMAGED, ModelRefused
 from runtime.catalog import Catalog, TradeColumns
 from runtime.cli import did_you_mean, format_ns
 from runtime.errors import ConfigurationError, DataError
-from runtime.nodes import (
-    END_OF_TIME_NS,
-    Node,
-    data_configs,
-    run_config,
-    strategy_configs,
-    venue_configs,
-    with_fees,
-)
+from runtime.node_config import data_configs, run_config, strategy_configs, venue_configs
+from runtime.nodes import END_OF_TIME_NS, Node, with_fees
 from runtime.run_bars import bar_catalogs
 from runtime.run_request import RunRequest
 from runtime.settings import RESERVED_PARAMETERS

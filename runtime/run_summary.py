@@ -12,7 +12,7 @@ import numpy as np
 from ml.ledger import doubted
 from runtime.backtest import RunResult
 from runtime.cli import format_ns
-from runtime.nodes import fill_assumptions, settlement_currency
+from runtime.node_config import fill_assumptions, settlement_currency
 from runtime.run_plan import RunPlan
 
 SKIP_PREFIX: Final = "zones_skipped_"

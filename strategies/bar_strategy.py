@@ -16,6 +16,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.average import RelativeStrength
 from strategies.bar_signal import Candle
+from strategies.config_checks import check_choices, check_ranges
 from strategies.setup_strategy import SetupStrategy
 from strategies.signal import Signal, plan_of, refused
 from strategies.trade_manager.managed_setup import on_closed_bar
@@ -71,8 +72,7 @@ class BarStrategyConfig(StrategyConfig, frozen=True, kw_only=True):
     trade_from_ns: int = 0
 
     def __post_init__(self) -> None:  # msgspec checks fields when it decodes only; this runs always
-        if self.side not in ("both", "long", "short"):
-            raise ValueError(f"side ({self.side!r}) must be one of both, long, short")
+        check_choices(self, {"side": ("both", "long", "short")})
         check_ranges(self, _RANGES)
         rules_of(self.management)
         prefix = f"{self.instrument_id}-"
@@ -85,14 +85,6 @@ class BarStrategyConfig(StrategyConfig, frozen=True, kw_only=True):
             raise ValueError(f"bar_type ({self.bar_type!r}) must be bars of time of {self.instrument_id}")
         # Written out, so that whoever hosts the strategy finds which bars it needs.
         msgspec.structs.force_setattr(self, "bar_type", text)
-
-
-def check_ranges(config: StrategyConfig, ranges: dict[str, tuple[float, float]]) -> None:
-    """Raise ValueError when a field is not between its bounds, both included; NaN never is."""
-    for name, (low, high) in ranges.items():
-        value = getattr(config, name)
-        if not low <= value <= high:
-            raise ValueError(f"{name} ({value}) must be between {low:g} and {high:g}")
 
 
 class BarStrategy(SetupStrategy):

@@ -6,8 +6,9 @@ The entry goes to market at the close that broke the range, so it fills with the
 from typing import Final
 
 from strategies.bar_signal import Candle, atr_signal
-from strategies.bar_strategy import BarStrategy, BarStrategyConfig, check_ranges
+from strategies.bar_strategy import BarStrategy, BarStrategyConfig
 from strategies.breakout_rules import BreakoutRules, BreakoutWatch
+from strategies.config_checks import check_ranges
 from strategies.registry import StrategySpec
 from strategies.signal import Signal
 

@@ -10,6 +10,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 from indicators.confluence.config import ConfluenceConfig as ScoreConfig
 from indicators.confluence.config import ConfluenceWeights
 from indicators.structure_config import StructureConfig
+from strategies.config_checks import check_choices, check_ranges
 from strategies.guards import LossRules, Scope
 from strategies.portfolio import CorrelationSides, PortfolioRules
 from strategies.trade_manager.management import ManagementRules, RuleSetName, rules_of
@@ -195,13 +196,8 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
         venues = sorted({one.venue.value for one in self.instrument_ids})
         if len(venues) > 1:
             raise ValueError(f"instrument_ids are on {' and '.join(venues)}: one instance has one account")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}")
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:  # NaN fails as well
-                raise ValueError(f"{name} ({value}) must be between {low:g} and {high:g}")
+        check_choices(self, _CHOICES)
+        check_ranges(self, _RANGES)
         known = {one.value for one in self.instrument_ids}
         for instrument_id in self.coins or {}:
             if instrument_id not in known:

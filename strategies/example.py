@@ -4,7 +4,8 @@ from itertools import pairwise
 
 from indicators.average import AverageTrueRange
 from strategies.bar_signal import Candle, atr_signal
-from strategies.bar_strategy import BarStrategy, BarStrategyConfig, check_ranges
+from strategies.bar_strategy import BarStrategy, BarStrategyConfig
+from strategies.config_checks import check_ranges
 from strategies.registry import StrategySpec
 from strategies.signal import Signal
 

@@ -17,6 +17,7 @@ from ml.model_fit import decimals_of
 from ml.passport import Setting, kernel_sha256
 from ml.shadow import ShadowRules
 from packet_builder.builder import BucketConfig
+from strategies.config_checks import check_choices, check_ranges
 from strategies.dynamic_cancel import KEEP
 from strategies.model_policy import ModelPolicy, load_model_policy
 from strategies.registry import StrategySpec
@@ -153,13 +154,8 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
         msgspec.structs.force_setattr(self, "bucket_usd", Decimal(self.bucket_usd))
         if not self.bucket_usd > 0:
             raise ValueError(f"bucket_usd ({self.bucket_usd}) must be above 0")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} ({getattr(self, name)!r}) must be one of {', '.join(choices)}")
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:  # NaN fails as well
-                raise ValueError(f"{name} ({value}) must be between {low:g} and {high:g}")
+        check_choices(self, _CHOICES)
+        check_ranges(self, _RANGES)
         if not self.retracement_min < self.sweet_spot <= self.retracement_max:
             raise ValueError(
                 f"sweet_spot ({self.sweet_spot}) must be above retracement_min ({self.retracement_min}) "

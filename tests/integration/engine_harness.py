@@ -26,7 +26,7 @@ from indicators.events import EVENT_DTYPE, EventKind, Scope
 from packet_builder.builder import Counters
 from packet_builder.packet import PACKET_DTYPE
 from runtime.fees import VenueFeeModel
-from runtime.nodes import venue_configs
+from runtime.node_config import venue_configs
 from runtime.settings import BacktestSettings
 from strategies.ote import OteConfig, OteStrategy
 from strategies.trade_manager.lifecycle import Stage

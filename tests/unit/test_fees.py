@@ -10,7 +10,8 @@ from nautilus_trader.test_kit.stubs.execution import TestExecStubs
 
 from runtime.fees import TakerSlippageConfig, TakerSlippageModel, VenueFeeModel, slippage_in_ticks
 from runtime.instruments import make_instrument
-from runtime.nodes import day_windows, order_id_tag, uncrossed, with_fees
+from runtime.node_config import order_id_tag
+from runtime.nodes import day_windows, uncrossed, with_fees
 from runtime.settings import FeeSettings
 
 SPOT = make_instrument("binance", "spot", "XRPUSDT", Decimal("0.0001"), Decimal("0.1"))
