@@ -38,6 +38,7 @@ from strategies.trade_manager.record import ClosedTrade
 from strategies.trade_manager.sizing import Size, size_position
 from strategies.trade_manager.skips import Skip, SkipReason
 from strategies.trade_manager.targets import atr_stop_and_target
+from strategies.universe_rule import Attendance, UniverseGate
 
 SPEC: Final = StrategySpec(
     name="confluence",
@@ -48,6 +49,8 @@ SPEC: Final = StrategySpec(
 )
 NANOS_PER_MILLI: Final = 1_000_000
 WAIT_TIMER: Final = "bars-are-late"
+# After the last coin that is waited for: bars of the same moment still count, in whatever order they come.
+GRACE_MS: Final = 1.0
 COUNTED_SCORES_FROM: Final = 70
 SCORE_STEP: Final = 5
 
@@ -70,6 +73,8 @@ class ConfluenceStrategy(Strategy):
         }
         self.barrier = BarBarrier(names)
         self.guards = TradeGuards(loss_rules(config))
+        self.universe = UniverseGate(config.universe_days)
+        self._attendance = Attendance(names)
         self._rules = portfolio_rules(config)
         self._returns = ReturnHistory(names, config.correlation_bars, config.correlation_min_bars)
         self._context = MarketContext(context_of(config), config.ltf_secs)
@@ -161,8 +166,10 @@ class ConfluenceStrategy(Strategy):
         self._waiting.setdefault(scored.close_ns, {})[name] = scored
         if rounds:
             self._decide_rounds(rounds)
+        elif self._attendance.is_complete(self._waiting[scored.close_ns]):
+            self._wait(scored.close_ns, GRACE_MS)
         elif len(self._waiting[scored.close_ns]) == 1:
-            self._wait(scored.close_ns)
+            self._wait(scored.close_ns, self.config.bar_wait_ms)
 
     def _count_score(self, desk: CoinDesk, bar: CoinBar) -> None:
         step = int(bar.score) // SCORE_STEP * SCORE_STEP
@@ -172,10 +179,12 @@ class ConfluenceStrategy(Strategy):
         if bar.side:
             desk.count(f"scores_signal_{side_name(direction)}_{step}")
 
-    def _wait(self, close_ns: int) -> None:
-        """Decide this close time at the latest `bar_wait_ms` after it."""
-        until_ns = max(close_ns, self.clock.timestamp_ns()) + round(self.config.bar_wait_ms * NANOS_PER_MILLI)
+    def _wait(self, close_ns: int, wait_ms: float) -> None:
+        """Decide this close time so many milliseconds from now, whoever is missing then."""
+        until_ns = max(close_ns, self.clock.timestamp_ns()) + round(wait_ms * NANOS_PER_MILLI)
         name = f"{WAIT_TIMER}-{close_ns}"
+        if name in self.clock.timer_names:
+            self.clock.cancel_timer(name)
         self.clock.set_time_alert_ns(name, until_ns, lambda _event: self._on_wait_over(close_ns))
 
     def _on_wait_over(self, close_ns: int) -> None:
@@ -206,7 +215,7 @@ class ConfluenceStrategy(Strategy):
             timer = f"{WAIT_TIMER}-{one.close_ns}"
             if timer in self.clock.timer_names:
                 self.clock.cancel_timer(timer)
-            if one.missing:
+            if self._attendance.decided(one.missing):
                 self.counters["rounds_incomplete"] = self.counters.get("rounds_incomplete", 0) + 1
             self._decide(one.close_ns, bars)
 
@@ -318,7 +327,7 @@ class ConfluenceStrategy(Strategy):
             return Skip(SkipReason.FEES, float(abs(signal.target - signal.entry)), float(fees))
         if desk.rules.min_turnover and desk.turnover < desk.rules.min_turnover:
             return Skip(SkipReason.LOW_TURNOVER, desk.turnover, desk.rules.min_turnover)
-        return self.guards.blocked(signal.instrument_id, signal.ts_ns)
+        return self.universe.check(desk.name, signal.ts_ns) or self.guards.blocked(desk.name, signal.ts_ns)
 
     def _enter(self, desk: CoinDesk, bar: CoinBar, signal: Signal, size: Size) -> None:
         kind: EntryKind = "hybrid" if self.config.entry == "hybrid" else "market"
@@ -346,6 +355,7 @@ class ConfluenceStrategy(Strategy):
             "close": bar.close,
             **{f"factor_{name}": signal.factors.get(name, 0.0) for name in FACTORS},
             **signal.metadata,
+            **self.universe.mark(desk.name, signal.ts_ns),
         }
         if size is not None:
             detail |= {"leverage": size.leverage, "margin": float(size.margin), "risk": float(size.risk)}

@@ -17,6 +17,7 @@ from strategies.trade_manager.management import ManagementRules, RuleSetName, ru
 from strategies.trade_manager.plan import SideKind
 from strategies.trade_manager.setup import ExitRules
 from strategies.trade_manager.sizing import RiskRules
+from strategies.universe_rule import UniverseDays
 
 _UNITS: Final = ((604_800, "WEEK"), (86_400, "DAY"), (3600, "HOUR"), (60, "MINUTE"), (1, "SECOND"))
 
@@ -120,6 +121,8 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
         How long after a close bars of all coins are waited for, milliseconds; who is late is not traded.
     context_instrument_id
         Whose moves every signal is put on record with; None takes the Bitcoin among the instruments.
+    universe_days
+        Who may be entered on which day, set by the program from section ``universe``; None for all.
     trade_from_ns
         No entries before this time (warm-up), UNIX nanoseconds.
     """
@@ -188,6 +191,7 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
     stop_limit_offset_pct: float = 0.2
     bar_wait_ms: float = 2000.0
     context_instrument_id: InstrumentId | None = None
+    universe_days: UniverseDays | None = None
     trade_from_ns: int = 0
 
     def __post_init__(self) -> None:  # msgspec checks fields when it decodes only; this runs always

@@ -23,6 +23,7 @@ class SkipReason(StrEnum):
     MAX_POSITIONS = "max_positions"
     CORRELATED = "correlated"
     LOW_TURNOVER = "low_turnover"
+    NOT_IN_UNIVERSE = "not_in_universe"
     # The guards: a pause after losses.
     COOLDOWN = "cooldown"
     DAILY_LOSS = "daily_loss"
