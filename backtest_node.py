@@ -51,6 +51,7 @@ def run(arguments: Namespace) -> int:
     from ui.reports.signals import signal_figures
     from ui.reports.summary import format_summary
     from ui.reports.tearsheet import Report, drawn_trade, render
+    from ui.reports.universe import universe_figures
 
     spare_memory()
     plan = plan_run(request_from(arguments))
@@ -63,6 +64,8 @@ def run(arguments: Namespace) -> int:
     if "signals" in result.counters:
         taken = read_decisions(result.folder.path, Decision, "signal_taken")
         figures |= signal_figures(result.trades, taken, result.counters)
+        if plan.universe is not None:
+            figures |= universe_figures(plan.universe.facts, result.trades, taken, result.counters)
     explained = None
     if result.gates:
         from runtime.contributions import explain_result  # brings XGBoost: 0.6 s that other runs need not pay

@@ -60,7 +60,7 @@ class DailyTurnover:
     @property
     def end_day(self) -> int:
         """The day after the last column."""
-        return self.first_day + self.turnover.shape[1]
+        return self.first_day + len(self.turnover.T)
 
     def until(self, day: int) -> "DailyTurnover":
         """Return what was known at the beginning of a day (days since 1970)."""

@@ -18,6 +18,7 @@ from runtime.node_config import data_configs, run_config, strategy_configs, venu
 from runtime.nodes import END_OF_TIME_NS, Node, with_fees
 from runtime.run_bars import bar_catalogs
 from runtime.run_request import RunRequest
+from runtime.run_universe import RunUniverse, run_universe, with_universe
 from runtime.settings import RESERVED_PARAMETERS
 from strategies.dynamic_cancel import load_policy
 from strategies.registry import StrategySpec, discover, parameters, survey
@@ -52,6 +53,8 @@ class RunPlan:
         Number of trades (or bars) in that range, and its real ends.
     on_bars
         The run has closed bars and no trades.
+    universe
+        Who belongs to which day, None for a run of few coins or without klines.
     """
 
     request: RunRequest
@@ -67,6 +70,7 @@ class RunPlan:
     first_ts_ns: int
     last_ts_ns: int
     on_bars: bool = False
+    universe: RunUniverse | None = None
 
     @property
     def retracements(self) -> tuple[float, float, float]:
@@ -126,20 +130,24 @@ def plan_run(request: RunRequest) -> RunPlan:
         first_ts_ns = min(first for _count, first, _last in spans)
         for strategy, instrument in zip(strategies, instruments, strict=True):
             _require_model(spec, strategy, instrument, first_ts_ns)
+    last_ts_ns = max(last for _count, _first, last in spans)
+    span_ns = (request.start_ns or first_ts_ns, last_ts_ns)
+    universe = run_universe(request.settings.universe, catalog, instruments, bars, span_ns)
     return RunPlan(
         request=request,
         spec=spec,
         catalog=catalog,
         instruments=instruments,
-        strategies=tuple(strategies),
+        strategies=tuple(with_universe(strategies, universe)),
         bar_catalogs=bars,
         data_from_ns=data_from_ns,
         trade_from_ns=request.start_ns or 0,
         last_ns=last_ns,
         ticks=sum(count for count, _first, _last in spans),
         first_ts_ns=first_ts_ns,
-        last_ts_ns=max(last for _count, _first, last in spans),
+        last_ts_ns=last_ts_ns,
         on_bars=on_bars,
+        universe=universe,
     )
 
 

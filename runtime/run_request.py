@@ -90,6 +90,11 @@ def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
         dest="parameters",
         help="a parameter of the strategy, for example bucket_usd=10000; may be repeated",
     )
+    add(
+        "--universe",
+        choices=("auto", "on", "off"),
+        help="only coins that belonged to the universe of a day are entered: auto is on for more than 20",
+    )
     add("--chunk-size", type=_chunk_size, metavar="N|all", help="trades in memory at a time (default 50000)")
     add("--balance", type=_decimal, metavar="AMOUNT", help="starting balance, quote currency (default 10000)")
     add("--maker-fee", type=_decimal, metavar="RATE", help="0.001 is 0.1 %% (default: the instrument's)")
@@ -129,8 +134,11 @@ def request_from(arguments: argparse.Namespace) -> RunRequest:
         backtest = msgspec.structs.replace(old, **replaced)
     except ValueError as error:
         raise ConfigurationError(f"command line: {error}") from error
+    universe = settings.universe
+    if arguments.universe is not None:
+        universe = msgspec.structs.replace(universe, mode=arguments.universe)
     return RunRequest(
-        settings=msgspec.structs.replace(settings, backtest=backtest),
+        settings=msgspec.structs.replace(settings, backtest=backtest, universe=universe),
         source=str(arguments.config or "config.yaml"),
         catalog=Path(arguments.catalog or settings.catalog),
         strategy=arguments.strategy,

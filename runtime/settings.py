@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 from ml.train_settings import TrainSettings
 from runtime.cli import did_you_mean
 from runtime.errors import ConfigurationError
+from runtime.universe_settings import UniverseSettings
 
 DEFAULT_PATH: Final = Path("config.yaml")
 COMMAND_LINE: Final = "command line"
@@ -29,6 +30,7 @@ RESERVED_PARAMETERS: Final = (
     "instrument_id",
     "instrument_ids",
     "coins",
+    "universe_days",
     "trade_from_ns",
     "order_id_tag",
     "strategy_id",
@@ -246,6 +248,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Account, fills and report of a backtest.
     training
         How ``python -m ml train`` trains and judges a model.
+    universe
+        Which coins of a run may be entered on which day.
     strategies
         Strategies with their parameters; the first one runs unless ``--strategy`` names another.
     """
@@ -255,6 +259,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     download: DownloadSettings = DownloadSettings()
     backtest: BacktestSettings = BacktestSettings()
     training: TrainSettings = TrainSettings()
+    universe: UniverseSettings = UniverseSettings()
     strategies: tuple[StrategySettings, ...] = (StrategySettings(strategy="ote"),)
 
     def strategy(self, name: str | None) -> tuple[StrategySettings, str]:

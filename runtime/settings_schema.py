@@ -22,12 +22,13 @@ from runtime.settings import (
     Settings,
     StrategySettings,
 )
+from runtime.universe_settings import UniverseSettings
 from strategies.registry import documented_parameters
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 STRUCTS: Final = (
     Settings, HostSettings, DownloadSettings, BacktestSettings, FillSettings, FeeSettings, StrategySettings,
-    TrainSettings, TreeSettings,
+    TrainSettings, TreeSettings, UniverseSettings,
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from ui.reports.gate import gate_lines
 from ui.reports.gate import number as _number
 from ui.reports.signals import signal_lines
+from ui.reports.universe import universe_lines
 
 WIDTH: Final = 24
 SHOWN: Final = 3
@@ -79,6 +80,7 @@ def format_summary(summary: Mapping[str, Any]) -> str:
             ]
         ),
         _pairs(signal_lines(summary)),
+        _pairs(universe_lines(summary)),
         _pairs(
             (
                 (
