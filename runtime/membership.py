@@ -106,7 +106,7 @@ def members_of_days(daily: DailyTurnover, rule: MembershipRule) -> NDArray[np.bo
 def daily_turnover(series: Mapping[str, tuple[Catalog, str]], end_day: int) -> DailyTurnover:
     """Sum the turnover of coins by UTC day, those that are not over by `end_day` left out.
 
-    A day's sums are kept below ``<catalog>/.derived`` under a fingerprint of the files they come from, so that
+    The sums are kept below ``<catalog>/.derived`` under a fingerprint of the files they come from, so that
     a second run does not read them again.
 
     Parameters

@@ -25,6 +25,7 @@ from nautilus_trader.model.data import Bar, TradeTick
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.instruments import CurrencyPair, Instrument
 
+from runtime.coin_settings import coin_settings
 from runtime.errors import ConfigurationError
 from runtime.settings import (
     BacktestSettings,
@@ -57,6 +58,7 @@ def strategy_configs(
     command_line: Mapping[str, str] | None = None,
     trade_from_ns: int = 0,
     streams: Mapping[str, str] | None = None,
+    categories: Mapping[str, str] | None = None,
     entry_path: str = "$.strategies[0]",
     source: str = "config.yaml",
 ) -> list[ImportableStrategyConfig]:
@@ -78,6 +80,8 @@ def strategy_configs(
         No entries before this time (warm-up), UNIX nanoseconds.
     streams
         What the feed of each instrument reports, by id: ``trades`` or ``aggtrades``.
+    categories
+        Category by instrument id where ``symbols`` names none; for strategies for many instruments.
     entry_path, source
         Where the entry stands, for errors.
 
@@ -90,7 +94,7 @@ def strategy_configs(
     config_class = spec.config_class()
     if is_for_many(spec):
         names = sorted(instrument_ids)
-        plain = _config_of_many(spec, entry, names, command_line or {}, entry_path, source)
+        plain = _config_of_many(spec, entry, names, command_line or {}, entry_path, source, categories)
         plain["trade_from_ns"] = trade_from_ns
         return [
             ImportableStrategyConfig(
@@ -130,18 +134,20 @@ def _config_of_many(
     command_line: Mapping[str, str],
     entry_path: str,
     source: str,
+    categories: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """Return the configuration of one instance for all: ``symbols`` become the settings of single coins."""
-    coins = {
-        name: {key: value for key, value in own.items() if key not in command_line}
-        for name, own in entry.symbols.items()
-        if name in names
-    }
+    config_class = spec.config_class()
+    coins = coin_settings(
+        config_class, entry, names, command_line, entry_path=entry_path, source=source, known=categories
+    )
     given: dict[str, Any] = {"instrument_ids": names, "coins": coins or None}
     checked = check_parameters(
-        spec.config_class(), merged_parameters(entry, "", command_line), "", entry_path, source, given
+        config_class, merged_parameters(entry, "", command_line), "", entry_path, source, given
     )
     plain: dict[str, Any] = msgspec.json.decode(checked.json())
+    if coins and hasattr(checked, "rules_of_coins"):  # so that the stored run says what holds for each coin
+        plain["coins"] = msgspec.to_builtins(checked.rules_of_coins())
     return plain
 
 

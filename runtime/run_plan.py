@@ -18,7 +18,7 @@ from runtime.node_config import data_configs, run_config, strategy_configs, venu
 from runtime.nodes import END_OF_TIME_NS, Node, with_fees
 from runtime.run_bars import bar_catalogs
 from runtime.run_request import RunRequest
-from runtime.run_universe import RunUniverse, run_universe, with_universe
+from runtime.run_universe import RunUniverse, known_categories, run_universe, with_universe
 from runtime.settings import RESERVED_PARAMETERS
 from strategies.dynamic_cancel import load_policy
 from strategies.registry import StrategySpec, discover, parameters, survey
@@ -111,6 +111,7 @@ def plan_run(request: RunRequest) -> RunPlan:
         command_line=request.command_line,
         trade_from_ns=request.start_ns or 0,
         streams=trade_streams(catalog),
+        categories=known_categories(catalog, instruments, entry.categories),
         entry_path=entry_path,
         source=request.source,
     )

@@ -4,7 +4,7 @@ A universe stored beside the catalog (``download_data.py universe``) decides whe
 run, for it knows coins that the catalog never held. Elsewhere the catalog's own klines do.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Final
@@ -17,13 +17,16 @@ from nautilus_trader.model.instruments import Instrument
 from numpy.typing import NDArray
 
 from runtime.catalog import Catalog
+from runtime.coin_settings import categories_by_name
 from runtime.errors import ConfigurationError
 from runtime.instruments import TERMS, instrument_id_text
 from runtime.membership import DAY_NS, DailyTurnover, MembershipRule, daily_turnover, members_of_days
 from runtime.node_config import is_spot
 from runtime.universe import (
+    QUOTE,
     Universe,
     UniverseMonth,
+    categories_of,
     choose,
     next_month,
     previous_month,
@@ -144,6 +147,24 @@ def with_universe(
     return told
 
 
+def known_categories(
+    catalog: Catalog, instruments: Sequence[Instrument], described: Collection[str]
+) -> dict[str, str]:
+    """Return the described category of each instrument as its name tells it, by Nautilus id.
+
+    A leveraged token is known by its base, which the stored universe may have where the run has not.
+    """
+    if not described:
+        return {}
+    stored = _stored(catalog, instruments[0])
+    months = stored.months.values() if stored is not None else ()
+    listed = {one.symbol.removesuffix(QUOTE) for month in months for one in month.symbols}
+    base = {one.id.value: one.get_base_currency().code for one in instruments}
+    bases = listed | set(base.values())
+    found = {name: categories_of(code, bases) for name, code in base.items()}
+    return categories_by_name(list(base), described, found)
+
+
 def _lives(daily: DailyTurnover, start_day: int, last_day: int) -> dict[str, list[str]]:
     """Return the coins that began after the start, and those that ended before the end."""
     began, ended = [], []
@@ -241,4 +262,4 @@ def _number(day: date) -> int:
     return (day - date(1970, 1, 1)).days
 
 
-__all__ = ["RunUniverse", "run_universe", "with_universe"]
+__all__ = ["RunUniverse", "known_categories", "run_universe", "with_universe"]

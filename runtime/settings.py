@@ -24,7 +24,8 @@ from runtime.universe_settings import UniverseSettings
 DEFAULT_PATH: Final = Path("config.yaml")
 COMMAND_LINE: Final = "command line"
 # These keys of a strategy entry are ours; every other key is a field of the strategy's config class.
-STRATEGY_KEYS: Final = ("strategy", "instruments", "symbols")
+STRATEGY_KEYS: Final = ("strategy", "instruments", "symbols", "categories")
+CATEGORY: Final = "category"  # of an instrument, in its entry of `symbols`
 # The caller decides these for each instrument, so the settings file must not.
 RESERVED_PARAMETERS: Final = (
     "instrument_id",
@@ -213,7 +214,7 @@ class DownloadSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class StrategySettings(Struct, frozen=True, kw_only=True):
     """One entry of `strategies`: which strategy, on what, with which parameters.
 
-    In the file the parameters stand flat beside `strategy`, `instruments` and `symbols`.
+    In the file the parameters stand flat beside `strategy`, `instruments`, `symbols` and `categories`.
 
     Parameters
     ----------
@@ -222,7 +223,10 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
     instruments
         Nautilus instrument ids; empty means every instrument of the catalog that has trades.
     symbols
-        Instrument id -> parameters that replace the entry's for that instrument.
+        Instrument id -> parameters that replace the entry's for that instrument; ``category`` names one
+        of `categories`.
+    categories
+        Category -> parameters that replace the entry's for its instruments, below those of `symbols`.
     parameters
         Field name of the strategy's config -> value.
     """
@@ -230,6 +234,7 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
     strategy: str
     instruments: tuple[str, ...] = ()
     symbols: dict[str, Parameters] = {}
+    categories: dict[str, Parameters] = {}
     parameters: Parameters = {}
 
 
@@ -319,7 +324,7 @@ def parse_settings(text: str, source: str = "config.yaml") -> Settings:
 def merged_parameters(
     entry: StrategySettings, instrument_id: str, command_line: Mapping[str, str]
 ) -> dict[str, tuple[Any, str]]:
-    """Merge a strategy's parameters for one instrument: defaults < entry < symbols < ``--set``.
+    """Merge a strategy's parameters for one instrument: entry < category < symbols < ``--set``.
 
     Parameters
     ----------
@@ -333,10 +338,15 @@ def merged_parameters(
     Returns
     -------
     dict
-        Parameter -> (value, where it comes from: `entry`, `symbols` or `command line`).
+        Parameter -> (value, where it comes from: `entry`, `categories.NAME`, `symbols` or `command line`).
     """
     merged = {key: (value, "entry") for key, value in entry.parameters.items()}
-    merged |= {key: (value, "symbols") for key, value in entry.symbols.get(instrument_id, {}).items()}
+    own = entry.symbols.get(instrument_id, {})
+    category = str(own.get(CATEGORY, ""))
+    merged |= {
+        key: (value, f"categories.{category}") for key, value in entry.categories.get(category, {}).items()
+    }
+    merged |= {key: (value, "symbols") for key, value in own.items() if key != CATEGORY}
     merged |= {key: (_scalar(value), COMMAND_LINE) for key, value in command_line.items()}
     return merged
 
@@ -410,6 +420,7 @@ def as_plain(settings: Settings) -> dict[str, Any]:
             "strategy": entry.strategy,
             "instruments": list(entry.instruments),
             "symbols": msgspec.to_builtins(entry.symbols),
+            "categories": msgspec.to_builtins(entry.categories),
             **msgspec.to_builtins(entry.parameters),
         }
         for entry in settings.strategies
@@ -473,6 +484,7 @@ def _strategy_entries(raw: Any, source: str) -> list[Any]:
         if not isinstance(item, dict) or "strategy" not in item:
             raise ConfigurationError(f"{source}: each strategy needs a name, `strategy: ote` - at {path}")
         own = {key: item[key] for key in STRATEGY_KEYS if key in item}
+        own["categories"] = _categories(own.get("categories"), path, source)
         symbols = own.get("symbols") or {}
         if not isinstance(symbols, dict) or not all(isinstance(value, dict) for value in symbols.values()):
             raise ConfigurationError(
@@ -480,10 +492,36 @@ def _strategy_entries(raw: Any, source: str) -> list[Any]:
                 f"`XRPUSDT.BINANCE: {{bucket_usd: 5000}}` - at {path}.symbols"
             )
         own["symbols"] = symbols
+        _require_described(own["categories"], symbols, path, source)
         own["instruments"] = own.get("instruments") or []
         own["parameters"] = {key: value for key, value in item.items() if key not in STRATEGY_KEYS}
         entries.append(own)
     return entries
+
+
+def _categories(raw: Any, path: str, source: str) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict) or not all(isinstance(value, dict) for value in raw.values()):
+        raise ConfigurationError(
+            f"{source}: expected categories with parameters, `meme: {{min_confidence: 95}}` - at "
+            f"{path}.categories"
+        )
+    return raw
+
+
+def _require_described(
+    categories: Mapping[str, Any], symbols: Mapping[str, Mapping[str, Any]], path: str, source: str
+) -> None:
+    """Refuse a category of a symbol that `categories`, where there is one, does not have."""
+    for name, own in symbols.items():
+        category = own.get(CATEGORY)
+        if categories and category is not None and category not in categories:
+            known = ", ".join(categories)
+            hint = did_you_mean(str(category), list(categories)) or f"; described are: {known}"
+            raise ConfigurationError(
+                f"{source}: unknown category {path}.symbols.{name}.{CATEGORY}: {category}{hint}"
+            )
 
 
 def _refuse_unknown(struct: type[Any], content: Mapping[str, Any], path: str, source: str) -> None:
@@ -519,4 +557,6 @@ def _parameter_path(name: str, origin: str, entry_path: str, instrument_id: str)
         return f"--set {name}"
     if origin == "symbols":
         return f"{entry_path}.symbols.{instrument_id}.{name}"
+    if origin != "entry":
+        return f"{entry_path}.{origin}.{name}"
     return f"{entry_path}.{name}"

@@ -12,6 +12,7 @@ import msgspec
 from ml.train_settings import TrainSettings, TreeSettings
 from runtime.run_plan import describe_strategies
 from runtime.settings import (
+    CATEGORY,
     RESERVED_PARAMETERS,
     STRATEGY_KEYS,
     BacktestSettings,
@@ -76,7 +77,10 @@ def _parameters_of(strategy: Mapping[str, Any]) -> dict[str, Any]:
     }
     overrides = {"type": "object", "properties": own, "additionalProperties": False}
     allowed: dict[str, Any] = {key: {} for key in STRATEGY_KEYS}
-    allowed["symbols"] = {"additionalProperties": overrides}
+    category = {"type": "string", "description": "Name of one of `categories`."}
+    in_symbols = {**overrides, "properties": {CATEGORY: category, **own}}
+    allowed["symbols"] = {"additionalProperties": in_symbols}
+    allowed["categories"] = {"additionalProperties": overrides}
     return {
         "if": {"properties": {"strategy": {"const": strategy["name"]}}},
         "then": {"properties": {**allowed, **own}, "additionalProperties": False},

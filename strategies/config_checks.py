@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
+from msgspec import Struct
 from nautilus_trader.config import StrategyConfig
 
 
@@ -12,7 +13,7 @@ def check_choices(config: StrategyConfig, choices: Mapping[str, Collection[str]]
             raise ValueError(f"{name} ({getattr(config, name)!r}) must be one of {', '.join(words)}")
 
 
-def check_ranges(config: StrategyConfig, ranges: Mapping[str, tuple[float, float]]) -> None:
+def check_ranges(config: Struct, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Raise ValueError when a field is not between its bounds, both included; NaN never is."""
     for name, (low, high) in ranges.items():
         value = getattr(config, name)

@@ -215,8 +215,14 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
         loss_rules(self)
         for one in self.instrument_ids:
             coin = coin_of(self, one)
+            check_ranges(coin, {name: _RANGES[name] for name in _COIN_RANGES})
             score_config(self, coin, 0.01)
             management_rules(self, coin)
+
+    def rules_of_coins(self) -> dict[str, "CoinRules"]:
+        """Return the settings that hold for each coin that has some of its own, all of them."""
+        own = self.coins or {}
+        return {one.value: coin_of(self, one) for one in self.instrument_ids if one.value in own}
 
 
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -247,6 +253,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "bar_wait_ms": (1, 600_000),
     "trade_from_ns": (0, 1 << 62),
 }
+_COIN_RANGES: Final = ("min_confidence", "stop_atr", "target_atr", "max_leverage", "min_turnover")
 
 
 class CoinRules(msgspec.Struct, frozen=True):
