@@ -133,7 +133,8 @@ def plan_run(request: RunRequest) -> RunPlan:
             _require_model(spec, strategy, instrument, first_ts_ns)
     last_ts_ns = max(last for _count, _first, last in spans)
     span_ns = (request.start_ns or first_ts_ns, last_ts_ns)
-    universe = run_universe(request.settings.universe, catalog, instruments, bars, span_ns)
+    rule = request.settings.universe
+    universe = run_universe(rule, catalog, instruments, bars, span_ns, strategies)
     return RunPlan(
         request=request,
         spec=spec,

@@ -62,6 +62,7 @@ def run_universe(
     instruments: Sequence[Instrument],
     bar_catalogs: Mapping[str, Catalog],
     span_ns: tuple[int, int],
+    strategies: Sequence[ImportableStrategyConfig],
 ) -> RunUniverse | None:
     """Return the universe of a run, None where there is none to speak of.
 
@@ -77,11 +78,13 @@ def run_universe(
         Bar type -> where its bars are; a run in which a coin has none has no universe.
     span_ns
         First moment of trading and last moment of the data, UNIX nanoseconds.
+    strategies
+        Of the run; they must have a place for the table.
 
     Raises
     ------
     ConfigurationError
-        When the rule is asked for and the run has no klines to make it of.
+        When the rule is asked for and the strategy knows none.
     DataError
         When the stored universe or a file of bars is damaged.
     """
@@ -91,11 +94,11 @@ def run_universe(
     series = {
         str(BarType.from_str(one).instrument_id): (place, one) for one, place in sorted(bar_catalogs.items())
     }
-    if set(series) != set(names):
+    if set(series) != set(names) or any(FIELD not in one.config for one in strategies):
         if settings.mode == "on":
             raise ConfigurationError(
-                "universe.mode is on, but the strategy reads no klines of "
-                f"{next(one for one in names if one not in series)}: only runs on klines have a universe"
+                "universe.mode is on, but this strategy knows no universe: it must live on klines and have a "
+                f"setting {FIELD}, as confluence has; use mode auto or off"
             )
         return None
     start_day, last_day = span_ns[0] // DAY_NS, (span_ns[1] - 1) // DAY_NS
