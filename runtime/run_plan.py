@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +14,7 @@ from ml.model import DAMAGED, ModelRefused
 from runtime.catalog import Catalog, TradeColumns
 from runtime.cli import did_you_mean, format_ns
 from runtime.errors import ConfigurationError, DataError
+from runtime.funding_schedule import FundingPlan, plan_funding
 from runtime.node_config import data_configs, run_config, strategy_configs, venue_configs
 from runtime.nodes import END_OF_TIME_NS, Node, with_fees
 from runtime.run_bars import bar_catalogs
@@ -52,6 +53,8 @@ class RunPlan:
         Number of trades (or bars) in that range, and its real ends.
     on_bars
         The run has closed bars and no trades.
+    funding
+        Funding times of the perpetuals, and those without a rate.
     """
 
     request: RunRequest
@@ -67,6 +70,7 @@ class RunPlan:
     first_ts_ns: int
     last_ts_ns: int
     on_bars: bool = False
+    funding: FundingPlan = field(default_factory=FundingPlan)
 
     @property
     def retracements(self) -> tuple[float, float, float]:
@@ -126,6 +130,8 @@ def plan_run(request: RunRequest) -> RunPlan:
         first_ts_ns = min(first for _count, first, _last in spans)
         for strategy, instrument in zip(strategies, instruments, strict=True):
             _require_model(spec, strategy, instrument, first_ts_ns)
+    last_ts_ns = max(last for _count, _first, last in spans)
+    open_from_ns = max(first_ts_ns, request.start_ns or 0)
     return RunPlan(
         request=request,
         spec=spec,
@@ -138,8 +144,11 @@ def plan_run(request: RunRequest) -> RunPlan:
         last_ns=last_ns,
         ticks=sum(count for count, _first, _last in spans),
         first_ts_ns=first_ts_ns,
-        last_ts_ns=max(last for _count, _first, last in spans),
+        last_ts_ns=last_ts_ns,
         on_bars=on_bars,
+        funding=plan_funding(
+            request.settings.backtest.funding, catalog.path, instruments, (open_from_ns, last_ts_ns)
+        ),
     )
 
 
@@ -213,7 +222,9 @@ def node_of(plan: RunPlan) -> Node:
     bars = {bar_type: str(catalog.path) for bar_type, catalog in plan.bar_catalogs.items()}
     traded = [] if plan.on_bars else names
     data = data_configs(str(plan.catalog.path), traded, bars, plan.data_from_ns, plan.last_ns)
-    venues = venue_configs(plan.instruments, backtest, on_bars=plan.on_bars)
+    venues = venue_configs(
+        plan.instruments, backtest, on_bars=plan.on_bars, funding=plan.funding.module
+    )
     least = LEAST_CLOSE_TIMES * len(names) if plan.on_bars else 1
     config = run_config(venues, data, list(plan.strategies), backtest.chunk_size, least_chunk=least)
     # Files of bars hold a year: cut into days each would be read once for every day.

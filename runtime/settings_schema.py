@@ -18,6 +18,7 @@ from runtime.settings import (
     DownloadSettings,
     FeeSettings,
     FillSettings,
+    FundingSettings,
     HostSettings,
     Settings,
     StrategySettings,
@@ -26,8 +27,8 @@ from strategies.registry import documented_parameters
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 STRUCTS: Final = (
-    Settings, HostSettings, DownloadSettings, BacktestSettings, FillSettings, FeeSettings, StrategySettings,
-    TrainSettings, TreeSettings,
+    Settings, HostSettings, DownloadSettings, BacktestSettings, FillSettings, FundingSettings, FeeSettings,
+    StrategySettings, TrainSettings, TreeSettings,
 )  # fmt: skip
 
 
