@@ -128,7 +128,8 @@ class FundingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError("source constant needs rate_pct: percent per funding time, for example 0.01")
         if self.source != "constant" and self.rate_pct is not None:
             raise ValueError(f"rate_pct {self.rate_pct} is set, but source is {self.source}: set constant")
-        if self.rate_pct is not None and not abs(self.rate_pct) <= LARGEST_FUNDING_PCT:
+        rate = self.rate_pct
+        if rate is not None and not (rate.is_finite() and abs(rate) <= LARGEST_FUNDING_PCT):
             raise ValueError(f"rate_pct {self.rate_pct} must be between -20 and 20 percent per funding time")
 
 
