@@ -187,7 +187,5 @@ class BarFundingVenue(FundingVenue):
         return None if last is None else Decimal(last.close.as_decimal())
 
     def _store(self) -> BarStore:
-        stores: Iterable[BarStore] = (
-            one.store for one in self.exchange.modules if isinstance(one, BarVenue)
-        )
+        stores: Iterable[BarStore] = (one.store for one in self.exchange.modules if isinstance(one, BarVenue))
         return next(iter(stores))

@@ -222,9 +222,7 @@ def node_of(plan: RunPlan) -> Node:
     bars = {bar_type: str(catalog.path) for bar_type, catalog in plan.bar_catalogs.items()}
     traded = [] if plan.on_bars else names
     data = data_configs(str(plan.catalog.path), traded, bars, plan.data_from_ns, plan.last_ns)
-    venues = venue_configs(
-        plan.instruments, backtest, on_bars=plan.on_bars, funding=plan.funding.module
-    )
+    venues = venue_configs(plan.instruments, backtest, on_bars=plan.on_bars, funding=plan.funding.module)
     least = LEAST_CLOSE_TIMES * len(names) if plan.on_bars else 1
     config = run_config(venues, data, list(plan.strategies), backtest.chunk_size, least_chunk=least)
     # Files of bars hold a year: cut into days each would be read once for every day.

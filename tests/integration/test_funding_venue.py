@@ -117,7 +117,7 @@ def _plain(value: Decimal) -> str:
 
 
 def config_of(folder: Path, rates: Mapping[str, Mapping[float, Decimal]]) -> FundingVenueConfig:
-    """Store rates by instrument and minute, stamped some milliseconds late, and return the module's config."""
+    """Store rates by instrument and minute, stamped some milliseconds late; return the config."""
     for name, by_minute in rates.items():
         stamped = [
             FundingRate(START_NS + round(minute * MINUTE_NS) + LATE_NS, rate)
@@ -207,9 +207,26 @@ def perpetual(symbol: str) -> Instrument:
     return CryptoPerpetual.from_dict({**values, "id": f"{symbol}-PERP.BINANCE", "raw_symbol": symbol})
 
 
+def test_a_constant_rate_is_settled_at_every_time_of_its_interval() -> None:
+    """One percent each hour of a long of 100 at 1.50 is 1.5."""
+    instrument = instrument_of("margin")
+    config = FundingVenueConfig(
+        source="constant",
+        rate_pct=D(1),
+        interval_hours=1,
+        instruments=(instrument.id.value,),
+        span_ns=(START_NS, START_NS + 600 * MINUTE_NS),
+    )
+    strategy = Scripted(instrument, {0: 100, 26: -100})
+    flat = [(1.50,) * 4] * 30
+    run_engine([bars(instrument, flat)], [strategy], [instrument], more_modules=[BarFundingVenue(config)])
+    assert strategy.paid == [(60, "100", "1.5", "-1.5"), (120, "100", "1.5", "-1.5")]
+    assert strategy.balance == strategy.cash_by_hand()
+
+
 @pytest.mark.parametrize("latency_ns", [0, LATENCY_NS])
 def test_chunks_do_not_matter_on_bars(tmp_path: Path, latency_ns: int) -> None:
-    """Three instruments at equal times, one without a bar at the funding time, cut anywhere: equal payments."""
+    """Three instruments at equal times, one without a bar at a funding time: equal payments, however cut."""
     instruments = [instrument_of("margin"), perpetual("ADAUSDT"), perpetual("LTCUSDT")]
     data = [bar for one in instruments for bar in bars(one)]
     data = sorted(data, key=lambda bar: bar.ts_init)
@@ -322,9 +339,7 @@ def test_payments_on_trades(
     """Positions are those before anything of the funding time; the account is exact, however it is cut."""
     instrument = instrument_of("margin")
     strategy = Scripted(instrument, script)
-    run_trades(
-        instrument, strategy, [FundingVenue(config_of(tmp_path, {instrument.id.value: rates}))], size
-    )
+    run_trades(instrument, strategy, [FundingVenue(config_of(tmp_path, {instrument.id.value: rates}))], size)
     assert strategy.paid == expected
     assert sum(fill.last_qty.as_decimal() for fill in strategy.fills) == sum(map(abs, script.values()))
     assert strategy.balance == strategy.cash_by_hand()
@@ -366,7 +381,6 @@ def test_another_venues_instruments_are_left_to_its_module(tmp_path: Path) -> No
     strategy = Scripted(instrument, {1: 100, 8: -100})
     run_trades(instrument, strategy, [FundingVenue(config_of(tmp_path, {other: {5: RATE}}))])
     assert strategy.paid == []
-
 
 
 # -- slippage and fees on perpetuals -----------------------------------------------------------------------
@@ -430,9 +444,7 @@ def test_market_and_stop_fills_on_bars_are_worse_and_pay_the_takers_fee(
         (1, {}, "1.502", "1.509"),
     ],
 )
-def test_market_fills_on_trades_are_worse(
-    side: int, slippage: dict[str, Any], entry: str, left: str
-) -> None:
+def test_market_fills_on_trades_are_worse(side: int, slippage: dict[str, Any], entry: str, left: str) -> None:
     """An order sent at one trade meets the next: a buy fills above it, a sale below."""
     instrument = instrument_of("margin")
     strategy = Scripted(instrument, {1: 100 * side, 8: -100 * side})

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from runtime.download.venue_rows import FundingRate
@@ -16,6 +17,7 @@ from runtime.funding_schedule import (
     plan_funding,
     rates_of,
 )
+from runtime.funding_venue import FundingVenueConfig
 from runtime.instruments import make_instrument
 from runtime.settings import FundingSettings, parse_settings
 from strategies.trade_manager.funding import funding_amount
@@ -103,6 +105,10 @@ def test_a_plan_names_times_and_gaps(tmp_path: Path) -> None:
     assert plan.module is not None
     assert plan_funding(FundingSettings(), tmp_path / "empty", [PERPETUAL], span_ns).module is None
     assert plan_funding(FundingSettings(), tmp_path, [SPOT], span_ns) == FundingPlan()
+    constant = FundingSettings(source="constant", rate_pct=D("0.01"), interval_hours=4)
+    plan = plan_funding(constant, tmp_path, [PERPETUAL], span_ns)
+    assert (plan.times, plan.missing) == ({NAME: 6}, {})
+    assert FundingVenueConfig.parse(msgspec.json.encode(plan.module)).rate_pct == D("0.01")
     assert plan_funding(FundingSettings(source="none"), tmp_path, [PERPETUAL], span_ns) == FundingPlan()
 
 
