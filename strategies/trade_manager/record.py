@@ -96,8 +96,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     """One setup from its first entry fill to the last exit fill, with every order of it final.
 
-    Decimals are exact text. ``pnl`` is after fees and funding; base coins too few to sell stay behind as dust, valued
-    at the average exit price, and enter the next trade at that value, so profits add up to the account.
+    Decimals are exact text. ``pnl`` is after fees and funding; base coins too few to sell stay behind as
+    dust, valued at the average exit price, and enter the next trade at that value, so profits add up to the
+    account.
 
     Parameters
     ----------
