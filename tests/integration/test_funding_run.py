@@ -163,6 +163,7 @@ def test_no_chunk_size_changes_anything(run: Run, funded: tuple[RunResult, dict[
     assert run(chunk_size=17)[1]["decision_sha256"] == funded[1]["decision_sha256"]
 
 
+@pytest.mark.slow
 def test_a_rate_is_used_at_its_own_time_only(
     run: Run, funded: tuple[RunResult, dict[str, Any]], klines: Path, tmp_path: Path
 ) -> None:
