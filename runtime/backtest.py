@@ -62,6 +62,8 @@ class RunResult:
         Effective settings.
     gates
         What the cancel policies did and were worth, by instrument id; empty without one.
+    funding
+        What all positions received at funding times, quote currency, open ones included.
     """
 
     run_id: str
@@ -76,6 +78,7 @@ class RunResult:
     started_s: float
     config: Mapping[str, Any]
     gates: Mapping[str, Any] = field(default_factory=dict)
+    funding: Decimal = Decimal(0)
 
     @property
     def starting_balance(self) -> Decimal:
@@ -154,6 +157,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
             started_s=plan.request.started_s,
             config=config,
             gates=gates,
+            funding=recorder.funding,
         )
     node.dispose()  # type: ignore[no-untyped-call]
     release_memory()

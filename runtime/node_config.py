@@ -27,6 +27,7 @@ from nautilus_trader.model.instruments import CurrencyPair, Instrument
 
 from runtime.coin_settings import coin_settings
 from runtime.errors import ConfigurationError
+from runtime.funding_schedule import funding_text
 from runtime.settings import (
     BacktestSettings,
     StrategySettings,
@@ -44,6 +45,11 @@ BAR_MODULE: Final[Mapping[str, Any]] = {
     "actor_path": "runtime.bar_venue:BarVenue",
     "config_path": "runtime.bar_venue:BarVenueConfig",
     "config": {},
+}
+FUNDING_CONFIG: Final = "runtime.funding_venue:FundingVenueConfig"
+FUNDING_MODULES: Final[Mapping[bool, str]] = {
+    False: "runtime.funding_venue:FundingVenue",
+    True: "runtime.funding_venue:BarFundingVenue",
 }
 # Below it a chunk is all overhead; above it the whole history is one chunk. Never None: Nautilus then
 # orders trades of equal time by another rule than when it streams.
@@ -175,7 +181,11 @@ def order_id_tag(instrument_id: str) -> str:
 
 
 def venue_configs(
-    instruments: Sequence[Instrument], settings: BacktestSettings, *, on_bars: bool = False
+    instruments: Sequence[Instrument],
+    settings: BacktestSettings,
+    *,
+    on_bars: bool = False,
+    funding: Mapping[str, Any] | None = None,
 ) -> list[BacktestVenueConfig]:
     """Return one simulated venue per venue of the instruments, with honest fills.
 
@@ -187,6 +197,8 @@ def venue_configs(
         Account and fills.
     on_bars
         The run has bars and no trades: `runtime.bar_venue` walks them.
+    funding
+        ``module`` of `runtime.funding_schedule.FundingPlan`; None settles no funding.
 
     Raises
     ------
@@ -201,7 +213,22 @@ def venue_configs(
     by_venue: dict[str, list[Instrument]] = {}
     for instrument in instruments:
         by_venue.setdefault(instrument.id.venue.value, []).append(instrument)
-    return [_venue_config(venue, by_venue[venue], settings, on_bars=on_bars) for venue in sorted(by_venue)]
+    modules = _modules(funding, on_bars=on_bars)
+    return [
+        _venue_config(venue, by_venue[venue], settings, modules, on_bars=on_bars)
+        for venue in sorted(by_venue)
+    ]
+
+
+def _modules(funding: Mapping[str, Any] | None, *, on_bars: bool) -> list[ImportableActorConfig] | None:
+    modules = [ImportableActorConfig(**BAR_MODULE)] if on_bars else []
+    if funding is not None:  # behind the walk of bars: it settles what is open after it
+        modules.append(
+            ImportableActorConfig(
+                actor_path=FUNDING_MODULES[on_bars], config_path=FUNDING_CONFIG, config=dict(funding)
+            )
+        )
+    return modules or None
 
 
 def settlement_currency(instrument: Instrument) -> str:
@@ -215,7 +242,12 @@ def is_spot(instrument: Instrument) -> bool:
 
 
 def _venue_config(
-    venue: str, instruments: Sequence[Instrument], settings: BacktestSettings, *, on_bars: bool
+    venue: str,
+    instruments: Sequence[Instrument],
+    settings: BacktestSettings,
+    modules: list[ImportableActorConfig] | None,
+    *,
+    on_bars: bool,
 ) -> BacktestVenueConfig:
     kinds = {is_spot(instrument) for instrument in instruments}
     if len(kinds) > 1:
@@ -231,7 +263,7 @@ def _venue_config(
         default_leverage=settings.leverage if kinds == {False} else 1.0,
         bar_execution=on_bars,  # where trades move the market, a bar would move it a second time
         bar_adaptive_high_low_ordering=False,
-        modules=[ImportableActorConfig(**BAR_MODULE)] if on_bars else None,
+        modules=modules,
         liquidity_consumption=fills.liquidity_consumption,
         queue_position=fills.queue_position and not on_bars,  # there is no queue in bars
         support_contingent_orders=False,  # as at the venues: protection is the strategy's own
@@ -283,7 +315,7 @@ def fill_assumptions(
         },
         "fee_of_a_purchase": "base currency" if spot else "quote currency",
         "account": "CASH, long only" if spot else f"MARGIN, leverage {settings.leverage:g}",
-        "funding": "none" if spot else "not settled",
+        "funding": "none" if spot else funding_text(settings.funding, on_bars=on_bars),
     }
 
 

@@ -106,7 +106,7 @@ class Node(BacktestNode):
         )
         if chunk_size == ALL_IN_ONE_CHUNK:
             chunks = iter([[one for chunk in chunks for one in chunk]])
-        venues = [one.name for one in self._configs[run_config_id].venues if one.modules]
+        venues = [one.name for one in self._configs[run_config_id].venues if one.bar_execution]
         for number, chunk in enumerate(_told_ahead(engine, venues, chunks)):
             if number == 0:  # so that the engine knows of which instruments there is data
                 engine.add_data(data=chunk, validate=False, sort=True)

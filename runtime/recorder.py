@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
+import msgspec
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.enums import (
@@ -19,9 +20,12 @@ from nautilus_trader.model.enums import (
 )
 from nautilus_trader.model.instruments import CurrencyPair
 
+from strategies.trade_manager.funding import FundingPayment, funding_topic
+
 DECISIONS_TOPIC: Final = "decisions.*"
 TRADES_TOPIC: Final = "trades.*"
 ORDERS_TOPIC: Final = "events.order.*"
+FUNDING_TOPIC: Final = funding_topic("*")
 MARK_TIMER: Final = "equity-mark"
 MARK_INTERVAL_NS: Final = 300 * 1_000_000_000  # five minutes: 105,000 marks in a year
 
@@ -103,12 +107,14 @@ class Recorder(Actor):
         self._mark_from_ns = config.mark_from_ns
         self.marks: list[tuple[int, float]] = []
         self.trades: list[Any] = []
+        self.funding = Decimal(0)
 
     def on_start(self) -> None:
         """Subscribe, and mark the account from the next full five minutes on."""
         self.msgbus.subscribe(topic=DECISIONS_TOPIC, handler=self._folder.decision)
         self.msgbus.subscribe(topic=TRADES_TOPIC, handler=self._on_trade)
         self.msgbus.subscribe(topic=ORDERS_TOPIC, handler=self._on_order_event)
+        self.msgbus.subscribe(topic=FUNDING_TOPIC, handler=self._on_funding)
         first_ns = -(-self.clock.timestamp_ns() // MARK_INTERVAL_NS) * MARK_INTERVAL_NS
         self.clock.set_timer_ns(MARK_TIMER, MARK_INTERVAL_NS, first_ns, 0, self._on_timer)
 
@@ -122,6 +128,10 @@ class Recorder(Actor):
     def _on_trade(self, trade: Any) -> None:
         self.trades.append(trade)
         self._folder.trade(trade)
+
+    def _on_funding(self, payment: FundingPayment) -> None:
+        self.funding += payment.amount
+        self._folder.record("funding", payment_record(payment))
 
     def _on_order_event(self, event: Any) -> None:
         self._folder.record("order", order_record(event))
@@ -155,6 +165,12 @@ def order_record(event: Any) -> dict[str, Any]:
         options = event.options
         record |= {key: options[key] for key in INITIAL_OPTIONS if options.get(key) is not None}
     return record
+
+
+def payment_record(payment: FundingPayment) -> dict[str, Any]:
+    """Return a funding payment as plain values, its numbers as exact text."""
+    plain = msgspec.structs.asdict(payment)
+    return {name: format(one, "f") if isinstance(one, Decimal) else one for name, one in plain.items()}
 
 
 def account_equity(cache: Any) -> Decimal:

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +14,7 @@ from ml.model import DAMAGED, ModelRefused
 from runtime.catalog import Catalog, TradeColumns
 from runtime.cli import did_you_mean, format_ns
 from runtime.errors import ConfigurationError, DataError
+from runtime.funding_schedule import FundingPlan, plan_funding
 from runtime.node_config import data_configs, run_config, strategy_configs, venue_configs
 from runtime.nodes import END_OF_TIME_NS, Node, with_fees
 from runtime.run_bars import bar_catalogs
@@ -55,6 +56,8 @@ class RunPlan:
         The run has closed bars and no trades.
     universe
         Who belongs to which day, None for a run of few coins or without klines.
+    funding
+        Funding times of the perpetuals, and those without a rate.
     """
 
     request: RunRequest
@@ -71,6 +74,7 @@ class RunPlan:
     last_ts_ns: int
     on_bars: bool = False
     universe: RunUniverse | None = None
+    funding: FundingPlan = field(default_factory=FundingPlan)
 
     @property
     def retracements(self) -> tuple[float, float, float]:
@@ -135,6 +139,7 @@ def plan_run(request: RunRequest) -> RunPlan:
     span_ns = (request.start_ns or first_ts_ns, last_ts_ns)
     rule = request.settings.universe
     universe = run_universe(rule, catalog, instruments, bars, span_ns, strategies)
+    open_from_ns = max(first_ts_ns, request.start_ns or 0)
     return RunPlan(
         request=request,
         spec=spec,
@@ -150,6 +155,9 @@ def plan_run(request: RunRequest) -> RunPlan:
         last_ts_ns=last_ts_ns,
         on_bars=on_bars,
         universe=universe,
+        funding=plan_funding(
+            request.settings.backtest.funding, catalog.path, instruments, (open_from_ns, last_ts_ns)
+        ),
     )
 
 
@@ -223,7 +231,7 @@ def node_of(plan: RunPlan) -> Node:
     bars = {bar_type: str(catalog.path) for bar_type, catalog in plan.bar_catalogs.items()}
     traded = [] if plan.on_bars else names
     data = data_configs(str(plan.catalog.path), traded, bars, plan.data_from_ns, plan.last_ns)
-    venues = venue_configs(plan.instruments, backtest, on_bars=plan.on_bars)
+    venues = venue_configs(plan.instruments, backtest, on_bars=plan.on_bars, funding=plan.funding.module)
     least = LEAST_CLOSE_TIMES * len(names) if plan.on_bars else 1
     config = run_config(venues, data, list(plan.strategies), backtest.chunk_size, least_chunk=least)
     # Files of bars hold a year: cut into days each would be read once for every day.

@@ -67,6 +67,9 @@ def summary_of(
         "starting_balance": start,
         "final_balance": final,
         "total_return_pct": (final / start - 1) * 100,
+        "funding_of_open": result.funding - Decimal(figures["funding"]),
+        "funding_times": dict(plan.funding.times),
+        "funding_missing": dict(plan.funding.missing),
         "open_positions": list(result.open_positions),
         "model": {
             name: gate_of(report, plan, (explained or {}).get(name)) for name, report in result.gates.items()

@@ -43,7 +43,11 @@ MAX_BALANCE: Final = Decimal(10) ** 12
 BALANCE_STEP: Final = Decimal("0.00000001")
 HOST_ADDRESS: Final = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*[^\s?#/])?")
 
+# No venue lets a rate be beyond.
+LARGEST_FUNDING_PCT: Final = Decimal(20)
+
 type Parameters = dict[str, Any]
+type FundingSource = Literal["catalog", "constant", "none"]
 
 
 class FeeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,6 +107,35 @@ class FillSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("slippage_ticks and slippage_bps are both set: choose one")
 
 
+class FundingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Funding of linear perpetuals; spot has none.
+
+    Parameters
+    ----------
+    source
+        ``catalog``: the rates that ``download_data.py funding`` stored, each at its own time; where some are
+        missing the report says how many. ``constant``: one rate all the time. ``none``: nothing is settled.
+    rate_pct
+        With ``constant`` alone: percent of the notional per funding time, e.g. 0.01; longs pay it to shorts,
+        a negative one the other way round. Between -20 and 20.
+    interval_hours
+        With ``constant`` alone: 1, 2, 4 or 8 hours between funding times, counted from 00:00 UTC.
+    """
+
+    source: FundingSource = "catalog"
+    rate_pct: Decimal | None = None
+    interval_hours: Literal[1, 2, 4, 8] = 8
+
+    def __post_init__(self) -> None:
+        if self.source == "constant" and self.rate_pct is None:
+            raise ValueError("source constant needs rate_pct: percent per funding time, for example 0.01")
+        if self.source != "constant" and self.rate_pct is not None:
+            raise ValueError(f"rate_pct {self.rate_pct} is set, but source is {self.source}: set constant")
+        rate = self.rate_pct
+        if rate is not None and not (rate.is_finite() and abs(rate) <= LARGEST_FUNDING_PCT):
+            raise ValueError(f"rate_pct {self.rate_pct} must be between -20 and 20 percent per funding time")
+
+
 class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a backtest needs besides data and strategy.
 
@@ -118,6 +151,8 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Fee rates that replace the instrument's own.
     fills
         How orders are filled.
+    funding
+        Where the funding rates of perpetuals come from.
     runs
         Folder that receives one folder per run.
     charts
@@ -129,6 +164,7 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     leverage: Annotated[float, Meta(ge=1, le=200)] = 10.0
     fees: FeeSettings = FeeSettings()
     fills: FillSettings = FillSettings()
+    funding: FundingSettings = FundingSettings()
     runs: str = "var/runs"
     charts: Annotated[int, Meta(ge=0, le=500)] = 60
 

@@ -19,6 +19,7 @@ from runtime.settings import (
     DownloadSettings,
     FeeSettings,
     FillSettings,
+    FundingSettings,
     HostSettings,
     Settings,
     StrategySettings,
@@ -28,8 +29,8 @@ from strategies.registry import documented_parameters
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 STRUCTS: Final = (
-    Settings, HostSettings, DownloadSettings, BacktestSettings, FillSettings, FeeSettings, StrategySettings,
-    TrainSettings, TreeSettings, UniverseSettings,
+    Settings, HostSettings, DownloadSettings, BacktestSettings, FillSettings, FundingSettings, FeeSettings,
+    StrategySettings, TrainSettings, TreeSettings, UniverseSettings,
 )  # fmt: skip
 
 

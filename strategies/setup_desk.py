@@ -30,6 +30,7 @@ from nautilus_trader.model.orders import Order
 
 from strategies.protection import AccountKind, VenueCapabilities, capabilities
 from strategies.trade_manager.client_ids import setup_id
+from strategies.trade_manager.funding import FundingPayment, funding_topic
 from strategies.trade_manager.lifecycle import IllegalTransition
 from strategies.trade_manager.orders import (
     ZERO,
@@ -132,6 +133,8 @@ class SetupDesk:
         account = self.account_kind()
         self.venue = capabilities(self.instrument_id.venue.value, account)
         self.market = market_of(instrument, self.venue, account)
+        topic = funding_topic(self.instrument_id.value)
+        self._host.msgbus.subscribe(topic=topic, handler=self.on_funding)
         return True
 
     def account_kind(self) -> AccountKind:
@@ -280,6 +283,17 @@ class SetupDesk:
             self._flatten(setup, str(error))
             return
         self.carry_out(setup, actions)
+
+    def on_funding(self, payment: FundingPayment) -> None:
+        """Book what our position paid or received at a funding time into its trade."""
+        if payment.strategy_id != self._host.id.value:
+            return
+        held = [one for one in self._remembered if one.position_qty > 0 and not one.is_closed]
+        if not held:
+            self.count("funding_without_a_trade")
+            return
+        self.count("funding_payments")
+        held[-1].ledger.fund(payment.amount)
 
     def _report(self, setup: Setup, event: Any) -> list[Action]:
         client_id: str = event.client_order_id.value

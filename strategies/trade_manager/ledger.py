@@ -31,6 +31,7 @@ class Ledger:
     fees: Decimal = ZERO
     fees_taken_quote: Decimal = ZERO
     fees_taken_base: Decimal = ZERO
+    funding: Decimal = ZERO
     risk: Decimal = ZERO
     entry_ts_ns: int = 0
     exit_ts_ns: int = 0
@@ -50,6 +51,10 @@ class Ledger:
         self.exit_qty += fill.qty
         self.exit_value += fill.qty * fill.price
         self._pay(fill)
+
+    def fund(self, amount: Decimal) -> None:
+        """Add what the open position received at a funding time, quote currency, negative when it paid."""
+        self.funding += amount
 
     @property
     def position_qty(self) -> Decimal:
@@ -75,9 +80,9 @@ class Ledger:
 
     @property
     def pnl(self) -> Decimal:
-        """Return the profit after fees, quote currency, the position being closed but for dust."""
+        """Return the profit after fees and funding, quote currency, the position closed but for dust."""
         flows = (self.exit_value - self.entry_value) * self.direction
-        return flows - self.fees_taken_quote + self.dust_value - self.carried_value
+        return flows + self.funding - self.fees_taken_quote + self.dust_value - self.carried_value
 
     def _pay(self, fill: Fill) -> None:
         self.fees_taken_quote += fill.fee_quote

@@ -96,8 +96,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     """One setup from its first entry fill to the last exit fill, with every order of it final.
 
-    Decimals are exact text. ``pnl`` is after fees; base coins too few to sell stay behind as dust, valued
-    at the average exit price, and enter the next trade at that value, so profits add up to the account.
+    Decimals are exact text. ``pnl`` is after fees and funding; base coins too few to sell stay behind as
+    dust, valued at the average exit price, and enter the next trade at that value, so profits add up to the
+    account.
 
     Parameters
     ----------
@@ -114,13 +115,14 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     qty
         Sum of the entry fills, base currency.
     pnl
-        Profit after fees, quote currency.
+        Profit after fees and funding, quote currency.
     fees
         Commissions, quote currency; those taken in base coins count at their fill price.
     dust_qty
         Base coins left behind because the venue sells no smaller amount.
     r_multiple
-        ``pnl`` over the initial risk: sum of entry fill quantity times distance of its fill to the stop.
+        ``pnl``, after fees and funding, over the initial risk: sum of entry fill quantity times distance of
+        its fill to the stop.
     mae_r, mfe_r
         Worst and best price while in position, as multiples of the same risk per unit; mae_r <= 0 <= mfe_r.
     mae_price, mfe_price
@@ -139,6 +141,8 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
         Trades were missing in a bucket between entry and exit.
     entry_bucket_seq, exit_bucket_seq
         Last closed bucket at the first entry fill and at the last exit fill.
+    funding
+        What the position received at funding times, quote currency; negative was paid.
     """
 
     setup_id: str
@@ -168,3 +172,4 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     mae_price: float = 0.0
     mfe_price: float = 0.0
     last_stop_price: str = ""
+    funding: str = "0"

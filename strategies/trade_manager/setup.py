@@ -877,6 +877,7 @@ class Setup:
             tainted=self._is_tainted,
             entry_bucket_seq=self._entry_bucket_seq,
             exit_bucket_seq=self._exit_bucket_seq,
+            funding=_text(ledger.funding),
         )
 
     # -- small things --------------------------------------------------------------------------------------

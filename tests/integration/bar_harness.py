@@ -7,6 +7,7 @@ from typing import Any
 
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.backtest.models import LatencyModel
+from nautilus_trader.backtest.modules import SimulationModule
 from nautilus_trader.config import LoggingConfig, StrategyConfig
 from nautilus_trader.model.currencies import USDT
 from nautilus_trader.model.data import Bar, BarType
@@ -135,6 +136,9 @@ def run_engine(
     instruments: Sequence[Instrument],
     account: AccountName = "margin",
     slippage_ticks: int = 0,
+    latency_ns: int = LATENCY_NS,
+    slippage_bps: Decimal = Decimal(0),
+    more_modules: Sequence[SimulationModule] = (),
 ) -> BarVenue:
     """Run chunks of bars, each ascending in time, as a streaming backtest does; return the venue's module."""
     engine = BacktestEngine(
@@ -148,11 +152,13 @@ def run_engine(
         starting_balances=[Money(10_000, USDT)],
         default_leverage=Decimal(1 if account == "cash" else 10),
         fill_model=TakerSlippageModel(
-            TakerSlippageConfig(slippage_ticks=slippage_ticks, limits_fill_on_touch=False)
+            TakerSlippageConfig(
+                slippage_ticks=slippage_ticks, slippage_bps=slippage_bps, limits_fill_on_touch=False
+            )
         ),
         fee_model=VenueFeeModel(),
-        latency_model=LatencyModel(base_latency_nanos=LATENCY_NS),
-        modules=[module],
+        latency_model=LatencyModel(base_latency_nanos=latency_ns),
+        modules=[module, *more_modules],
         bar_execution=True,
         liquidity_consumption=True,
         support_contingent_orders=False,

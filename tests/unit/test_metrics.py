@@ -66,6 +66,7 @@ def test_trade_figures_by_hand() -> None:
         "expectancy_r": 0.25,
         "pnl": Decimal(2),
         "fees": Decimal("0.4"),
+        "funding": Decimal(0),
     }
 
 

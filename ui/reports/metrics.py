@@ -25,7 +25,7 @@ def summarise(trades: Sequence[ClosedTrade], marks: Sequence[Mark], balance: Dec
     Parameters
     ----------
     trades
-        Closed trades in order of exit; profit is net of fees, quote currency.
+        Closed trades in order of exit; profit is net of fees and funding, quote currency.
     marks
         Equity of the account: (UNIX nanoseconds, quote currency), ascending.
     balance
@@ -54,14 +54,14 @@ def summarise(trades: Sequence[ClosedTrade], marks: Sequence[Mark], balance: Dec
 
 
 def trade_figures(trades: Sequence[ClosedTrade]) -> Figures:
-    """Return count, win rate, profit factor, expectancy in R, profit and fees of some trades.
+    """Return count, win rate, profit factor, expectancy in R, profit, fees, funding of some trades.
 
     Returns
     -------
     dict
-        `positions_closed`; `win_rate` in [0, 1], a win is a profit above zero after fees;
+        `positions_closed`; `win_rate` in [0, 1], a win is a profit above zero after fees and funding;
         `profit_factor` = gross profit / gross loss; `expectancy_r` = mean R multiple;
-        `pnl` and `fees` as exact decimals, quote currency.
+        `pnl`, `fees` and `funding` (negative: paid) as exact decimals, quote currency.
     """
     profits = [Decimal(trade.pnl) for trade in trades]
     won = sum((profit for profit in profits if profit > 0), Decimal(0))
@@ -73,6 +73,7 @@ def trade_figures(trades: Sequence[ClosedTrade]) -> Figures:
         "expectancy_r": ratio(math.fsum(trade.r_multiple for trade in trades), len(trades)),
         "pnl": won - lost,
         "fees": sum((Decimal(trade.fees) for trade in trades), Decimal(0)),
+        "funding": sum((Decimal(trade.funding) for trade in trades), Decimal(0)),
     }
 
 

@@ -47,6 +47,7 @@ def format_summary(summary: Mapping[str, Any]) -> str:
                 ("expectancy", _number(summary["expectancy_r"], 1, "+.3f", " R")),
                 ("profit", _number(summary["pnl"], 1, "+,.2f", f" {currency}")),
                 ("of which fees", _number(summary["fees"], 1, ",.2f", f" {currency}")),
+                *_funding(summary, currency),
                 (
                     "final balance",
                     _number(summary["final_balance"], 1, ",.2f", f" {currency}")
@@ -144,6 +145,18 @@ def fee_lines(fees: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     if len(same) == 1 and len(fees) > SHOWN + 1:
         return [("fees of all", next(iter(same)))]
     return [(f"fees {name}", text) for text, names in same.items() for name in names]
+
+
+def _funding(summary: Mapping[str, Any], currency: str) -> list[tuple[str, str]]:
+    """Return what funding came to, nothing where no instrument has any."""
+    missing = summary.get("funding_missing") or {}
+    if not summary.get("funding_times") and not missing:
+        return []
+    lines = [("and funding", _number(summary["funding"], 1, "+,.2f", f" {currency}"))]
+    if missing:
+        count = sum(missing.values())
+        lines.append(("funding rates missing", f"at least {count:,}, {instruments_text(sorted(missing))}"))
+    return lines
 
 
 def _perceived(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
