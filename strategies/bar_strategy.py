@@ -5,7 +5,6 @@ worth its risk, or comes at a bad moment, is recorded with its reason and not tr
 """
 
 from dataclasses import replace
-from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -116,6 +115,11 @@ class BarStrategy(SetupStrategy):
             min_stop_ticks=config.min_stop_ticks,
             min_stop_fees=config.min_stop_fees,
         )
+
+    @staticmethod
+    def base_bar_types(config: BarStrategyConfig) -> list[str]:
+        """Return the bars on which a run without trades lives; none where the bars are made of trades."""
+        return [config.bar_type] if config.bar_type.endswith("-EXTERNAL") else []
 
     # -- for the deriving strategy -------------------------------------------------------------------------
 
