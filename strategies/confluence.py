@@ -129,6 +129,7 @@ class ConfluenceStrategy(Strategy):
         for change in self._guard_log.changes(ts_ns):  # one of all coins is told by the first of them
             desk = self.desks.get(change.pause.scope) or next(iter(self.desks.values()))
             desk.decide(change.kind, ts_ns=ts_ns, **change.fields())
+            desk.count(f"{change.kind}_{change.pause.reason}")
 
     # -- bars ----------------------------------------------------------------------------------------------
 
@@ -160,6 +161,7 @@ class ConfluenceStrategy(Strategy):
             desk.count("bars_refused")
             self.log.warning(f"{name} bar left out: {error}")
             return
+        self.counters["bars_ready"] = self.counters.get("bars_ready", 0) + scored.is_ready
         if scored.is_ready and scored.score >= COUNTED_SCORES_FROM:
             self._count_score(desk, scored)
         late = self.barrier.late

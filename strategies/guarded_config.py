@@ -13,8 +13,8 @@ class GuardedConfig(StrategyConfig, frozen=True, kw_only=True):
     stop_cooldown_mins, stop_cooldown_scope
         Pause after each stop, minutes, 0 for off: of its ``symbol``, or of ``all``.
     max_daily_loss_pct, max_drawdown_pct, drawdown_pause_mins
-        Loss of the account since midnight UTC that ends the day, and loss from its highest equity that pauses,
-        percent, 0 for off; the pause in minutes, 0 until somebody ends it.
+        Loss of the account since midnight UTC that ends the day, and loss from its highest equity that
+        pauses, percent, 0 for off; the pause in minutes, 0 until somebody ends it.
     stop_guard_count, stop_guard_hours, stop_guard_scope, stop_guard_pause_mins
         So many stops within so many hours pause for so many minutes; 0 stops for off.
     low_profit_trades, low_profit_min_r, low_profit_pause_mins

@@ -25,8 +25,8 @@ class SetupStrategy(SetupDesk, Strategy):
     It is its own desk, so that nothing stands between a trade and the setup.
 
     Its guards are of the account: they hear of the closed trades of every strategy at the venue over the
-    message bus and see the equity of the whole account. Each instance keeps its own, so that an instrument may
-    have limits of its own, and a stop of one instrument pauses another one whose scope is ``all``.
+    message bus and see the equity of the whole account. Each instance keeps its own, so that an instrument
+    may have limits of its own, and a stop of one instrument pauses another one whose scope is ``all``.
 
     Parameters
     ----------

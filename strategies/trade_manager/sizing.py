@@ -280,7 +280,8 @@ def size_position(
     Returns
     -------
     Size or Skip
-        ``no_stop_distance``, ``stop_too_near``, ``risk`` (no money to risk or bind), ``min_qty`` or ``min_notional``.
+        ``no_stop_distance``, ``stop_too_near``, ``risk`` (no money to risk or bind), ``min_qty`` or
+        ``min_notional``.
 
     Examples
     --------
