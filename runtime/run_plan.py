@@ -254,8 +254,8 @@ def lives_on_bars(
 ) -> bool:
     """Tell whether a run has closed bars and no trades.
 
-    A strategy that can do without trades says so with ``base_bar_types(config)``. As a function of its module
-    it never has any. As a method of its class it has trades where the catalog has them, and otherwise lives on
+    A strategy that needs no trades says so with ``base_bar_types(config)``. As a function of its module
+    it never has any. As a method of its class it has trades where the catalog has them, else it lives on
     bars if its settings name bars of the catalog, not such as are made of trades.
 
     Parameters

@@ -8,8 +8,8 @@ Three proofs:
   then must be what the full run emitted up to there.
 * *Fresh engine.* A few prefixes that end at an entry run from the start, over a catalog that ends there: also
   what a strategy reads from the catalog itself, or computes before it begins, cannot come from later.
-* *Kernels.* (Strategies on trades.) Buckets and structure of the whole history are compared, column by column and bit by bit, with
-  those of each prefix, computed afresh.
+* *Kernels.* (Strategies on trades.) Buckets and structure of the whole history are compared, column by column
+  and bit by bit, with those of each prefix, computed afresh.
 """
 
 import tempfile
@@ -218,7 +218,7 @@ def replay(
 
 
 def _told_ahead(engine: Any, plan: RunPlan, pieces: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
-    """Yield pieces; a venue that walks bars has each one before the one ahead of it runs, strategies have not.
+    """Yield pieces; a venue that walks bars has each before the one ahead of it runs, strategies have not.
 
     An order that is sent at a close fills at the next bar's open, which is the venue's business alone.
     """

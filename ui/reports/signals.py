@@ -35,7 +35,7 @@ def signal_figures(
     dict
         ``signals``: how many there were, were taken, were skipped and why; on how many bars which score was
         reached, of how many whose score was known (``bars_ready``); ``by_confidence``, ``by_category`` (of
-        the coin, empty where no coin has one) and ``by_hour`` (UTC, of the entry): figures of trades by group;
+        the coin, empty where no coin has one), ``by_hour`` (UTC, of the entry): figures of trades by group;
         ``by_factor``: those of the trades whose signal had the factor, and of those whose had not.
     """
     signals = {(one.instrument_id, one.zone_id): one for one in taken}
