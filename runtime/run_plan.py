@@ -20,7 +20,7 @@ from runtime.run_bars import bar_catalogs
 from runtime.run_request import RunRequest
 from runtime.settings import RESERVED_PARAMETERS
 from strategies.dynamic_cancel import load_policy
-from strategies.registry import StrategySpec, discover, parameters, survey
+from strategies.registry import StrategySpec, discover, parameters, survey, symbol_parameters
 
 DAY_NS: Final = 86_400_000_000_000
 EXTERNAL_BARS: Final = "-EXTERNAL"
@@ -174,7 +174,8 @@ def percent_of(plan: RunPlan, advance: Callable[[float], None]) -> Callable[[int
 def describe_strategies() -> list[dict[str, Any]]:
     """Return every strategy by name: version, summary, parameters, and ``error``, None where it can run.
 
-    A broken one has the reason there and no parameters. Of one name the broken come first.
+    ``symbol_parameters`` are what a single instrument may have of its own where that is less than all. A
+    broken one has the reason there and no parameters. Of one name the broken come first.
     """
     strategies, broken = survey()
     described = [
@@ -183,6 +184,7 @@ def describe_strategies() -> list[dict[str, Any]]:
             "version": spec.version,
             "summary": spec.summary,
             "parameters": [one for one in parameters(spec) if one["name"] not in RESERVED_PARAMETERS],
+            "symbol_parameters": symbol_parameters(spec),
             "error": None,
         }
         for spec in strategies.values()
@@ -193,6 +195,7 @@ def describe_strategies() -> list[dict[str, Any]]:
             "version": one.version,
             "summary": one.summary,
             "parameters": [],
+            "symbol_parameters": [],
             "error": f"{one.module}: {one.reason}",
         }
         for one in broken

@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -68,17 +68,22 @@ def _describe(schema: dict[str, Any], struct: type[Any]) -> None:
 
 def _parameters_of(strategy: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an entry may hold if it names this strategy."""
-    own = {
-        one["name"]: {"description": f"{one['doc']} ({one['type']})", "default": one["default"]}
-        for one in strategy["parameters"]
-        if one["name"] not in RESERVED_PARAMETERS
-    }
-    overrides = {"type": "object", "properties": own, "additionalProperties": False}
+    own = _properties(strategy["parameters"])
+    of_symbols = _properties(strategy.get("symbol_parameters", ())) or own
+    overrides = {"type": "object", "properties": of_symbols, "additionalProperties": False}
     allowed: dict[str, Any] = {key: {} for key in STRATEGY_KEYS}
     allowed["symbols"] = {"additionalProperties": overrides}
     return {
         "if": {"properties": {"strategy": {"const": strategy["name"]}}},
         "then": {"properties": {**allowed, **own}, "additionalProperties": False},
+    }
+
+
+def _properties(parameters: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        one["name"]: {"description": f"{one['doc']} ({one['type']})", "default": one["default"]}
+        for one in parameters
+        if one["name"] not in RESERVED_PARAMETERS
     }
 
 
