@@ -14,12 +14,13 @@ from strategies.trade_manager.record import ClosedTrade
 from ui.reports.charts import BucketWindow, TradePicture, equity_chart, r_chart, trade_chart
 from ui.reports.gate import IN_SAMPLE, gate_lines
 from ui.reports.metrics import Mark
-from ui.reports.signal_tables import guard_cards, signal_cards
+from ui.reports.signal_tables import Card, guard_cards, signal_cards
 from ui.reports.summary import fee_lines, instruments_text
 from ui.reports.svg import format_time
 
 ASSETS: Final = Path(__file__).parent
 MAX_ROWS: Final = 2_000
+WIDE_NAME: Final = 18  # a longer one pushes the profits out of half a page
 MAX_CANDLES: Final = 260
 MAX_BYTES: Final = 6_000_000
 
@@ -162,7 +163,7 @@ def _page(report: Report, figures: Sequence[str], wanted: int) -> str:
         _distribution(report),
         _groups(summary),
         _cards(signal_cards(summary)),
-        _cards(guard_cards(summary)),
+        _cards(guard_cards(summary), columns=1),
         *(_gate(name, one, summary) for name, one in (summary.get("model") or {}).items()),
         _assumptions(summary),
         _gallery(figures, wanted, len(report.trades)),
@@ -236,7 +237,9 @@ def _groups(summary: Mapping[str, Any]) -> str:
         f"{_text(one['unrealized_pnl'])} (in the balance, not in the profit)</p>"
         for one in summary["open_positions"]
     )
-    return f'<div class="two">{_card(title, funnel)}{_card("By symbol", symbols + open_positions)}</div>'
+    cards = f"{_card(title, funnel)}{_card('By symbol', symbols + open_positions)}"
+    is_wide = any(len(name) > WIDE_NAME for name in summary["by_symbol"])
+    return cards if is_wide else f'<div class="two">{cards}</div>'
 
 
 def _funnel(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -260,14 +263,14 @@ def _funnel(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def _cards(cards: Sequence[tuple[str, str, Sequence[str], Sequence[Sequence[str]]]]) -> str:
-    """Return tables in two columns: title, note, head and rows of text."""
+def _cards(cards: Sequence[Card], columns: int = 2) -> str:
+    """Return tables side by side, or one below the other where they are wide."""
     parts = []
     for title, note, head, rows in cards:
         body = "".join(f"<tr>{''.join(_cell(one) for one in row)}</tr>" for row in rows)
         remark = f'<p class="muted">{_text(note)}</p>' if note else ""
         parts.append(_card(title, remark + _table(head, body)))
-    return f'<div class="two">{"".join(parts)}</div>' if parts else ""
+    return f'<div class="two">{"".join(parts)}</div>' if parts and columns == 2 else "".join(parts)
 
 
 def _cell(text: str) -> str:
@@ -292,14 +295,15 @@ def _assumptions(summary: Mapping[str, Any]) -> str:
     rows += fee_lines(percents)
     process = [
         ("decision sha256", summary["decision_sha256"]),
-        ("trades per second in the engine", _plain(summary["engine_ticks_per_s"], "{:,.0f}")),
+        (
+            f"{summary.get('data', 'trades')} per second in the engine",
+            _plain(summary["engine_ticks_per_s"], "{:,.0f}"),
+        ),
         ("wall time", _plain(summary["wall_s"], "{:.1f} s")),
         ("peak memory", _plain(summary["peak_rss_mb"], "{:.0f} MB")),
     ]
-    return (
-        f'<div class="two">{_card("How fills were simulated", _pairs(rows))}'
-        f"{_card('The run', _pairs(process))}</div>"
-    )
+    fills_card, run_card = _card("How fills were simulated", _pairs(rows)), _card("The run", _pairs(process))
+    return f'<div class="two">{fills_card}{run_card}</div>'
 
 
 def _gallery(figures: Sequence[str], wanted: int, trades: int) -> str:
