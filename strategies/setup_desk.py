@@ -47,7 +47,7 @@ from strategies.trade_manager.orders import (
     Query,
     Submit,
 )
-from strategies.trade_manager.plan import EntryPlan, Funds, Market
+from strategies.trade_manager.plan import EntryPlan, Funds, Market, check_plan
 from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind
 from strategies.trade_manager.setup import ExitRules, Identity, Setup
 
@@ -169,7 +169,14 @@ class SetupDesk:
         return None if price is None else price.as_decimal()
 
     def open_setup(self, plan: EntryPlan, known_ts_ns: int, ts_ns: int) -> Setup:
-        """Send the entry of a plan; the strategy has no other setup."""
+        """Send the entry of a plan; the strategy has no other setup.
+
+        Raises
+        ------
+        ValueError
+            When the plan makes no sense, see `check_plan`.
+        """
+        check_plan(plan)
         identity = Identity(
             tag=self._tag,
             symbol=self.instrument_id.symbol.value,
