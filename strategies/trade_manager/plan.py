@@ -191,7 +191,8 @@ def check_plan(plan: EntryPlan) -> None:
     """
     prices = {"entry": plan.entry_price, "stop": plan.stop_price, "target": plan.target_price}
     text = ", ".join(f"{name} {price}" for name, price in prices.items())
-    where = f"plan {plan.zone_id} ({'long' if plan.direction > 0 else 'short'}, {text}, quantity {plan.qty})"
+    side = "long" if plan.direction > 0 else "short"
+    where = f"plan {plan.zone_id} ({side}, {text}, quantity {plan.qty})"
     if not all(one.is_finite() and one > 0 for one in (*prices.values(), plan.qty)):
         raise ValueError(f"{where}: prices and quantity must be finite and above zero")
     if plan.direction not in (1, -1):

@@ -1,6 +1,7 @@
 """Quantity from risk, and rounding on exact grids."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,11 +11,13 @@ from strategies.trade_manager.increments import ceil_to, floor_to, round_down
 from strategies.trade_manager.sizing import (
     Market,
     RiskRules,
+    Size,
+    least_stop_distance,
     leverage_for_target,
     quantity_for_risk,
     size_position,
 )
-from strategies.trade_manager.skips import Skip
+from strategies.trade_manager.skips import Skip, SkipReason
 from strategies.trade_manager.stops import stop_limit, structural_stop
 from strategies.trade_manager.targets import atr_stop_and_target
 
