@@ -186,8 +186,8 @@ def check_plan(plan: EntryPlan) -> None:
     Raises
     ------
     ValueError
-        When a price is not positive and finite, their order is wrong, or there is nothing to buy: a bug of the
-        strategy, with which nothing may be sent.
+        When a price is not positive and finite, their order is wrong, or there is nothing to buy: a bug, with
+        which nothing may be sent.
     """
     prices = {"entry": plan.entry_price, "stop": plan.stop_price, "target": plan.target_price}
     text = ", ".join(f"{name} {price}" for name, price in prices.items())
