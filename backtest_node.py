@@ -47,6 +47,7 @@ def run(arguments: Namespace) -> int:
     from runtime.run_request import request_from
     from runtime.run_summary import summary_of
     from strategies.trade_manager.record import Decision
+    from ui.reports.guards import PAUSE_KINDS, guard_figures, has_pauses
     from ui.reports.metrics import summarise
     from ui.reports.signals import signal_figures
     from ui.reports.summary import format_summary
@@ -66,6 +67,10 @@ def run(arguments: Namespace) -> int:
         figures |= signal_figures(result.trades, taken, result.counters)
         if plan.universe is not None:
             figures |= universe_figures(plan.universe.facts, result.trades, taken, result.counters)
+    figures["guards"] = {}
+    if has_pauses(result.counters):
+        told = [one for kind in PAUSE_KINDS for one in read_decisions(result.folder.path, Decision, kind)]
+        figures["guards"] = guard_figures(told, result.counters, plan.last_ts_ns)
     explained = None
     if result.gates:
         from runtime.contributions import explain_result  # brings XGBoost: 0.6 s that other runs need not pay

@@ -11,8 +11,6 @@ import msgspec
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.enums import (
-    AggregationSource,
-    PriceType,
     liquidity_side_to_str,
     order_side_to_str,
     order_type_to_str,
@@ -20,6 +18,7 @@ from nautilus_trader.model.enums import (
 )
 from nautilus_trader.model.instruments import CurrencyPair
 
+from strategies.market_price import last_known_price
 from strategies.trade_manager.funding import FundingPayment, funding_topic
 
 DECISIONS_TOPIC: Final = "decisions.*"
@@ -196,24 +195,11 @@ def account_equity(cache: Any) -> Decimal:
 
 def last_price(cache: Any, instrument_id: Any) -> Decimal:
     """Return the price of the last trade, without trades the last close; zero before the first one."""
-    price = _last(cache, instrument_id)
+    price = last_known_price(cache, instrument_id)
     return Decimal(0) if price is None else Decimal(price.as_decimal())
-
-
-def _last(cache: Any, instrument_id: Any) -> Any:
-    trade = cache.trade_tick(instrument_id)
-    if trade is not None:
-        return trade.price
-    for bar_type in cache.bar_types(
-        instrument_id=instrument_id,
-        price_type=PriceType.LAST,
-        aggregation_source=AggregationSource.EXTERNAL,
-    ):
-        return cache.bar(bar_type).close
-    return None
 
 
 def unrealized_pnl(cache: Any, position: Any) -> Decimal:
     """Return an open position's profit at the last trade, quote currency."""
-    price = _last(cache, position.instrument_id)
+    price = last_known_price(cache, position.instrument_id)
     return Decimal(0) if price is None else Decimal(position.unrealized_pnl(price).as_decimal())

@@ -22,10 +22,14 @@ from runtime.run_request import RunRequest
 from runtime.run_universe import RunUniverse, known_categories, run_universe, with_universe
 from runtime.settings import RESERVED_PARAMETERS
 from strategies.dynamic_cancel import load_policy
-from strategies.registry import StrategySpec, discover, parameters, survey
+from strategies.registry import StrategySpec, discover, parameters, survey, symbol_parameters
 
 DAY_NS: Final = 86_400_000_000_000
 EXTERNAL_BARS: Final = "-EXTERNAL"
+BASE_BARS: Final = "base_bar_types"
+KLINES_ALONE: Final = (
+    ", only klines (a strategy on bars takes them with --set bar_type=5-MINUTE-LAST-EXTERNAL)"
+)
 # A venue that walks bars must know the next close time before it comes.
 LEAST_CLOSE_TIMES: Final = 4
 
@@ -100,7 +104,23 @@ def plan_run(request: RunRequest) -> RunPlan:
     entry, entry_path = request.settings.strategy(request.strategy)
     spec = find_strategy(entry.strategy)
     catalog = Catalog(request.catalog)
-    on_bars = lives_on_bars(spec)
+
+    def configured(names: Sequence[str]) -> list[ImportableStrategyConfig]:
+        return strategy_configs(
+            spec,
+            entry,
+            names,
+            command_line=request.command_line,
+            trade_from_ns=request.start_ns or 0,
+            streams=trade_streams(catalog),
+            categories=known_categories(
+                catalog, [catalog.instrument(name) for name in names], entry.categories
+            ),
+            entry_path=entry_path,
+            source=request.source,
+        )
+
+    on_bars = lives_on_bars(spec, catalog, request.instruments or entry.instruments, configured)
     names = sorted(set(request.instruments or entry.instruments or tradable(catalog, on_bars=on_bars)))
     _require_known(catalog, names, on_bars=on_bars)
     instruments = tuple(with_fees(catalog.instrument(name), request.settings.backtest.fees) for name in names)
@@ -108,17 +128,7 @@ def plan_run(request: RunRequest) -> RunPlan:
         raise ConfigurationError(
             f"--start {format_ns(request.start_ns)} is not before --end {format_ns(request.end_ns)}"
         )
-    strategies = strategy_configs(
-        spec,
-        entry,
-        names,
-        command_line=request.command_line,
-        trade_from_ns=request.start_ns or 0,
-        streams=trade_streams(catalog),
-        categories=known_categories(catalog, instruments, entry.categories),
-        entry_path=entry_path,
-        source=request.source,
-    )
+    strategies = configured(names)
     last_ns = None if request.end_ns is None else request.end_ns - 1
     if on_bars:
         # From the first bar on: a higher timeframe needs a long warm-up.
@@ -184,7 +194,8 @@ def percent_of(plan: RunPlan, advance: Callable[[float], None]) -> Callable[[int
 def describe_strategies() -> list[dict[str, Any]]:
     """Return every strategy by name: version, summary, parameters, and ``error``, None where it can run.
 
-    A broken one has the reason there and no parameters. Of one name the broken come first.
+    ``symbol_parameters`` are what a single instrument may have of its own where that is less than all. A
+    broken one has the reason there and no parameters. Of one name the broken come first.
     """
     strategies, broken = survey()
     described = [
@@ -193,6 +204,7 @@ def describe_strategies() -> list[dict[str, Any]]:
             "version": spec.version,
             "summary": spec.summary,
             "parameters": [one for one in parameters(spec) if one["name"] not in RESERVED_PARAMETERS],
+            "symbol_parameters": symbol_parameters(spec),
             "error": None,
         }
         for spec in strategies.values()
@@ -203,6 +215,7 @@ def describe_strategies() -> list[dict[str, Any]]:
             "version": one.version,
             "summary": one.summary,
             "parameters": [],
+            "symbol_parameters": [],
             "error": f"{one.module}: {one.reason}",
         }
         for one in broken
@@ -256,16 +269,48 @@ def find_strategy(name: str) -> StrategySpec:
     raise ConfigurationError(f"unknown strategy {name}{hint or '; known: ' + ', '.join(sorted(known))}")
 
 
-def lives_on_bars(spec: StrategySpec) -> bool:
-    """Tell whether a strategy has closed bars and no trades: its module says so with `base_bar_types`."""
-    return hasattr(importlib.import_module(spec.strategy_path.partition(":")[0]), "base_bar_types")
+def lives_on_bars(
+    spec: StrategySpec,
+    catalog: Catalog,
+    names: Sequence[str],
+    configured: Callable[[Sequence[str]], Sequence[ImportableStrategyConfig]],
+) -> bool:
+    """Tell whether a run has closed bars and no trades.
+
+    A strategy that needs no trades says so with ``base_bar_types(config)``. As a function of its module
+    it never has any. As a method of its class it has trades where the catalog has them, else it lives on
+    bars if its settings name bars of the catalog, not such as are made of trades.
+
+    Parameters
+    ----------
+    spec, catalog
+        Strategy and data.
+    names
+        What shall be traded, empty for everything in the catalog.
+    configured
+        Gives the configurations for instruments.
+    """
+    if hasattr(_module_of(spec), BASE_BARS):
+        return True
+    if not hasattr(spec.strategy_class(), BASE_BARS):
+        return False
+    traded = tradable(catalog)
+    if set(traded) & set(names or traded):
+        return False
+    stored = tradable(catalog, on_bars=True)
+    wanted = [name for name in names or stored if name in stored]
+    return bool(wanted) and all(base_bars(spec, one) for one in configured(wanted))
 
 
 def base_bars(spec: StrategySpec, strategy: ImportableStrategyConfig) -> list[str]:
-    """Return the bar types on which a strategy lives, by ``base_bar_types(config)`` of its module."""
-    module = importlib.import_module(spec.strategy_path.partition(":")[0])
-    found: list[str] = module.base_bar_types(spec.config_class().parse(msgspec.json.encode(strategy.config)))
+    """Return the bar types on which a strategy lives, by its ``base_bar_types(config)``."""
+    base_bar_types = getattr(_module_of(spec), BASE_BARS, None) or getattr(spec.strategy_class(), BASE_BARS)
+    found: list[str] = base_bar_types(spec.config_class().parse(msgspec.json.encode(strategy.config)))
     return found
+
+
+def _module_of(spec: StrategySpec) -> Any:
+    return importlib.import_module(spec.strategy_path.partition(":")[0])
 
 
 def tradable(catalog: Catalog, *, on_bars: bool = False) -> list[str]:
@@ -287,10 +332,15 @@ def external_bars(config: Mapping[str, Any]) -> list[str]:
 def _require_known(catalog: Catalog, names: Sequence[str], *, on_bars: bool) -> None:
     known, what = tradable(catalog, on_bars=on_bars), "klines" if on_bars else "trades"
     if not known:
-        raise ConfigurationError(f"{catalog.path} holds no {what}: fill it with `download_data.py import`")
+        other = "" if on_bars or not tradable(catalog, on_bars=True) else KLINES_ALONE
+        raise ConfigurationError(
+            f"{catalog.path} holds no {what}{other}: fill it with `download_data.py import`"
+        )
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known) or "."
+            if not on_bars and name in tradable(catalog, on_bars=True):
+                hint = f"{KLINES_ALONE}."
             raise ConfigurationError(
                 f"{catalog.path} has no {what} of {name}{hint} It holds {', '.join(known)}"
             )

@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -71,20 +71,26 @@ def _describe(schema: dict[str, Any], struct: type[Any]) -> None:
 
 def _parameters_of(strategy: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an entry may hold if it names this strategy."""
-    own = {
-        one["name"]: {"description": f"{one['doc']} ({one['type']})", "default": one["default"]}
-        for one in strategy["parameters"]
-        if one["name"] not in RESERVED_PARAMETERS
-    }
-    overrides = {"type": "object", "properties": own, "additionalProperties": False}
+    own = _properties(strategy["parameters"])
+    of_symbols = _properties(strategy.get("symbol_parameters", ())) or own
+    of_symbols.pop(CATEGORY, None)
+    overrides = {"type": "object", "properties": of_symbols, "additionalProperties": False}
     allowed: dict[str, Any] = {key: {} for key in STRATEGY_KEYS}
     category = {"type": "string", "description": "Name of one of `categories`."}
-    in_symbols = {**overrides, "properties": {CATEGORY: category, **own}}
+    in_symbols = {**overrides, "properties": {CATEGORY: category, **of_symbols}}
     allowed["symbols"] = {"additionalProperties": in_symbols}
     allowed["categories"] = {"additionalProperties": overrides}
     return {
         "if": {"properties": {"strategy": {"const": strategy["name"]}}},
         "then": {"properties": {**allowed, **own}, "additionalProperties": False},
+    }
+
+
+def _properties(parameters: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        one["name"]: {"description": f"{one['doc']} ({one['type']})", "default": one["default"]}
+        for one in parameters
+        if one["name"] not in RESERVED_PARAMETERS
     }
 
 

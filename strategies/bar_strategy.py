@@ -5,11 +5,9 @@ worth its risk, or comes at a bad moment, is recorded with its reason and not tr
 """
 
 from dataclasses import replace
-from decimal import Decimal
 from typing import Final
 
 import msgspec
-from nautilus_trader.config import StrategyConfig
 from nautilus_trader.model.data import Bar, BarType, TradeTick
 from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.identifiers import InstrumentId
@@ -19,6 +17,7 @@ from strategies.bar_signal import Candle
 from strategies.config_checks import check_choices, check_ranges
 from strategies.setup_strategy import SetupStrategy
 from strategies.signal import Signal, plan_of, refused
+from strategies.signal_config import SignalConfig
 from strategies.trade_manager.managed_setup import on_closed_bar
 from strategies.trade_manager.management import RuleSetName, TradeManager, rules_of
 from strategies.trade_manager.orders import ZERO, Leg
@@ -37,8 +36,8 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
 }
 
 
-class BarStrategyConfig(StrategyConfig, frozen=True, kw_only=True):
-    """Settings that every strategy on closed bars has.
+class BarStrategyConfig(SignalConfig, frozen=True, kw_only=True):
+    """Settings that every strategy on closed bars has, besides those of `SignalConfig`.
 
     Parameters
     ----------
@@ -72,6 +71,7 @@ class BarStrategyConfig(StrategyConfig, frozen=True, kw_only=True):
     trade_from_ns: int = 0
 
     def __post_init__(self) -> None:  # msgspec checks fields when it decodes only; this runs always
+        super().__post_init__()
         check_choices(self, {"side": ("both", "long", "short")})
         check_ranges(self, _RANGES)
         rules_of(self.management)
@@ -104,7 +104,6 @@ class BarStrategy(SetupStrategy):
         self.signals = 0
         self._bar_ns = int(self.bar_type.spec.timedelta.total_seconds()) * 1_000_000_000
         self._last_close_ns = 0
-        self._last_close: Decimal | None = None
         self._sees_trades = False
         self._strength = RelativeStrength()
         self._manager: TradeManager
@@ -112,7 +111,15 @@ class BarStrategy(SetupStrategy):
             risk_per_trade_pct=config.risk_per_trade_pct,
             max_notional_pct=config.max_notional_pct,
             max_leverage=1,  # what the account's leverage allows is in its funds already
+            min_stop_pct=config.min_stop_pct,
+            min_stop_ticks=config.min_stop_ticks,
+            min_stop_fees=config.min_stop_fees,
         )
+
+    @staticmethod
+    def base_bar_types(config: BarStrategyConfig) -> list[str]:
+        """Return the bars on which a run without trades lives; none where the bars are made of trades."""
+        return [config.bar_type] if config.bar_type.endswith("-EXTERNAL") else []
 
     # -- for the deriving strategy -------------------------------------------------------------------------
 
@@ -134,11 +141,13 @@ class BarStrategy(SetupStrategy):
             self.stop()
             return
         self.on_prepared()
+        self.start_guards()
         self.subscribe_trade_ticks(self.instrument_id)  # without them bars alone move the setup
         self.subscribe_bars(self.bar_type)
 
     def on_stop(self) -> None:
         """Take a living entry back; a position keeps its exits at the venue."""
+        self.stop_guards()
         self.stop_setup()
 
     def on_trade_tick(self, tick: TradeTick) -> None:
@@ -155,7 +164,7 @@ class BarStrategy(SetupStrategy):
         if bar.ts_event <= self._last_close_ns:
             self.count("bars_repeated")
             return
-        self._last_close_ns, self._last_close = bar.ts_event, bar.close.as_decimal()
+        self._last_close_ns = bar.ts_event
         self.count("bars")
         candle = self._candle(bar)
         strength = self._strength.update(candle.close)
@@ -172,28 +181,21 @@ class BarStrategy(SetupStrategy):
                 rsi=strength,
             )
             self.carry_out(setup, actions)
+        self.mind_equity(candle.close_ns)
         signal = self.signal_at(candle)
         if signal is not None:
             self._decide_signal(signal, candle)
 
-    def last_price(self) -> Decimal | None:
-        """Return the price of the last trade, without trades the last close; None before both."""
-        price = super().last_price()
-        return self._last_close if price is None else price
-
     def funds(self) -> Funds:
         """Return what the account may spend, without what market entries on their way will take."""
         funds = super().funds()
-        price = self.last_price()
         taken = ZERO
         # By the notional at the last price: until they are acknowledged the balance still counts their money.
         for order in self.cache.orders_inflight(venue=self.instrument_id.venue):
             is_long = order.side == OrderSide.BUY
             if order.has_price or order.tags != [Leg.ENTRY.name] or not (is_long or self.market.shorts):
                 continue
-            trade = self.cache.trade_tick(order.instrument_id)
-            bar_price = price if trade is None else trade.price.as_decimal()
-            taken += order.leaves_qty.as_decimal() * (bar_price or ZERO)
+            taken += order.leaves_qty.as_decimal() * (self.price_of(order.instrument_id) or ZERO)
         return Funds(funds.equity, max(funds.spendable - taken, ZERO))
 
     # -- decisions -----------------------------------------------------------------------------------------
@@ -223,7 +225,7 @@ class BarStrategy(SetupStrategy):
                 "confidence": signal.confidence,
                 **{f"factor_{name}": points for name, points in signal.factors.items()},
                 **signal.metadata,
-                **({} if skip is None else {"figure": skip.figure, "limit": skip.limit}),
+                **({} if skip is None else {"figure": skip.figure, "limit": skip.limit, "text": skip.text}),
             },
         )
         if isinstance(size, Skip):
@@ -249,6 +251,9 @@ class BarStrategy(SetupStrategy):
             return weak
         if self.setup is not None and not self.setup.is_closed:
             return Skip(SkipReason.IN_POSITION)
+        pause = self.paused(signal.ts_ns)
+        if pause is not None:
+            return pause
         funds = self.funds()
         return size_position(
             signal.entry,

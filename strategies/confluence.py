@@ -25,6 +25,7 @@ from strategies.confluence_config import (
     portfolio_rules,
     risk_rules,
 )
+from strategies.guard_log import GuardLog
 from strategies.guards import TradeGuards, result_of
 from strategies.market_context import MarketContext
 from strategies.portfolio import BarBarrier, Holding, Pick, ReturnHistory, Round, pick
@@ -75,6 +76,7 @@ class ConfluenceStrategy(Strategy):
         self.guards = TradeGuards(loss_rules(config))
         self.universe = UniverseGate(config.universe_days)
         self._attendance = Attendance(names)
+        self._guard_log = GuardLog(self.guards)
         self._rules = portfolio_rules(config)
         self._returns = ReturnHistory(names, config.correlation_bars, config.correlation_min_bars)
         self._context = MarketContext(context_of(config), config.ltf_secs)
@@ -115,6 +117,7 @@ class ConfluenceStrategy(Strategy):
         """Go on with the pauses of the session before."""
         if "guards" in state:
             self.guards = TradeGuards.from_bytes(loss_rules(self.config), state["guards"])
+            self._guard_log = GuardLog(self.guards)
 
     def on_order_event(self, event: OrderEvent) -> None:
         """Hand a venue's report to the desk of its coin."""
@@ -125,6 +128,13 @@ class ConfluenceStrategy(Strategy):
     def on_closed_trade(self, trade: ClosedTrade) -> None:
         """Let the guards know of a closed trade."""
         self.guards.on_trade(result_of(trade))
+        self._tell_pauses(trade.exit_ts_ns)
+
+    def _tell_pauses(self, ts_ns: int) -> None:
+        for change in self._guard_log.changes(ts_ns):  # one of all coins is told by the first of them
+            desk = self.desks.get(change.pause.scope) or next(iter(self.desks.values()))
+            desk.decide(change.kind, ts_ns=ts_ns, **change.fields())
+            desk.count(f"{change.kind}_{change.pause.reason}")
 
     # -- bars ----------------------------------------------------------------------------------------------
 
@@ -156,6 +166,7 @@ class ConfluenceStrategy(Strategy):
             desk.count("bars_refused")
             self.log.warning(f"{name} bar left out: {error}")
             return
+        self.counters["bars_ready"] = self.counters.get("bars_ready", 0) + scored.is_ready
         if scored.is_ready and scored.score >= COUNTED_SCORES_FROM:
             self._count_score(desk, scored)
         late = self.barrier.late
@@ -230,6 +241,7 @@ class ConfluenceStrategy(Strategy):
                 self.desks[name].manage(bars[name])
         if self._watches_equity:
             self.guards.on_equity(close_ns, float(self.equity()))
+        self._tell_pauses(close_ns)
         least = self.config.record_from
         found = [name for name in names if bars[name].side and bars[name].score >= least]
         if found:

@@ -3,7 +3,6 @@
 from typing import Any, Final, Literal, get_args
 
 import msgspec
-from nautilus_trader.config import StrategyConfig
 from nautilus_trader.model.data import BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
@@ -11,8 +10,9 @@ from indicators.confluence.config import ConfluenceConfig as ScoreConfig
 from indicators.confluence.config import ConfluenceWeights
 from indicators.structure_config import StructureConfig
 from strategies.config_checks import check_choices, check_ranges
-from strategies.guards import LossRules, Scope
+from strategies.guarded_config import loss_rules as loss_rules
 from strategies.portfolio import CorrelationSides, PortfolioRules
+from strategies.signal_config import SignalConfig
 from strategies.trade_manager.management import ManagementRules, RuleSetName, rules_of
 from strategies.trade_manager.plan import SideKind
 from strategies.trade_manager.setup import ExitRules
@@ -44,8 +44,8 @@ class CoinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     time_exit_mins: float | None = None
 
 
-class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
-    """Settings of `strategies.confluence.ConfluenceStrategy`.
+class ConfluenceConfig(SignalConfig, frozen=True, kw_only=True):
+    """Settings of `strategies.confluence.ConfluenceStrategy`, besides those of `SignalConfig`.
 
     Parameters
     ----------
@@ -104,17 +104,6 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
         Replace those of the rule set: minutes, and percent of the way.
     momentum_from_pct, momentum_rsi, momentum_giveback_pct
         Replace those of the rule set.
-    stop_cooldown_mins, stop_cooldown_scope
-        Pause after each stop, minutes, 0 for off: of its ``symbol``, or ``all``.
-    max_daily_loss_pct, max_drawdown_pct, drawdown_pause_mins
-        Loss since midnight UTC that ends the day, and loss from the highest equity that pauses, percent, 0
-        for off; the pause in minutes.
-    stop_guard_count, stop_guard_hours, stop_guard_scope, stop_guard_pause_mins
-        So many stops within so many hours pause for so many minutes; 0 stops for off.
-    low_profit_trades, low_profit_min_r, low_profit_pause_mins
-        A coin whose last so many trades average below so many R pauses; 0 trades for off.
-    loss_streak_count, loss_streak_pause_mins
-        So many losing trades in a row pause everything; 0 for off.
     stop_limit_offset_pct
         Spot: how far beyond the stop the limit of the stop-limit order stands, percent.
     bar_wait_ms
@@ -174,20 +163,6 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
     momentum_from_pct: float | None = None
     momentum_rsi: float | None = None
     momentum_giveback_pct: float | None = None
-    stop_cooldown_mins: float = 0.0
-    stop_cooldown_scope: Scope = "symbol"
-    max_daily_loss_pct: float = 0.0
-    max_drawdown_pct: float = 0.0
-    drawdown_pause_mins: float = 0.0
-    stop_guard_count: int = 0
-    stop_guard_hours: float = 24.0
-    stop_guard_scope: Scope = "all"
-    stop_guard_pause_mins: float = 60.0
-    low_profit_trades: int = 0
-    low_profit_min_r: float = 0.0
-    low_profit_pause_mins: float = 1440.0
-    loss_streak_count: int = 0
-    loss_streak_pause_mins: float = 60.0
     stop_limit_offset_pct: float = 0.2
     bar_wait_ms: float = 2000.0
     context_instrument_id: InstrumentId | None = None
@@ -195,6 +170,7 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
     trade_from_ns: int = 0
 
     def __post_init__(self) -> None:  # msgspec checks fields when it decodes only; this runs always
+        super().__post_init__()
         if not self.instrument_ids:
             raise ValueError("instrument_ids is empty: there is nothing to trade")
         venues = sorted({one.venue.value for one in self.instrument_ids})
@@ -212,7 +188,6 @@ class ConfluenceConfig(StrategyConfig, frozen=True, kw_only=True):
                 f"({self.correlation_bars})"
             )
         portfolio_rules(self)
-        loss_rules(self)
         for one in self.instrument_ids:
             coin = coin_of(self, one)
             check_ranges(coin, {name: _RANGES[name] for name in _COIN_RANGES})
@@ -233,8 +208,6 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "correlation_sides": get_args(CorrelationSides.__value__),
     "entry": ("market", "hybrid"),
     "rules": get_args(RuleSetName.__value__),
-    "stop_cooldown_scope": get_args(Scope.__value__),
-    "stop_guard_scope": get_args(Scope.__value__),
 }
 _RANGES: Final[dict[str, tuple[float, float]]] = {
     "min_confidence": (0, 100),
@@ -319,11 +292,6 @@ def management_rules(config: ConfluenceConfig, coin: CoinRules) -> ManagementRul
 _MANAGED: Final = tuple(one for one in ManagementRules.__dataclass_fields__)
 
 
-def loss_rules(config: ConfluenceConfig) -> LossRules:
-    """Return the limits after losses."""
-    return LossRules(**{name: getattr(config, name) for name in LossRules.__dataclass_fields__})
-
-
 def portfolio_rules(config: ConfluenceConfig) -> PortfolioRules:
     """Return what the account holds at most."""
     return PortfolioRules(**{name: getattr(config, name) for name in PortfolioRules.__dataclass_fields__})
@@ -336,6 +304,9 @@ def risk_rules(config: ConfluenceConfig, coin: CoinRules, venue_max_leverage: in
         max_notional_pct=config.max_notional_pct,
         leverage_goal_pct=config.leverage_goal_pct,
         max_leverage=max(1, min(coin.max_leverage, venue_max_leverage)),
+        min_stop_pct=config.min_stop_pct,
+        min_stop_ticks=config.min_stop_ticks,
+        min_stop_fees=config.min_stop_fees,
     )
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -157,6 +157,20 @@ class LossRules:
         ):
             if switch and not 0 < needed < math.inf:
                 raise ValueError(f"{name} ({needed}) must be above 0 where its guard is on")
+        for name in ("stop_cooldown_scope", "stop_guard_scope"):
+            if getattr(self, name) not in get_args(Scope.__value__):
+                raise ValueError(f"{name} ({getattr(self, name)!r}) must be symbol or all")
+
+    @property
+    def watches_equity(self) -> bool:
+        """Tell whether a guard looks at the account's equity."""
+        return bool(self.max_daily_loss_pct or self.max_drawdown_pct)
+
+    @property
+    def watches_trades(self) -> bool:
+        """Tell whether a guard looks at closed trades."""
+        switches = (self.stop_cooldown_mins, self.stop_guard_count, self.low_profit_trades)
+        return any(switches) or bool(self.loss_streak_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +218,15 @@ class Pause(msgspec.Struct, frozen=True):
         First time at which it is over, UNIX nanoseconds.
     text
         What happened, with its figures.
+    since_ns
+        When it began; one that gets longer began when it first did.
     """
 
     reason: SkipReason
     scope: str
     until_ns: int
     text: str
+    since_ns: int = 0
 
 
 class GuardState(msgspec.Struct):
@@ -385,7 +402,8 @@ class TradeGuards:
         same = [one for one in self.state.pauses if (one.reason, one.scope) == (reason, scope)]
         if same and (reason is SkipReason.DRAWDOWN or same[0].until_ns >= until_ns):
             return  # in force: a drawdown that goes on does not begin again, and nothing gets shorter
-        self.state.pauses = [*others, Pause(reason, scope, until_ns, text)]
+        since_ns = same[0].since_ns if same and same[0].until_ns > ts_ns else ts_ns
+        self.state.pauses = [*others, Pause(reason, scope, until_ns, text, since_ns)]
 
     def _forget(self, ts_ns: int) -> bool:
         """Drop the pauses that are over; tell whether one for a drawdown was among them."""

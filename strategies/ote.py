@@ -91,6 +91,7 @@ class OteStrategy(GatedSetupStrategy):
         self._guard_rules = GuardRules(
             config.trade_from_ns, config.max_data_age_secs, config.max_bucket_move_pct
         )
+        self._is_guarded = self.guards.rules.watches_equity or self.guards.rules.watches_trades
         self._observer: Observer | None = None
         self._saw_refused_trade = False
         self._trades_topic = ""
@@ -113,6 +114,7 @@ class OteStrategy(GatedSetupStrategy):
             rearm = RearmRules(self.config.rearm_max, int(self.config.rearm_after_secs * 1e9))
             self.ask(judge, self.config.approach_band_pct, rearm, shadow_rules(self.config, self.market))
         self._take_trade = self.make_trade_handler()
+        self.start_guards()
         self.listen()
         if self.config.htf_bar_type is not None:
             self._htf_bias = HtfBias()
@@ -122,6 +124,7 @@ class OteStrategy(GatedSetupStrategy):
         """Take the entry back; a position keeps its exits at the venue (or see ``manage_stop``)."""
         if self._trades_topic:
             self.msgbus.unsubscribe(topic=self._trades_topic, handler=self._take_trade)
+        self.stop_guards()
         self.stop_setup()
         # Zero unless trades came out of the order of their ids: then buckets are wrong.
         self.count("trades_dropped", self.builder.counters.dropped_ids)
@@ -257,6 +260,8 @@ class OteStrategy(GatedSetupStrategy):
                     self._send_again(self.gate, ts_ns, price)
             if len(events) and self.zones.concerns(events):
                 self.on_structure(events, ts_ns)
+            if self._is_guarded:
+                self.mind_equity(ts_ns)
             if self._waiting:
                 self._consider(ts_ns, price, move_ratio=(high - low) / low, is_tainted=is_tainted)
         self._saw_refused_trade = False
@@ -335,8 +340,9 @@ class OteStrategy(GatedSetupStrategy):
         # At or beyond the sweet spot the limit would take liquidity: the moment to wait there has passed.
         if reason is None and (zone.is_touched or (price - zone.sweet) * zone.direction <= 0):
             reason = SkipReason.TOUCHED
-        if reason is not None:
-            self._skip(zone, Skip(reason), now.ts_ns)
+        skip = self.paused(now.ts_ns) if reason is None else Skip(reason)
+        if skip is not None:
+            self._skip(zone, skip, now.ts_ns)
             return
         plan = plan_entry(zone, self._entry_rules, self.market, self.funds())
         if isinstance(plan, Skip):

@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import Final, Literal
 
 import msgspec
-from nautilus_trader.config import StrategyConfig
 from nautilus_trader.model.data import BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
@@ -19,6 +18,7 @@ from ml.shadow import ShadowRules
 from packet_builder.builder import BucketConfig
 from strategies.config_checks import check_choices, check_ranges
 from strategies.dynamic_cancel import KEEP
+from strategies.guarded_config import GuardedConfig
 from strategies.model_policy import ModelPolicy, load_model_policy
 from strategies.registry import StrategySpec
 from strategies.trade_manager.plan import EntryRules, Market, SideKind
@@ -26,8 +26,8 @@ from strategies.trade_manager.setup import ExitRules, PostOnlyReject
 from strategies.trade_manager.targets import TargetKind
 
 
-class OteConfig(StrategyConfig, frozen=True, kw_only=True):
-    """Settings of `strategies.ote.OteStrategy`.
+class OteConfig(GuardedConfig, frozen=True, kw_only=True):
+    """Settings of `strategies.ote.OteStrategy`, besides those of `GuardedConfig`.
 
     Parameters
     ----------
@@ -150,6 +150,7 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
     trade_from_ns: int = 0
 
     def __post_init__(self) -> None:  # msgspec checks fields when it decodes only; this runs always
+        super().__post_init__()
         # A whole number in Python code is as exact as the text that a file gives.
         msgspec.structs.force_setattr(self, "bucket_usd", Decimal(self.bucket_usd))
         if not self.bucket_usd > 0:
@@ -169,7 +170,10 @@ class OteConfig(StrategyConfig, frozen=True, kw_only=True):
         gate_rules(self)
 
     def terms(self) -> dict[str, Setting]:
-        """Return what a model is bound to: every setting that can give other entries or exits, by name."""
+        """Return what a model is bound to: every setting that can give other entries or exits, by name.
+
+        The guards' are none: a pause changes when there is an entry, not what becomes of it.
+        """
         plain = msgspec.json.decode(self.json())
         return {name: plain[name] for name in inspect.get_annotations(OteConfig) if name not in _FREE}
 

@@ -205,6 +205,31 @@ def parameters(spec: StrategySpec) -> list[dict[str, Any]]:
     ]
 
 
+def symbol_parameters(spec: StrategySpec) -> list[dict[str, Any]]:
+    """Return what single instruments may have of their own, as :func:`parameters` does.
+
+    A strategy for many instruments has a struct for it in its ``coins``; any other one takes all its
+    parameters, and the list is empty.
+    """
+    coins = typing.get_type_hints(spec.config_class()).get("coins")
+    structs = [one for one in _flat(coins) if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+    return [
+        {
+            "name": field.name,
+            "type": type_name(typing.get_type_hints(struct)[field.name]),
+            "default": _plain(field),
+            "doc": documented_parameters(struct.__doc__ or "").get(field.name, ""),
+        }
+        for struct in structs
+        for field in msgspec.structs.fields(struct)
+    ]
+
+
+def _flat(hint: Any) -> list[Any]:
+    """Return a type and all that it is made of."""
+    return [hint, *(part for one in typing.get_args(hint) for part in _flat(one))]
+
+
 def config_docs(config: type[Any]) -> dict[str, str]:
     """Return what a config class and the classes of ours it derives from say about each parameter."""
     docs: dict[str, str] = {}

@@ -28,6 +28,7 @@ from nautilus_trader.model.instruments import CurrencyPair, Instrument
 from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.model.orders import Order
 
+from strategies.market_price import last_known_price
 from strategies.protection import AccountKind, VenueCapabilities, capabilities
 from strategies.trade_manager.client_ids import setup_id
 from strategies.trade_manager.funding import FundingPayment, funding_topic
@@ -47,7 +48,7 @@ from strategies.trade_manager.orders import (
     Query,
     Submit,
 )
-from strategies.trade_manager.plan import EntryPlan, Funds, Market
+from strategies.trade_manager.plan import EntryPlan, Funds, Market, check_plan
 from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind
 from strategies.trade_manager.setup import ExitRules, Identity, Setup
 
@@ -166,12 +167,19 @@ class SetupDesk:
         return self.price_of(self.instrument_id)
 
     def price_of(self, instrument_id: InstrumentId) -> Decimal | None:
-        """Return the price of an instrument's last trade, None before the first; bars need another answer."""
-        trade = self._host.cache.trade_tick(instrument_id)
-        return None if trade is None else trade.price.as_decimal()
+        """Return the price of an instrument's last trade, without trades its last close; None before both."""
+        price = last_known_price(self._host.cache, instrument_id)
+        return None if price is None else price.as_decimal()
 
     def open_setup(self, plan: EntryPlan, known_ts_ns: int, ts_ns: int) -> Setup:
-        """Send the entry of a plan; the strategy has no other setup."""
+        """Send the entry of a plan; the strategy has no other setup.
+
+        Raises
+        ------
+        ValueError
+            When the plan makes no sense, see `check_plan`.
+        """
+        check_plan(plan)
         identity = Identity(
             tag=self._tag,
             symbol=self.instrument_id.symbol.value,

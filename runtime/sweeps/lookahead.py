@@ -8,12 +8,12 @@ Three proofs:
   then must be what the full run emitted up to there.
 * *Fresh engine.* A few prefixes that end at an entry run from the start, over a catalog that ends there: also
   what a strategy reads from the catalog itself, or computes before it begins, cannot come from later.
-* *Kernels.* Buckets and structure of the whole history are compared, column by column and bit by bit, with
-  those of each prefix, computed afresh.
+* *Kernels.* (Strategies on trades.) Buckets and structure of the whole history are compared, column by column
+  and bit by bit, with those of each prefix, computed afresh.
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache, partial
@@ -30,13 +30,14 @@ from numpy.typing import NDArray
 from indicators.engine import StructureEngine
 from packet_builder.builder import VolumeBucketBuilder
 from runtime.arrow_schema import TradeColumns
+from runtime.bar_venue import load_endpoint
 from runtime.catalog import Catalog
 from runtime.cli import Advance, format_ns
 from runtime.errors import ConfigurationError
 from runtime.nodes import END_OF_TIME_NS, within
 from runtime.recorder import Recorder, RecorderConfig
 from runtime.run_bars import read_candles
-from runtime.run_plan import RunPlan, node_of, perception_of, require_trades
+from runtime.run_plan import RunPlan, node_of, perception_of
 
 MIN_CUTS: Final = 60
 # Each prefix is computed afresh, so the kernel proof takes a sample of the cuts where there are many entries.
@@ -107,13 +108,15 @@ class Transcript:
 
     def __init__(self) -> None:
         self.records: list[tuple[int, str, bytes]] = []
+        self.emitted_ns: list[int] = []
+        self.clock_ns: Callable[[], int] | None = None
         self.entry_times_ns: list[int] = []
         self._encode = msgspec.json.Encoder(order="sorted", enc_hook=str).encode
 
     def record(self, name: str, content: Mapping[str, Any] | msgspec.Struct) -> None:
         """Keep one record."""
         ts_ns = content["ts_ns"] if isinstance(content, Mapping) else getattr(content, "ts_ns", 0)
-        self.records.append((ts_ns, name, self._encode(content)))
+        self._keep(ts_ns, name, self._encode(content))
 
     def decision(self, decision: Any) -> None:
         """Keep a decision; an entry is remembered as a place to cut."""
@@ -123,10 +126,22 @@ class Transcript:
 
     def trade(self, trade: Any) -> None:
         """Keep a closed trade."""
-        self.records.append((trade.exit_ts_ns, "trade", self._encode(trade)))
+        self._keep(trade.exit_ts_ns, "trade", self._encode(trade))
 
     def equity(self, ts_ns: int, equity: Decimal) -> None:
         """Ignore a mark of the account: it follows from the orders."""
+
+    def known_ns(self, position: int) -> int:
+        """Return when a record was there: its own time, or that of the run where a clock was given.
+
+        A bar's open has the time at which it opened and is known when the bar has closed.
+        """
+        return self.emitted_ns[position] if self.clock_ns is not None else self.records[position][0]
+
+    def _keep(self, ts_ns: int, name: str, content: bytes) -> None:
+        self.records.append((ts_ns, name, content))
+        if self.clock_ns is not None:
+            self.emitted_ns.append(self.clock_ns())
 
     def keep_bucket(self, packet: Any, events: Any) -> None:
         """Keep a closed bucket and the structure events that became known on it."""
@@ -155,7 +170,7 @@ def load_data(plan: RunPlan) -> list[Any]:
     catalog = ParquetDataCatalog(str(plan.catalog.path))
     first_ns, last_ns = plan.data_from_ns or 0, END_OF_TIME_NS if plan.last_ns is None else plan.last_ns
     data: list[Any] = []
-    for instrument in plan.instruments:
+    for instrument in () if plan.on_bars else plan.instruments:
         # No time range in the query: see docs/decisions/0003-no-time-filter-in-catalog-queries.md
         data += catalog.trade_ticks(instrument_ids=[instrument.id.value])
     for bar_type, bars in plan.bar_catalogs.items():
@@ -183,11 +198,14 @@ def replay(
     node.build()
     (engine,) = node.get_engines()
     transcript = Transcript()
-    engine.add_actor(Recorder(RecorderConfig(mark_from_ns=plan.first_ts_ns), transcript))
+    recorder = Recorder(RecorderConfig(mark_from_ns=plan.first_ts_ns), transcript)
+    engine.add_actor(recorder)
+    if plan.on_bars:
+        transcript.clock_ns = recorder.clock.timestamp_ns
     for strategy in engine.trader.strategies():
         if hasattr(strategy, "observe"):
             strategy.observe(transcript.keep_bucket)
-    for piece in pieces:
+    for piece in _told_ahead(engine, plan, pieces) if plan.on_bars else pieces:
         engine.add_data(list(piece), validate=False, sort=True)
         engine.run(streaming=True)
         engine.clear_data()
@@ -197,6 +215,23 @@ def replay(
     del transcript.records[count:]  # what a strategy does because it is stopped
     node.dispose()  # type: ignore[no-untyped-call]
     return transcript
+
+
+def _told_ahead(engine: Any, plan: RunPlan, pieces: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    """Yield pieces; a venue that walks bars has each before the one ahead of it runs, strategies have not.
+
+    An order that is sent at a close fills at the next bar's open, which is the venue's business alone.
+    """
+    venues = sorted({one.id.venue.value for one in plan.instruments})
+    before: Sequence[Any] = ()
+    for piece in pieces:
+        for venue in venues:
+            bars = [one for one in piece if one.bar_type.instrument_id.venue.value == venue]
+            engine.kernel.msgbus.send(endpoint=load_endpoint(venue), msg=bars)
+        if before:
+            yield before
+        before = piece
+    yield before
 
 
 def choose_cuts(times_ns: NDArray[np.int64], entry_times_ns: Sequence[int]) -> list[int]:
@@ -255,7 +290,7 @@ def compare_transcripts(
                     f"with all data {_words(expected)}"
                 )
                 return  # every later record would differ too
-        if count < len(full.records) and full.records[count][0] <= last_ns:
+        if count < len(full.records) and full.known_ns(count) <= last_ns:
             findings.differ(
                 f"record {count} after {points:,} data points ({format_ns(last_ns)}): with all data "
                 f"{_words(full.records[count])}, unknown with the data up to there"
@@ -342,7 +377,7 @@ def prove_kernels(
 def truncated(plan: RunPlan, last_ns: int, folder: Path) -> RunPlan:
     """Return the plan on a copy of its catalog, written to `folder`, that ends at `last_ns` (included)."""
     copy = Catalog(folder, create=True)
-    for instrument in plan.instruments:
+    for instrument in () if plan.on_bars else plan.instruments:
         name = instrument.id.value
         stored = plan.catalog.instrument(name)
         trades = plan.catalog.read_trades_all(name, plan.data_from_ns, last_ns)
@@ -381,6 +416,14 @@ def prove_fresh(plan: RunPlan, full: Transcript, last_ns: int, findings: Finding
         compare_transcripts(full, fresh, [(len(data), last_ns, count[0])], findings)
 
 
+def _all_begun_ns(bars: Sequence[Any]) -> int:
+    """Return the time at which every series has had a bar, UNIX nanoseconds."""
+    first: dict[Any, int] = {}
+    for one in bars:
+        first.setdefault(one.bar_type, one.ts_init)
+    return max(first.values())
+
+
 # --- all ----------------------------------------------------------------------------------------------------
 def prove(plan: RunPlan, advance: Advance) -> Findings:
     """Run the three proofs.
@@ -397,11 +440,11 @@ def prove(plan: RunPlan, advance: Advance) -> Findings:
     ConfigurationError
         When there are too few data points to cut.
     """
-    require_trades(plan, "lookahead")
     findings = Findings()
     data = load_data(plan)
     if len(data) <= MIN_CUTS:
-        raise ConfigurationError(f"only {len(data)} trades in the chosen range: take a longer one")
+        what = "bars" if plan.on_bars else "trades"
+        raise ConfigurationError(f"only {len(data)} {what} in the chosen range: take a longer one")
     times_ns = np.fromiter((one.ts_init for one in data), dtype=np.int64, count=len(data))
     full = replay(plan, [data], lambda _transcript: None)
     advance(25)
@@ -417,6 +460,7 @@ def prove(plan: RunPlan, advance: Advance) -> Findings:
 
     growing = replay(plan, (data[low:high] for low, high in pairwise([0, *cuts])), remember)
     compare_transcripts(full, growing, seen, findings)
+    begun_ns = _all_begun_ns(data) if plan.on_bars else 0
     del data, growing
 
     cut_times_ns = times_ns[np.asarray(cuts) - 1]
@@ -425,11 +469,14 @@ def prove(plan: RunPlan, advance: Advance) -> Findings:
     # Bars that the engine makes of trades close by the clock, which moves with the first data after that.
     after = np.minimum(np.searchsorted(times_ns, entries_ns), len(times_ns) - 1)
     candidates = np.unique(times_ns[after])
+    # A prefix in which a coin has not begun has no such coin.
+    candidates = candidates[candidates >= begun_ns]
     for position in np.linspace(0, len(candidates) - 1, FRESH_CUTS + 2)[1:-1].astype(np.int64):
         prove_fresh(plan, full, int(candidates[position]), findings)
         advance(35 / FRESH_CUTS)
 
-    for instrument, strategy in zip(plan.instruments, plan.strategies, strict=True):
+    pairs = () if plan.on_bars else zip(plan.instruments, plan.strategies, strict=True)
+    for instrument, strategy in pairs:
         found = perception_of(plan.spec, strategy, instrument)
         if found is not None:
             buckets, structure = found

@@ -180,6 +180,29 @@ def plan_entry(zone: Zone, rules: EntryRules, market: Market, funds: Funds) -> E
     return EntryPlan(zone.direction, entry, stop, target, qty, zone.zone_id, zone.low, zone.high)
 
 
+def check_plan(plan: EntryPlan) -> None:
+    """Check what holds for the plans of all strategies, whether they came from a signal or a zone.
+
+    Raises
+    ------
+    ValueError
+        When a price is not positive and finite, their order is wrong, or there is nothing to buy: a bug, with
+        which nothing may be sent.
+    """
+    prices = {"entry": plan.entry_price, "stop": plan.stop_price, "target": plan.target_price}
+    text = ", ".join(f"{name} {price}" for name, price in prices.items())
+    side = "long" if plan.direction > 0 else "short"
+    where = f"plan {plan.zone_id} ({side}, {text}, quantity {plan.qty})"
+    if not all(one.is_finite() and one > 0 for one in (*prices.values(), plan.qty)):
+        raise ValueError(f"{where}: prices and quantity must be finite and above zero")
+    if plan.direction not in (1, -1):
+        raise ValueError(f"{where}: the direction is {plan.direction}, want +1 or -1")
+    risk = (plan.entry_price - plan.stop_price) * plan.direction
+    reward = (plan.target_price - plan.entry_price) * plan.direction
+    if risk <= 0 or reward <= 0:
+        raise ValueError(f"{where}: the entry must be between stop and target")
+
+
 def side_allowed(direction: int, side: SideKind, *, shorts: bool) -> bool:
     """Tell whether settings and account allow the direction (+1 long, -1 short)."""
     if direction < 0:

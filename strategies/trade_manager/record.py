@@ -24,6 +24,9 @@ type DecisionKind = Literal[
     "halted",
     "signal_taken",
     "signal_skipped",
+    "pause_began",
+    "pause_extended",
+    "pause_ended",
 ]
 """The words of ``Decision.kind``; ``docs/glossary.md`` uses the same ones."""
 

@@ -193,12 +193,42 @@ class RiskRules:
         See `leverage_for_target`.
     max_leverage
         Of the coin's settings and the venue; 1 on a cash account.
+    min_stop_pct, min_stop_ticks, min_stop_fees
+        See `least_stop_distance`; 0 for off.
     """
 
     risk_per_trade_pct: float = 1.0
     max_notional_pct: float = 100.0
     leverage_goal_pct: float = 10.0
     max_leverage: int = 10
+    min_stop_pct: float = 0.0
+    min_stop_ticks: int = 0
+    min_stop_fees: float = 0.0
+
+
+def least_stop_distance(entry_price: Decimal, rules: RiskRules, market: Market) -> Decimal:
+    """Return how far from the entry the stop must be at least, quote currency.
+
+    The largest of a share of the price, a number of ticks, and a multiple of the fees of two market orders:
+    of a stop nearer than the round trip costs, most of the loss would be costs, and R would mean nothing.
+
+    Parameters
+    ----------
+    entry_price
+        Quote currency.
+    rules, market
+        Settings and instrument.
+
+    Examples
+    --------
+    >>> from decimal import Decimal as D
+    >>> market = Market(D("0.01"), D("0.1"), D("0.1"), D(5), D("0.0002"), D("0.0005"), True, True, False)
+    >>> least_stop_distance(D(100), RiskRules(min_stop_pct=0.05, min_stop_ticks=3, min_stop_fees=1), market)
+    Decimal('0.1000')
+    """
+    by_share = entry_price * Decimal(str(rules.min_stop_pct)) / 100
+    by_fees = 2 * entry_price * market.taker_fee * Decimal(str(rules.min_stop_fees))
+    return max(by_share, by_fees, rules.min_stop_ticks * market.tick_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +280,8 @@ def size_position(
     Returns
     -------
     Size or Skip
-        ``no_stop_distance``, ``risk`` (no money to risk or bind), ``min_qty`` or ``min_notional``.
+        ``no_stop_distance``, ``stop_too_near``, ``risk`` (no money to risk or bind), ``min_qty`` or
+        ``min_notional``.
 
     Examples
     --------
@@ -262,6 +293,9 @@ def size_position(
     """
     if entry_price in (stop_price, target_price) or min(entry_price, stop_price, target_price) <= 0:
         return Skip(SkipReason.NO_STOP_DISTANCE, float(entry_price - stop_price))
+    least = least_stop_distance(entry_price, rules, market)
+    if abs(entry_price - stop_price) < least:
+        return Skip(SkipReason.STOP_TOO_NEAR, float(abs(entry_price - stop_price)), float(least))
     if equity <= 0 or free_margin <= 0:
         return Skip(SkipReason.RISK, float(min(equity, free_margin)))
     leverage = leverage_for_target(

@@ -11,6 +11,7 @@ class SkipReason(StrEnum):
     NON_FINITE = "non_finite"
     SIDE = "side"
     NO_STOP_DISTANCE = "no_stop_distance"
+    STOP_TOO_NEAR = "stop_too_near"
     REWARD_RISK = "reward_risk"
     FEES = "fees"
     BELOW_THRESHOLD = "below_threshold"

@@ -1,6 +1,7 @@
 """From zone to plan: prices on the tick, passive, and no zone that cannot pay for itself."""
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from strategies.trade_manager.plan import (
     Skip,
     SkipReason,
     Zone,
+    check_plan,
     plan_entry,
     reprice_distance,
 )
@@ -194,3 +196,23 @@ def test_client_order_ids_fit_the_venues(symbol: str, ts_ns: int, zone_id: int, 
     assert set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
     assert text == client_order_id("OTE", symbol, setup_id(1, ts_ns, zone_id), "E", attempt)
     assert text != client_order_id("OTE", symbol, setup, "E", attempt + 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stop_price": Decimal(101)}, "between stop and target"),
+        ({"target_price": Decimal(99)}, "between stop and target"),
+        ({"direction": -1}, "between stop and target"),
+        ({"direction": 0}, "want \\+1 or -1"),
+        ({"qty": Decimal(0)}, "above zero"),
+        ({"stop_price": Decimal("NaN")}, "finite"),
+        ({"stop_price": Decimal(-1)}, "above zero"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_a_bug(change: dict[str, Any], message: str) -> None:
+    """Whoever made it: nothing is sent."""
+    plan = EntryPlan(1, Decimal(100), Decimal(98), Decimal(103), Decimal(1), 7, 98.0, 103.0)
+    check_plan(plan)
+    with pytest.raises(ValueError, match=message):
+        check_plan(replace(plan, **change))

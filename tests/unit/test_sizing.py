@@ -1,6 +1,7 @@
 """Quantity from risk, and rounding on exact grids."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,11 +11,13 @@ from strategies.trade_manager.increments import ceil_to, floor_to, round_down
 from strategies.trade_manager.sizing import (
     Market,
     RiskRules,
+    Size,
+    least_stop_distance,
     leverage_for_target,
     quantity_for_risk,
     size_position,
 )
-from strategies.trade_manager.skips import Skip
+from strategies.trade_manager.skips import Skip, SkipReason
 from strategies.trade_manager.stops import stop_limit, structural_stop
 from strategies.trade_manager.targets import atr_stop_and_target
 
@@ -198,3 +201,34 @@ def test_atr_targets_are_rounded_against_the_trade() -> None:
     for atr in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="average true range"):
             atr_stop_and_target(1, Decimal(100), atr, stop_atr=1.0, target_atr=1.5, tick_size=tick)
+
+
+@pytest.mark.parametrize(
+    ("rules", "distance", "least"),
+    [
+        ({"min_stop_pct": 0.5}, "0.49", "0.5"),
+        ({"min_stop_ticks": 30}, "0.29", "0.3"),
+        ({"min_stop_fees": 2.0}, "0.01", None),
+    ],
+)
+def test_a_stop_too_near_is_skipped(rules: dict[str, Any], distance: str, least: str | None) -> None:
+    """Below a share of the price, a number of ticks, or the fees of a round trip; at the limit it is not."""
+    entry, limits = Decimal(100), RiskRules(**rules)
+    floor = 4 * entry * MARKET.taker_fee if least is None else Decimal(least)
+    assert least_stop_distance(entry, limits, MARKET) == floor
+
+    def size(away: Decimal) -> Size | Skip:
+        return size_position(
+            entry,
+            entry - away,
+            Decimal(105),
+            rules=limits,
+            market=MARKET,
+            equity=Decimal(10_000),
+            free_margin=Decimal(10_000),
+        )
+
+    skip = size(Decimal(distance))
+    assert isinstance(skip, Skip)
+    assert (skip.reason, skip.limit) == (SkipReason.STOP_TOO_NEAR, float(floor))
+    assert isinstance(size(floor), Size)

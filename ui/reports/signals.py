@@ -11,6 +11,8 @@ SKIPPED: Final = "signals_skipped_"
 SCORES: Final = "scores_"
 FACTOR: Final = "factor_"
 STEP: Final = 5
+HIGHEST: Final = 100
+SIDES: Final = ("long", "short", "signal_long", "signal_short")
 NANOS: Final = 1_000_000_000
 
 
@@ -31,8 +33,9 @@ def signal_figures(
     Returns
     -------
     dict
-        ``signals``: how many there were, were taken, were skipped and why, and on how many bars which score
-        was reached; ``by_confidence`` and ``by_hour`` (UTC, of the entry): figures of trades by group;
+        ``signals``: how many there were, were taken, were skipped and why; on how many bars which score was
+        reached, of how many whose score was known (``bars_ready``); ``by_confidence``, ``by_category`` (of
+        the coin, empty where no coin has one), ``by_hour`` (UTC, of the entry): figures of trades by group;
         ``by_factor``: those of the trades whose signal had the factor, and of those whose had not.
     """
     signals = {(one.instrument_id, one.zone_id): one for one in taken}
@@ -40,14 +43,19 @@ def signal_figures(
     scored = {id(trade): signal for trade, signal in known if signal is not None}
     with_signal = [trade for trade in trades if id(trade) in scored]
     factors = sorted({name for one in taken for name in one.detail if name.startswith(FACTOR)})
+    has_categories = any(one.detail.get("category") for one in taken)
     return {
         "signals": {
             "recorded": counters.get("signals", 0),
             "taken": counters.get("signals_taken", 0),
             "skipped": _named(counters, SKIPPED),
             "bars_by_score": _named(counters, SCORES),
+            "bars_ready": counters.get("bars_ready", 0),
         },
         "by_confidence": grouped(with_signal, lambda trade: _bucket(scored[id(trade)])),
+        "by_category": grouped(with_signal, lambda trade: _category(scored[id(trade)]))
+        if has_categories
+        else {},
         "by_hour": grouped(trades, lambda trade: f"{_hour(trade.entry_ts_ns):02d}"),
         "by_factor": {
             name.removeprefix(FACTOR): {
@@ -76,9 +84,14 @@ def signal_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("signals", f"{signals['recorded']:,} recorded, {signals['taken']:,} taken"),
         *((("skipped", skipped),) if skipped else ()),
-        ("bars with a score of 90", _reached(signals["bars_by_score"], 90)),
     ]
-    for title, key in (("score", "by_confidence"), ("hour", "by_hour")):
+    if signals["bars_ready"]:
+        lines.append(("bars with a known score", f"{signals['bars_ready']:,}"))
+        for row in score_rows(signals):
+            counts = f"{row['long']:,} long, {row['short']:,} short ({row['share_pct']:.4f} % of them)"
+            coloured = f"{row['signal_long']:,} and {row['signal_short']:,}"
+            lines.append((f"score {row['score']}", f"{counts}, with the colour of the side {coloured}"))
+    for title, key in (("confidence", "by_confidence"), ("category", "by_category"), ("hour", "by_hour")):
         lines += [(f"{title} {name}", group_text(one)) for name, one in summary[key].items()]
     for name, one in summary["by_factor"].items():
         lines.append((f"with {name.replace('_', ' ')}", group_text(one["with"])))
@@ -97,15 +110,31 @@ def group_text(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _reached(bars: Mapping[str, int], least: int) -> str:
-    """Return how many bars reached a score, and how many of them were signals."""
+def score_rows(signals: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return how often each score occurs: rows from the lowest counted one to 100, in steps of five.
 
-    def count(prefix: str) -> int:
-        return sum(n for name, n in bars.items() if name.startswith(prefix) and _step(name) >= least)
+    Parameters
+    ----------
+    signals
+        ``signals`` of `summary.json`.
 
-    long_, short = count("long_"), count("short_")
-    coloured = count("signal_long_"), count("signal_short_")
-    return f"{long_:,} long, {short:,} short; with the colour of the side {coloured[0]:,}, {coloured[1]:,}"
+    Returns
+    -------
+    list of dict
+        ``score`` (from it to the next), ``long`` and ``short`` (bars on which that side scored it),
+        ``signal_long`` and ``signal_short`` (of these, bars of the side's colour), ``share_pct`` (of both
+        sides, of the bars whose score was known).
+    """
+    bars, ready = signals["bars_by_score"], signals["bars_ready"]
+    if not ready:
+        return []
+    low = min([_step(name) for name in bars], default=HIGHEST)
+    rows = []
+    for score in range(low, HIGHEST + 1, STEP):
+        counts = {side: bars.get(f"{side}_{score}", 0) for side in SIDES}
+        share_pct = 100 * (counts["long"] + counts["short"]) / ready
+        rows.append({"score": score, **counts, "share_pct": share_pct})
+    return rows
 
 
 def _step(name: str) -> int:
@@ -119,6 +148,10 @@ def _named(counters: Mapping[str, int], prefix: str) -> dict[str, int]:
 def _bucket(signal: Decision) -> str:
     low = int(round(float(signal.detail["confidence"]) * 100, 6)) // STEP * STEP
     return f"{low}-{min(low + STEP, 100)}" if low < 100 else "100"
+
+
+def _category(signal: Decision) -> str:
+    return str(signal.detail.get("category") or "none")
 
 
 def _has(signal: Decision, name: str) -> bool:

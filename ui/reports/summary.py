@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from ui.reports.gate import gate_lines
 from ui.reports.gate import number as _number
+from ui.reports.guards import guard_lines
 from ui.reports.signals import signal_lines
 from ui.reports.universe import universe_lines
 
@@ -82,6 +83,7 @@ def format_summary(summary: Mapping[str, Any]) -> str:
         ),
         _pairs(signal_lines(summary)),
         _pairs(universe_lines(summary)),
+        _pairs(guard_lines(summary.get("guards"))),
         _pairs(
             (
                 (

@@ -14,12 +14,13 @@ from strategies.trade_manager.record import ClosedTrade
 from ui.reports.charts import BucketWindow, TradePicture, equity_chart, r_chart, trade_chart
 from ui.reports.gate import IN_SAMPLE, gate_lines
 from ui.reports.metrics import Mark
-from ui.reports.signals import signal_lines
+from ui.reports.signal_tables import Card, guard_cards, signal_cards
 from ui.reports.summary import fee_lines, instruments_text
 from ui.reports.svg import format_time
 
 ASSETS: Final = Path(__file__).parent
 MAX_ROWS: Final = 2_000
+WIDE_NAME: Final = 18  # a longer one pushes the profits out of half a page
 MAX_CANDLES: Final = 260
 MAX_BYTES: Final = 6_000_000
 
@@ -161,7 +162,8 @@ def _page(report: Report, figures: Sequence[str], wanted: int) -> str:
         _card("Equity", curve or '<p class="muted">No marks: the run is shorter than five minutes.</p>'),
         _distribution(report),
         _groups(summary),
-        _signals(summary),
+        _cards(signal_cards(summary)),
+        _cards(guard_cards(summary), columns=1),
         *(_gate(name, one, summary) for name, one in (summary.get("model") or {}).items()),
         _assumptions(summary),
         _gallery(figures, wanted, len(report.trades)),
@@ -220,16 +222,8 @@ def _distribution(report: Report) -> str:
 
 
 def _groups(summary: Mapping[str, Any]) -> str:
-    rows = [
-        ("zones found", summary["zones"]),
-        ("entries submitted", summary["entries_submitted"]),
-        ("entries filled", summary["entries_filled"]),
-        ("entries cancelled by the model", summary["entries_cancelled_by_model"]),
-        *((f"zones skipped: {_reason(reason)}", count) for reason, count in summary["zones_skipped"].items()),
-        ("buckets", f"{summary['buckets']:,}"),
-        ("trades replayed", f"{summary['ticks']:,}"),
-    ]
-    funnel = _pairs(rows)
+    funnel = _pairs(_funnel(summary))
+    title = "From signal to trade" if "signals" in summary else "From zone to trade"
     symbols = _group_table("symbol", summary["by_symbol"])
     if summary["tainted_trades"]:
         without = {"all but tainted": summary["without_tainted"]}
@@ -243,15 +237,45 @@ def _groups(summary: Mapping[str, Any]) -> str:
         f"{_text(one['unrealized_pnl'])} (in the balance, not in the profit)</p>"
         for one in summary["open_positions"]
     )
-    return (
-        f'<div class="two">{_card("From zone to trade", funnel)}'
-        f"{_card('By symbol', symbols + open_positions)}</div>"
-    )
+    cards = f"{_card(title, funnel)}{_card('By symbol', symbols + open_positions)}"
+    is_wide = any(len(name) > WIDE_NAME for name in summary["by_symbol"])
+    return cards if is_wide else f'<div class="two">{cards}</div>'
 
 
-def _signals(summary: Mapping[str, Any]) -> str:
-    lines = signal_lines(summary)
-    return _card("Signals", _pairs(lines)) if lines else ""
+def _funnel(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    entries = [
+        ("entries submitted", f"{summary['entries_submitted']:,}"),
+        ("entries filled", f"{summary['entries_filled']:,}"),
+    ]
+    replayed = (f"{summary.get('data', 'trades')} replayed", f"{summary['ticks']:,}")
+    if "signals" in summary:
+        signals = summary["signals"]
+        recorded = ("signals recorded", f"{signals['recorded']:,}")
+        return [recorded, ("signals taken", f"{signals['taken']:,}"), *entries, replayed]
+    skipped = summary["zones_skipped"].items()
+    return [
+        ("zones found", summary["zones"]),
+        *entries,
+        ("entries cancelled by the model", summary["entries_cancelled_by_model"]),
+        *((f"zones skipped: {_reason(reason)}", count) for reason, count in skipped),
+        ("buckets", f"{summary['buckets']:,}"),
+        replayed,
+    ]
+
+
+def _cards(cards: Sequence[Card], columns: int = 2) -> str:
+    """Return tables side by side, or one below the other where they are wide."""
+    parts = []
+    for title, note, head, rows in cards:
+        body = "".join(f"<tr>{''.join(_cell(one) for one in row)}</tr>" for row in rows)
+        remark = f'<p class="muted">{_text(note)}</p>' if note else ""
+        parts.append(_card(title, remark + _table(head, body)))
+    return f'<div class="two">{"".join(parts)}</div>' if parts and columns == 2 else "".join(parts)
+
+
+def _cell(text: str) -> str:
+    tone = _tone(text)
+    return f'<td class="{tone}">{_text(text)}</td>' if tone else f"<td>{_text(text)}</td>"
 
 
 def _gate(name: str, report: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
@@ -271,14 +295,15 @@ def _assumptions(summary: Mapping[str, Any]) -> str:
     rows += fee_lines(percents)
     process = [
         ("decision sha256", summary["decision_sha256"]),
-        ("trades per second in the engine", _plain(summary["engine_ticks_per_s"], "{:,.0f}")),
+        (
+            f"{summary.get('data', 'trades')} per second in the engine",
+            _plain(summary["engine_ticks_per_s"], "{:,.0f}"),
+        ),
         ("wall time", _plain(summary["wall_s"], "{:.1f} s")),
         ("peak memory", _plain(summary["peak_rss_mb"], "{:.0f} MB")),
     ]
-    return (
-        f'<div class="two">{_card("How fills were simulated", _pairs(rows))}'
-        f"{_card('The run', _pairs(process))}</div>"
-    )
+    fills_card, run_card = _card("How fills were simulated", _pairs(rows)), _card("The run", _pairs(process))
+    return f'<div class="two">{fills_card}{run_card}</div>'
 
 
 def _gallery(figures: Sequence[str], wanted: int, trades: int) -> str:

@@ -1,0 +1,39 @@
+"""Settings of every strategy that turns signals of closed bars into trades."""
+
+from typing import Final
+
+from strategies.config_checks import check_ranges
+from strategies.guarded_config import GuardedConfig
+
+_RANGES: Final[dict[str, tuple[float, float]]] = {
+    "min_stop_pct": (0, 50),
+    "min_stop_ticks": (0, 1_000_000),
+    "min_stop_fees": (0, 1000),
+}
+
+
+class SignalConfig(GuardedConfig, frozen=True, kw_only=True):
+    """How near a stop may be; a signal whose stop is nearer is skipped as ``stop_too_near``.
+
+    With a tiny stop distance fees, a tick of slippage or a gap cost many times what the trade was to risk.
+
+    Parameters
+    ----------
+    min_stop_pct
+        Least distance of the stop from the entry, percent of the entry's price, 0 for off.
+    min_stop_ticks
+        The same in price increments.
+    min_stop_fees
+        The same in multiples of what two market orders (in and out) cost in fees.
+    """
+
+    min_stop_pct: float = 0.05
+    min_stop_ticks: int = 3
+    min_stop_fees: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, _RANGES)
+
+
+__all__ = ["SignalConfig"]
