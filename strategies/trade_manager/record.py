@@ -24,6 +24,7 @@ type DecisionKind = Literal[
     "halted",
     "signal_taken",
     "signal_skipped",
+    "signal_outcome",
 ]
 """The words of ``Decision.kind``; ``docs/glossary.md`` uses the same ones."""
 
