@@ -1,9 +1,10 @@
 """What would have become of a signal, traded or not: its stop and target on the bars that follow.
 
 Entry at the open of the next bar, then the adverse extreme of each bar first. A target must be traded
-through, a stop that is jumped over is left at the open: as the simulated venue does (``docs/fills.md``). Only
-stop and target end a signal, and after a day its close: what a trade manager does in between hangs on settings that a
-model need not be bound to. All signals have an outcome, so the choice of those that were traded is no bias.
+through, a stop that is jumped over is left at the open: as the simulated venue does (``docs/fills.md``).
+Only stop and target end a signal, and after a day its close: what a trade manager does in between hangs on
+settings that a model need not be bound to. All signals have an outcome, so the choice of those that were
+traded is no bias.
 """
 
 import math
