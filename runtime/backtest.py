@@ -62,6 +62,8 @@ class RunResult:
         Effective settings.
     gates
         What the cancel policies did and were worth, by instrument id; empty without one.
+    signal_model
+        What filtered signals and what it decided, None without a model of signals.
     """
 
     run_id: str
@@ -76,6 +78,7 @@ class RunResult:
     started_s: float
     config: Mapping[str, Any]
     gates: Mapping[str, Any] = field(default_factory=dict)
+    signal_model: Mapping[str, Any] | None = None
 
     @property
     def starting_balance(self) -> Decimal:
@@ -136,6 +139,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
             for strategy in engine.trader.strategies()
             if hasattr(strategy, "gate_report") and (report := strategy.gate_report()) is not None
         }
+        reports = [one.filter_report() for one in engine.trader.strategies() if hasattr(one, "filter_report")]
         final_balance = recorder.mark(plan.last_ts_ns)
         for watch in watches:
             watch.finish()
@@ -154,6 +158,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
             started_s=plan.request.started_s,
             config=config,
             gates=gates,
+            signal_model=next((one for one in reports if one is not None), None),
         )
     node.dispose()  # type: ignore[no-untyped-call]
     release_memory()

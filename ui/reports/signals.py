@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from strategies.trade_manager.record import ClosedTrade, Decision
+from ui.reports.gate import IN_SAMPLE
 from ui.reports.metrics import grouped, trade_figures
 
 SKIPPED: Final = "signals_skipped_"
@@ -78,6 +79,12 @@ def signal_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         *((("skipped", skipped),) if skipped else ()),
         ("bars with a score of 90", _reached(signals["bars_by_score"], 90)),
     ]
+    if (model := summary.get("signal_model")) is not None:
+        force = "" if model["in_force"] else ", filters nothing"
+        asked = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in model["decisions"].items())
+        lines.append(("model of signals", f"{model['model_id']}, verdict {model['verdict']}{force}: {asked}"))
+        lines += [("in-sample", IN_SAMPLE)] if model["in_sample"] else []
+        lines += [("note", one) for one in model["notes"]]
     for title, key in (("score", "by_confidence"), ("hour", "by_hour")):
         lines += [(f"{title} {name}", group_text(one)) for name, one in summary[key].items()]
     for name, one in summary["by_factor"].items():
