@@ -29,6 +29,7 @@ from strategies.trade_manager.skips import Skip, SkipReason
 NANOS: Final = 1_000_000_000
 FEATURE: Final = "feature_"
 BPS: Final = 10_000
+VOLUME_DECIMALS: Final = 8  # no venue has more
 
 
 class ClosedBar(Protocol):
@@ -223,7 +224,9 @@ class SignalFilter:
             self._wins.add(name, won=won)
         secs = close_ns // NANOS
         for name, bar in bars.items():
-            self._windows[name].push(secs, bar.high, bar.low, bar.close, bar.volume, bar.atr, bar.rsi)
+            # To the float nearest to its decimals: a volume counted in lots must be the same bits.
+            volume = round(bar.volume, VOLUME_DECIMALS)
+            self._windows[name].push(secs, bar.high, bar.low, bar.close, volume, bar.atr, bar.rsi)
         if not self._open:
             return []
         return [one for name in sorted(self._open) if name in bars for one in self._step(name, bars[name])]
