@@ -48,6 +48,8 @@ _FEATURE_KERNELS: Final[dict[Kind, tuple[str, ...]]] = {
         "indicators/confluence/*.py",
         "indicators/kernels/*.py",
         "ml/signal_features.py",
+        "ml/signal_measures.py",
+        "ml/signal_outcomes.py",
     ),
 }
 
@@ -102,7 +104,7 @@ class SymbolScope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     timeframe
         Of the signals, for example ``5m``; None for trades.
     parameters
-        Settings of the strategy that shape its entries and exits, by name; empty for signals.
+        Settings of the strategy that shape its entries and exits, by name; empty where not recorded.
     maker_fee_bps, taker_fee_bps
         That the outcomes were charged, basis points per side; None where not recorded.
     """

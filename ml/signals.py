@@ -7,6 +7,7 @@ One row per signal, in Parquet or JSON lines. ``docs/features.md`` describes the
 import hashlib
 import heapq
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from ml.break_even import break_even
 from ml.dataset import Dataset, DatasetError
 from ml.labels import order_uniqueness, sample_weights
-from ml.passport import kernel_sha256
+from ml.passport import Setting, kernel_sha256
 from ml.signal_features import (
     COIN_SIGNALS,
     MEASURED,
@@ -63,11 +64,66 @@ def signal_dataset(path: str | Path) -> Dataset:
     except OSError as error:
         raise DatasetError(f"{file}: {error.strerror or error}") from error
     rows = _parquet(content, file) if file.suffix == ".parquet" else _lines(content, file)
+    return dataset_of_rows(rows, file, hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalOrigin:
+    """Whose signals they are: what a model of them is bound to.
+
+    Parameters
+    ----------
+    strategy, strategy_version
+        Name and version.
+    parameters
+        Settings that shape signals and outcomes, by Nautilus id and name.
+    fees
+        ``maker`` and ``taker`` as shares of the notional, by Nautilus id.
+    """
+
+    strategy: str
+    strategy_version: str
+    parameters: Mapping[str, Mapping[str, Setting]]
+    fees: Mapping[str, Mapping[str, float]]
+
+
+def dataset_of_rows(
+    rows: Sequence[Mapping[str, Any]], file: Path, sha256: str, origin: SignalOrigin | None = None
+) -> Dataset:
+    """Return the dataset of signals that were read already.
+
+    Parameters
+    ----------
+    rows
+        With `COLUMNS` and the measured features, in the order of their recording.
+    file, sha256
+        Where they are from.
+    origin
+        Whose they are; None where that is not known, then a model of them fits no strategy.
+
+    Raises
+    ------
+    DatasetError
+        As `signal_dataset`.
+    """
     columns = _columns(rows, file)
     _check(columns, file)
     order = np.argsort(columns["decided_ns"], kind="stable")
     columns = {name: column[order] for name, column in columns.items()}
-    return _dataset(columns, file, hashlib.sha256(content).hexdigest())
+    data = _dataset(columns, file, sha256)
+    if origin is not None:
+        data.meta.update(
+            strategy=origin.strategy,
+            strategy_version=origin.strategy_version,
+            fills={
+                "fees": {
+                    name: {side: str(fee) for side, fee in one.items()} for name, one in origin.fees.items()
+                }
+            },
+        )
+        for name, stream in data.meta["streams"].items():
+            stream["parameters"] = dict(origin.parameters[name])
+    return data
 
 
 def _parquet(content: bytes, file: Path) -> Sequence[Mapping[str, Any]]:
@@ -268,4 +324,4 @@ def _stream(columns: Columns, name: str, file: Path, sha256: str) -> dict[str, A
     }
 
 
-__all__ = ["COLUMNS", "features_of", "signal_dataset"]
+__all__ = ["COLUMNS", "SignalOrigin", "dataset_of_rows", "features_of", "signal_dataset"]

@@ -64,6 +64,8 @@ class RunResult:
         What the cancel policies did and were worth, by instrument id; empty without one.
     funding
         What all positions received at funding times, quote currency, open ones included.
+    signal_model
+        What filtered signals and what it decided, None without a model of signals.
     """
 
     run_id: str
@@ -79,6 +81,7 @@ class RunResult:
     config: Mapping[str, Any]
     gates: Mapping[str, Any] = field(default_factory=dict)
     funding: Decimal = Decimal(0)
+    signal_model: Mapping[str, Any] | None = None
 
     @property
     def starting_balance(self) -> Decimal:
@@ -139,6 +142,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
             for strategy in engine.trader.strategies()
             if hasattr(strategy, "gate_report") and (report := strategy.gate_report()) is not None
         }
+        reports = [one.filter_report() for one in engine.trader.strategies() if hasattr(one, "filter_report")]
         final_balance = recorder.mark(plan.last_ts_ns)
         for watch in watches:
             watch.finish()
@@ -158,6 +162,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
             config=config,
             gates=gates,
             funding=recorder.funding,
+            signal_model=next((one for one in reports if one is not None), None),
         )
     node.dispose()  # type: ignore[no-untyped-call]
     release_memory()

@@ -57,7 +57,7 @@ def read_run(folder: Path, catalog: Path | None = None) -> tuple[RunPlan, dict[s
     DataError
         When its files are damaged, or its catalog has changed since.
     """
-    content = _effective_config(folder)
+    content = effective_config(folder)
     _require_complete(folder, content)
     try:
         origin, wanted = read_entries(folder)
@@ -72,7 +72,16 @@ def read_run(folder: Path, catalog: Path | None = None) -> tuple[RunPlan, dict[s
     return plan, histories_of(labels, wanted)
 
 
-def _effective_config(folder: Path) -> dict[str, Any]:
+def effective_config(folder: Path) -> dict[str, Any]:
+    """Return the settings of a run, after their hash was checked.
+
+    Raises
+    ------
+    ConfigurationError
+        When the folder is no run.
+    DataError
+        When they were edited.
+    """
     path = folder / EFFECTIVE_CONFIG
     try:
         content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)

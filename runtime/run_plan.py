@@ -136,6 +136,8 @@ def plan_run(request: RunRequest) -> RunPlan:
         bars = bar_catalogs(catalog, (name for one in strategies for name in base_bars(spec, one)))
         spans = [_bar_span(one, name, request.start_ns, last_ns) for name, one in bars.items()]
         first_ts_ns = min(first for _count, first, _last in spans)
+        for strategy in strategies:
+            _require_signal_model(spec, strategy, instruments, first_ts_ns)
     else:
         for strategy, instrument in zip(strategies, instruments, strict=True):
             _require_workable(spec, strategy, instrument, request)
@@ -422,6 +424,23 @@ def _require_model(spec: StrategySpec, strategy: Any, instrument: Instrument, no
     except ModelRefused as error:
         kind = DataError if error.reason in DAMAGED else ConfigurationError
         raise kind(f"{instrument.id}: {error} - at --model {strategy.config['model']}") from error
+
+
+def _require_signal_model(
+    spec: StrategySpec, strategy: Any, instruments: Sequence[Instrument], now_ns: int
+) -> None:
+    """Load the model of a strategy on closed bars as it will, for all of its instruments."""
+    folder = strategy.config.get("model")
+    if not folder:
+        return
+    module = importlib.import_module(spec.strategy_path.partition(":")[0])
+    config = spec.config_class().parse(msgspec.json.encode(strategy.config))
+    fees = {one.id.value: (one.maker_fee, one.taker_fee) for one in instruments}
+    try:
+        module.signal_model(config, spec, fees, now_ns)
+    except ModelRefused as error:
+        kind = DataError if error.reason in DAMAGED else ConfigurationError
+        raise kind(f"{error} - at --model {folder}") from error
 
 
 def _anchor(start_ns: int | None) -> int | None:

@@ -56,7 +56,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="DIR",
-        help="folder of a trained model that decides whether a resting entry stays; same as --set model=DIR",
+        help="folder of a trained model that decides whether a resting entry stays, or a signal is taken; "
+        "same as --set model=DIR",
     )
 
 

@@ -75,6 +75,9 @@ def summary_of(
             name: gate_of(report, plan, (explained or {}).get(name)) for name, report in result.gates.items()
         }
         or None,
+        "signal_model": None
+        if result.signal_model is None
+        else {**result.signal_model, "in_sample": _knows_these_days(result.signal_model, plan)},
         "data": "bars" if plan.on_bars else "trades",
         "fills": fill_assumptions(plan.request.settings.backtest, plan.instruments, on_bars=plan.on_bars),
         "decision_sha256": result.folder.decision_sha256,
@@ -107,11 +110,7 @@ def gate_of(report: Mapping[str, Any], plan: RunPlan, explained: Mapping[str, An
         The report with ``in_sample`` (in or before the training), ``unfit_share`` (of the decisions, None
         without one) and ``contributions``; the ledger of an in-sample run has no skill, with that doubt.
     """
-    span = report.get("trained_ns")
-    # What is replayed before the first entry may happen only warms up: nothing is decided there.
-    first_ns = max(plan.first_ts_ns, plan.trade_from_ns)
-    # Days before the training are no better than those of it: such a model knows their future.
-    in_sample = span is not None and first_ns <= span[1]
+    in_sample = _knows_these_days(report, plan)
     counts = report.get("decisions", {})
     asked = sum(counts.values())
     return {
@@ -121,6 +120,14 @@ def gate_of(report: Mapping[str, Any], plan: RunPlan, explained: Mapping[str, An
         "unfit_share": counts.get("unfit_row", 0) / asked if asked else None,
         "contributions": explained,
     }
+
+
+def _knows_these_days(report: Mapping[str, Any], plan: RunPlan) -> bool:
+    span = report.get("trained_ns")
+    # What is replayed before the first entry may happen only warms up: nothing is decided there.
+    first_ns = max(plan.first_ts_ns, plan.trade_from_ns)
+    # Days before the training are no better than those of it: such a model knows their future.
+    return span is not None and first_ns <= span[1]
 
 
 def json_values(value: Any) -> Any:

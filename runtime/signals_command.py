@@ -1,4 +1,4 @@
-"""``python -m ml dataset --signals FILE``: recorded signals of the kline strategy in, a dataset out."""
+"""``python -m ml dataset --signals RUN``: recorded signals of the kline strategy in, a dataset out."""
 
 import argparse
 from pathlib import Path
@@ -15,15 +15,15 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--signals`` to the dataset command."""
     parser.add_argument(
         "--signals",
-        metavar="FILE",
+        metavar="RUN",
         type=Path,
-        help="table of recorded signals (Parquet or JSON lines, docs/features.md): a dataset of "
-        "signals, not of resting entries",
+        help="folder of a finished run whose strategy records signals, or a table of them (Parquet or JSON "
+        "lines, docs/features.md): a dataset of signals, not of resting entries",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the dataset of a table of signals, write it and say what is in it.
+    """Make the dataset of a run's signals or of a table of them, write it and say what is in it.
 
     Raises
     ------
@@ -34,13 +34,17 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from ml.dataset import DatasetError, paths
     from ml.signals import signal_dataset
+    from runtime.signal_runs import dataset_of_run
 
     for name in _NOT_WITH:
         if getattr(arguments, name, None) not in (None, []):
             option = {"run_folder": "run"}.get(name, name).replace("_", "-")
-            raise ConfigurationError(f"--signals and --{option}: a table of signals needs no run")
+            raise ConfigurationError(f"--signals and --{option}: signals are recorded already")
     try:
-        dataset = signal_dataset(arguments.signals)
+        if arguments.signals.is_dir():
+            dataset, unresolved = dataset_of_run(arguments.signals)
+        else:
+            dataset, unresolved = signal_dataset(arguments.signals), 0
     except DatasetError as error:
         kind = ConfigurationError if isinstance(error.__cause__, FileNotFoundError) else DataError
         raise kind(str(error)) from error
@@ -53,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         "symbols": meta["symbols"],
         "rows": len(dataset),
         "rows_filled": meta["rows_filled"],
+        "unresolved": unresolved,
         "n_effective": meta["n_effective"],
         "features": len(dataset.names),
         "schema_hash": dataset.schema_hash,
@@ -64,5 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{figures['rows']:,} signals of {len(meta['symbols'])} symbols, {figures['features']} features"
         )
         print(f"with an outcome: {meta['rows_filled']:,}, worth {meta['n_effective']:.0f} independent ones")
+        if unresolved:
+            print(f"left out, still open at the end: {unresolved:,}")
         print(f"written: {path}")
     return EXIT_DONE

@@ -46,8 +46,10 @@ class CoinBar:
     ----------
     close_ns
         UNIX nanoseconds.
-    high, low, close
+    open, high, low, close
         Quote currency.
+    volume
+        Base currency.
     atr, rsi
         ATR 14 of these bars, RSI 14 of the middle timeframe; NaN in warm-up.
     side
@@ -63,9 +65,11 @@ class CoinBar:
     """
 
     close_ns: int
+    open: float
     high: float
     low: float
     close: float
+    volume: float
     atr: float
     rsi: float
     side: int
@@ -142,9 +146,11 @@ class CoinDesk(SetupDesk):
         self.bucket_seq += 1
         self.last = CoinBar(
             close_ns,
+            open_,
             high,
             low,
             close,
+            volume,
             atr,
             rsi,
             side,

@@ -32,6 +32,8 @@ from strategies.portfolio import BarBarrier, Holding, Pick, ReturnHistory, Round
 from strategies.registry import StrategySpec
 from strategies.setup_desk import COUNTED_FROM_ZERO, side_name
 from strategies.signal import SideName, Signal, plan_of
+from strategies.signal_filter import Followed, outcome_detail
+from strategies.signal_host import make_filter, signal_model
 from strategies.trade_manager.increments import floor_to, round_down
 from strategies.trade_manager.orders import ZERO
 from strategies.trade_manager.plan import EntryKind, side_allowed
@@ -80,6 +82,7 @@ class ConfluenceStrategy(Strategy):
         self._rules = portfolio_rules(config)
         self._returns = ReturnHistory(names, config.correlation_bars, config.correlation_min_bars)
         self._context = MarketContext(context_of(config), config.ltf_secs)
+        self.filter = make_filter(self.desks, config, context_of(config))
         self._waiting: dict[int, dict[str, CoinBar]] = {}
         self._handlers: dict[str, Callable[[Bar], None]] = {}
         self._signals = 0
@@ -93,6 +96,9 @@ class ConfluenceStrategy(Strategy):
         if not all(desk.prepare() for desk in self.desks.values()):
             self.stop()
             return
+        if self.config.model:
+            fees = {name: (desk.market.maker_fee, desk.market.taker_fee) for name, desk in self.desks.items()}
+            self.filter.model = signal_model(self.config, SPEC, fees, self.clock.timestamp_ns())
         if isinstance(self.clock, LiveClock):
             import asyncio
 
@@ -236,6 +242,8 @@ class ConfluenceStrategy(Strategy):
         if self._rules.correlation_sides != "off":
             self._returns.push({name: bars[name].close for name in names})
         self._context.push(close_ns, bars.get(self._context.name))
+        for ended in self.filter.push(close_ns, bars):
+            self._record_outcome(ended)
         for name in names:
             if self.desks[name].is_busy:
                 self.desks[name].manage(bars[name])
@@ -252,6 +260,7 @@ class ConfluenceStrategy(Strategy):
         for name, bar in bars.items():
             signal = self._signal(self.desks[name], bar)
             if isinstance(signal, Signal):
+                self.filter.look(signal, bar.score)
                 signals.append(signal)
             else:
                 self._record_unpriced(self.desks[name], bar, signal)
@@ -339,7 +348,11 @@ class ConfluenceStrategy(Strategy):
             return Skip(SkipReason.FEES, float(abs(signal.target - signal.entry)), float(fees))
         if desk.rules.min_turnover and desk.turnover < desk.rules.min_turnover:
             return Skip(SkipReason.LOW_TURNOVER, desk.turnover, desk.rules.min_turnover)
-        return self.universe.check(desk.name, signal.ts_ns) or self.guards.blocked(desk.name, signal.ts_ns)
+        return (
+            self.universe.check(desk.name, signal.ts_ns)
+            or self.filter.check(signal)
+            or self.guards.blocked(desk.name, signal.ts_ns)
+        )
 
     def _enter(self, desk: CoinDesk, bar: CoinBar, signal: Signal, size: Size) -> None:
         kind: EntryKind = "hybrid" if self.config.entry == "hybrid" else "market"
@@ -360,6 +373,8 @@ class ConfluenceStrategy(Strategy):
         signal, skip = one.signal, one.skip
         self._signals += 1
         desk.count("signals")
+        self.filter.follow(self._signals, signal)
+        measured, probability, threshold = self.filter.record_of(signal.instrument_id)
         detail: dict[str, str | int | float] = {
             "confidence": signal.confidence,
             "rank": one.rank,
@@ -368,6 +383,7 @@ class ConfluenceStrategy(Strategy):
             **{f"factor_{name}": signal.factors.get(name, 0.0) for name in FACTORS},
             **signal.metadata,
             **self.universe.mark(desk.name, signal.ts_ns),
+            **measured,
         }
         if size is not None:
             detail |= {"leverage": size.leverage, "margin": float(size.margin), "risk": float(size.risk)}
@@ -386,8 +402,26 @@ class ConfluenceStrategy(Strategy):
             stop=str(signal.stop),
             target=str(signal.target),
             qty="" if size is None else str(size.qty),
+            probability=probability,
+            threshold=threshold,
             detail=detail,
         )
+
+    def _record_outcome(self, ended: Followed) -> None:
+        """Put on record what became of a signal, or would have become of it."""
+        self.desks[ended.signal.instrument_id].decide(
+            "signal_outcome",
+            ts_ns=ended.outcome.closed_ns,
+            side=ended.signal.side,
+            zone_id=ended.number,
+            reason=ended.outcome.ending,
+            price=repr(ended.outcome.exit_price),
+            detail=outcome_detail(ended),
+        )
+
+    def filter_report(self) -> dict[str, Any] | None:
+        """Return what the model of signals is and decided, None without one."""
+        return None if self.filter.model is None else self.filter.model.as_plain()
 
     def _record_unpriced(self, desk: CoinDesk, bar: CoinBar, skip: Skip) -> None:
         self._signals += 1
@@ -485,4 +519,4 @@ def _money(money: Any) -> Decimal:
     return ZERO if money is None else Decimal(money.as_decimal())
 
 
-__all__ = ["SPEC", "ConfluenceConfig", "ConfluenceStrategy", "base_bar_types"]
+__all__ = ["SPEC", "ConfluenceConfig", "ConfluenceStrategy", "base_bar_types", "signal_model"]

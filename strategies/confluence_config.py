@@ -9,10 +9,12 @@ from nautilus_trader.model.identifiers import InstrumentId
 from indicators.confluence.config import ConfluenceConfig as ScoreConfig
 from indicators.confluence.config import ConfluenceWeights
 from indicators.structure_config import StructureConfig
+from ml.passport import Setting
 from strategies.config_checks import check_choices, check_ranges
 from strategies.guarded_config import loss_rules as loss_rules
 from strategies.portfolio import CorrelationSides, PortfolioRules
 from strategies.signal_config import SignalConfig
+from strategies.signal_filter import FilterRules
 from strategies.trade_manager.management import ManagementRules, RuleSetName, rules_of
 from strategies.trade_manager.plan import SideKind
 from strategies.trade_manager.setup import ExitRules
@@ -29,12 +31,14 @@ class CoinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ----------
     category
         A word for reports, such as ``large`` or ``meme``.
-    min_confidence, stop_atr, target_atr, max_leverage, min_turnover, mtf_secs, htf_secs, time_exit_mins
+    min_confidence, ml_min_confidence, stop_atr, target_atr, max_leverage, min_turnover, mtf_secs, htf_secs,
+    time_exit_mins
         See `ConfluenceConfig`.
     """
 
     category: str = ""
     min_confidence: float | None = None
+    ml_min_confidence: float | None = None
     stop_atr: float | None = None
     target_atr: float | None = None
     max_leverage: int | None = None
@@ -106,6 +110,19 @@ class ConfluenceConfig(SignalConfig, frozen=True, kw_only=True):
         Replace those of the rule set.
     stop_limit_offset_pct
         Spot: how far beyond the stop the limit of the stop-limit order stands, percent.
+    model
+        Folder of a trained model of signals (``model.json``, ``passport.json``) that filters them by their
+        probability to win; empty for none.
+    ml_min_confidence
+        Smallest probability to win that is taken, 0 to 100 like ``min_confidence``; None asks each signal for
+        its own break-even after fees, and the margin of the model's passport.
+    model_unfit
+        What happens to a signal when a feature is missing or absurd, or the model has expired: ``skip`` or
+        ``keep``.
+    model_missing
+        Unknown features: ``refuse`` to score, or ``as_trained``: score where the training had them too.
+    model_without_skill
+        A model whose validation found no skill: ``ignore`` its decisions, or ``obey`` them.
     bar_wait_ms
         How long after a close bars of all coins are waited for, milliseconds; who is late is not traded.
     context_instrument_id
@@ -164,6 +181,11 @@ class ConfluenceConfig(SignalConfig, frozen=True, kw_only=True):
     momentum_rsi: float | None = None
     momentum_giveback_pct: float | None = None
     stop_limit_offset_pct: float = 0.2
+    model: str = ""
+    ml_min_confidence: float | None = None
+    model_unfit: Literal["skip", "keep"] = "skip"
+    model_missing: Literal["refuse", "as_trained"] = "refuse"
+    model_without_skill: Literal["ignore", "obey"] = "ignore"
     bar_wait_ms: float = 2000.0
     context_instrument_id: InstrumentId | None = None
     universe_days: UniverseDays | None = None
@@ -188,9 +210,16 @@ class ConfluenceConfig(SignalConfig, frozen=True, kw_only=True):
                 f"({self.correlation_bars})"
             )
         portfolio_rules(self)
+        if self.model and self.entry != "market":
+            raise ValueError(
+                f"entry ({self.entry!r}) and model ({self.model!r}): a model of signals knows entries at "
+                "market only, set entry to market or leave out the model"
+            )
         for one in self.instrument_ids:
             coin = coin_of(self, one)
             check_ranges(coin, {name: _RANGES[name] for name in _COIN_RANGES})
+            if coin.ml_min_confidence is not None and not 0 <= coin.ml_min_confidence <= 100:
+                raise ValueError(f"ml_min_confidence ({coin.ml_min_confidence}) must be between 0 and 100")
             score_config(self, coin, 0.01)
             management_rules(self, coin)
 
@@ -208,6 +237,9 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "correlation_sides": get_args(CorrelationSides.__value__),
     "entry": ("market", "hybrid"),
     "rules": get_args(RuleSetName.__value__),
+    "model_unfit": ("skip", "keep"),
+    "model_missing": ("refuse", "as_trained"),
+    "model_without_skill": ("ignore", "obey"),
 }
 _RANGES: Final[dict[str, tuple[float, float]]] = {
     "min_confidence": (0, 100),
@@ -234,6 +266,7 @@ class CoinRules(msgspec.Struct, frozen=True):
 
     category: str
     min_confidence: float
+    ml_min_confidence: float | None
     stop_atr: float
     target_atr: float
     max_leverage: int
@@ -251,6 +284,42 @@ def coin_of(config: ConfluenceConfig, instrument_id: InstrumentId) -> CoinRules:
         value = getattr(own, name)
         values[name] = getattr(config, name) if value is None else value
     return CoinRules(**values)
+
+
+# Settings that give other signals or outcomes. Size, portfolio, guards and the trade manager do not: the
+# outcome of a signal is that of its stop and target (`ml.signal_outcomes`).
+_TERMS: Final = (
+    "ltf_secs",
+    "htf_warm_up_bars",
+    "rsi_oversold",
+    "rsi_overbought",
+    "sweep_kind",
+    "sweep_max_age_bars",
+    "structure_role",
+    "structure_scope",
+    "record_from",
+    "entry",
+)
+_COIN_TERMS: Final = ("stop_atr", "target_atr", "mtf_secs", "htf_secs")
+
+
+def signal_terms(config: ConfluenceConfig, instrument_id: InstrumentId) -> dict[str, Setting]:
+    """Return what a model of signals is bound to: settings that shape an instrument's signals, by name."""
+    points = [one for one in config.__struct_fields__ if one.startswith("points_")]
+    coin = coin_of(config, instrument_id)
+    return {
+        **{name: getattr(config, name) for name in (*points, *_TERMS)},
+        **{name: getattr(coin, name) for name in _COIN_TERMS},
+    }
+
+
+def filter_rules(config: ConfluenceConfig) -> FilterRules:
+    """Return how the model's probabilities become decisions."""
+    return FilterRules(
+        on_unfit=config.model_unfit,
+        missing=config.model_missing,
+        obeys_without_skill=config.model_without_skill == "obey",
+    )
 
 
 def score_config(config: ConfluenceConfig, coin: CoinRules, tick_size: float) -> ScoreConfig:

@@ -27,6 +27,7 @@ type DecisionKind = Literal[
     "pause_began",
     "pause_extended",
     "pause_ended",
+    "signal_outcome",
 ]
 """The words of ``Decision.kind``; ``docs/glossary.md`` uses the same ones."""
 

@@ -14,6 +14,7 @@ from ml.dataset import Dataset, DatasetError
 from ml.model import ModelRefused, Refusal, load_for_study, load_model
 from ml.signal_features import FEATURES, MEASURED, NAMES, RecentWins, schema_hash, signal_row, signal_wanted
 from ml.signals import signal_dataset
+from strategies.signal_filter import FilterRules, SignalModel
 from tests.model_folder import WANTED, model_folder
 from tests.signal_table import COINS, MINUTE_NS, START_NS, signals, write_lines, write_parquet
 from tests.synthetic_dataset import planted
@@ -45,9 +46,20 @@ def test_chain_finds_the_planted_skill(place: Path, capsys: pytest.CaptureFixtur
     assert "leave the signal if p < pstar" in capsys.readouterr().out
 
 
-def test_table_without_skill_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Coin flips: an AUC around one half and the verdict `no_skill`."""
-    write_parquet(tmp_path / "noise.parquet", signals(strength=0.0, seed=3))
+def shuffled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the signals with the outcomes of others, and everything else as it was."""
+    order = np.random.default_rng(9).permutation(len(rows))
+    return [row | {"net_r": rows[other]["net_r"]} for row, other in zip(rows, order.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize(
+    "rows", [signals(strength=0.0, seed=3), shuffled(signals())], ids=["flips", "shuffled"]
+)
+def test_table_without_skill_has_none(
+    tmp_path: Path, rows: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Coin flips, or planted signals with shuffled outcomes: an AUC around one half and `no_skill`."""
+    write_parquet(tmp_path / "noise.parquet", rows)
     out = str(tmp_path / "data")
     assert main(["dataset", "--signals", str(tmp_path / "noise.parquet"), "--out", out]) == 0
     capsys.readouterr()
@@ -233,6 +245,29 @@ def test_unreadable_tables_are_one_line(
     assert error.count("\n") == 1
     assert path.name in error
     assert not (tmp_path / "out.parquet").exists()
+
+
+def test_filter_decides_by_the_threshold_of_each_signal(place: Path) -> None:
+    """Break-even and margin, or the least that is asked for; unknown, absurd and late rows by setting."""
+    model = load_model(place / "model", signal_wanted(COINS[0], "5m", START_NS))
+    row = Dataset.load(place / "data").x[5].copy()
+    gate = SignalModel(model, FilterRules())
+    kept = gate.estimate(row, 0.0, None, START_NS)
+    assert kept.probability is not None
+    assert (kept.skips, kept.threshold) == (False, model.passport.decision.margin)
+    model.scorer.row[:] = row
+    assert kept.probability == model.probability()
+    below = gate.estimate(row, 0.0, kept.probability + 1e-9, START_NS)
+    assert (below.skips, below.reason, below.probability) == (True, "below_threshold", kept.probability)
+    assert not gate.estimate(row, 1.0, kept.probability, START_NS).skips
+    assert gate.estimate(row, 0.0, None, model.passport.expires_ns).skips
+    row[NAMES.index("rsi")] = 1e9
+    unfit = gate.estimate(row, 0.0, None, START_NS)
+    assert (unfit.skips, unfit.probability, unfit.column) == (True, None, "rsi")
+    lenient = SignalModel(model, FilterRules(on_unfit="keep"))
+    assert not lenient.estimate(row, 0.0, None, START_NS).skips
+    assert not lenient.estimate(row, 0.0, None, model.passport.expires_ns).skips
+    assert gate.as_plain()["decisions"] == {"below_threshold": 1, "expired": 1, "kept": 2, "unfit_row": 1}
 
 
 def test_signals_and_a_run_exclude_each_other(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

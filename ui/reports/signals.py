@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from strategies.trade_manager.record import ClosedTrade, Decision
+from ui.reports.gate import IN_SAMPLE
 from ui.reports.metrics import grouped, trade_figures
 
 SKIPPED: Final = "signals_skipped_"
@@ -91,6 +92,12 @@ def signal_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             counts = f"{row['long']:,} long, {row['short']:,} short ({row['share_pct']:.4f} % of them)"
             coloured = f"{row['signal_long']:,} and {row['signal_short']:,}"
             lines.append((f"score {row['score']}", f"{counts}, with the colour of the side {coloured}"))
+    if (model := summary.get("signal_model")) is not None:
+        force = "" if model["in_force"] else ", filters nothing"
+        asked = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in model["decisions"].items())
+        lines.append(("model of signals", f"{model['model_id']}, verdict {model['verdict']}{force}: {asked}"))
+        lines += [("in-sample", IN_SAMPLE)] if model["in_sample"] else []
+        lines += [("note", one) for one in model["notes"]]
     for title, key in (("confidence", "by_confidence"), ("category", "by_category"), ("hour", "by_hour")):
         lines += [(f"{title} {name}", group_text(one)) for name, one in summary[key].items()]
     for name, one in summary["by_factor"].items():
