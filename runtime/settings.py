@@ -115,6 +115,9 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Fee rates that replace the instrument's own.
     fills
         How orders are filled.
+    bar_feed
+        How closed bars reach a strategy: ``columns`` scores all bars beforehand where the strategy supports
+        it, ``events`` brings every bar through the engine. The result is the same.
     runs
         Folder that receives one folder per run.
     charts
@@ -126,6 +129,7 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     leverage: Annotated[float, Meta(ge=1, le=200)] = 10.0
     fees: FeeSettings = FeeSettings()
     fills: FillSettings = FillSettings()
+    bar_feed: Literal["columns", "events"] = "columns"
     runs: str = "var/runs"
     charts: Annotated[int, Meta(ge=0, le=500)] = 60
 
