@@ -236,6 +236,8 @@ class BarVenue(SimulationModule):
             if bar is not None:
                 self.walked += 1
                 self._walk_bar(instrument_id, bar, now_ns + latency_ns)
+        # The last answers set the clock ahead, and what strategies send at this close is stamped with it.
+        self.exchange.process(now_ns)
         cache = self.exchange.cache
         self._live = {
             one
