@@ -81,9 +81,12 @@ class Node(BacktestNode):
         engine_config = msgspec.structs.replace(config.engine or BacktestEngineConfig(), message_bus=bus)
         self._configs[run_config_id] = msgspec.structs.replace(config, engine=engine_config)
         try:
-            return super()._create_engine(run_config_id)
+            made = super()._create_engine(run_config_id)
         finally:
             self._configs[run_config_id] = config
+        # Two pandas series copied for every closed position; no figure of ours comes from them.
+        made.kernel.portfolio.analyzer.record_trade = _pass_over
+        return made
 
     def load_catalog(self, config: BacktestDataConfig) -> ParquetDataCatalog:  # type: ignore[override]
         """Return the catalog of a data configuration, see :class:`FeeOverrideCatalog`."""
@@ -116,6 +119,10 @@ class Node(BacktestNode):
         if chunk_size == ALL_IN_ONE_CHUNK:
             chunks = iter([[one for chunk in chunks for one in chunk]])
         _run_chunks(engine, _told_ahead(engine, venues, chunks), run_config_id, start, end)
+
+
+def _pass_over(*_arguments: object) -> None:
+    """Do nothing."""
 
 
 def _run_chunks(
