@@ -206,9 +206,7 @@ class ColumnStore:
     def bar(self, number: int, place: int) -> Bar:
         """Return an instrument's bar at a place of the grid where it has one."""
         increment, precision = self._prices[number]
-        prices = (
-            Price.from_raw(int(ticks[number, place]) * increment, precision) for ticks in self._ticks
-        )
+        prices = (Price.from_raw(int(ticks[number, place]) * increment, precision) for ticks in self._ticks)
         size, size_precision = self._sizes[number]
         volume = Quantity.from_raw(int(self._lots[number, place]) * size, size_precision)
         close_ns = self._columns.grid.close_ns(place)

@@ -10,7 +10,7 @@ from runtime.column_feed import ColumnFeed, ColumnStore
 from runtime.confluence_scan import SECOND_NS
 from runtime.nodes import Node
 from runtime.run_plan import RunPlan, base_bars
-from runtime.score_columns import Columns, Series, TimeGrid, UnscoredBars, score_columns
+from runtime.score_columns import Columns, Series, TimeGrid, UnscoredBarsError, score_columns
 
 type BarFeed = Literal["columns", "events"]
 
@@ -50,7 +50,7 @@ def run_columns(plan: RunPlan) -> Columns | None:
     request = getattr(module, REQUEST)(config, ticks)
     try:
         return score_columns(series, request, grid, last_ns=plan.last_ns, scratch=Path(backtest.runs))
-    except UnscoredBars:
+    except UnscoredBarsError:
         return None
 
 

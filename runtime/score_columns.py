@@ -36,7 +36,7 @@ DTYPES: Final[Mapping[str, Any]] = {**dict.fromkeys(WHOLE, np.int64), "rsi": np.
 BARS_FOR_WORKERS: Final = 300_000
 
 
-class UnscoredBars(Exception):
+class UnscoredBarsError(Exception):
     """Bars that the kernels refuse: only the event-by-event path can pass over them one by one."""
 
 
@@ -167,7 +167,7 @@ def score_columns(
 
     Raises
     ------
-    UnscoredBars
+    UnscoredBarsError
         When a bar is off the grid or impossible.
     DataError
         When a file is damaged.
@@ -181,7 +181,9 @@ def score_columns(
             with (folder / name).open("wb") as file:
                 file.truncate(len(series) * grid.count * np.dtype(dtype).itemsize)
         tasks = [
-            _Task(folder, number, len(series), one, request.configs[one.instrument_id], request, grid, last_ns)
+            _Task(
+                folder, number, len(series), one, request.configs[one.instrument_id], request, grid, last_ns
+            )
             for number, one in enumerate(series)
         ]
         kept_at = list(_scored(tasks, workers))
@@ -245,14 +247,13 @@ def score_series(task: _Task) -> NDArray[np.int64]:
     series, grid = task.series, task.grid
     bars = _read(series, grid, task.last_ns)
     engine = ConfluenceEngine(task.config.with_tick_size(float(series.price_increment)))
-    prices = (exact_floats(getattr(bars, name), series.price_increment) for name in PRICES)
+    open_, high, low, close = (exact_floats(getattr(bars, name), series.price_increment) for name in PRICES)
     volume = exact_floats(bars.volume_lots, series.size_increment)
+    times = (bars.ts_open_ns, bars.ts_close_ns)
     try:
-        rows = engine.scan(
-            bars.ts_open_ns, bars.ts_close_ns, *prices, volume, out=scratch_rows(len(bars))
-        )
+        rows = engine.scan(*times, open_, high, low, close, volume, out=scratch_rows(len(bars)))
     except ValueError as error:
-        raise UnscoredBars(f"{series.instrument_id}: {error}") from error
+        raise UnscoredBarsError(f"{series.instrument_id}: {error}") from error
     places = (bars.ts_close_ns - grid.first_ns) // grid.step_ns
     columns = {name: getattr(bars, name) for name in WHOLE}
     columns |= {"rsi": rows["mtf_rsi"], "bias": rows["htf_bias"]}

@@ -1,7 +1,7 @@
 """The bars of one close time, as decisions see them: arrived one by one, or read from columns.
 
 A strategy decides in one way, whatever its bars come from. `ArrivedBars` holds what the engine handed over;
-in a backtest a `ScoreFeed` may know the scores of all bars beforehand, and shows one close time after another.
+in a backtest a `ScoreFeed` knows the scores of all bars, and shows one close time after another.
 """
 
 import math

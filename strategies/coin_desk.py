@@ -33,6 +33,7 @@ TAG: Final = "CON"
 NANOS: Final = 1_000_000_000
 DAY_SECS: Final = 86_400
 
+
 class CoinDesk(SetupDesk):
     """The desk of one coin, with the engine that scores its bars.
 
