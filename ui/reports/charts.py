@@ -162,7 +162,7 @@ def r_chart(r_multiples: Sequence[float]) -> str:
                     f"{start:+.2f} to {start + R_BIN:+.2f} R: {count}",
                 )
             )
-    mean = math.fsum(r_multiples) / len(r_multiples)
+    mean = math.fsum(known) / len(known)
     at = x(min(max(mean, R_LOW), R_HIGH))
     parts += [line(at, 14, at, y(0), "mean"), text(at + 5, 22, f"mean {mean:+.2f} R", "note")]
     for value in range(int(R_LOW), int(R_HIGH) + 1):
