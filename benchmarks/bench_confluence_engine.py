@@ -9,7 +9,7 @@
 Every measurement is a process of its own. Ratios are of the processor time of that process, and so is the
 memory; what the workers need to score is measured by bench_confluence.py. The minutes are the clock. Part of
 the coins also run with every bar as an event: the results must be equal, and their ratio says what the
-columns are worth. `--min-confidence` is low so that there are orders: at the default of 90 there is hardly one.
+columns are worth. `--min-confidence` is low so that there are orders: at 90 there is hardly one.
 
     python benchmarks/bench_confluence_engine.py [--catalog DIR] [--compared 10] [--min-confidence 70]
 
