@@ -162,6 +162,15 @@ def confluence(figures: dict[str, Any], command: str) -> Iterator[Row]:
     )
 
 
+def confluence_engine(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the backtest of many coins."""
+    whole = figures["all"]
+    what = f"{whole['coins']} coins, {whole['bars']:,} bars of 5m through the engine with orders"
+    yield f"{what}, s", whole["wall_s"], "at most", 240, command
+    yield "peak memory of that, the engine's process, MB", whole["peak_rss_mb"], "at most", 700, command
+    yield "cost per coin of that, 100 coins / 25 coins", figures["ratio_per_coin"], "at most", 1.2, command
+
+
 BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_buckets.py": buckets,
     "bench_detectors.py": detectors,
@@ -172,6 +181,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_walker.py": walker,
     "bench_gate.py": gate,
     "bench_confluence.py": confluence,
+    "bench_confluence_engine.py": confluence_engine,
 }
 
 

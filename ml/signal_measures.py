@@ -7,7 +7,7 @@ market, and nothing else; so a value cannot depend on a bar that had not closed.
 import math
 from collections import deque
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,22 @@ HOUR_SECS: Final = 3_600
 SCORED: Final = ("htf", "sweep", "order_block", "fvg", "rsi", "structure")
 SMALLEST_VARIANCE: Final = 1e-30
 CLOSE_SECS, HIGH, LOW, CLOSE, VOLUME, ATR, RSI = range(7)
+
+
+class Window(Protocol):
+    """The last closed bars of one coin, up to a moment."""
+
+    @property
+    def day_high(self) -> float:
+        """Return the highest price of the UTC day so far, quote currency."""
+
+    @property
+    def day_low(self) -> float:
+        """Return the lowest price of the UTC day so far, quote currency."""
+
+    @property
+    def columns(self) -> NDArray[np.float64]:
+        """Return at most `WINDOW_BARS` bars, oldest first, shape (7, n): see `BarWindow.push`."""
 
 
 class BarWindow:
@@ -51,7 +67,7 @@ class BarWindow:
         atr, rsi
             After this bar: average true range in quote currency, and the RSI of the middle timeframe.
         """
-        day = (close_secs - 1) // SECONDS_PER_DAY  # what closes at midnight belongs to the day before
+        day = day_of(close_secs)
         if day != self._day:
             self._day, self.day_high, self.day_low = day, high, low
         else:
@@ -65,8 +81,13 @@ class BarWindow:
         return np.ascontiguousarray(rows.T)
 
 
+def day_of(close_secs: int) -> int:
+    """Return the UTC day of a bar, days since 1970: what closes at midnight belongs to the day before."""
+    return (close_secs - 1) // SECONDS_PER_DAY
+
+
 def measure(
-    coin: BarWindow, market: BarWindow | None, direction: int, score: float, factors: Mapping[str, float]
+    coin: Window, market: Window | None, direction: int, score: float, factors: Mapping[str, float]
 ) -> dict[str, float]:
     """Return a value for each of `ml.signal_features.MEASURED`; NaN where it is not known.
 
@@ -166,4 +187,4 @@ def _divergence(bars: NDArray[np.float64]) -> float:
     return float(is_bullish) - float(is_bearish)
 
 
-__all__ = ["BarWindow", "measure"]
+__all__ = ["BarWindow", "Window", "day_of", "measure"]

@@ -22,6 +22,7 @@ from runtime.memory import release_memory
 from runtime.node_config import is_spot
 from runtime.nodes import Node
 from runtime.recorder import Recorder, RecorderConfig, last_price, unrealized_pnl
+from runtime.run_columns import BarFeed, feed_columns, run_columns
 from runtime.run_entries import EntryFile, keeps_all, origin_of
 from runtime.run_folder import RunFolder, new_run_id
 from runtime.run_plan import RunPlan, node_of, read_whole_files
@@ -66,6 +67,8 @@ class RunResult:
         What all positions received at funding times, quote currency, open ones included.
     signal_model
         What filtered signals and what it decided, None without a model of signals.
+    bar_feed
+        How closed bars reached the strategy: as scored columns, or one event each.
     """
 
     run_id: str
@@ -82,6 +85,7 @@ class RunResult:
     gates: Mapping[str, Any] = field(default_factory=dict)
     funding: Decimal = Decimal(0)
     signal_model: Mapping[str, Any] | None = None
+    bar_feed: BarFeed = "events"
 
     @property
     def starting_balance(self) -> Decimal:
@@ -114,6 +118,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
     )
     config = effective_config(plan)
     folder.write_config(config)
+    columns = run_columns(plan)
     release_memory()
     node = node_of(plan)
     recorder = Recorder(RecorderConfig(mark_from_ns=plan.trade_from_ns or plan.first_ts_ns), folder, on_time)
@@ -121,11 +126,16 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
         node.build()
         (engine,) = node.get_engines()
         engine.add_actor(recorder)
+        if columns is not None:
+            feed_columns(columns, plan, node, engine)
         watches = [] if entries is None else _watches(engine, entries)
         engine_started_s = time.perf_counter()
         run_node(node, plan)
         engine_s = time.perf_counter() - engine_started_s
-        ticks = engine.iteration - (0 if plan.on_bars else _bars_before(plan, plan.last_ns))
+        if columns is not None:  # of which the engine saw one bar per close time
+            ticks = sum(strategy.counters["bars"] for strategy in engine.trader.strategies())
+        else:
+            ticks = engine.iteration - (0 if plan.on_bars else _bars_before(plan, plan.last_ns))
         if ticks != plan.ticks:
             what = "bars" if plan.on_bars else "trades"
             raise DataError(
@@ -163,6 +173,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
             gates=gates,
             funding=recorder.funding,
             signal_model=next((one for one in reports if one is not None), None),
+            bar_feed="events" if columns is None else "columns",
         )
     node.dispose()  # type: ignore[no-untyped-call]
     release_memory()

@@ -10,12 +10,12 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from nautilus_trader.backtest.config import SimulationModuleConfig
 from nautilus_trader.backtest.modules import SimulationModule
 from nautilus_trader.model.data import Bar, BarSpecification, BarType
-from nautilus_trader.model.enums import BarAggregation, OrderSide, PriceType
+from nautilus_trader.model.enums import AccountType, BarAggregation, OrderSide, PriceType
 from nautilus_trader.model.events import OrderEvent
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Price
@@ -26,6 +26,16 @@ from runtime.bar_path import Extremes, next_level, turning_points
 # Shorter than any real interval: a matching engine executes on the shortest bars it has seen, no others.
 STEP_SPEC: Final = BarSpecification(1, BarAggregation.SECOND, PriceType.LAST)
 ORDER_TOPIC: Final = "events.order.*"
+
+
+class BarLookup(Protocol):
+    """Finds the bars of a run."""
+
+    def at(self, instrument_id: InstrumentId, close_ns: int) -> Bar | None:
+        """Return the bar that closes at a time, None when there is none."""
+
+    def around(self, instrument_id: InstrumentId, now_ns: int) -> tuple[Bar | None, Bar | None]:
+        """Return the last bar closed at or before a time, and the first one closing after it."""
 
 
 class BarStore:
@@ -87,6 +97,17 @@ def load_endpoint(venue: str) -> str:
     return f"BarVenue.load.{venue}"
 
 
+def lookup_endpoint(venue: str) -> str:
+    """Return the message bus endpoint that takes a `BarLookup` with all bars of a run for a venue's module.
+
+    Examples
+    --------
+    >>> lookup_endpoint("BINANCE")
+    'BarVenue.lookup.BINANCE'
+    """
+    return f"BarVenue.lookup.{venue}"
+
+
 class BarVenueConfig(SimulationModuleConfig, frozen=True):
     """Nothing to set."""
 
@@ -105,14 +126,19 @@ class BarVenue(SimulationModule):
     fills at the next bar's open. So load a chunk before the one ahead of it runs, through `store` or the
     message bus (`load_endpoint`). Give the venue ``bar_execution=True``, ``queue_position=False``, and a fill
     model with ``prob_fill_on_limit=0``: a limit then fills when the price trades through it.
+
+    A run whose bars are columns gives a lookup instead (`lookup_endpoint`), and the engine one bar per close
+    time. The module then tells cache and portfolio of the bars of the instruments that it walks.
     """
 
     def __init__(self, config: BarVenueConfig | None = None) -> None:
         super().__init__(config or BarVenueConfig())
-        self.store = BarStore()
+        self.store: BarLookup = BarStore()
         self.walked = 0
         self._live: set[InstrumentId] = set()
         self._known: set[InstrumentId] = set()
+        self._held: set[InstrumentId] = set()
+        self._shows_bars = False
         self._now_ns = 0
         self._requests = 0
 
@@ -121,10 +147,16 @@ class BarVenue(SimulationModule):
         super().register_venue(exchange)
         exchange.msgbus.subscribe(topic=ORDER_TOPIC, handler=self._on_order_event)
         exchange.msgbus.register(endpoint=load_endpoint(exchange.id.value), handler=self.load)
+        exchange.msgbus.register(endpoint=lookup_endpoint(exchange.id.value), handler=self.look_up)
 
     def load(self, bars: Iterable[Bar]) -> None:
         """Take the bars of a chunk, see `BarStore.load`."""
-        self.store.load(bars, self._now_ns)
+        if isinstance(self.store, BarStore):
+            self.store.load(bars, self._now_ns)
+
+    def look_up(self, store: BarLookup) -> None:
+        """Take all bars of the run; of those the engine brings one per close time."""
+        self.store, self._shows_bars = store, True
 
     def pre_process(self, data: Any) -> None:
         """Run before the venue sees a bar: the first one of a close time moves the market of all."""
@@ -134,6 +166,8 @@ class BarVenue(SimulationModule):
             last_ns, self._now_ns = self._now_ns, data.ts_init
             if self._live:
                 self._walk(last_ns, data.ts_init)
+            if self._shows_bars:
+                self._show(data)
         instrument_id = data.bar_type.instrument_id
         if instrument_id not in self._known:
             self._known.add(instrument_id)
@@ -149,6 +183,7 @@ class BarVenue(SimulationModule):
         """Forget the run; the bars stay."""
         self._live.clear()
         self._known.clear()
+        self._held.clear()
         self._now_ns = 0
 
     # -- orders --------------------------------------------------------------------------------------------
@@ -161,10 +196,28 @@ class BarVenue(SimulationModule):
         # Sent at a close: the market it meets is the next bar's open, or the last close where no bar follows.
         self._live.add(instrument_id)
         last, following = self.store.around(instrument_id, self._now_ns)
+        if self._shows_bars and last is not None:
+            self._held.add(instrument_id)
+            self._tell(last)
         if following is not None and last is not None and _opens_at(following) <= last.ts_init:
             self._step(following, following.open, self._now_ns)
         elif last is not None:
             self._step(last, last.close, self._now_ns)
+
+    # -- bars that the engine does not bring -----------------------------------------------------------------
+
+    def _show(self, brought: Bar) -> None:
+        """Tell cache and portfolio of the bars that close now, of all instruments they value something by."""
+        if self.exchange.account_type != AccountType.CASH:  # what is left of a coin has a value for ever
+            self._held &= self._live
+        for instrument_id in sorted(self._held):
+            bar = self.store.at(instrument_id, brought.ts_init)
+            if bar is not None and instrument_id != brought.bar_type.instrument_id:
+                self._tell(bar)
+
+    def _tell(self, bar: Bar) -> None:
+        self.exchange.cache.add_bar(bar)
+        self.portfolio.update_bar(bar)
 
     # -- the walk ------------------------------------------------------------------------------------------
 
@@ -183,6 +236,8 @@ class BarVenue(SimulationModule):
             if bar is not None:
                 self.walked += 1
                 self._walk_bar(instrument_id, bar, now_ns + latency_ns)
+        # The last answers set the clock ahead, and what strategies send at this close is stamped with it.
+        self.exchange.process(now_ns)
         cache = self.exchange.cache
         self._live = {
             one

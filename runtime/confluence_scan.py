@@ -175,7 +175,8 @@ _scratch: ConfluenceTable = np.empty(0, CONFLUENCE_DTYPE)
 _catalogs: dict[Path, Catalog] = {}
 
 
-def _scratch_rows(count: int) -> ConfluenceTable:
+def scratch_rows(count: int) -> ConfluenceTable:
+    """Return rows to scan into, at least this many, the same memory every time."""
     global _scratch
     if len(_scratch) < count:
         _scratch = np.zeros(count, CONFLUENCE_DTYPE)
@@ -190,7 +191,7 @@ def _scan_symbol(task: _Task) -> SymbolRows:
     store = CandleStore(catalog, max_bytes=0)
     candles = store.read(task.instrument_id, interval, task.start_ns, task.end_ns)
     increment = catalog.instrument(task.instrument_id).price_increment.as_decimal()
-    rows = score_candles(candles, increment, task.config, out=_scratch_rows(len(candles)))
+    rows = score_candles(candles, increment, task.config, out=scratch_rows(len(candles)))
     is_kept = (rows["score_long"] >= task.min_score) | (rows["score_short"] >= task.min_score)
     is_ready = rows["is_ready"] == 1
     edges = np.array([*SCORE_EDGES, np.inf])

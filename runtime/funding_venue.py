@@ -15,7 +15,7 @@ from nautilus_trader.backtest.modules import SimulationModule
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Money
 
-from runtime.bar_venue import BarStore, BarVenue
+from runtime.bar_venue import BarLookup, BarVenue
 from runtime.funding_schedule import rates_of
 from runtime.settings import FundingSettings, FundingSource
 from strategies.trade_manager.funding import FundingPayment, funding_amount, funding_topic
@@ -186,6 +186,8 @@ class BarFundingVenue(FundingVenue):
         last, _following = self._store().around(instrument_id, ts_ns)
         return None if last is None else Decimal(last.close.as_decimal())
 
-    def _store(self) -> BarStore:
-        stores: Iterable[BarStore] = (one.store for one in self.exchange.modules if isinstance(one, BarVenue))
+    def _store(self) -> BarLookup:
+        stores: Iterable[BarLookup] = (
+            one.store for one in self.exchange.modules if isinstance(one, BarVenue)
+        )
         return next(iter(stores))

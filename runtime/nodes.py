@@ -20,7 +20,8 @@ from nautilus_trader.model.data import TradeTick, capsule_to_list
 from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
-from runtime.bar_venue import load_endpoint
+from runtime.bar_venue import load_endpoint, lookup_endpoint
+from runtime.column_feed import ColumnStore
 from runtime.node_config import ALL_IN_ONE_CHUNK
 from runtime.settings import (
     FeeSettings,
@@ -65,6 +66,8 @@ class Node(BacktestNode):
         super().__init__([config])
         self._fees = fees
         self._windows = [(0, END_OF_TIME_NS)] if span_ns is None else day_windows(*span_ns)
+        self.bars: ColumnStore | None = None
+        """Bars that are columns: the venue looks them up, and the engine gets one per close time."""
 
     def _create_engine(self, run_config_id: str) -> BacktestEngine:
         """Create the engine with a message bus that publishes nothing outside of the process.
@@ -78,9 +81,12 @@ class Node(BacktestNode):
         engine_config = msgspec.structs.replace(config.engine or BacktestEngineConfig(), message_bus=bus)
         self._configs[run_config_id] = msgspec.structs.replace(config, engine=engine_config)
         try:
-            return super()._create_engine(run_config_id)
+            made = super()._create_engine(run_config_id)
         finally:
             self._configs[run_config_id] = config
+        # Two pandas series copied for every closed position; no figure of ours comes from them.
+        made.kernel.portfolio.analyzer.record_trade = _pass_over
+        return made
 
     def load_catalog(self, config: BacktestDataConfig) -> ParquetDataCatalog:  # type: ignore[override]
         """Return the catalog of a data configuration, see :class:`FeeOverrideCatalog`."""
@@ -98,6 +104,12 @@ class Node(BacktestNode):
         end: str | int | None = None,
     ) -> None:
         """Replace the base method of the pinned Nautilus; a test compares the results of both."""
+        venues = [one.name for one in self._configs[run_config_id].venues if one.bar_execution]
+        if self.bars is not None:
+            for venue in venues:
+                engine.kernel.msgbus.send(endpoint=lookup_endpoint(venue), msg=self.bars)
+            _run_chunks(engine, self.bars.beats(), run_config_id)
+            return
         sources = [_Source(config, self.load_catalog(config)) for config in data_configs]
         files_ns = [span for source in sources if source.kind is TradeTick for span in source.files_ns()]
         windows = uncrossed(self._windows, files_ns)
@@ -106,19 +118,33 @@ class Node(BacktestNode):
         )
         if chunk_size == ALL_IN_ONE_CHUNK:
             chunks = iter([[one for chunk in chunks for one in chunk]])
-        venues = [one.name for one in self._configs[run_config_id].venues if one.bar_execution]
-        for number, chunk in enumerate(_told_ahead(engine, venues, chunks)):
-            if number == 0:  # so that the engine knows of which instruments there is data
-                engine.add_data(data=chunk, validate=False, sort=True)
-                engine.run(start=start, end=end, run_config_id=run_config_id, streaming=True)
-            else:
-                # `add_data` writes out the instrument's name for each trade: 1 us.
-                engine.add_data_iterator(CHUNKS, iter([chunk]))
-                first = chunk[0].ts_init if start is None else start
-                last = chunk[-1].ts_init if end is None else end
-                engine.run(start=first, end=last, run_config_id=run_config_id, streaming=True)
-            engine.clear_data()
-        engine.end()
+        _run_chunks(engine, _told_ahead(engine, venues, chunks), run_config_id, start, end)
+
+
+def _pass_over(*_arguments: object) -> None:
+    """Do nothing."""
+
+
+def _run_chunks(
+    engine: BacktestEngine,
+    chunks: Iterable[list[Any]],
+    run_config_id: str,
+    start: str | int | None = None,
+    end: str | int | None = None,
+) -> None:
+    """Run an engine over chunks of data, one in memory at a time."""
+    for number, chunk in enumerate(chunks):
+        if number == 0:  # so that the engine knows of which instruments there is data
+            engine.add_data(data=chunk, validate=False, sort=True)
+            engine.run(start=start, end=end, run_config_id=run_config_id, streaming=True)
+        else:
+            # `add_data` writes out the instrument's name for each trade: 1 us.
+            engine.add_data_iterator(CHUNKS, iter([chunk]))
+            first = chunk[0].ts_init if start is None else start
+            last = chunk[-1].ts_init if end is None else end
+            engine.run(start=first, end=last, run_config_id=run_config_id, streaming=True)
+        engine.clear_data()
+    engine.end()
 
 
 def _told_ahead(

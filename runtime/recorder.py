@@ -104,6 +104,7 @@ class Recorder(Actor):
         self._folder = folder
         self._on_time = on_time
         self._mark_from_ns = config.mark_from_ns
+        self._listings: Listings | None = None
         self.marks: list[tuple[int, float]] = []
         self.trades: list[Any] = []
         self.funding = Decimal(0)
@@ -119,7 +120,8 @@ class Recorder(Actor):
 
     def mark(self, ts_ns: int) -> Decimal:
         """Write the equity at this time and return it."""
-        equity = account_equity(self.cache)
+        self._listings = self._listings or Listings(self.cache)
+        equity = account_equity(self.cache, self._listings)
         self.marks.append((ts_ns, float(equity)))
         self._folder.equity(ts_ns, equity)
         return equity
@@ -172,21 +174,50 @@ def payment_record(payment: FundingPayment) -> dict[str, Any]:
     return {name: format(one, "f") if isinstance(one, Decimal) else one for name, one in plain.items()}
 
 
-def account_equity(cache: Any) -> Decimal:
+class Listings:
+    """What is listed where, read once: asked of Nautilus at every mark, it costs 4 us per instrument.
+
+    Parameters
+    ----------
+    cache
+        Of the engine, with all instruments.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        self._quotes: dict[str, set[str]] = {}
+        self._coins: dict[str, dict[str, Any]] = {}
+        for one in cache.instruments():
+            venue = one.id.venue.value
+            self._quotes.setdefault(venue, set()).add(one.quote_currency.code)
+            if isinstance(one, CurrencyPair):
+                self._coins.setdefault(venue, {}).setdefault(one.base_currency.code, one.id)
+
+    def quotes(self, venue: str) -> set[str]:
+        """Return the codes of the currencies in which a venue's instruments are priced."""
+        return self._quotes.get(venue, set())
+
+    def coins(self, venue: str) -> Mapping[str, Any]:
+        """Return a spot pair's id by the code of the coin that it prices; of several the first."""
+        return self._coins.get(venue, {})
+
+
+def account_equity(cache: Any, listings: Listings | None = None) -> Decimal:
     """Return what all accounts are worth in quote currency at the last prices, exactly.
 
     Spot: quote balance plus holdings at the last trade. Margin: balance plus unrealised profit.
     """
+    listings = listings or Listings(cache)
     equity = Decimal(0)
     for account in cache.accounts():
+        venue = account.id.get_issuer()
         held = {one.code: Decimal(money.as_decimal()) for one, money in account.balances_total().items()}
-        listed = [one for one in cache.instruments() if one.id.venue.value == account.id.get_issuer()]
-        for code in {one.quote_currency.code for one in listed}:
+        for code in listings.quotes(venue):
             equity += held.pop(code, Decimal(0))
         held = {code: coins for code, coins in held.items() if coins}
-        for one in listed if held else ():
-            if isinstance(one, CurrencyPair) and one.base_currency.code in held:
-                equity += held.pop(one.base_currency.code) * last_price(cache, one.id)
+        if held:
+            for code, instrument_id in listings.coins(venue).items():
+                if code in held:
+                    equity += held.pop(code) * last_price(cache, instrument_id)
     for position in cache.positions_open():
         if not isinstance(cache.instrument(position.instrument_id), CurrencyPair):
             equity += unrealized_pnl(cache, position)

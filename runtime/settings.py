@@ -153,6 +153,9 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         How orders are filled.
     funding
         Where the funding rates of perpetuals come from.
+    bar_feed
+        How closed bars reach a strategy: ``columns`` scores all bars beforehand where the strategy supports
+        it, ``events`` brings every bar through the engine. The result is the same.
     runs
         Folder that receives one folder per run.
     charts
@@ -165,6 +168,7 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fees: FeeSettings = FeeSettings()
     fills: FillSettings = FillSettings()
     funding: FundingSettings = FundingSettings()
+    bar_feed: Literal["columns", "events"] = "columns"
     runs: str = "var/runs"
     charts: Annotated[int, Meta(ge=0, le=500)] = 60
 

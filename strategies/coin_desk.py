@@ -1,7 +1,7 @@
 """One coin among many: its score, its last bar, its setup and the rules that manage it."""
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.confluence.config import ConfluenceConfig as ScoreConfig
 from indicators.confluence.engine import ConfluenceEngine
-from indicators.confluence.row import CONFLUENCE_DTYPE
+from strategies.close_bars import CoinBar, ScoreFeed, scored_bar
 from strategies.confluence_config import (
     CoinRules,
     ConfluenceConfig,
@@ -19,7 +19,6 @@ from strategies.confluence_config import (
     management_rules,
     score_config,
 )
-from strategies.row_struct import row_struct
 from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.increments import round_down
 from strategies.trade_manager.managed_setup import on_closed_bar
@@ -33,50 +32,6 @@ from strategies.trade_manager.skips import Skip
 TAG: Final = "CON"
 NANOS: Final = 1_000_000_000
 DAY_SECS: Final = 86_400
-SCORED: Final = row_struct(
-    CONFLUENCE_DTYPE, "atr", "score_long", "score_short", "mtf_rsi", "htf_bias", "colour", "is_ready"
-)
-
-
-@dataclass(slots=True)
-class CoinBar:
-    """The last closed bar of a coin and what it scored.
-
-    Parameters
-    ----------
-    close_ns
-        UNIX nanoseconds.
-    open, high, low, close
-        Quote currency.
-    volume
-        Base currency.
-    atr, rsi
-        ATR 14 of these bars, RSI 14 of the middle timeframe; NaN in warm-up.
-    side
-        +1 or -1 where the higher score has the bar's colour and everything is known, else 0.
-    score
-        The higher score, 0 to 100.
-    bias
-        Of the highest timeframe: +1, 0, -1.
-    is_ready
-        ATR, bias and RSI are all known.
-    row
-        The whole row, of `CONFLUENCE_DTYPE`.
-    """
-
-    close_ns: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    atr: float
-    rsi: float
-    side: int
-    score: float
-    bias: int
-    is_ready: bool
-    row: Any
 
 
 class CoinDesk(SetupDesk):
@@ -100,6 +55,7 @@ class CoinDesk(SetupDesk):
     def __init__(
         self, host: Any, config: ConfluenceConfig, instrument_id: InstrumentId, counters: dict[str, int]
     ) -> None:
+        self.feed: ScoreFeed | None = None
         super().__init__(host, instrument_id, TAG, exit_rules(config), counters)
         self.name = instrument_id.value
         self.rules = coin_of(config, instrument_id)
@@ -109,7 +65,8 @@ class CoinDesk(SetupDesk):
         self._management = management_rules(config, self.rules)
         self._manager: TradeManager | None = None
         self._base_ns = config.ltf_secs * NANOS
-        self._turnover: deque[float] = deque(maxlen=DAY_SECS // config.ltf_secs or 1)
+        self._day_bars = DAY_SECS // config.ltf_secs or 1
+        self._turnover: deque[float] = deque(maxlen=self._day_bars)
         self._entered_ns = 0
 
     def prepare(self) -> bool:
@@ -117,10 +74,20 @@ class CoinDesk(SetupDesk):
         if not super().prepare():
             return False
         self.score = score_config(self._config, self.rules, float(self.market.tick_size))
-        self.engine = ConfluenceEngine(self.score)
+        if self.feed is None:
+            self.engine = ConfluenceEngine(self.score)
         return True
 
     # -- bars ----------------------------------------------------------------------------------------------
+
+    @property
+    def bucket_seq(self) -> int:
+        """Return the number of the last bar, -1 before the first."""
+        return self._bar_number if self.feed is None else self.feed.bars_seen(self.name) - 1
+
+    @bucket_seq.setter
+    def bucket_seq(self, number: int) -> None:
+        self._bar_number = number
 
     def take(self, bar: Bar) -> CoinBar:
         """Score a closed bar.
@@ -134,37 +101,27 @@ class CoinDesk(SetupDesk):
         # A Nautilus price is a fraction of 10**16; this is the float nearest to its decimals.
         high, low = round(bar.high.as_double(), digits), round(bar.low.as_double(), digits)
         open_, close = round(bar.open.as_double(), digits), round(bar.close.as_double(), digits)
-        volume = bar.volume.as_double()
+        volume = round(bar.volume.as_double(), self._size_precision)
         row = self.engine.update(close_ns - self._base_ns, close_ns, open_, high, low, close, volume)
-        # As bytes: asked for a buffer, numpy spells out the format of all columns first.
-        atr, long_score, short_score, rsi, bias, colour, is_ready = SCORED.unpack(row.tobytes())
-        side = (long_score > short_score) - (short_score > long_score)
-        if not is_ready or side != colour:
-            side = 0
         if self.rules.min_turnover:
             self._turnover.append(volume * close)
         self.bucket_seq += 1
-        self.last = CoinBar(
-            close_ns,
-            open_,
-            high,
-            low,
-            close,
-            volume,
-            atr,
-            rsi,
-            side,
-            max(long_score, short_score),
-            bias,
-            bool(is_ready),
-            row,
-        )
+        self.last = scored_bar((close_ns, open_, high, low, close, volume), row)
         return self.last
 
     @property
     def turnover(self) -> float:
         """Return the turnover of the last 24 hours, quote currency."""
+        if self.feed is not None:
+            return sum(self.feed.turnovers(self.name, self._day_bars))
         return sum(self._turnover)
+
+    @property
+    def last_close(self) -> float | None:
+        """Return the last close, quote currency, None before the first bar."""
+        if self.feed is not None:
+            return self.feed.last_close(self.name)
+        return None if self.last is None else self.last.close
 
     def price_of(self, instrument_id: InstrumentId) -> Decimal | None:
         """Return the last close of any coin of the strategy."""

@@ -4,7 +4,7 @@ Each bar is scored when it comes. Decisions wait until the bars of all coins of 
 `bar_wait_ms` later: which bar came first must not matter. Every signal is put on record, traded or not.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,13 +17,16 @@ from nautilus_trader.trading.strategy import Strategy
 
 from indicators.confluence.explain import FACTORS, explain
 from indicators.confluence.explain import summary as tell
-from strategies.coin_desk import CoinBar, CoinDesk
+from strategies.close_bars import ArrivedBars, CloseBars, CoinBar, FeedRound, ScoreFeed, ScoreRequest
+from strategies.coin_desk import CoinDesk
 from strategies.confluence_config import (
     ConfluenceConfig,
     bar_type_of,
+    coin_of,
     loss_rules,
     portfolio_rules,
     risk_rules,
+    score_config,
 )
 from strategies.guard_log import GuardLog
 from strategies.guards import TradeGuards, result_of
@@ -71,6 +74,10 @@ class ConfluenceStrategy(Strategy):
         super().__init__(config)
         self.counters: dict[str, int] = dict.fromkeys((*COUNTED_FROM_ZERO, "bars", "signals"), 0)
         names = sorted(one.value for one in config.instrument_ids)
+        self._names = names
+        self._feed: ScoreFeed | None = None
+        self._fed_ns = -1
+        self._fed: dict[int, FeedRound] = {}
         self.desks: dict[str, CoinDesk] = {
             name: CoinDesk(self, config, InstrumentId.from_str(name), self.counters) for name in names
         }
@@ -90,6 +97,15 @@ class ConfluenceStrategy(Strategy):
         self._watches_equity = bool(config.max_daily_loss_pct or config.max_drawdown_pct)
 
     # -- life ----------------------------------------------------------------------------------------------
+
+    def use_feed(self, feed: ScoreFeed) -> None:
+        """Take bars and scores from columns (backtest); the engine's bars then only tell the time.
+
+        Call it before the start. The columns are those of all instruments of the strategy.
+        """
+        self._feed = feed
+        for desk in self.desks.values():
+            desk.feed = feed
 
     def on_start(self) -> None:
         """Read the instruments and listen to their bars."""
@@ -151,7 +167,10 @@ class ConfluenceStrategy(Strategy):
         topic = f"data.bars.{bar_type}"
 
         def take(bar: Bar) -> None:
-            self.take_bar(name, desk, bar)
+            if self._feed is None:
+                self.take_bar(name, desk, bar)
+            else:
+                self.take_close(self._feed, bar.ts_event)
 
         if self.msgbus.is_subscribed(topic=topic, handler=self.handle_bar):
             self.msgbus.unsubscribe(topic=topic, handler=self.handle_bar)
@@ -161,7 +180,29 @@ class ConfluenceStrategy(Strategy):
     def on_bar(self, bar: Bar) -> None:
         """Take one closed bar where Nautilus hands it on itself."""
         name = bar.bar_type.instrument_id.value
-        self.take_bar(name, self.desks[name], bar)
+        if self._feed is None:
+            self.take_bar(name, self.desks[name], bar)
+        else:
+            self.take_close(self._feed, bar.ts_event)
+
+    def take_close(self, feed: ScoreFeed, close_ns: int) -> None:
+        """Take all bars of a close time out of columns, at the first bar of it that the engine brings."""
+        if close_ns <= self._fed_ns:
+            return
+        self._fed_ns = close_ns
+        bars = feed.advance(close_ns)
+        self.counters["bars"] += bars.count
+        self.counters["bars_ready"] = self.counters.get("bars_ready", 0) + bars.ready
+        for name, bar in bars.scored():
+            if bar.score >= COUNTED_SCORES_FROM:
+                self._count_score(self.desks[name], bar)
+        rounds = self.barrier.arrive_together(bars.present, close_ns)
+        self._fed[close_ns] = bars
+        if rounds:
+            self._decide_rounds(rounds)
+        else:
+            is_complete = self._attendance.is_complete(bars.present)
+            self._wait(close_ns, GRACE_MS if is_complete else self.config.bar_wait_ms)
 
     def take_bar(self, name: str, desk: CoinDesk, bar: Bar) -> None:
         """Score a closed bar, and decide the close times that are complete with it."""
@@ -211,7 +252,7 @@ class ConfluenceStrategy(Strategy):
             self._give_up(close_ns)
 
     def _give_up(self, close_ns: int) -> None:
-        if close_ns in self._waiting:
+        if close_ns in self._waiting or close_ns in self._fed:
             self._decide_rounds(self.barrier.give_up(close_ns))
 
     def _take_late(self, desk: CoinDesk, bar: CoinBar) -> None:
@@ -228,7 +269,11 @@ class ConfluenceStrategy(Strategy):
 
     def _decide_rounds(self, rounds: Iterable[Round]) -> None:
         for one in rounds:
-            bars = self._waiting.pop(one.close_ns, {})
+            bars: CloseBars
+            if one.close_ns in self._fed:
+                bars = self._fed.pop(one.close_ns)
+            else:
+                bars = ArrivedBars(self._names, self._waiting.pop(one.close_ns, {}))
             timer = f"{WAIT_TIMER}-{one.close_ns}"
             if timer in self.clock.timer_names:
                 self.clock.cancel_timer(timer)
@@ -236,24 +281,23 @@ class ConfluenceStrategy(Strategy):
                 self.counters["rounds_incomplete"] = self.counters.get("rounds_incomplete", 0) + 1
             self._decide(one.close_ns, bars)
 
-    def _decide(self, close_ns: int, bars: dict[str, CoinBar]) -> None:
+    def _decide(self, close_ns: int, bars: CloseBars) -> None:
         """Manage what is open, then take the best signals of a close time; the order is that of the names."""
-        names = sorted(bars)
         if self._rules.correlation_sides != "off":
-            self._returns.push({name: bars[name].close for name in names})
-        self._context.push(close_ns, bars.get(self._context.name))
+            self._returns.push_closes(bars.closes)
+        if self._context.name:
+            self._context.push(close_ns, bars.get(self._context.name))
         for ended in self.filter.push(close_ns, bars):
             self._record_outcome(ended)
-        for name in names:
-            if self.desks[name].is_busy:
-                self.desks[name].manage(bars[name])
+        for name, desk in self.desks.items():
+            if desk.is_busy and (bar := bars.get(name)) is not None:
+                desk.manage(bar)
         if self._watches_equity:
             self.guards.on_equity(close_ns, float(self.equity()))
         self._tell_pauses(close_ns)
-        least = self.config.record_from
-        found = [name for name in names if bars[name].side and bars[name].score >= least]
+        found = bars.candidates(self.config.record_from)
         if found:
-            self._choose(close_ns, {name: bars[name] for name in found})
+            self._choose(close_ns, found)
 
     def _choose(self, close_ns: int, bars: dict[str, CoinBar]) -> None:
         signals: list[Signal] = []
@@ -442,7 +486,8 @@ class ConfluenceStrategy(Strategy):
     def close_of(self, instrument_id: InstrumentId) -> Decimal | None:
         """Return a coin's last close, None before the first bar."""
         desk = self.desks.get(instrument_id.value)
-        return None if desk is None or desk.last is None else Decimal(str(desk.last.close))
+        close = None if desk is None else desk.last_close
+        return None if close is None else Decimal(str(close))
 
     def equity(self) -> Decimal:
         """Return what the account is worth at the last closes, quote currency."""
@@ -507,6 +552,21 @@ def base_bar_types(config: ConfluenceConfig) -> list[str]:
     return [str(bar_type_of(one, config.ltf_secs)) for one in config.instrument_ids]
 
 
+def score_request(config: ConfluenceConfig, tick_sizes: Mapping[str, float]) -> ScoreRequest:
+    """Return what a run over columns must score beforehand, given the tick size of each instrument.
+
+    Raises
+    ------
+    ValueError
+        When timeframes or points do not fit together.
+    """
+    configs = {
+        one.value: score_config(config, coin_of(config, one), tick_sizes[one.value])
+        for one in config.instrument_ids
+    }
+    return ScoreRequest(configs, config.record_from, COUNTED_SCORES_FROM)
+
+
 def context_of(config: ConfluenceConfig) -> str:
     """Return the id of the instrument whose moves are the context of all, empty when there is none."""
     if config.context_instrument_id is not None:
@@ -519,4 +579,11 @@ def _money(money: Any) -> Decimal:
     return ZERO if money is None else Decimal(money.as_decimal())
 
 
-__all__ = ["SPEC", "ConfluenceConfig", "ConfluenceStrategy", "base_bar_types", "signal_model"]
+__all__ = [
+    "SPEC",
+    "ConfluenceConfig",
+    "ConfluenceStrategy",
+    "base_bar_types",
+    "score_request",
+    "signal_model",
+]

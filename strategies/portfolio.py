@@ -73,14 +73,22 @@ class BarBarrier:
     def arrive(self, instrument_id: str, close_ns: int) -> list[Round]:
         """Take a bar; return the close times that are now to be decided, oldest first.
 
+        See `arrive_together`.
+        """
+        return self.arrive_together(frozenset((instrument_id,)), close_ns)
+
+    def arrive_together(self, instrument_ids: frozenset[str], close_ns: int) -> list[Round]:
+        """Take bars of one close time; return the close times that are now to be decided, oldest first.
+
         A complete time is decided at once, and every older one with it: its missing bars are not coming in
         order any more. A bar of a time that was decided is counted as late and changes nothing.
         """
         if close_ns <= self._decided_ns:
-            self.late += 1
+            self.late += len(instrument_ids)
             return []
-        if instrument_id in self._expected:
-            self._waiting.setdefault(close_ns, set()).add(instrument_id)
+        known = instrument_ids & self._expected
+        if known:
+            self._waiting.setdefault(close_ns, set()).update(known)
         if self._expected <= self._waiting.get(close_ns, set()):
             return self.give_up(close_ns)
         return []
@@ -146,11 +154,19 @@ class ReturnHistory:
         closes
             Quote currency, by instrument; unknown instruments are passed over.
         """
-        logs: NDArray[np.float64] = np.full(len(self._columns), np.nan)
+        found: NDArray[np.float64] = np.full(len(self._columns), np.nan)
         for instrument_id, close in closes.items():
             column = self._columns.get(instrument_id)
-            if column is not None and close > 0:
-                logs[column] = math.log(close)
+            if column is not None:
+                found[column] = close
+        self.push_closes(found)
+
+    def push_closes(self, closes: NDArray[np.float64]) -> None:
+        """Take the closes of one close time in the order of the sorted instruments, shape (n,).
+
+        NaN, or a price that is not above 0, is a gap.
+        """
+        logs = np.log(np.where(closes > 0, closes, np.nan))
         self._returns[self._row] = logs - self._last
         self._last = logs
         self._row = (self._row + 1) % len(self._returns)

@@ -8,7 +8,7 @@ import hashlib
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -21,7 +21,7 @@ from ml.model import Model, Wanted, load_model
 from ml.model_fit import fit_notes, require_fit
 from ml.passport import Setting, kernel_sha256
 from ml.signal_features import NAMES, RecentWins, schema_hash, signal_row
-from ml.signal_measures import BarWindow, measure
+from ml.signal_measures import BarWindow, Window, measure
 from ml.signal_outcomes import Outcome, SignalFees, SignalWalk
 from strategies.signal import Signal
 from strategies.trade_manager.skips import Skip, SkipReason
@@ -43,6 +43,19 @@ class ClosedBar(Protocol):
     volume: float
     atr: float
     rsi: float
+
+
+class ClosingBars(Protocol):
+    """The bars of one close time; see `strategies.close_bars.CloseBars`."""
+
+    def arrived(self) -> Iterable[tuple[str, Any]]:
+        """Return bars that nothing but their reader keeps, with their coins."""
+
+    def get(self, name: str) -> Any:
+        """Return a coin's `ClosedBar`, None where it has none."""
+
+    def window(self, name: str) -> Window | None:
+        """Return a coin's last bars up to this close time where columns hold them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,11 +215,12 @@ class SignalFilter:
         self._wins = RecentWins()
         self._known: list[tuple[int, int, int, str, bool]] = []  # heap of outcomes that are not counted yet
         self._open: dict[str, list[tuple[int, Signal, SignalWalk]]] = {}
+        self._bars: ClosingBars | None = None
         self._details: dict[str, dict[str, str | int | float]] = {}
         self._estimates: dict[str, Estimate] = {}
         self._stamp = features_stamp()
 
-    def push(self, close_ns: int, bars: Mapping[str, ClosedBar]) -> list[Followed]:
+    def push(self, close_ns: int, bars: ClosingBars) -> list[Followed]:
         """Take the bars of a close time, before its signals; return the signals that ended in it.
 
         Parameters
@@ -223,13 +237,20 @@ class SignalFilter:
             _, _, _, name, won = heapq.heappop(self._known)
             self._wins.add(name, won=won)
         secs = close_ns // NANOS
-        for name, bar in bars.items():
+        self._bars = bars
+        for name, bar in bars.arrived():
             # To the float nearest to its decimals: a volume counted in lots must be the same bits.
             volume = round(bar.volume, VOLUME_DECIMALS)
             self._windows[name].push(secs, bar.high, bar.low, bar.close, volume, bar.atr, bar.rsi)
         if not self._open:
             return []
-        return [one for name in sorted(self._open) if name in bars for one in self._step(name, bars[name])]
+        found = ((name, bars.get(name)) for name in sorted(self._open))
+        return [one for name, bar in found if bar is not None for one in self._step(name, bar)]
+
+    def _window(self, name: str) -> Window:
+        """Return a coin's bars up to the close time that is decided."""
+        assert self._bars is not None
+        return self._bars.window(name) or self._windows[name]
 
     def _step(self, name: str, bar: ClosedBar) -> list[Followed]:
         ended: list[Followed] = []
@@ -258,8 +279,8 @@ class SignalFilter:
             0 to 100.
         """
         name = signal.instrument_id
-        market = self._windows.get(self._market)
-        measured = measure(self._windows[name], market, signal.direction, score, signal.factors)
+        market = self._window(self._market) if self._market in self._windows else None
+        measured = measure(self._window(name), market, signal.direction, score, signal.factors)
         row = signal_row(measured, name, signal.direction, signal.ts_ns, self._wins)
         detail: dict[str, str | int | float] = {
             f"{FEATURE}{one}": value

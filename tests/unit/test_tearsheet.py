@@ -186,6 +186,12 @@ def test_merged_candles_keep_extremes_and_ends(count: int, limit: int, each: int
     assert window.low.tolist() == [group["low"].min() for group in groups]
 
 
+def test_unknown_r_multiples_are_left_out() -> None:
+    """A trade without a stop has no R: it changes nothing, and alone it draws nothing."""
+    assert r_chart([0.1, float("nan"), 99.0]) == r_chart([0.1, 99.0])
+    assert not r_chart([float("nan")])
+
+
 def test_distribution_collects_what_lies_beyond() -> None:
     """Results outside -3 R..5 R are counted in the outermost bars."""
     drawing = r_chart([-9.0, -2.9, 0.1, 99.0])

@@ -132,13 +132,17 @@ def equity_chart(marks: Sequence[Mark], balance: float, currency: str) -> str:
 
 
 def r_chart(r_multiples: Sequence[float]) -> str:
-    """Draw the distribution of R multiples in quarters of R; both ends collect what lies beyond."""
+    """Draw the distribution of R multiples in quarters of R; both ends collect what lies beyond.
+
+    NaN, of a trade that ended before it had a stop, is left out.
+    """
     width, height, left = 520.0, 260.0, 44.0
-    if not r_multiples:
+    known = [value for value in r_multiples if math.isfinite(value)]
+    if not known:
         return ""
     bins = round((R_HIGH - R_LOW) / R_BIN)
     counts = [0] * bins
-    for value in r_multiples:
+    for value in known:
         index = math.floor((value - R_LOW) / R_BIN)
         counts[min(max(index, 0), bins - 1)] += 1
     x = Scale(R_LOW, R_HIGH, left, width - 10)
@@ -158,7 +162,7 @@ def r_chart(r_multiples: Sequence[float]) -> str:
                     f"{start:+.2f} to {start + R_BIN:+.2f} R: {count}",
                 )
             )
-    mean = math.fsum(r_multiples) / len(r_multiples)
+    mean = math.fsum(known) / len(known)
     at = x(min(max(mean, R_LOW), R_HIGH))
     parts += [line(at, 14, at, y(0), "mean"), text(at + 5, 22, f"mean {mean:+.2f} R", "note")]
     for value in range(int(R_LOW), int(R_HIGH) + 1):
