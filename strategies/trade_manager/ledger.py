@@ -14,14 +14,15 @@ class Ledger:
     ----------
     direction
         +1 long, -1 short.
-    stop_price
-        Initial stop: the risk of every entry fill is measured to it.
+    risk_per_unit
+        Planned distance from entry to stop, quote currency: fills count for it whatever their own price, so
+        that a fill next to the stop is no trade of a hundred R.
     carried_qty, carried_value
         Dust of an earlier trade: base coins, and what they count for in quote currency.
     """
 
     direction: int
-    stop_price: Decimal
+    risk_per_unit: Decimal
     carried_qty: Decimal = ZERO
     carried_value: Decimal = ZERO
     entry_qty: Decimal = ZERO
@@ -42,7 +43,7 @@ class Ledger:
             self.entry_ts_ns = fill.ts_ns
         self.entry_qty += fill.qty
         self.entry_value += fill.qty * fill.price
-        self.risk += fill.qty * abs(fill.price - self.stop_price)
+        self.risk += fill.qty * self.risk_per_unit
         self._pay(fill)
 
     def leave(self, fill: Fill) -> None:

@@ -109,9 +109,14 @@ class EntryPlan:
     entry_kind: EntryKind = "limit"
 
     @property
+    def risk_per_unit(self) -> Decimal:
+        """Return the distance from entry to stop, quote currency."""
+        return abs(self.entry_price - self.stop_price)
+
+    @property
     def reward_risk(self) -> Decimal:
         """Return gross reward over gross risk."""
-        return abs(self.target_price - self.entry_price) / abs(self.entry_price - self.stop_price)
+        return abs(self.target_price - self.entry_price) / self.risk_per_unit
 
 
 _OF_THE_ZONE = frozenset(

@@ -125,8 +125,8 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     dust_qty
         Base coins left behind because the venue sells no smaller amount.
     r_multiple
-        ``pnl``, after fees and funding, over the initial risk: sum of entry fill quantity times distance of
-        its fill to the stop.
+        ``pnl``, after fees and funding, over the initial risk: sum of entry fill quantity times the planned
+        distance from entry to stop. What a fill slips is result, not risk.
     mae_r, mfe_r
         Worst and best price while in position, as multiples of the same risk per unit; mae_r <= 0 <= mfe_r.
     mae_price, mfe_price

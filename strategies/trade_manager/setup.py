@@ -150,7 +150,7 @@ class Setup:
         self.stop_price = plan.stop_price
         self.stage = Stage.PLANNED
         self.orders: dict[str, OwnOrder] = {}
-        self.ledger = Ledger(plan.direction, plan.stop_price, carried_qty, carried_value)
+        self.ledger = Ledger(plan.direction, plan.risk_per_unit, carried_qty, carried_value)
         self.last_price = math.nan
         # Fast path of `on_price`: nothing happens strictly between the alarms and before the deadline.
         self.low_alarm = -math.inf
@@ -576,6 +576,7 @@ class Setup:
             self._start_over()
         is_first = self.ledger.entry_qty == 0
         self._next_plan = None  # no new price for an entry that began to fill
+        self.ledger.risk_per_unit = self.plan.risk_per_unit  # that of the entry as it stands now
         self.ledger.enter(fill)
         if is_first:
             self._entry_bucket_seq = self._bucket_seq
@@ -592,7 +593,7 @@ class Setup:
 
     def _start_over(self) -> None:
         """Begin a new account of fills: the setup was closed and recorded, then another fill came."""
-        self.ledger = Ledger(self.plan.direction, self.plan.stop_price)
+        self.ledger = Ledger(self.plan.direction, self.plan.risk_per_unit)
         self.stop_price, self._stop_reason = self.plan.stop_price, "stop"
         self._exit_reason = ""
         self._exit_at_market = False

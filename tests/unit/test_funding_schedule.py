@@ -52,7 +52,7 @@ def test_amounts(signed_qty: str, price: str, rate: str, amount: str) -> None:
 
 def test_a_ledger_keeps_funding_apart_and_counts_it_into_the_profit() -> None:
     """A long of 100 from 1.50 to 1.60 with 0.05 of fees that paid 0.03 and received 0.01."""
-    ledger = Ledger(1, D("1.4"))
+    ledger = Ledger(1, D("0.1"))
     ledger.enter(Fill(1, "1", D(100), D("1.5"), D("0.02"), D(0)))
     ledger.fund(D("-0.03"))
     ledger.fund(D("0.01"))
