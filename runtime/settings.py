@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 from ml.train_settings import TrainSettings
 from runtime.cli import did_you_mean
 from runtime.errors import ConfigurationError
+from runtime.notify.settings import NotifySettings
 
 DEFAULT_PATH: Final = Path("config.yaml")
 COMMAND_LINE: Final = "command line"
@@ -246,6 +247,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Account, fills and report of a backtest.
     training
         How ``python -m ml train`` trains and judges a model.
+    notifications
+        Who hears of what; the channels' addresses are secrets and come from the environment.
     strategies
         Strategies with their parameters; the first one runs unless ``--strategy`` names another.
     """
@@ -255,6 +258,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     download: DownloadSettings = DownloadSettings()
     backtest: BacktestSettings = BacktestSettings()
     training: TrainSettings = TrainSettings()
+    notifications: NotifySettings = NotifySettings()
     strategies: tuple[StrategySettings, ...] = (StrategySettings(strategy="ote"),)
 
     def strategy(self, name: str | None) -> tuple[StrategySettings, str]:
