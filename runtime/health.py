@@ -147,7 +147,9 @@ def streams_check(ages_secs: Callable[[], Mapping[str, float]], warn_secs: float
             return Check(name="streams", status=Status.UNKNOWN, what="no stream has sent data yet")
         name, age = max(ages.items(), key=lambda one: one[1])
         what = f"{len(ages)} streams, oldest {name}: {age:.1f} s"
-        return _judged("streams", age, warn_secs, fail_secs, what, f"check network and venue status for {name}")
+        return _judged(
+            "streams", age, warn_secs, fail_secs, what, f"check network and venue status for {name}"
+        )
 
     return probe
 
@@ -264,7 +266,9 @@ def clock_check(offset_secs: Callable[[], float], warn_secs: float = 0.25, fail_
     def probe() -> Check:
         offset = offset_secs()
         what = f"{offset:+.3f} s against the venue"
-        return _judged("clock", abs(offset), warn_secs, fail_secs, what, "synchronise the clock (NTP, chrony)")
+        return _judged(
+            "clock", abs(offset), warn_secs, fail_secs, what, "synchronise the clock (NTP, chrony)"
+        )
 
     return probe
 

@@ -46,7 +46,9 @@ def correlated(**ids: str) -> Iterator[None]:
     """
     unknown = ids.keys() - _IDS.keys()
     if unknown:
-        raise ValueError(f"{', '.join(sorted(unknown))} is no correlation id; there are {', '.join(CORRELATION)}")
+        raise ValueError(
+            f"{', '.join(sorted(unknown))} is no correlation id; there are {', '.join(CORRELATION)}"
+        )
     tokens = [(_IDS[name], _IDS[name].set(value)) for name, value in ids.items()]
     try:
         yield
@@ -116,7 +118,7 @@ def clean(value: Any, redact: Redactor, name: str = "") -> Any:
     if isinstance(value, str):
         return _by_name(name, redact(value), redact)
     if value is None or isinstance(value, bool | int | float):
-        return value if value == value and value not in (float("inf"), float("-inf")) else str(value)  # noqa: PLR0124
+        return value if value == value and value not in (float("inf"), float("-inf")) else str(value)
     if isinstance(value, Mapping):
         return {str(key): clean(one, redact, str(key)) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

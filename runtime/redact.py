@@ -44,7 +44,10 @@ SHAPES: Final = (
     (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {MASK}"),
     # name=value, name: value, "name": "value"
     (re.compile(rf"(\b(?:{_NAMES})[\"']?\s*[:=]\s*[\"']?){_WORD}", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), MASK),
+    (
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
+        MASK,
+    ),
 )
 
 

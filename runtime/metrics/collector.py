@@ -113,9 +113,7 @@ def _family(name: str, samples: Iterable[tuple[tuple[str, ...], float]]) -> Metr
     return metric
 
 
-def histogram_family(
-    name: str, samples: Iterable[tuple[tuple[str, ...], LatencyHistogram, float]]
-) -> Metric:
+def histogram_family(name: str, samples: Iterable[tuple[tuple[str, ...], LatencyHistogram, float]]) -> Metric:
     """Return a histogram in seconds; a bin of ours counts where its upper end lies.
 
     Parameters
@@ -176,7 +174,8 @@ def _data(sources: NodeSources) -> Iterator[Metric]:
         [((name,), max(0, now_ns - tick.ts_init) / NANOS) for name, tick in known.items()],
     )
     yield _family(
-        "data_lag_seconds", [((name,), (tick.ts_init - tick.ts_event) / NANOS) for name, tick in known.items()]
+        "data_lag_seconds",
+        [((name,), (tick.ts_init - tick.ts_event) / NANOS) for name, tick in known.items()],
     )
 
 
@@ -184,7 +183,8 @@ def _strategies(sources: NodeSources) -> Iterator[Metric]:
     counters = {str(one.id): dict(one.counters) for one in sources.strategies() if hasattr(one, "counters")}
     yield _family("buckets", [((name,), own.get("buckets", 0)) for name, own in counters.items()])
     yield _family(
-        "strategy_events", [((name, key), value) for name, own in counters.items() for key, value in own.items()]
+        "strategy_events",
+        [((name, key), value) for name, own in counters.items() for key, value in own.items()],
     )
     setups = [
         (name, setup) for one in sources.strategies() for name, setup in setups_of(one) if setup is not None

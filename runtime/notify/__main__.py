@@ -11,8 +11,8 @@ from typing import Any
 from runtime.cli import CommandParser, add_command, print_json, run_main
 from runtime.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
 from runtime.notify.channels import CONSOLE, URLS_VARIABLE, Channel, open_channels
-from runtime.notify.events import TERMS, Event, EventKind
 from runtime.notify.courier import Courier
+from runtime.notify.events import TERMS, Event, EventKind
 from runtime.notify.outbox import compose
 from runtime.notify.routing import is_wanted
 from runtime.notify.settings import NotifySettings

@@ -79,7 +79,9 @@ def parse_addresses(text: str) -> list[Address]:
         tags = frozenset((match[1] or "").split(",")) - {""}
         for tag in tags:
             if not TAG.fullmatch(tag) or tag == CONSOLE:
-                raise ConfigurationError(f"{URLS_VARIABLE}: entry {number} has the tag {tag!r}: choose another")
+                raise ConfigurationError(
+                    f"{URLS_VARIABLE}: entry {number} has the tag {tag!r}: choose another"
+                )
         found.append(Address(f"{number}:{match[2].lower()}", tags, f"{match[2]}://{match[3]}"))
     return found
 
@@ -107,9 +109,7 @@ class AppriseChannel:
         self.tags = address.tags
         self._redact = Redactor([address.url, *re.split(r"[/@:?&=]+", address.url)[1:]])
         asset = apprise.AppriseAsset(app_id="smcbot", async_mode=False)
-        service = apprise.Apprise.instantiate(
-            address.url, asset=asset, suppress_exceptions=True
-        )
+        service = apprise.Apprise.instantiate(address.url, asset=asset, suppress_exceptions=True)
         if service is None:
             raise ConfigurationError(
                 f"{URLS_VARIABLE}: entry {address.name} is no address that apprise understands; "

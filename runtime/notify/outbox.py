@@ -175,8 +175,7 @@ class Outbox:
         ripe = [
             kind
             for kind in self._held
-            if at_once
-            or self._router.may_summarise([kind], now_ns, is_critical=kind in self._held_critical)
+            if at_once or self._router.may_summarise([kind], now_ns, is_critical=kind in self._held_critical)
         ]
         self._held_critical.difference_update(ripe)
         return {kind: self._held.pop(kind) for kind in ripe}

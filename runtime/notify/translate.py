@@ -18,9 +18,7 @@ _CLOSED: Final[Mapping[str, EventKind]] = {
 _ALARMING: Final = frozenset({ExitReason.BUG, ExitReason.PROTECTION_REFUSED})
 _PROTECTION_ENDS: Final = ("_refused", "_unanswered")
 _PROTECTION_BACK: Final = ("_placed", "_moved", "_resized")
-_REFUSED: Final = frozenset(
-    {"OrderDenied", "OrderRejected", "OrderCancelRejected", "OrderModifyRejected"}
-)
+_REFUSED: Final = frozenset({"OrderDenied", "OrderRejected", "OrderCancelRejected", "OrderModifyRejected"})
 DRIFT_SEVERITY: Final[Mapping[str, Severity]] = {
     "waiting": Severity.INFO,
     "ok": Severity.INFO,

@@ -10,7 +10,6 @@ from runtime.notify.channels import Channel
 from runtime.notify.courier import Courier
 from runtime.notify.events import Event
 from runtime.notify.outbox import Inbox, Message, Outbox
-
 from runtime.notify.settings import NotifySettings
 from runtime.redact import Redactor
 
@@ -171,4 +170,3 @@ class ChannelWorker:
 def deadline_after(secs: float) -> float:
     """Return the time of `time.monotonic` so many seconds from now."""
     return time.monotonic() + secs
-

@@ -142,7 +142,9 @@ def test_what_people_hear_is_what_the_records_say(heard: Heard) -> None:
         for kind in (EventKind.TARGET_HIT, EventKind.STOP_HIT, EventKind.POSITION_CLOSED)
         for one in heard.ear.events(kind)
     ]
-    assert sorted(one.data["setup_id"] for one in closed) == sorted(one.setup_id for one in heard.result.trades)
+    assert sorted(one.data["setup_id"] for one in closed) == sorted(
+        one.setup_id for one in heard.result.trades
+    )
     told = sum(Decimal(one.data["pnl"]) for one in closed)
     assert told == sum(Decimal(one.pnl) for one in heard.result.trades)
     assert all(one.text.startswith(ETH) for one in closed)
@@ -179,4 +181,3 @@ def test_no_series_is_unknown_and_no_metric_is_without_a_name(heard: Heard) -> N
     known = {series for one in METRICS.values() for series in one.series()}
     assert set(heard.scrape) <= known
     assert "smcbot_build_info" in heard.scrape
-

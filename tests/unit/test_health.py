@@ -102,6 +102,8 @@ def test_disk_and_database_are_looked_at_for_real(tmp_path: Path) -> None:
     good, missing, damaged = (tmp_path / name for name in ("good.sqlite", "missing.sqlite", "damaged.sqlite"))
     sqlite3.connect(good).execute("CREATE TABLE t (x)").connection.close()
     damaged.write_bytes(b"not a database" * 100)
-    statuses = [answer(health.database_check(health.sqlite_ping(one))).status for one in (good, missing, damaged)]
+    statuses = [
+        answer(health.database_check(health.sqlite_ping(one))).status for one in (good, missing, damaged)
+    ]
     assert statuses == ["ok", "failing", "failing"]
     assert not missing.exists()

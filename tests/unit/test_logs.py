@@ -189,9 +189,7 @@ def test_a_bad_file_and_a_bad_level_are_refused(tmp_path: Path) -> None:
         set_up_logs(level="LOUD", stream=io.StringIO())
 
 
-def test_a_crash_leaves_a_file_without_secrets(
-    tmp_path: Path, canary_environment: dict[str, str]
-) -> None:
+def test_a_crash_leaves_a_file_without_secrets(tmp_path: Path, canary_environment: dict[str, str]) -> None:
     """One line on stderr says where; the file has the traceback and is its owner's alone."""
     script = (
         "import os\nfrom pathlib import Path\nfrom runtime.logs import install_crash_handler\n"

@@ -101,7 +101,9 @@ def test_quiet_hours_hold_back_all_but_critical_and_sum_up_after_them() -> None:
 def test_a_token_bucket_allows_a_burst_and_then_its_rate() -> None:
     """Two at once, then one each 30 seconds; time that goes back breaks nothing."""
     bucket = TokenBucket(burst=2, per_minute=2.0)
-    taken = [bucket.take(MIDNIGHT + second * SECOND) for second in (0, 0, 0, 29, 30, 31, 60, 5, 600, 600, 600)]
+    taken = [
+        bucket.take(MIDNIGHT + second * SECOND) for second in (0, 0, 0, 29, 30, 31, 60, 5, 600, 600, 600)
+    ]
     assert taken == [True, True, False, False, True, False, True, False, True, True, False]
     assert bucket.next_ns(MIDNIGHT + 600 * SECOND) == MIDNIGHT + 630 * SECOND
     assert all(TokenBucket(burst=1, per_minute=0).take(MIDNIGHT) for _ in range(9))
@@ -182,7 +184,10 @@ def test_a_rule_routes_before_it_takes_a_token() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("notifications: {events: {fil: {enabled: false}}}", "$.notifications.events.fil, did you mean fill?"),
+        (
+            "notifications: {events: {fil: {enabled: false}}}",
+            "$.notifications.events.fil, did you mean fill?",
+        ),
         ("notifications: {urls: [x]}", "unknown setting $.notifications.urls"),
         ("notifications: {quiet_hours: {start: 1, end: '07:00'}}", "$.notifications.quiet_hours.start"),
         ("notifications: {quiet_hours: {start: '7:00', end: '08:00'}}", "'7:00' is not a time of day"),
