@@ -1,7 +1,7 @@
 """Whether a node is well, as plain data that others serve: never raises, never takes longer than it may.
 
-Each check is a function of nothing that returns a `Check`. It runs in a thread with a deadline: one that raises
-is ``failing``, one that does not answer is ``unknown``, and the others are not kept waiting.
+Each check is a function of nothing that returns a `Check`. It runs in a thread with a deadline: one that
+raises is ``failing``, one that does not answer is ``unknown``, and the others are not kept waiting.
 """
 
 import shutil
@@ -88,7 +88,7 @@ class HealthChecks:
         self._redact = Redactor.of_environment()
 
     def health_detailed(self) -> dict[str, Any]:
-        """Return ``{status, uptime_s, checks: [{name, status, what, fix}]}``; the worst check is the status."""
+        """Return ``{status, uptime_s, checks: [{name, status, what, fix}]}``, the worst as status."""
         answers: dict[str, Check] = {}
         by = time.monotonic() + self._deadline_secs
         with self._lock:
@@ -261,14 +261,12 @@ def model_check(passport: Any | None, now_ns: Callable[[], int] = time.time_ns, 
 
 
 def clock_check(offset_secs: Callable[[], float], warn_secs: float = 0.25, fail_secs: float = 1.0) -> Probe:
-    """Return a check of the machine's clock against the venue's: venues refuse orders that are a second off."""
+    """Return a check of the machine's clock against the venue's, which refuses orders a second off."""
 
     def probe() -> Check:
         offset = offset_secs()
         what = f"{offset:+.3f} s against the venue"
-        return _judged(
-            "clock", abs(offset), warn_secs, fail_secs, what, "synchronise the clock (NTP, chrony)"
-        )
+        return _judged("clock", abs(offset), warn_secs, fail_secs, what, "synchronise the clock (NTP)")
 
     return probe
 

@@ -1,8 +1,8 @@
 """Logs of services: JSON lines with correlation ids for machines, readable lines on a terminal, no secrets.
 
 Session, intent (client order id) and trade (setup id) are context variables: whatever is logged inside
-`correlated` carries them, in this thread or task. Nautilus writes its own log in Rust, on stdout or into a file
-of its own; `LoggingConfig` decides where. It does not pass through here, so its file is read by
+`correlated` carries them, in this thread or task. Nautilus writes its own log in Rust, on stdout or into a
+file of its own; `LoggingConfig` decides where. It does not pass through here, so its file is read by
 :func:`nautilus_record` when both are wanted in one stream.
 """
 
@@ -113,7 +113,7 @@ class TextFormatter(logging.Formatter):
 def clean(value: Any, redact: Redactor, name: str = "") -> Any:
     """Return a value whose texts, at any depth, hold no secret; what JSON has no form for becomes text.
 
-    The name of a field counts: ``{"api_key": "x"}`` loses its value although the value alone looks like nothing.
+    The name of a field counts: ``{"api_key": "x"}`` loses its value, whatever it looks like.
     """
     if isinstance(value, str):
         return _by_name(name, redact(value), redact)
@@ -257,14 +257,14 @@ def nautilus_record(line: str, redact: Redactor) -> dict[str, str] | None:
 
     Examples
     --------
-    >>> nautilus_record("2026-03-18T00:00:00.000000000Z [WARN] TRADER-001.DataEngine: late", Redactor())
-    {'time': '2026-03-18T00:00:00.000Z', 'level': 'warning', 'logger': 'TRADER-001.DataEngine', 'message': 'late'}
+    >>> nautilus_record("2026-03-18T00:00:00.000000000Z [WARN] T-1.Risk: late", Redactor())
+    {'time': '2026-03-18T00:00:00.000Z', 'level': 'warning', 'logger': 'T-1.Risk', 'message': 'late'}
     """
     match = NAUTILUS_LINE.fullmatch(ANSI.sub("", line.rstrip()))
     if match is None:
         return None
     level = {"WARN": "warning"}.get(match["level"], match["level"].lower())
-    moment = datetime.fromisoformat(match["time"][:26].rstrip("Z") + "+00:00")
+    moment = datetime.fromisoformat(match["time"]).replace(tzinfo=UTC)
     return {
         "time": iso_millis(moment.timestamp()),
         "level": level,

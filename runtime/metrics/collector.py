@@ -23,7 +23,7 @@ NANOS: Final = 1_000_000_000
 DRIFT: Final = ("waiting", "ok", "warn", "alarm")
 HEALTH: Final = ("ok", "unknown", "degraded", "failing")
 # Upper ends in seconds: 1 us to 10 s, three per decade.
-EDGES: Final = tuple(round(step * 10.0**power, 9) for power in range(-6, 1) for step in (1, 2, 5)) + (10.0,)
+EDGES: Final = (*(round(step * 10.0**power, 9) for power in range(-6, 1) for step in (1, 2, 5)), 10.0)
 _FAMILIES: Final[dict[str, Any]] = {
     "gauge": GaugeMetricFamily,
     "counter": CounterMetricFamily,

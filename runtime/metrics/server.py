@@ -35,7 +35,7 @@ class MetricsServer:
     def __init__(self, collector: Collector, port: int, host: str = LOOPBACK) -> None:
         if not _is_loopback(host):
             raise ConfigurationError(
-                f"metrics on {host}: only loopback (127.0.0.1) is allowed; let a reverse proxy or an SSH tunnel "
+                f"metrics on {host}: only loopback (127.0.0.1) is allowed; let a proxy or an SSH tunnel "
                 "carry them further"
             )
         if not 0 <= port <= 65535:
@@ -46,8 +46,8 @@ class MetricsServer:
             server, thread = start_http_server(port, addr=host, registry=registry)
         except OSError as error:
             raise ConfigurationError(
-                f"metrics port {port} on {host} cannot be opened: {error.strerror or error}; choose another port "
-                "(0 takes a free one) or end the program that has it"
+                f"metrics port {port} on {host} cannot be opened: {error.strerror or error}; choose another "
+                "port (0 takes a free one) or end the program that has it"
             ) from error
         self._server: WSGIServer = server
         self._thread: threading.Thread = thread

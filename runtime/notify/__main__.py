@@ -40,7 +40,8 @@ def send_test(arguments: Namespace) -> int:
     channels = open_channels(settings.timeout_secs, console=settings.console)
     if not channels:
         raise ConfigurationError(
-            f"there is no channel: set {URLS_VARIABLE} (docs/how-to/notifications.md), or notifications.console"
+            f"there is no channel: set {URLS_VARIABLE} (docs/how-to/notifications.md) or "
+            "notifications.console"
         )
     kind = EventKind(arguments.event)
     text = f"test of {kind.value}: {TERMS[kind].meaning}"

@@ -91,7 +91,9 @@ class NotifyActor(Actor):
             try:
                 handle(message)
             except Exception as error:
-                self.log.error(f"notification left out: {type(error).__name__}: {error}")
+                self.log.error(  # noqa: TRY400 - Nautilus' logger
+                    f"notification left out: {type(error).__name__}: {error}"
+                )
 
         return handler
 

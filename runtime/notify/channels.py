@@ -73,7 +73,7 @@ def parse_addresses(text: str) -> list[Address]:
         match = ENTRY.fullmatch(word)
         if match is None:
             raise ConfigurationError(
-                f"{URLS_VARIABLE}: entry {number} is not [tag=]scheme://…; separate entries by spaces and see "
+                f"{URLS_VARIABLE}: entry {number} is not [tag=]scheme://…; separate entries by spaces, see "
                 "docs/how-to/notifications.md for addresses"
             )
         tags = frozenset((match[1] or "").split(",")) - {""}

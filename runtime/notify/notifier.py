@@ -57,7 +57,8 @@ class Notifier:
         by = deadline_after(timeout_secs)
         for _router, worker in self._workers:
             worker.close(by)
-        return all([worker.join() for _router, worker in self._workers])
+        ended = [worker.join() for _router, worker in self._workers]  # every one, also after a late one
+        return all(ended)
 
 
 def open_notifier(settings: NotifySettings, mode: Mode, *, console: bool | None = None) -> Notifier:

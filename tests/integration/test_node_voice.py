@@ -28,7 +28,7 @@ from runtime.sample import SampleRequest, tape_of
 from runtime.settings import BacktestSettings, Settings
 
 ETH = "ETHUSDT.BINANCE"
-TRADES = 60_000
+TRADES = 30_000
 
 
 class Ear:
@@ -72,7 +72,7 @@ def read(address: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
 
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Heard]:
-    """Run the first hours of the sample tape with both actors; scrape at each twentieth mark and at the end."""
+    """Run the first hours of the sample tape with both actors; scrape now and then and at the end."""
     folder = tmp_path_factory.mktemp("voice")
     instrument = make_instrument("binance", "spot", "ETHUSDT", Decimal("0.01"), Decimal("0.0001"))
     catalog = folder / "catalog"

@@ -186,7 +186,7 @@ def test_a_rule_routes_before_it_takes_a_token() -> None:
     [
         (
             "notifications: {events: {fil: {enabled: false}}}",
-            "$.notifications.events.fil, did you mean fill?",
+            "events.fil, did you mean fill?",
         ),
         ("notifications: {urls: [x]}", "unknown setting $.notifications.urls"),
         ("notifications: {quiet_hours: {start: 1, end: '07:00'}}", "$.notifications.quiet_hours.start"),
