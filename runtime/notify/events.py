@@ -117,7 +117,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     severity
         How grave; None takes the usual one of its kind.
     data
-        The same as values, for webhooks and the journal.
+        The same as values, for the journal and for screens.
     """
 
     kind: EventKind
