@@ -25,7 +25,8 @@ class MeterConfig(ActorConfig, frozen=True):
     Parameters
     ----------
     mark_secs
-        Time between two looks at equity and protection, seconds.
+        Time between two looks at equity and protection, seconds; 0 looks after each closed trade and sets no
+        timer. A backtest needs that: the simulated venue takes waiting commands whenever a timer fires.
     """
 
     mark_secs: float = 5.0
@@ -67,7 +68,14 @@ class Meter(Actor):
         self.msgbus.subscribe(topic=DECISIONS_TOPIC, handler=self._on_decision)
         self.msgbus.subscribe(topic=TRADES_TOPIC, handler=self._on_trade)
         self.msgbus.subscribe(topic=ORDERS_TOPIC, handler=self._on_order)
-        self.clock.set_timer_ns(MARK_TIMER, self._mark_ns, self.clock.timestamp_ns(), 0, self._on_timer)
+        if self._mark_ns:
+            self.clock.set_timer_ns(
+                MARK_TIMER,
+                self._mark_ns,
+                self.clock.timestamp_ns(),
+                0,
+                lambda event: self._mark(event.ts_event),
+            )
 
     @property
     def drawdown_ratio(self) -> float:
@@ -91,6 +99,8 @@ class Meter(Actor):
         self.trades[name, str(trade.exit_reason)] += 1
         self.pnl[name] = self.pnl.get(name, Decimal(0)) + Decimal(trade.pnl)
         self.fees[name] = self.fees.get(name, Decimal(0)) + Decimal(trade.fees)
+        if not self._mark_ns:
+            self._mark(self.clock.timestamp_ns())
 
     def _on_order(self, event: Any) -> None:
         name, order_id = type(event).__name__, event.client_order_id.value
@@ -108,8 +118,8 @@ class Meter(Actor):
                 self.cancel_to_ack_sum_ns += event.ts_event - sent_ns
         self._look_at_protection(event.ts_init)
 
-    def _on_timer(self, event: Any) -> None:
-        self._look_at_protection(event.ts_event)
+    def _mark(self, ts_ns: int) -> None:
+        self._look_at_protection(ts_ns)
         if self.cache.accounts():
             self.equity = float(account_equity(self.cache))
             self.top_equity = max(self.equity, self.top_equity or self.equity)

@@ -25,7 +25,8 @@ class NotifyActorConfig(ActorConfig, frozen=True):
     Parameters
     ----------
     poll_secs
-        Time between two looks at guards and models, seconds.
+        Time between two looks at guards and models, seconds; 0 looks after each closed trade, without a timer.
+        A backtest needs that: the simulated venue takes waiting commands whenever a timer fires.
     tells_start
         Tell of start and stop (not in a backtest).
     """
@@ -70,9 +71,12 @@ class NotifyActor(Actor):
         self.msgbus.subscribe(topic=TRADES_TOPIC, handler=self._guarded(self._on_trade))
         self.msgbus.subscribe(topic=ORDERS_TOPIC, handler=self._guarded(self._on_order))
         self.msgbus.subscribe(topic=EVENTS_TOPIC, handler=self._guarded(self._notifier.post))
-        self.clock.set_timer_ns(POLL_TIMER, self._poll_ns, now_ns, 0, self._guarded(self._on_poll))
-        midnight_ns = (now_ns // DAY_NS + 1) * DAY_NS
-        self.clock.set_timer_ns(DAY_TIMER, DAY_NS, midnight_ns, 0, self._guarded(self._on_midnight))
+        if self._poll_ns:
+            self.clock.set_timer_ns(
+                POLL_TIMER, self._poll_ns, now_ns, 0, self._guarded(lambda event: self._look(event.ts_event))
+            )
+            midnight_ns = (now_ns // DAY_NS + 1) * DAY_NS
+            self.clock.set_timer_ns(DAY_TIMER, DAY_NS, midnight_ns, 0, self._guarded(self._on_midnight))
         self._book = DayBook(now_ns // DAY_NS)
         if self._tells_start:
             self._notifier.tell(EventKind.START, "trading begins", now_ns)
@@ -102,6 +106,8 @@ class NotifyActor(Actor):
             self._notifier.post(event)
 
     def _on_decision(self, decision: Any) -> None:
+        if not self._poll_ns and self._book is not None and decision.ts_ns // DAY_NS > self._book.day:
+            self._end_day(decision.ts_ns)
         if self._book is not None:
             self._book.decision(decision)
         self._post(self._translator.decision(decision))
@@ -110,12 +116,13 @@ class NotifyActor(Actor):
         if self._book is not None:
             self._book.trade(trade)
         self._post(self._translator.trade(trade))
+        if not self._poll_ns:
+            self._look(trade.exit_ts_ns)
 
     def _on_order(self, event: Any) -> None:
         self._post(self._translator.order(type(event).__name__, event))
 
-    def _on_poll(self, event: Any) -> None:
-        ts_ns: int = event.ts_event
+    def _look(self, ts_ns: int) -> None:
         if self._book is not None and self._book.first_equity is None and self.cache.accounts():
             self._book.equity(account_equity(self.cache))
         for strategy in self._strategies():
@@ -129,11 +136,14 @@ class NotifyActor(Actor):
                 self._post(self._translator.drift(owner, str(drift.state), moved, ts_ns))
 
     def _on_midnight(self, event: Any) -> None:
+        self._end_day(event.ts_event)
+
+    def _end_day(self, ts_ns: int) -> None:
         if self._book is not None:
             if self.cache.accounts():
                 self._book.equity(account_equity(self.cache))
-            self._post(self._book.event(event.ts_event))
-        self._book = DayBook(event.ts_event // DAY_NS)
+            self._post(self._book.event(ts_ns))
+        self._book = DayBook(ts_ns // DAY_NS)
         if self.cache.accounts():
             self._book.equity(account_equity(self.cache))
 

@@ -76,6 +76,6 @@ def listening(settings: NotifySettings) -> Iterator[Actors]:
 
     notifier = open_notifier(settings, "backtest")
     try:
-        yield lambda engine: [NotifyActor(NotifyActorConfig(), notifier, engine.trader.strategies)]
+        yield lambda engine: [NotifyActor(NotifyActorConfig(poll_secs=0), notifier, engine.trader.strategies)]
     finally:
         notifier.close()

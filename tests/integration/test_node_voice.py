@@ -57,6 +57,7 @@ class Heard:
     ear: Ear
     scrape: dict[str, dict[tuple[tuple[str, str], ...], float]]
     scrapes: int
+    plain_sha256: str
 
 
 def read(address: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -87,7 +88,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Heard]:
     notifier = Notifier(quiet, "paper", [ear])
 
     def actors(engine: Any) -> list[Any]:
-        meter = Meter(MeterConfig(), engine.trader.strategies)
+        meter = Meter(MeterConfig(mark_secs=0), engine.trader.strategies)
         sources = NodeSources(
             cache=engine.cache,
             meter=meter,
@@ -100,7 +101,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Heard]:
             health=lambda: {"disk": "degraded"},
         )
         servers.append(MetricsServer(NodeCollector(sources), 0))
-        return [meter, NotifyActor(NotifyActorConfig(), notifier, engine.trader.strategies)]
+        return [meter, NotifyActor(NotifyActorConfig(poll_secs=0), notifier, engine.trader.strategies)]
 
     def on_time(_ts_ns: int) -> None:
         scrapes.append(0)
@@ -120,9 +121,10 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Heard]:
         made[0].on_stop = on_stop
         return made
 
+    plain = run_backtest(plan_run(request))
     result = run_backtest(plan_run(request), on_time, last_words)
     assert notifier.close(60.0)
-    yield Heard(result, ear, kept.get("scrape", {}), len(scrapes))
+    yield Heard(result, ear, kept.get("scrape", {}), len(scrapes), plain.folder.decision_sha256)
     servers[0].close()
 
 
@@ -181,3 +183,8 @@ def test_no_series_is_unknown_and_no_metric_is_without_a_name(heard: Heard) -> N
     known = {series for one in METRICS.values() for series in one.series()}
     assert set(heard.scrape) <= known
     assert "smcbot_build_info" in heard.scrape
+
+
+def test_listening_changes_no_decision(heard: Heard) -> None:
+    """The same events at the same times as in a run that nobody listens to."""
+    assert heard.result.folder.decision_sha256 == heard.plain_sha256
