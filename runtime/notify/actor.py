@@ -25,7 +25,7 @@ class NotifyActorConfig(ActorConfig, frozen=True):
     Parameters
     ----------
     poll_secs
-        Time between two looks at guards and models, seconds; 0 looks after each closed trade, without a timer.
+        Time between two looks at guards and models, seconds; 0: after each closed trade, without a timer.
         A backtest needs that: the simulated venue takes waiting commands whenever a timer fires.
     tells_start
         Tell of start and stop (not in a backtest).
