@@ -42,6 +42,7 @@ def run(arguments: Namespace) -> int:
     from runtime.bucket_windows import trade_windows
     from runtime.kernel_cache import ensure_compiled
     from runtime.memory import spare_memory
+    from runtime.notify.backtests import listening, tell_finished
     from runtime.run_folder import read_decisions
     from runtime.run_plan import percent_of, plan_run
     from runtime.run_request import request_from
@@ -57,8 +58,9 @@ def run(arguments: Namespace) -> int:
     spare_memory()
     plan = plan_run(request_from(arguments))
     ensure_compiled(plan)
-    with progress_bar("backtest, % of the time", total=100) as advance:
-        result = run_backtest(plan, percent_of(plan, advance))
+    notifications = plan.request.settings.notifications
+    with progress_bar("backtest, % of the time", total=100) as advance, listening(notifications) as actors:
+        result = run_backtest(plan, percent_of(plan, advance), actors)
     windows = trade_windows(plan, result.trades, plan.request.settings.backtest.charts)
     drawn = [drawn_trade(number, trade, rows, plan.retracements) for number, trade, rows in windows]
     figures = summarise(result.trades, result.marks, result.starting_balance)
@@ -80,6 +82,7 @@ def run(arguments: Namespace) -> int:
     result.folder.write_summary(summary)
     page = render(Report(summary, result.trades, result.marks, drawn, result.folder.config_text))
     result.folder.write_tearsheet(page)
+    tell_finished(notifications, summary)
     if arguments.json:
         print_json(summary)
     else:

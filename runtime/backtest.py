@@ -4,7 +4,7 @@ Nothing here draws or judges: figures and pages are made by `ui.reports`, put to
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -94,7 +94,11 @@ class RunResult:
         return self.plan.request.settings.backtest.balance * len(venues)
 
 
-def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) -> RunResult:
+def run_backtest(
+    plan: RunPlan,
+    on_time: Callable[[int], None] | None = None,
+    more_actors: Callable[[Any], Iterable[Any]] = lambda _engine: (),
+) -> RunResult:
     """Replay the planned data through the strategies.
 
     Parameters
@@ -103,6 +107,8 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
         From :func:`plan_run`.
     on_time
         Called every five simulated minutes with the simulated time, UNIX nanoseconds.
+    more_actors
+        Gets the engine before it runs and returns actors that listen to it (notifications, metrics).
 
     Raises
     ------
@@ -128,6 +134,8 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
         engine.add_actor(recorder)
         if columns is not None:
             feed_columns(columns, plan, node, engine)
+        for actor in more_actors(engine):
+            engine.add_actor(actor)
         watches = [] if entries is None else _watches(engine, entries)
         engine_started_s = time.perf_counter()
         run_node(node, plan)

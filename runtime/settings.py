@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 from ml.train_settings import TrainSettings
 from runtime.cli import did_you_mean
 from runtime.errors import ConfigurationError
+from runtime.notify.settings import NotifySettings
 from runtime.universe_settings import UniverseSettings
 
 DEFAULT_PATH: Final = Path("config.yaml")
@@ -295,6 +296,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         How ``python -m ml train`` trains and judges a model.
     universe
         Which coins of a run may be entered on which day.
+    notifications
+        Who hears of what; the channels' addresses are secrets and come from the environment.
     strategies
         Strategies with their parameters; the first one runs unless ``--strategy`` names another.
     """
@@ -305,6 +308,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     backtest: BacktestSettings = BacktestSettings()
     training: TrainSettings = TrainSettings()
     universe: UniverseSettings = UniverseSettings()
+    notifications: NotifySettings = NotifySettings()
     strategies: tuple[StrategySettings, ...] = (StrategySettings(strategy="ote"),)
 
     def strategy(self, name: str | None) -> tuple[StrategySettings, str]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from ml.train_settings import TrainSettings, TreeSettings
+from runtime.notify.settings import EventRule, EventRules, NotifySettings, QuietHours
 from runtime.run_plan import describe_strategies
 from runtime.settings import (
     CATEGORY,
@@ -30,7 +31,8 @@ from strategies.registry import documented_parameters
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 STRUCTS: Final = (
     Settings, HostSettings, DownloadSettings, BacktestSettings, FillSettings, FundingSettings, FeeSettings,
-    StrategySettings, TrainSettings, TreeSettings, UniverseSettings,
+    StrategySettings, TrainSettings, TreeSettings, UniverseSettings, NotifySettings, QuietHours, EventRules,
+    EventRule,
 )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.canary import CANARY_VARIABLES
+
 # The first call of a kernel compiles it, which takes longer than any deadline.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -21,3 +23,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real market data at {SHARED_DATA}: set SHARED_DATA to its folder")
     return SHARED_DATA
+
+
+@pytest.fixture
+def canary_environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Put secrets into the environment, for this process and as a copy for others; see `tests.canary`."""
+    for name, value in CANARY_VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    return dict(os.environ)

@@ -19,7 +19,9 @@ from runtime.catalog import Catalog
 from runtime.instruments import make_instrument
 from runtime.sample import SampleRequest, tape_of
 from strategies.dynamic_cancel import load_policy
+from tests.canary import CANARY, files_with_canary
 from tests.integration.test_backtest_run import DAY, tape
+from tests.webhook_server import webhook_server
 
 ROOT = Path(__file__).resolve().parents[2]
 ETH = "ETHUSDT.BINANCE"
@@ -319,3 +321,23 @@ def test_two_symbols_share_one_run(tmp_path: Path, capsys: pytest.CaptureFixture
     config = (Path(summary["run_dir"]) / "config.effective.yaml").read_text()
     assert "bucket_usd: '500'" in config
     assert "bucket_usd: '1000'" in config
+
+
+def test_a_run_tells_its_end_and_writes_no_secret(
+    catalog_path: Path, tmp_path: Path, canary_environment: dict[str, str]
+) -> None:
+    """A working and a failing channel: one message, one warning, the run is a success, no secret anywhere."""
+    with webhook_server() as good, webhook_server("fail") as bad:
+        urls = f"{good.address} {bad.address.replace('//', f'//user:{CANARY}@')}"
+        config = tmp_path / "config.yaml"
+        config.write_text("notifications: {retries: 0, backoff_secs: 0.01}\n")
+        environment = {**canary_environment, "TRADING_NOTIFY_URLS": urls, "SMCBOT_TRACEBACK": "1"}
+        words = ("run", "--catalog", catalog_path, "--config", config, "--json")
+        done = command(*words, **environment)
+        assert done.returncode == 0, done.stderr
+        (message,) = good.received
+    assert message["title"] == "smcbot backtest: backtest finished"
+    assert json.loads(done.stdout)["run_id"] in message["message"]
+    assert "notification to 2:json failed" in done.stderr
+    assert CANARY not in done.stdout + done.stderr
+    assert files_with_canary(tmp_path) == []

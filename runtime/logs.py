@@ -1,0 +1,273 @@
+"""Logs of services: JSON lines with correlation ids for machines, readable lines on a terminal, no secrets.
+
+Session, intent (client order id) and trade (setup id) are context variables: whatever is logged inside
+`correlated` carries them, in this thread or task. Nautilus writes its own log in Rust, on stdout or into a
+file of its own; `LoggingConfig` decides where. It does not pass through here, so its file is read by
+:func:`nautilus_record` when both are wanted in one stream.
+"""
+
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from runtime.errors import ConfigurationError
+from runtime.redact import Redactor
+
+CORRELATION: Final = ("session", "intent", "trade")
+_IDS: Final[dict[str, ContextVar[str]]] = {name: ContextVar(name, default="") for name in CORRELATION}
+# What every record of the standard library has; the rest came in `extra`.
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+FILE_BYTES: Final = 10_000_000
+FILES_KEPT: Final = 10
+# 2026-03-18T00:00:00.000000000Z [INFO] TRADER-001.Strategy: text
+NAUTILUS_LINE: Final = re.compile(
+    r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) \[(?P<level>[A-Z]+)\] (?P<source>[^:\s]+): (?P<text>.*)"
+)
+ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@contextmanager
+def correlated(**ids: str) -> Iterator[None]:
+    """Give everything that is logged inside these ids: ``session``, ``intent``, ``trade``.
+
+    Raises
+    ------
+    ValueError
+        For another name.
+    """
+    unknown = ids.keys() - _IDS.keys()
+    if unknown:
+        raise ValueError(
+            f"{', '.join(sorted(unknown))} is no correlation id; there are {', '.join(CORRELATION)}"
+        )
+    tokens = [(_IDS[name], _IDS[name].set(value)) for name, value in ids.items()]
+    try:
+        yield
+    finally:
+        for variable, token in reversed(tokens):
+            variable.reset(token)
+
+
+def correlation() -> dict[str, str]:
+    """Return the ids that are set here."""
+    return {name: value for name, variable in _IDS.items() if (value := variable.get())}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per record: time, level, logger, message, ids, extra fields, traceback.
+
+    Parameters
+    ----------
+    redact
+        Takes secrets out of every text, tracebacks included.
+    """
+
+    def __init__(self, redact: Redactor) -> None:
+        super().__init__()
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without its end."""
+        content: dict[str, Any] = {
+            "time": iso_millis(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **correlation(),
+            **extra_fields(record),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            content["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        if record.stack_info:
+            content["stack"] = record.stack_info
+        return json.dumps(clean(content, self._redact), ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """A line for people: time, level, message, then ids and fields as ``name=value``."""
+
+    def __init__(self, redact: Redactor) -> None:
+        super().__init__()
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a traceback follows on lines of its own."""
+        pairs = {**correlation(), **extra_fields(record)}
+        fields = "".join(f" {name}={value}" for name, value in clean(pairs, self._redact).items())
+        time = iso_millis(record.created)[11:]
+        text = f"{time} {record.levelname:<8} {record.name}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[0] is not None:
+            fields += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        return self._redact(text) + self._redact(fields)
+
+
+def clean(value: Any, redact: Redactor, name: str = "") -> Any:
+    """Return a value whose texts, at any depth, hold no secret; what JSON has no form for becomes text.
+
+    The name of a field counts: ``{"api_key": "x"}`` loses its value, whatever it looks like.
+    """
+    if isinstance(value, str):
+        return _by_name(name, redact(value), redact)
+    if value is None or isinstance(value, bool | int | float):
+        return value if value == value and value not in (float("inf"), float("-inf")) else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): clean(one, redact, str(key)) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [clean(one, redact, name) for one in value]
+    return _by_name(name, redact(str(value)), redact)
+
+
+def _by_name(name: str, text: str, redact: Redactor) -> str:
+    return redact(f"{name}={text}").partition("=")[2] if name and " " not in text else text
+
+
+def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what the caller passed in ``extra``."""
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def iso_millis(seconds: float) -> str:
+    """Return UNIX seconds as ISO 8601 in UTC with milliseconds.
+
+    Examples
+    --------
+    >>> iso_millis(1773792000.5)
+    '2026-03-18T00:00:00.500Z'
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def set_up_logs(
+    *,
+    file: Path | None = None,
+    stream: TextIO | None = None,
+    level: int | str = logging.INFO,
+    file_bytes: int = FILE_BYTES,
+    files_kept: int = FILES_KEPT,
+    redact: Redactor | None = None,
+) -> Callable[[], None]:
+    """Send the standard library's logs to stderr and, where wanted, to a file that rotates by size.
+
+    A terminal gets readable lines, anything else (a service manager, a pipe) and the file get JSON.
+
+    Parameters
+    ----------
+    file
+        Log file; ``name.1`` is the one before it, and so on.
+    stream
+        Instead of stderr.
+    level
+        Least level that is written.
+    file_bytes, files_kept
+        Size at which the file is replaced, and how many old ones stay.
+    redact
+        By default all secrets of the environment.
+
+    Returns
+    -------
+    Callable[[], None]
+        Takes the handlers away again and closes the file.
+
+    Raises
+    ------
+    ConfigurationError
+        When the file cannot be opened, or the level is unknown.
+    """
+    redactor = redact or Redactor.of_environment()
+    output = sys.stderr if stream is None else stream
+    is_terminal = bool(getattr(output, "isatty", lambda: False)())
+    console: logging.Handler = logging.StreamHandler(output)
+    console.setFormatter(TextFormatter(redactor) if is_terminal else JsonFormatter(redactor))
+    handlers = [console]
+    if file is not None:
+        handlers.append(_rotating(file, file_bytes, files_kept, redactor))
+    root = logging.getLogger()
+    before = root.level
+    try:
+        root.setLevel(level)
+    except ValueError as error:
+        raise ConfigurationError(f"log level {level!r} is not one of DEBUG, INFO, WARNING, ERROR") from error
+    for handler in handlers:
+        root.addHandler(handler)
+
+    def undo() -> None:
+        root.setLevel(before)
+        for handler in handlers:
+            root.removeHandler(handler)
+            if handler is not console:
+                handler.close()
+
+    return undo
+
+
+def _rotating(file: Path, file_bytes: int, files_kept: int, redact: Redactor) -> logging.Handler:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(
+            file, maxBytes=file_bytes, backupCount=files_kept, encoding="utf-8", errors="replace"
+        )
+    except OSError as error:
+        raise ConfigurationError(f"{file}: the log cannot be opened: {error.strerror}") from error
+    handler.setFormatter(JsonFormatter(redact))
+    return handler
+
+
+def install_crash_handler(folder: Path, redact: Redactor | None = None) -> None:
+    """Write what ends the process unexpectedly into a file of its own, secrets taken out, and say where.
+
+    Parameters
+    ----------
+    folder
+        Receives ``crash-TIME.txt``, readable by its owner only.
+    redact
+        By default all secrets of the environment.
+    """
+    redactor = redact or Redactor.of_environment()
+
+    def handle(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+            return
+        text = redactor("".join(traceback.format_exception(kind, error, trace)))
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        path = folder / f"crash-{stamp}.txt"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"ids: {correlation()}\n{text}", encoding="utf-8")
+            path.chmod(0o600)
+            where = f"; details in {path}"
+        except OSError as problem:
+            where = f"; {path} could not be written: {problem.strerror}"
+        print(redactor(f"crashed: {kind.__name__}: {error}{where}"), file=sys.stderr)
+
+    sys.excepthook = handle
+
+
+def nautilus_record(line: str, redact: Redactor) -> dict[str, str] | None:
+    """Return a line of Nautilus' own text log in the form of ours, None when it is no such line.
+
+    Examples
+    --------
+    >>> nautilus_record("2026-03-18T00:00:00.000000000Z [WARN] T-1.Risk: late", Redactor())
+    {'time': '2026-03-18T00:00:00.000Z', 'level': 'warning', 'logger': 'T-1.Risk', 'message': 'late'}
+    """
+    match = NAUTILUS_LINE.fullmatch(ANSI.sub("", line.rstrip()))
+    if match is None:
+        return None
+    level = {"WARN": "warning"}.get(match["level"], match["level"].lower())
+    moment = datetime.fromisoformat(match["time"]).replace(tzinfo=UTC)
+    return {
+        "time": iso_millis(moment.timestamp()),
+        "level": level,
+        "logger": match["source"],
+        "message": redact(match["text"]),
+    }

@@ -1,0 +1,164 @@
+"""What no object of a node remembers by itself: durations, sums and marks, kept by an actor.
+
+It hears decisions, closed trades and order events, and looks at the account by timer; it never sees a trade.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.config import ActorConfig
+
+from ml.latency import LatencyHistogram
+from runtime.recorder import DECISIONS_TOPIC, ORDERS_TOPIC, TRADES_TOPIC, account_equity
+from strategies.trade_manager.orders import Leg, OrderStage
+
+MARK_TIMER: Final = "metrics-mark"
+NANOS: Final = 1_000_000_000
+
+
+class MeterConfig(ActorConfig, frozen=True):
+    """How often the account is looked at.
+
+    Parameters
+    ----------
+    mark_secs
+        Time between two looks at equity and protection, seconds; 0 looks after each closed trade and sets no
+        timer. A backtest needs that: the simulated venue takes waiting commands whenever a timer fires.
+    """
+
+    mark_secs: float = 5.0
+
+
+class Meter(Actor):
+    """Counts and times what the collector reads; all of it is plain numbers in dictionaries.
+
+    Parameters
+    ----------
+    config
+        See :class:`MeterConfig`.
+    strategies
+        Gives the strategies whose setups are looked at.
+    """
+
+    def __init__(self, config: MeterConfig, strategies: Callable[[], Iterable[Any]] = tuple) -> None:
+        super().__init__(config)
+        self._strategies = strategies
+        self._mark_ns = round(config.mark_secs * NANOS)
+        self.order_events: Counter[str] = Counter()
+        self.decisions: Counter[str] = Counter()
+        self.trades: Counter[tuple[str, str]] = Counter()
+        self.pnl: dict[str, Decimal] = {}
+        self.fees: dict[str, Decimal] = {}
+        self.tick_to_cancel = LatencyHistogram()
+        self.tick_to_cancel_sum_ns = 0
+        self.cancel_to_ack = LatencyHistogram()
+        self.cancel_to_ack_sum_ns = 0
+        self.equity: float | None = None
+        self.top_equity: float | None = None
+        self.unprotected_ns: dict[str, int] = {}
+        self._unprotected_since: dict[str, int] = {}
+        self._asked: dict[str, int] = {}
+        self._cancelling: dict[str, int] = {}
+
+    def on_start(self) -> None:
+        """Subscribe, and look at the account by timer."""
+        self.msgbus.subscribe(topic=DECISIONS_TOPIC, handler=self._on_decision)
+        self.msgbus.subscribe(topic=TRADES_TOPIC, handler=self._on_trade)
+        self.msgbus.subscribe(topic=ORDERS_TOPIC, handler=self._on_order)
+        if self._mark_ns:
+            self.clock.set_timer_ns(
+                MARK_TIMER,
+                self._mark_ns,
+                self.clock.timestamp_ns(),
+                0,
+                lambda event: self._mark(event.ts_event),
+            )
+
+    @property
+    def drawdown_ratio(self) -> float:
+        """Loss from the highest equity, 0..1; 0 before the first mark."""
+        if self.equity is None or not self.top_equity:
+            return 0.0
+        return max(0.0, 1.0 - self.equity / self.top_equity)
+
+    def _on_decision(self, decision: Any) -> None:
+        self.decisions[decision.kind] += 1
+        if decision.kind == "cancel_asked" and decision.detail.get("action") == "cancel":
+            tick = self.cache.trade_tick(self._instrument_id(decision.instrument_id))
+            if tick is not None:
+                self._asked[decision.instrument_id] = tick.ts_init
+
+    def _instrument_id(self, name: str) -> Any:
+        return next((one for one in self.cache.instrument_ids() if one.value == name), None)
+
+    def _on_trade(self, trade: Any) -> None:
+        name = trade.instrument_id
+        self.trades[name, str(trade.exit_reason)] += 1
+        self.pnl[name] = self.pnl.get(name, Decimal(0)) + Decimal(trade.pnl)
+        self.fees[name] = self.fees.get(name, Decimal(0)) + Decimal(trade.fees)
+        if not self._mark_ns:
+            self._mark(self.clock.timestamp_ns())
+
+    def _on_order(self, event: Any) -> None:
+        name, order_id = type(event).__name__, event.client_order_id.value
+        self.order_events[name] += 1
+        if name == "OrderPendingCancel":
+            self._cancelling[order_id] = event.ts_init
+            arrived_ns = self._asked.pop(event.instrument_id.value, None)
+            if arrived_ns is not None:
+                self.tick_to_cancel.add(event.ts_init - arrived_ns)
+                self.tick_to_cancel_sum_ns += event.ts_init - arrived_ns
+        elif name in ("OrderCanceled", "OrderCancelRejected", "OrderFilled", "OrderExpired"):
+            sent_ns = self._cancelling.pop(order_id, None)
+            if sent_ns is not None and name == "OrderCanceled":
+                self.cancel_to_ack.add(event.ts_event - sent_ns)
+                self.cancel_to_ack_sum_ns += event.ts_event - sent_ns
+        self._look_at_protection(event.ts_init)
+
+    def _mark(self, ts_ns: int) -> None:
+        self._look_at_protection(ts_ns)
+        if self.cache.accounts():
+            self.equity = float(account_equity(self.cache))
+            self.top_equity = max(self.equity, self.top_equity or self.equity)
+
+    def _look_at_protection(self, ts_ns: int) -> None:
+        for strategy in self._strategies():
+            for name, setup in setups_of(strategy):
+                since_ns = self._unprotected_since.get(name)
+                if setup is not None and uncovered_qty(setup) > 0:
+                    if since_ns is None:
+                        self._unprotected_since[name] = ts_ns
+                    else:
+                        self._add_unprotected(name, since_ns, ts_ns)
+                elif since_ns is not None:
+                    self._add_unprotected(name, since_ns, ts_ns)
+                    del self._unprotected_since[name]
+
+    def _add_unprotected(self, name: str, since_ns: int, ts_ns: int) -> None:
+        self.unprotected_ns[name] = self.unprotected_ns.get(name, 0) + max(0, ts_ns - since_ns)
+        self._unprotected_since[name] = ts_ns
+
+
+def setups_of(strategy: Any) -> list[tuple[str, Any]]:
+    """Return (instrument, setup or None) of a strategy on one instrument or of a strategy with desks."""
+    desks = getattr(strategy, "desks", None)
+    owners = [strategy] if desks is None else list(desks.values())
+    return [(one.instrument_id.value, one.setup) for one in owners if hasattr(one, "setup")]
+
+
+def uncovered_qty(setup: Any) -> Decimal:
+    """Return the part of a position that no working stop or market exit covers, base currency."""
+    if not setup.is_in_position:
+        return Decimal(0)
+    covered = max(
+        (
+            one.leaves_qty
+            for one in list(setup.orders.values())
+            if one.leg in (Leg.STOP, Leg.EXIT) and one.is_alive and one.stage is not OrderStage.SENT
+        ),
+        default=Decimal(0),
+    )
+    return max(Decimal(0), Decimal(setup.exitable_qty) - covered)

@@ -1,0 +1,103 @@
+"""Takes secrets out of text before anything writes it: logs, crash files, messages, error lines.
+
+Two nets: the values of environment variables whose names look secret, wherever they appear; and shapes that
+are secret whatever their value (credentials in addresses, signatures, Authorization headers, keys).
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+from urllib.parse import quote
+
+MASK: Final = "[redacted]"
+# A value shorter than this would take ordinary words out of every line ("key", "1234").
+LEAST_LENGTH: Final = 6
+SECRET_NAME: Final = re.compile(
+    r"(^|_)(SECRET|SECRETS|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PWD|CREDENTIALS?|PRIVATE|APIKEY|KEY|KEYS|COOKIE|AUTH|"
+    r"DSN|SIGNATURE|NOTIFY_URLS?|DATABASE_URL|DB_URL|WEBHOOK(_URL)?)(_|$)",
+    re.IGNORECASE,
+)
+_WORD: Final = r"[^\s\"'&,;)}\]]+"
+_NAMES: Final = (
+    r"signature|sign|sig|api[-_]?key|apikey|access[-_]?key|secret[-_]?key|secret|api[-_]?secret|token|"
+    r"access[-_]?token|listen[-_]?key|password|passwd|passphrase|pwd|private[-_]?key|shared[-_]?secret|"
+    r"x-mbx-apikey|x-bapi-api-key|x-bapi-sign|x-shared-secret|cookie|set-cookie"
+)
+SHAPES: Final = (
+    # user:password@host, and user@host: apprise keeps tokens there. The host stays readable.
+    (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@\"']+@", re.IGNORECASE), rf"\1{MASK}@"),
+    # Notification addresses hold tokens in host and path: nothing but the scheme is kept.
+    (
+        re.compile(
+            r"\b(?!https?://|wss?://|sqlite|postgres|file://|tcp://|ipc://|redis)([a-z][a-z0-9+.-]*://)"
+            rf"(?!{re.escape(MASK)}@)[^\s\"'<>]+",
+            re.IGNORECASE,
+        ),
+        rf"\1{MASK}",
+    ),
+    # Bots and webhooks put the token into the path of ordinary addresses.
+    (re.compile(r"(/bot)\d{6,}:[A-Za-z0-9_-]{20,}"), rf"\1{MASK}"),
+    (re.compile(r"(/(?:api/)?webhooks?/)[^\s\"']+", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"(hooks\.slack\.com/services/)[^\s\"']+"), rf"\1{MASK}"),
+    (re.compile(r"(\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {MASK}"),
+    # name=value, name: value, "name": "value"
+    (re.compile(rf"(\b(?:{_NAMES})[\"']?\s*[:=]\s*[\"']?){_WORD}", re.IGNORECASE), rf"\1{MASK}"),
+    (
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
+        MASK,
+    ),
+)
+
+
+def secret_values(environment: Mapping[str, str]) -> frozenset[str]:
+    """Return the values that must never be written, from variables whose names look secret.
+
+    Lists (of addresses) count as a whole and word by word; each also in its percent-encoded form.
+    """
+    found: set[str] = set()
+    for name, value in environment.items():
+        if SECRET_NAME.search(name):
+            for text in (value.strip(), *value.split()):
+                if len(text) >= LEAST_LENGTH and not text.isspace():
+                    found |= {text, quote(text, safe="")}
+    return frozenset(found)
+
+
+class Redactor:
+    """Replaces secrets in text.
+
+    Parameters
+    ----------
+    secrets
+        Exact values to take out besides the known shapes.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._values: re.Pattern[str] | None = None
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Replace the exact values; longest first, so that no rest of a longer one stays."""
+        values = sorted({one for one in secrets if len(one) >= LEAST_LENGTH}, key=len, reverse=True)
+        self._values = re.compile("|".join(map(re.escape, values))) if values else None
+
+    @classmethod
+    def of_environment(cls, environment: Mapping[str, str] | None = None) -> "Redactor":
+        """Return one that knows the secrets of the environment as it is now."""
+        return cls(secret_values(os.environ if environment is None else environment))
+
+    def __call__(self, text: str) -> str:
+        """Return the text without secrets.
+
+        Examples
+        --------
+        >>> Redactor(["hunter2hunter2"])("POST /order?symbol=X&signature=ab12 failed for hunter2hunter2")
+        'POST /order?symbol=X&signature=[redacted] failed for [redacted]'
+        """
+        if self._values is not None:
+            text = self._values.sub(MASK, text)
+        for shape, replacement in SHAPES:
+            text = shape.sub(replacement, text)
+        return text

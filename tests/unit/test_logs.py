@@ -1,0 +1,234 @@
+"""Logs: JSON with correlation ids, readable on a terminal, and no secret in either."""
+
+import io
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.errors import ConfigurationError
+from runtime.logs import correlated, nautilus_record, set_up_logs
+from runtime.redact import MASK, Redactor, secret_values
+from tests.canary import CANARY, files_with_canary
+
+ROOT = Path(__file__).resolve().parents[2]
+log = logging.getLogger("smcbot.test")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+@pytest.fixture
+def output() -> Iterator[io.StringIO]:
+    """Send logs to memory while the test runs."""
+    stream = io.StringIO()
+    undo = set_up_logs(stream=stream, redact=Redactor([CANARY]))
+    yield stream
+    undo()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """Read JSON lines."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_has_time_level_message_ids_and_fields(output: io.StringIO) -> None:
+    """Ids hold inside their block, in nested ones too, and not after it."""
+    with correlated(session="s1"):
+        with correlated(intent="oteXRPe1", trade="t9"):
+            log.warning("stop refused: %s", "price", extra={"qty": 3.5, "limits": {"low": float("nan")}})
+        log.info("after")
+    log.info("outside")
+    first, second, third = lines(output)
+    assert first.pop("time").endswith("Z")
+    assert first == {
+        "level": "warning",
+        "logger": "smcbot.test",
+        "message": "stop refused: price",
+        "session": "s1",
+        "intent": "oteXRPe1",
+        "trade": "t9",
+        "qty": 3.5,
+        "limits": {"low": "nan"},
+    }
+    assert (second["session"], "trade" in second, "session" in third) == ("s1", False, False)
+
+
+def test_threads_do_not_see_each_others_ids(output: io.StringIO) -> None:
+    """An id belongs to the thread that set it."""
+    with correlated(trade="mine"):
+        other = threading.Thread(target=lambda: log.info("other"))
+        other.start()
+        other.join()
+    assert "trade" not in lines(output)[0]
+
+
+def test_an_unknown_id_is_refused() -> None:
+    """A typo must not lose the correlation."""
+    with pytest.raises(ValueError, match="sesion is no correlation id"), correlated(sesion="s1"):
+        pass
+
+
+def test_a_terminal_gets_readable_lines() -> None:
+    """Time, level and message first, ids and fields behind, a traceback below."""
+    stream = Terminal()
+    undo = set_up_logs(stream=stream, redact=Redactor([CANARY]))
+    with correlated(trade="t9"):
+        log.info("filled", extra={"qty": 2})
+        try:
+            raise ValueError(f"key {CANARY}")  # noqa: TRY301
+        except ValueError:
+            log.exception("broken")
+    undo()
+    first, *rest = stream.getvalue().splitlines()
+    assert first[12:].strip().endswith("INFO     smcbot.test: filled trade=t9 qty=2")
+    assert rest[-1] == f"ValueError: key {MASK}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"value {CANARY} in a sentence",
+        f"GET https://api.binance.com/api/v3/order?symbol=X&timestamp=1&signature={'ab' * 32}{CANARY}",
+        f"headers: {{'X-MBX-APIKEY': '{CANARY}x'}}",
+        f"Authorization: Bearer {CANARY}.y",
+        f"postgresql://user:{CANARY}pw@db.example/x",
+        f"tgram://123:{CANARY}/99",
+        f"https://discord.com/api/webhooks/1/{CANARY}",
+        f"https://api.telegram.org/bot123456:{CANARY}AAAAAAAAAAAAAAAAAAAAAAAA/sendMessage",
+        f'{{"api_secret": "{CANARY}"}}',
+        f"listenKey={CANARY}",
+    ],
+)
+def test_shapes_of_secrets_are_taken_out_even_if_the_value_is_unknown(text: str) -> None:
+    """Without knowing the value, all but the first text lose it by its shape."""
+    redact = Redactor([CANARY] if text.startswith("value") else [])
+    cleaned = redact(text)
+    assert CANARY not in cleaned
+    assert MASK in cleaned
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "XRPUSDT.BINANCE entry cancelled: p_fill 0.12 < 0.30",
+        "https://api.binance.com/api/v3/klines?symbol=XRPUSDT&interval=5m",
+        "sqlite:///var/journal.sqlite is locked",
+        "key figures: 12 trades, design signed off",
+    ],
+)
+def test_ordinary_text_stays(text: str) -> None:
+    """Redaction that eats the log helps nobody."""
+    assert Redactor()(text) == text
+
+
+def test_secret_variables_are_known_by_their_names() -> None:
+    """Keys, tokens, passwords, addresses; not ordinary settings, and no value too short to be one."""
+    environment = {
+        "BINANCE_API_KEY": "k" * 20,
+        "BYBIT_API_SECRET": "s" * 20,
+        "TRADING_NOTIFY_URLS": "tgram://abcdef json://ghijkl",
+        "DB_PASSWORD": "p w/7890",
+        "TOKEN": "1234",
+        "LANG": "de_DE.UTF-8",
+        "KEYBOARD_LAYOUT": "de-latin1",
+    }
+    found = secret_values(environment)
+    assert {"k" * 20, "s" * 20, "tgram://abcdef", "json://ghijkl", "p w/7890", "p%20w%2F7890"} <= found
+    assert not found & {"1234", "de_DE.UTF-8", "de-latin1"}
+
+
+def test_secrets_in_fields_and_tracebacks_are_taken_out(output: io.StringIO) -> None:
+    """The arguments, the extra fields, a nested mapping, and the text of an exception and its cause."""
+    try:
+        try:
+            raise OSError(f"refused {CANARY}")  # noqa: TRY301
+        except OSError as error:
+            raise RuntimeError("no connection") from error
+    except RuntimeError:
+        extra = {"headers": {"X-Api": [CANARY]}, "api_key": "unknown-value-7"}
+        log.exception("failed with %s", CANARY, extra=extra)
+    text = output.getvalue()
+    assert CANARY not in text
+    assert "unknown-value-7" not in text
+    (line,) = lines(output)
+    assert f"OSError: refused {MASK}" in line["traceback"]
+
+
+def test_a_file_rotates_by_size_and_keeps_so_many(tmp_path: Path) -> None:
+    """No line is cut, the oldest file goes."""
+    file = tmp_path / "logs" / "node.jsonl"
+    undo = set_up_logs(file=file, stream=io.StringIO(), file_bytes=2_000, files_kept=2)
+    for number in range(100):
+        log.info("line %d", number)
+    undo()
+    kept = sorted(file.parent.iterdir())
+    assert [one.name for one in kept] == ["node.jsonl", "node.jsonl.1", "node.jsonl.2"]
+    assert all(one.stat().st_size <= 2_000 for one in kept)
+    numbers = [json.loads(line)["message"] for one in reversed(kept) for line in one.read_text().splitlines()]
+    assert numbers == [f"line {number}" for number in range(100 - len(numbers), 100)]
+
+
+def test_a_bad_file_and_a_bad_level_are_refused(tmp_path: Path) -> None:
+    """With the file, or the level, in the message."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="the log cannot be opened"):
+        set_up_logs(file=tmp_path / "file" / "node.jsonl", stream=io.StringIO())
+    with pytest.raises(ConfigurationError, match="'LOUD' is not one of DEBUG"):
+        set_up_logs(level="LOUD", stream=io.StringIO())
+
+
+def test_a_crash_leaves_a_file_without_secrets(tmp_path: Path, canary_environment: dict[str, str]) -> None:
+    """One line on stderr says where; the file has the traceback and is its owner's alone."""
+    script = (
+        "import os\nfrom pathlib import Path\nfrom runtime.logs import install_crash_handler\n"
+        "install_crash_handler(Path('crashes'))\n"
+        "raise RuntimeError('refused: ' + os.environ['BINANCE_API_SECRET'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env={**canary_environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    (crash,) = (tmp_path / "crashes").iterdir()
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert crash.name in done.stderr
+    assert "RuntimeError: refused: " in crash.read_text()
+    assert crash.stat().st_mode & 0o077 == 0
+    assert CANARY not in done.stderr + done.stdout
+    assert files_with_canary(tmp_path) == []
+
+
+def test_lines_of_nautilus_take_our_form() -> None:
+    """Colours go, levels are spelled alike, and what is no line of it is left alone."""
+    record = nautilus_record(
+        f"\x1b[1m2026-03-18T00:00:00.123456789Z\x1b[0m [WARN] T-1.Risk: denied {CANARY}", Redactor([CANARY])
+    )
+    assert record == {
+        "time": "2026-03-18T00:00:00.123Z",
+        "level": "warning",
+        "logger": "T-1.Risk",
+        "message": f"denied {MASK}",
+    }
+    assert nautilus_record("Traceback (most recent call last):", Redactor()) is None
+
+
+def test_the_canary_check_can_fail(tmp_path: Path) -> None:
+    """A leaked secret is found, compressed or not."""
+    import gzip
+
+    (tmp_path / "clean.log").write_text("nothing")
+    (tmp_path / "leak.log").write_text(f"x{CANARY}x")
+    (tmp_path / "leak.gz").write_bytes(gzip.compress(CANARY.encode()))
+    assert [one.name for one in files_with_canary(tmp_path)] == ["leak.gz", "leak.log"]
