@@ -1,10 +1,13 @@
 """Fixtures that every test folder shares."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.local_postgres import LocalPostgres, programs
 
 # The first call of a kernel compiles it, which takes longer than any deadline.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,3 +24,23 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real market data at {SHARED_DATA}: set SHARED_DATA to its folder")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """Give a PostgreSQL server of our own, or skip where PostgreSQL is not installed."""
+    found = programs()
+    if found is None:
+        pytest.skip("no PostgreSQL: install Debian's package `postgresql`")
+    server = LocalPostgres(found)
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the URL of an empty journal on each database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/journal.sqlite"
+    server: LocalPostgres = request.getfixturevalue("postgres")
+    return server.new_url()
