@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 
 from runtime.cli import CommandParser, add_command, print_json, run_main, say
-from runtime.errors import EXIT_DONE, EXIT_FAILED
-from runtime.journal.place import journal_url
+from runtime.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
+from runtime.journal.place import URL_VARIABLE, journal_url
 from runtime.settings import load_settings
 
 PROGRAM: Final = "python -m runtime.journal"
@@ -128,7 +128,10 @@ def write_spool(arguments: Namespace) -> int:
 
 
 def _url(arguments: Namespace) -> str:
-    return str(arguments.url or journal_url(load_settings(arguments.config).journal))
+    url = arguments.url or journal_url(load_settings(arguments.config).journal)
+    if not url:
+        raise ConfigurationError(f"the journal is off ({URL_VARIABLE}=off): give --url")
+    return str(url)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,9 @@ class JournalActor(Actor):
         match decision.kind:
             case "signal_taken" | "signal_skipped" | "zone_skipped":
                 if decision.kind == "signal_taken":
-                    _remember(self._signals, (decision.strategy_id, decision.instrument_id, decision.zone_id), None)
+                    _remember(
+                        self._signals, (decision.strategy_id, decision.instrument_id, decision.zone_id), None
+                    )
                 self._append(self._signal(decision, is_taken=decision.kind == "signal_taken"))
             case "entry_submitted":
                 self._on_entry(decision)

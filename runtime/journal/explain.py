@@ -14,7 +14,9 @@ from runtime.journal import models
 from runtime.journal.database import masked, require_schema, short
 
 # What the chain has besides its keys, told by the order of events.
-_HIDDEN: Final = frozenset({"session_id", "mode", "hash", "seq", "ts_ns", "strategy_id", "instrument_id", "setup_id"})
+_HIDDEN: Final = frozenset(
+    {"session_id", "mode", "hash", "seq", "ts_ns", "strategy_id", "instrument_id", "setup_id"}
+)
 _ZONE_KINDS: Final = ("zone", "zone_skipped", "zone_ended", "expired", "signal_taken", "signal_skipped")
 
 
@@ -129,7 +131,9 @@ def _trade(connection: Connection, setup_id: str, session_id: str | None, where:
         query = query.where(table.c.session_id == session_id)
     found = connection.execute(query).mappings().all()
     if not found:
-        raise DataError(f"journal {where}: no trade of setup {setup_id}; trades.csv and the table trades list them")
+        raise DataError(
+            f"journal {where}: no trade of setup {setup_id}; trades.csv and the table trades list them"
+        )
     if len({(row["session_id"], row["instrument_id"]) for row in found}) > 1:
         names = ", ".join(sorted({row["session_id"] for row in found}))
         raise DataError(f"journal {where}: setup {setup_id} was traded in {names}: name one by --session")
@@ -191,7 +195,9 @@ def _steps(connection: Connection, trade: Mapping[str, Any]) -> Iterator[Step]:
     ]
     for model, what, condition in wanted:
         table = _table(model)
-        yield from _rows(connection, trade, table, what, and_(condition, table.c.instrument_id == trade["instrument_id"]))
+        yield from _rows(
+            connection, trade, table, what, and_(condition, table.c.instrument_id == trade["instrument_id"])
+        )
     between = commands.c.ts_ns.between(trade["entry_ts_ns"], trade["exit_ts_ns"])
     yield from _rows(connection, trade, commands, "action", between)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from runtime.journal.records import TELEMETRY, SessionEnd, SessionStart
 from runtime.journal.segments import JOURNAL, TELEMETRY_LANE, SessionLock
 from runtime.journal.spool import Spool
-from runtime.journal.writer import read_status
+from runtime.journal.status import read_status
 
 TELEMETRY_CAPACITY: Final = 20_000
 TELEMETRY_MAX_BYTES: Final = 64 << 20

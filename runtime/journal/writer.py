@@ -11,9 +11,8 @@ import random
 import shutil
 import time
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,8 +20,8 @@ from runtime.errors import OperatorError
 from runtime.journal.database import masked, migrate, open_engine, parse_url, short
 from runtime.journal.feed import LaneFeed
 from runtime.journal.segments import LANES, is_held, sessions_in
+from runtime.journal.status import State, WriterStatus, pending_bytes, say_status
 
-STATUS: Final = ".writer.json"
 POLL_SECS: Final = 0.1
 BACKOFF_SECS: Final = 0.1
 BACKOFF_MAX_SECS: Final = 5.0
@@ -40,35 +39,6 @@ _FINAL: Final = (
     "password authentication failed",
     "disk i/o error",
 )
-
-type State = Literal["working", "waiting", "refused"]
-
-
-class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What the writer says about itself, in `<spool>/.writer.json`.
-
-    Parameters
-    ----------
-    ts_ns
-        When it said so, UNIX nanoseconds.
-    pid
-        Of its process.
-    state
-        ``working``; ``waiting`` for a database that will come back; ``refused`` until a person acts.
-    reason
-        Why it is not working, and what to do.
-    rows
-        Records committed since it started.
-    pending_bytes
-        Size of the segments in the spool.
-    """
-
-    ts_ns: int
-    pid: int
-    state: State
-    reason: str = ""
-    rows: int = 0
-    pending_bytes: int = 0
 
 
 class Writer:
@@ -91,8 +61,13 @@ class Writer:
         self.reason = ""
         self.rows = 0
 
-    def step(self) -> int:
+    def step(self, *, with_held: bool = True) -> int:
         """Commit what is there now, at most one chunk per lane; return the number of records.
+
+        Parameters
+        ----------
+        with_held
+            Also sessions that another process writes; without, their own writer feeds them.
 
         Raises
         ------
@@ -103,6 +78,8 @@ class Writer:
         moved = 0
         for folder in sessions_in(self._root):
             is_over = not is_held(folder)
+            if not (is_over or with_held):
+                continue
             feeds = self._feeds.setdefault(folder, [LaneFeed(engine, folder, lane) for lane in LANES])
             fed = sum(feed.step(is_over=is_over) for feed in feeds)
             self.rows += fed
@@ -112,7 +89,7 @@ class Writer:
         return moved
 
     def drain(self) -> int:
-        """Commit everything that is in the spool, without waiting for a database that refuses.
+        """Commit everything of sessions that are over, without waiting for a database that refuses.
 
         Returns
         -------
@@ -126,11 +103,11 @@ class Writer:
         """
         moved = 0
         try:
-            while fed := self.step():
+            while fed := self.step(with_held=False):
                 moved += fed
         except (SQLAlchemyError, OSError) as error:
             raise OperatorError(
-                f"journal {masked(self._url)}: {_words(error)}; the records stay in {self._root} and the "
+                f"journal {masked(self._url)}: {short(error)}; the records stay in {self._root} and the "
                 "next run with a journal feeds them"
             ) from error
         finally:
@@ -189,7 +166,7 @@ class Writer:
             feed.close()
 
     def _refused(self, error: Exception) -> None:
-        words = _words(error)
+        words = short(error)
         is_final = any(mark in words.lower() for mark in _FINAL)
         what = "make it writable or free space" if is_final else "waiting for it"
         self._say("refused" if is_final else "waiting", f"journal {masked(self._url)}: {words}; {what}")
@@ -207,33 +184,4 @@ class Writer:
             rows=self.rows,
             pending_bytes=pending_bytes(self._root),
         )
-        partial = self._root / f"{STATUS}.partial"
-        try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(msgspec.json.encode(status))
-            partial.replace(self._root / STATUS)
-        except OSError:
-            return  # the disk of the spool is full: the node knows from its own writes
-
-
-def read_status(root: Path) -> WriterStatus | None:
-    """Return what the writer of a spool last said, None before it said anything."""
-    try:
-        return msgspec.json.decode((root / STATUS).read_bytes(), type=WriterStatus)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def pending_bytes(root: Path) -> int:
-    """Return the size of all segments below a spool."""
-    total = 0
-    for path in root.glob("*/*.spool"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
-            continue  # fed meanwhile
-    return total
-
-
-def _words(error: Exception) -> str:
-    return short(error)
+        say_status(self._root, status)
