@@ -110,8 +110,7 @@ def timeframe_of(config: Any) -> str:
     if hasattr(config, "bar_type"):
         words = str(config.bar_type).split("-")
         return "-".join(words[-4:-2])
-    frames = getattr(config, "timeframes", ())
-    return str(frames[0]) if frames else ""
+    return f"{config.ltf_secs // 60}-MINUTE" if hasattr(config, "ltf_secs") else ""
 
 
 def _start(plan: RunPlan, config: Mapping[str, Any]) -> SessionStart:
