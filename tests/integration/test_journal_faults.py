@@ -262,7 +262,7 @@ def test_a_full_database_keeps_records_in_the_spool(tmp_path: Path) -> None:
     try:
         url, spool = f"sqlite:///{disk}/journal.sqlite", tmp_path / "spool"
         journal = SessionJournal(spool, "s1", START, reserve_bytes=0)
-        count = 1_000 * len(SCRIPT)
+        count = 2_500 * len(SCRIPT)
         for number in range(1, count + 1):
             journal.append(scripted(number))
         feeding = writer(spool, url)
