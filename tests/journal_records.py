@@ -70,7 +70,7 @@ def trade(number: int, **facts: Any) -> ClosedTrade:
         "strategy_id": "OTE-000",
         "instrument_id": COIN,
         "side": "long",
-        "entry_ts_ns": 1_773_792_000_000_000_000,
+        "entry_ts_ns": 1_773_792_060_000_000_000,
         "exit_ts_ns": 1_773_795_600_000_000_000,
         "entry_price": "0.51230",
         "exit_price": "0.51500",

@@ -215,7 +215,7 @@ def _rows(
         yield Step(
             ts_ns=row["ts_ns"],
             time=format_ns(row["ts_ns"]),
-            table=table.name,
+            table=str(table.name),
             seq=row["seq"],
             what=str(word),
             facts=_plain(row, _HIDDEN | {what}),

@@ -81,7 +81,7 @@ def tampered(engine: Engine, *statements: str) -> list[Finding]:
     """Change a sound journal behind its back; return what is found."""
     with engine.begin() as connection:
         for statement in statements:
-            connection.execute(text(statement))
+            connection.exec_driver_sql(statement)
     return [finding for report in verify(engine) for finding in report.findings]
 
 
