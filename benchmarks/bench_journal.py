@@ -1,16 +1,16 @@
 """The journal: what a record costs the node's thread, and how many records a second reach the database.
 
-Goals: 15 us per record on the calling thread (encode and `write()`), 5,000 records/s sustained into SQLite and
-3,000 into PostgreSQL, and none lost or doubled when the database is frozen for 60 s under load.
+Goals: 15 us per record on the calling thread (encode, `write()`), 5,000 records/s sustained into SQLite and
+3,000 into PostgreSQL, none lost or doubled when the database is frozen for 60 s under load.
 
     python benchmarks/bench_journal.py [--records 50000] [--frozen-secs 60] [--json]
 
-Each append is timed alone; the median and the 99th percentile are of all of them, commands (which wait for the
-disk) apart. Throughput is that of a session that is fed from its spool into a migrated database, the spool's
-removal included, in records over wall time and over the processor time of this process: on a machine with
-other work the second says what a quiet one would do. PostgreSQL is a cluster of its own with the defaults of
-production (every commit is synced), reached by a socket. A regression in the first figure makes ticks wait; in
-the second the spool grows.
+Each append is timed alone; the median and the 99th percentile are of all of them, commands (which wait for
+the disk) apart. Throughput is that of a session that is fed from its spool into a migrated database, the
+spool's removal included, in records over wall time and over the processor time of this process: on a
+machine with other work the second says what a quiet one would do. PostgreSQL is a cluster of its own with
+the defaults of production (every commit is synced), reached by a socket. A regression in the first figure
+makes ticks wait; in the second the spool grows.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def throughput(root: Path, url: str, count: int) -> dict[str, float]:
 
 
 def frozen(root: Path, url: str, seconds: float, rate: int) -> dict[str, float]:
-    """Hold the database's write lock while a session journals; return what was lost and how fast it caught up."""
+    """Hold the write lock while a session journals; return what was lost and how fast it caught up."""
     engine = open_engine(url)
     migrate(engine)
     command = [sys.executable, "-m", "runtime.journal", "write", "--spool", str(root), "--url", url]

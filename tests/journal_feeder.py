@@ -1,7 +1,7 @@
 """Stand-in for a live session: a process that journals scripted records as fast as it can, to be killed.
 
-``python -m tests.journal_feeder SPOOL SESSION [COUNT]``: after every append its number goes to stdout, eight bytes
-little-endian by one write: what stands there was promised.
+``python -m tests.journal_feeder SPOOL SESSION [COUNT]``: after every append its number goes to stdout, eight
+bytes little-endian by one write: what stands there was promised.
 """
 
 import os

@@ -80,7 +80,7 @@ def verify(arguments: Namespace) -> int:
         for report in reports:
             state = "ended" if report.is_ended else "open or crashed"
             print(
-                f"{report.session_id} {report.mode}: {report.rows:,} rows, {state}, last hash {report.last_hash}"
+                f"{report.session_id} {report.mode}: {report.rows:,} rows, {state}, hash {report.last_hash}"
             )
             for finding in report.findings:
                 print(f"  {finding.kind}: {finding.text}")

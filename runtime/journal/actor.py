@@ -1,9 +1,10 @@
 """From the message bus to the journal: one actor for backtest, paper and live.
 
-It listens to decisions, closed trades, order events and commands, never to ticks. What a record needs beyond its
-event is already on this thread: nothing here asks a venue or a database.
+It listens to decisions, closed trades, order events and commands, never to ticks. What a record needs beyond
+its event is already on this thread: nothing here asks a venue or a database.
 """
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable
@@ -68,7 +69,7 @@ class JournalActorConfig(ActorConfig, frozen=True):
 
     mark_from_ns: int = 0
     context_id: str = ""
-    timeframes: dict[str, str] = {}
+    timeframes: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
 
 
 class MarketMarks:
@@ -104,7 +105,7 @@ class MarketMarks:
         if len(self._prices) <= MARKS_PER_HOUR:
             return None
         prices = list(self._prices)
-        returns = (math.log(later / earlier) for earlier, later in zip(prices, prices[1:], strict=False))
+        returns = (math.log(later / earlier) for earlier, later in itertools.pairwise(prices))
         return math.sqrt(sum(step * step for step in returns)) * 100
 
 

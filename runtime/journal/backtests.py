@@ -50,7 +50,7 @@ class BacktestJournal:
 def backtest_journal(
     plan: RunPlan, run_id: str, config: Mapping[str, Any]
 ) -> Iterator[BacktestJournal | None]:
-    """Journal a run as the session `run_id`, and feed the database when it is over; None with the journal off.
+    """Journal a run as the session `run_id`, feed the database when it is over; None with the journal off.
 
     A database that refuses loses nothing and does not fail the run: the records stay in the spool, with a
     warning, and the next run feeds them.

@@ -1,8 +1,8 @@
 """The hash chain: every row's hash covers the row and the hash before it.
 
-Whoever edits, removes or reorders a row breaks the chain there; whoever cuts its end leaves a count and a last
-hash behind that it does not reach. It is computed by the writer, from the rows as they go into the database:
-what is proven is what SQL returns, and it costs the node nothing.
+Whoever edits, removes or reorders a row breaks the chain there; whoever cuts its end leaves a count and a
+last hash behind that it does not reach. It is computed by the writer, from the rows as they go into the
+database: what is proven is what SQL returns, and it costs the node nothing.
 """
 
 import hashlib

@@ -52,7 +52,7 @@ def exact(amount: Any) -> str | None:
     value = Decimal(amount)
     if not value.is_finite():
         raise ValueError(f"{amount} is no amount")
-    return format(value if value else value.copy_abs(), "f")
+    return format(value or value.copy_abs(), "f")
 
 
 def real(value: float | None) -> float | None:

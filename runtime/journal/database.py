@@ -129,7 +129,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if current is not None and current not in known:
             raise DataError(
-                f"journal {masked(engine.url)}: its schema {current} is newer than this program; update the program"
+                f"journal {masked(engine.url)}: its schema {current} is newer than this program: update it"
             )
         config.attributes["connection"] = connection
         command.upgrade(config, revision)

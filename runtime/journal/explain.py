@@ -98,12 +98,18 @@ def as_text(story: Story) -> str:
     """Return a story for a person: the trade in a line, then a line per step."""
     trade, span = story.trade, story.span
     head = [
-        f"{trade['instrument_id']} {trade['side']} {trade['qty']} from {trade['entry_price']} to "
-        f"{trade['exit_price']}: pnl {trade['pnl']}, {trade['r_multiple']:+.2f} R, {trade['exit_reason']}",
-        f"session {trade['session_id']} ({trade['mode']}), code {story.session.get('code_version', '?')}, "
-        f"model {story.session.get('model_sha256') or 'none'}",
-        f"trades of the market from {span['start']} to {span['end']}, buckets {span['first_bucket_seq']} to "
-        f"{span['last_bucket_seq']}",
+        (
+            f"{trade['instrument_id']} {trade['side']} {trade['qty']} from {trade['entry_price']} to "
+            f"{trade['exit_price']}: pnl {trade['pnl']}, {trade['r_multiple']:+.2f} R, {trade['exit_reason']}"
+        ),
+        (
+            f"session {trade['session_id']} ({trade['mode']}), code {story.session.get('code_version', '?')}"
+            f", model {story.session.get('model_sha256') or 'none'}"
+        ),
+        (
+            f"trades of the market from {span['start']} to {span['end']}, "
+            f"buckets {span['first_bucket_seq']} to {span['last_bucket_seq']}"
+        ),
     ]
     if story.probability is not None:
         head.append(f"model: probability {story.probability:.4f}, threshold {story.threshold}")
@@ -156,7 +162,7 @@ def _story(connection: Connection, trade: Mapping[str, Any]) -> Story:
     ]  # fmt: skip
     return Story(
         trade=_plain(trade, frozenset({"hash"})),
-        session={} if session is None else _plain(session, frozenset({"hash", "detail"})),
+        session={} if session is None else _plain(dict(session), frozenset({"hash", "detail"})),
         span={
             "start_ns": start_ns,
             "end_ns": trade["exit_ts_ns"],
@@ -218,7 +224,7 @@ def _rows(
             table=str(table.name),
             seq=row["seq"],
             what=str(word),
-            facts=_plain(row, _HIDDEN | {what}),
+            facts=_plain(dict(row), _HIDDEN | {what}),
         )
 
 

@@ -1,8 +1,8 @@
 """The tables of the journal.
 
-Rows are only ever added. Every row names its session and mode (backtest, paper, live) and has the number that
-its record has in the spool, which makes adding it twice impossible. Rows of the hash chain carry the hash over
-the chain up to and including themselves. Times are UNIX nanoseconds.
+Rows are only ever added. Every row names its session and mode (backtest, paper, live) and has the number
+that its record has in the spool, which makes adding it twice impossible. Rows of the hash chain carry the
+hash over the chain up to and including themselves. Times are UNIX nanoseconds.
 """
 
 from decimal import Decimal

@@ -95,7 +95,7 @@ class Shape:
         names = [*self.names, *((HASH,) if self.is_chained else ())]
         mark = "%s" if dialect == POSTGRESQL else "?"
         return (
-            f"INSERT INTO {self.name} ({', '.join(names)}) "
+            f"INSERT INTO {self.name} ({', '.join(names)}) "  # noqa: S608 - names of our own tables
             f"VALUES ({', '.join([mark] * len(names))}) ON CONFLICT (session_id, seq) DO NOTHING"
         )
 

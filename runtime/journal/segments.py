@@ -4,6 +4,7 @@ A lane numbers its records from 0 without a gap. Two lanes exist: what must not 
 """
 
 import fcntl
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ def segment_path(folder: Path, lane: Lane, first_seq: int) -> Path:
 
 def segments_of(folder: Path, lane: Lane) -> list[tuple[int, Path]]:
     """Return the lane's segments in order: number of the first record, file."""
-    found = [path for path in folder.glob(f"{lane}-*{SUFFIX}")]
+    found = list(folder.glob(f"{lane}-*{SUFFIX}"))
     return sorted((int(path.name[len(lane) + 1 : -len(SUFFIX)]), path) for path in found)
 
 
@@ -140,7 +141,7 @@ class LaneReader:
         """Remove the segments whose records all come before `committed_seq`; return how many."""
         segments = segments_of(self.folder, self.lane)
         gone = 0
-        for (_first, path), (next_first, _path) in zip(segments, segments[1:], strict=False):
+        for (_first, path), (next_first, _path) in itertools.pairwise(segments):
             if next_first > committed_seq:
                 break
             path.unlink(missing_ok=True)

@@ -78,8 +78,8 @@ class SessionJournal:
     def halt_reason(self) -> str:
         """Return why entries must halt, with what to do about it; empty while the journal is safe.
 
-        A database that is locked or away for a while is no reason: the spool holds the records. A full disk, a
-        database that refuses until a person acts, and a spool beyond its size are.
+        A database that is locked or away for a while is no reason: the spool holds the records. A full disk,
+        a database that refuses until a person acts, and a spool beyond its size are.
         """
         if self.spool.is_failing:
             self.spool.retry()

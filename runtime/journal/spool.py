@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from runtime.journal.framing import frame_of
 from runtime.journal.records import SYNCED
-from runtime.journal.segments import JOURNAL, Lane, SessionLock, segment_path, segments_of
+from runtime.journal.segments import JOURNAL, Lane, segment_path, segments_of
 
 SEGMENT_BYTES: Final = 8 << 20
 RESERVE_BYTES: Final = 4 << 20
@@ -153,7 +153,7 @@ class Spool:
                 self._size += written
                 return True
             self._take_back()
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a short write is a disk that filled up
+            self._note(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))  # short: a disk that filled up
         except OSError as error:
             self._note(error)
         return False
@@ -185,7 +185,7 @@ class Spool:
             self.lost += 1
 
     def _recover(self) -> None:
-        """Give the reserve up if it is still there, write what waits, and see whether there is space again."""
+        """Give the reserve up if it is still there, write what waits, see whether there is space again."""
         now_s = time.monotonic()
         reserve = self.folder / RESERVE
         if reserve.exists():

@@ -194,12 +194,11 @@ class _Walk:
 
 
 def _check(connection: Connection, session_id: str) -> SessionReport:
-    checkpoints: dict[int, str] = {
-        count: last_hash
-        for count, last_hash in connection.execute(
+    checkpoints: dict[int, str] = dict(
+        connection.execute(
             select(Checkpoint.row_count, Checkpoint.last_hash).where(Checkpoint.session_id == session_id)
         )
-    }
+    )
     n_checkpoints = len(checkpoints)
     walk, mode = _Walk(session_id, checkpoints), ""
     for row in _rows(connection, session_id):

@@ -1,9 +1,10 @@
 """Feed every session of a spool into the database, for as long as it takes.
 
-A process of its own (``python -m runtime.journal write``): in a thread it would take the interpreter from the
-strategy for milliseconds at a time, and it would die with the node when a killed node's records are still to
-be fed. What the database refuses for now (locked, absent, restarting) is tried again with growing pauses; what
-it refuses until a person acts (read-only, full, no permission) is said in a status file that the node reads.
+A process of its own (``python -m runtime.journal write``): in a thread it would take the interpreter from
+the strategy for milliseconds at a time, and it would die with the node when a killed node's records are
+still to be fed. What the database refuses for now (locked, absent, restarting) is tried again with growing
+pauses; what it refuses until a person acts (read-only, full, no permission) is said in a status file that
+the node reads.
 """
 
 import os

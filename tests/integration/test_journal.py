@@ -86,15 +86,35 @@ def tampered(engine: Engine, *statements: str) -> list[Finding]:
 
 
 CRIMES = {
-    "a probability is changed": ("UPDATE decisions SET probability = 0.9 WHERE seq = 9", "edited", "decisions", 9),
+    "a probability is changed": (
+        "UPDATE decisions SET probability = 0.9 WHERE seq = 9",
+        "edited",
+        "decisions",
+        9,
+    ),
     "an amount is rounded": ("UPDATE trades SET pnl = '0.25' WHERE seq = 12", "edited", "trades", 12),
-    "a command's argument is changed": ("UPDATE commands SET args = '{\"n\":7}' WHERE seq = 13", "edited", "commands", 13),
-    "a flag is turned": ("UPDATE orders SET is_reconciliation = NOT is_reconciliation WHERE seq = 10", "edited", "orders", 10),
+    "a command's argument is changed": (
+        "UPDATE commands SET args = '{\"n\":7}' WHERE seq = 13",
+        "edited",
+        "commands",
+        13,
+    ),
+    "a flag is turned": (
+        "UPDATE orders SET is_reconciliation = NOT is_reconciliation WHERE seq = 10",
+        "edited",
+        "orders",
+        10,
+    ),
     "an order is removed": ("DELETE FROM orders WHERE seq = 10", "missing", "", 10),
     "the first row is removed": ("DELETE FROM sessions", "missing", "", 0),
     "the last row is removed": ("DELETE FROM session_ends", "cut_tail", "", 25),
-    "a row is moved to another mode": ("UPDATE fills SET mode = 'live' WHERE seq = 11", "edited", "fills", 11),
-}  # fmt: skip
+    "a row is moved to another mode": (
+        "UPDATE fills SET mode = 'live' WHERE seq = 11",
+        "edited",
+        "fills",
+        11,
+    ),
+}
 
 
 @pytest.mark.parametrize(("statement", "kind", "table", "seq"), CRIMES.values(), ids=CRIMES.keys())
@@ -131,7 +151,8 @@ def test_a_tail_cut_with_its_position_is_found(tmp_path: Path, journal_url: str,
     found = tampered(
         engine,
         "DELETE FROM session_ends",
-        f"UPDATE spool_positions SET next_seq = 25, row_count = 25, last_hash = '{before}' WHERE lane = 'journal'",
+        f"UPDATE spool_positions SET next_seq = 25, row_count = 25, last_hash = '{before}' "
+        "WHERE lane = 'journal'",
     )
     assert [one.kind for one in found] == ["cut_tail"]
     assert "a checkpoint counted 26 rows, there are 25" in found[0].text
@@ -204,7 +225,8 @@ def test_the_first_schema_is_migrated_without_loss(tmp_path: Path, journal_url: 
         for row in positions:
             connection.execute(
                 text(
-                    "INSERT INTO spool_positions (session_id, lane, next_seq, row_count, last_hash, updated_ns) "
+                    "INSERT INTO spool_positions "
+                    "(session_id, lane, next_seq, row_count, last_hash, updated_ns) "
                     "VALUES (:session_id, :lane, :next_seq, :row_count, :last_hash, :updated_ns)"
                 ),
                 {name: row._mapping[name] for name in row._fields if name != "damaged_bytes"},
@@ -261,7 +283,7 @@ def test_commands_tell_and_exit(
 
 
 def test_views_answer_the_questions(tmp_path: Path, journal_url: str, engine: Engine) -> None:
-    """Win rate by confidence, by factor, exit reason, hour, model verdict and coin are those of a hand count."""
+    """Win rate by confidence, by factor, exit reason, hour, verdict and coin are those of a hand count."""
     journal = SessionJournal(tmp_path, "s1", START, reserve_bytes=0)
     results = [("2.0", 0.92, "target"), ("-1.0", 0.93, "stop"), ("3.0", 0.81, "target")]
     for number, (pnl, confidence, reason) in enumerate(results):

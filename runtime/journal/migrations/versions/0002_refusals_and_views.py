@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-from runtime.journal.columns import Exact
 from runtime.journal.migrations.views_0002 import views
 
 revision = "0002"
