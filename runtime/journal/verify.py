@@ -194,11 +194,10 @@ class _Walk:
 
 
 def _check(connection: Connection, session_id: str) -> SessionReport:
-    checkpoints: dict[int, str] = dict(
-        connection.execute(
-            select(Checkpoint.row_count, Checkpoint.last_hash).where(Checkpoint.session_id == session_id)
-        )
+    counted = connection.execute(
+        select(Checkpoint.row_count, Checkpoint.last_hash).where(Checkpoint.session_id == session_id)
     )
+    checkpoints: dict[int, str] = dict(counted.tuples().all())
     n_checkpoints = len(checkpoints)
     walk, mode = _Walk(session_id, checkpoints), ""
     for row in _rows(connection, session_id):
