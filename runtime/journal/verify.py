@@ -197,7 +197,7 @@ def _check(connection: Connection, session_id: str) -> SessionReport:
     counted = connection.execute(
         select(Checkpoint.row_count, Checkpoint.last_hash).where(Checkpoint.session_id == session_id)
     )
-    checkpoints: dict[int, str] = dict(counted.tuples().all())
+    checkpoints: dict[int, str] = {row.row_count: row.last_hash for row in counted}
     n_checkpoints = len(checkpoints)
     walk, mode = _Walk(session_id, checkpoints), ""
     for row in _rows(connection, session_id):
