@@ -166,7 +166,13 @@ class TelemetryQueue:
         with self._guard:
             batch = list(self._records)
             self._records.clear()
-        if batch and not (self._has_room() and self._spool.append_many(batch)):
+        try:
+            is_written = not batch or (self._has_room() and self._spool.append_many(batch))
+        except (ValueError, TypeError, OverflowError):  # one of them cannot be encoded
+            with self._guard:
+                self.dropped += len(batch)
+            return
+        if not is_written:
             with self._guard:
                 free = (self._records.maxlen or 0) - len(self._records)
                 kept = batch[max(0, len(batch) - free) :] if free else []
