@@ -18,6 +18,7 @@ from nautilus_trader.model.instruments import Instrument
 from runtime.cli import format_ns
 from runtime.entry_watch import EntryWatch
 from runtime.errors import DataError, OperatorError
+from runtime.journal.backtests import backtest_journal
 from runtime.memory import release_memory
 from runtime.node_config import is_spot
 from runtime.nodes import Node
@@ -128,7 +129,11 @@ def run_backtest(
     release_memory()
     node = node_of(plan)
     recorder = Recorder(RecorderConfig(mark_from_ns=plan.trade_from_ns or plan.first_ts_ns), folder, on_time)
-    with folder, _entry_file(plan, folder.path) as entries:
+    with (
+        folder,
+        _entry_file(plan, folder.path) as entries,
+        backtest_journal(plan, run_id, config) as journal,
+    ):
         node.build()
         (engine,) = node.get_engines()
         engine.add_actor(recorder)
@@ -136,6 +141,8 @@ def run_backtest(
             feed_columns(columns, plan, node, engine)
         for actor in more_actors(engine):
             engine.add_actor(actor)
+        if journal is not None:
+            journal.listen(engine)
         watches = [] if entries is None else _watches(engine, entries)
         engine_started_s = time.perf_counter()
         run_node(node, plan)
@@ -162,6 +169,8 @@ def run_backtest(
         }
         reports = [one.filter_report() for one in engine.trader.strategies() if hasattr(one, "filter_report")]
         final_balance = recorder.mark(plan.last_ts_ns)
+        if journal is not None:
+            journal.final_balance, journal.counters = str(final_balance), counters
         for watch in watches:
             watch.finish()
         if entries is not None and watches:

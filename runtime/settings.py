@@ -180,6 +180,31 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(f"balance {self.balance} has more than 8 decimals")
 
 
+class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the journal is kept (docs/journal.md).
+
+    Parameters
+    ----------
+    backtests
+        Journal backtests too; paper and live are always journaled, sweeps never.
+    url
+        Database: ``sqlite:///FILE`` or ``postgresql://user@host/name``. A password belongs into the
+        environment: ``SMCBOT_JOURNAL_URL`` replaces this setting.
+    spool
+        Folder in which records wait for the database.
+    """
+
+    backtests: bool = True
+    url: str = "sqlite:///var/journal.sqlite"
+    spool: str = "var/spool"
+
+    def __post_init__(self) -> None:
+        if re.search(r"://[^/@]*:[^/@]+@", self.url):
+            raise ValueError(
+                "url holds a password: put the whole URL into the environment variable SMCBOT_JOURNAL_URL"
+            )
+
+
 class HostSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the venues' public data is: base addresses, so that mirrors and local servers work.
 
@@ -298,6 +323,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Which coins of a run may be entered on which day.
     notifications
         Who hears of what; the channels' addresses are secrets and come from the environment.
+    journal
+        Where the journal is kept.
     strategies
         Strategies with their parameters; the first one runs unless ``--strategy`` names another.
     """
@@ -309,6 +336,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     training: TrainSettings = TrainSettings()
     universe: UniverseSettings = UniverseSettings()
     notifications: NotifySettings = NotifySettings()
+    journal: JournalSettings = JournalSettings()
     strategies: tuple[StrategySettings, ...] = (StrategySettings(strategy="ote"),)
 
     def strategy(self, name: str | None) -> tuple[StrategySettings, str]:

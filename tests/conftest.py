@@ -1,17 +1,22 @@
 """Fixtures that every test folder shares."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.canary import CANARY_VARIABLES
+from tests.local_postgres import LocalPostgres, programs
 
 # The first call of a kernel compiles it, which takes longer than any deadline.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+# Runs of tests leave nothing in var/; tests of the journal name a database of their own.
+os.environ["SMCBOT_JOURNAL_URL"] = "off"
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -31,3 +36,23 @@ def canary_environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for name, value in CANARY_VARIABLES.items():
         monkeypatch.setenv(name, value)
     return dict(os.environ)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """Give a PostgreSQL server of our own, or skip where PostgreSQL is not installed."""
+    found = programs()
+    if found is None:
+        pytest.skip("no PostgreSQL: install Debian's package `postgresql`")
+    server = LocalPostgres(found)
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the URL of an empty journal on each database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/journal.sqlite"
+    server: LocalPostgres = request.getfixturevalue("postgres")
+    return server.new_url()

@@ -27,6 +27,7 @@ from strategies.trade_manager.plan import EntryPlan
 from strategies.trade_manager.record import ClosedTrade, Decision
 from strategies.trade_manager.setup import ExitRules
 from tests.integration.engine_harness import START_NS, TICK, AccountName, instrument_of
+from tests.integration.journal_check import check_journal, journal_of
 
 type Row = tuple[float, float, float, float]
 
@@ -168,6 +169,7 @@ def run_engine(
         engine.add_instrument(instrument)
     for strategy in strategies:
         engine.add_strategy(strategy)
+    journal = journal_of(engine)
     bus, endpoint = engine.kernel.msgbus, load_endpoint("BINANCE")
     bus.send(endpoint=endpoint, msg=chunks[0])
     for number, chunk in enumerate(chunks):
@@ -177,6 +179,7 @@ def run_engine(
         engine.run(streaming=True)
         engine.clear_data()
     engine.end()
+    check_journal(journal, engine.cache)
     engine.dispose()
     return module
 

@@ -31,6 +31,7 @@ from runtime.settings import BacktestSettings
 from strategies.ote import OteConfig, OteStrategy
 from strategies.trade_manager.lifecycle import Stage
 from strategies.trade_manager.orders import Leg, OrderStage
+from tests.integration.journal_check import check_journal, journal_of
 
 START_NS = 1_773_792_000_000_000_000
 STEP_NS = 10_000_000
@@ -373,7 +374,9 @@ def run(
     )
     strategy.on_trade_hook = hook
     engine.add_strategy(strategy)
+    journal = journal_of(engine)
     engine.run()
+    check_journal(journal, engine.cache, strategy.trades)
     account_state = engine.cache.accounts()[0]
     coins = account_state.balance_total(XRP)
     result = Run(

@@ -13,17 +13,21 @@ import pytest
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.instruments import Instrument
+from sqlalchemy import select, text
 
 from runtime.arrow_schema import BarColumns
 from runtime.backtest import RunResult, run_backtest
 from runtime.catalog import Catalog
 from runtime.errors import ConfigurationError
 from runtime.instruments import make_instrument
+from runtime.journal.database import open_engine
+from runtime.journal.models import SessionEnding, SignalRow, TradeRow
+from runtime.journal.verify import verify
 from runtime.run_folder import read_decisions
 from runtime.run_plan import plan_run
 from runtime.run_request import RunRequest
 from runtime.run_summary import summary_of
-from runtime.settings import BacktestSettings, Settings, StrategySettings
+from runtime.settings import BacktestSettings, JournalSettings, Settings, StrategySettings
 from strategies.confluence import ConfluenceConfig, ConfluenceStrategy
 from strategies.trade_manager.record import Decision
 from strategies.trade_manager.skips import SkipReason
@@ -93,6 +97,7 @@ type Run = Callable[..., RunResult]
 def run(catalog_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Give a function that runs the strategy."""
     runs = tmp_path_factory.mktemp("runs")
+    journal = JournalSettings(url=f"sqlite:///{runs}/journal.sqlite", spool=f"{runs}/spool")
 
     def run(
         names: Sequence[str] = NAMES,
@@ -101,11 +106,15 @@ def run(catalog_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         **backtest: Any,
     ) -> RunResult:
         entry = StrategySettings(strategy="confluence", parameters=parameters, symbols=symbols or {})
-        settings = Settings(backtest=BacktestSettings(runs=str(runs), **backtest), strategies=(entry,))
+        settings = Settings(
+            backtest=BacktestSettings(runs=str(runs), **backtest), strategies=(entry,), journal=journal
+        )
         request = RunRequest(
             settings=settings, source="config.yaml", catalog=catalog_path, instruments=tuple(names)
         )
-        return run_backtest(plan_run(request))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("SMCBOT_JOURNAL_URL")  # these runs are journaled
+            return run_backtest(plan_run(request))
 
     return run
 
@@ -255,3 +264,32 @@ def test_order_of_arrival_changes_nothing() -> None:
     first = decided(None)
     assert len(first) > 100
     assert decided(1) == first
+
+
+def test_the_journal_holds_what_the_run_did(result: RunResult) -> None:
+    """Trades, signals and final balance in SQL are those of the run, to the last unit; the chain is sound."""
+    engine = open_engine(result.plan.request.settings.journal.url, read_only=True)
+    with engine.connect() as connection:
+        trades = connection.execute(
+            select(TradeRow.__table__).where(TradeRow.session_id == result.run_id).order_by(TradeRow.seq)
+        ).all()
+        signals = connection.execute(
+            select(SignalRow.__table__).where(SignalRow.session_id == result.run_id)
+        ).all()
+        balance = connection.scalar(
+            select(SessionEnding.final_balance).where(SessionEnding.session_id == result.run_id)
+        )
+        by_confidence = connection.execute(
+            text("SELECT trades FROM win_rate_by_confidence WHERE session_id = :name"),
+            {"name": result.run_id},
+        ).all()
+    assert [(row.setup_id, row.pnl, row.fees, row.qty, row.exit_reason) for row in trades] == [
+        (one.setup_id, Decimal(one.pnl), Decimal(one.fees), Decimal(one.qty), one.exit_reason)
+        for one in result.trades
+    ]
+    assert len(signals) == result.counters["signals"]
+    assert sum(row.is_taken for row in signals) == result.counters["signals_taken"]
+    assert balance == result.final_balance
+    assert sum(row.trades for row in by_confidence) == len(result.trades)
+    assert verify(engine, result.run_id)[0].findings == []
+    engine.dispose()

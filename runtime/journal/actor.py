@@ -1,0 +1,357 @@
+"""From the message bus to the journal: one actor for backtest, paper and live.
+
+It listens to decisions, closed trades, order events and commands, never to ticks. What a record needs beyond
+its event is already on this thread: nothing here asks a venue or a database.
+"""
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.model.enums import liquidity_side_to_str, order_side_to_str
+from nautilus_trader.model.identifiers import InstrumentId
+
+from runtime.journal.records import (
+    CancelRecord,
+    CommandRecord,
+    EquityRecord,
+    FeatureRecord,
+    FillRecord,
+    OrderRecord,
+    SignalRecord,
+)
+from runtime.recorder import (
+    DECISIONS_TOPIC,
+    MARK_INTERVAL_NS,
+    ORDERS_TOPIC,
+    TRADES_TOPIC,
+    account_equity,
+    last_price,
+    order_record,
+)
+from strategies.trade_manager.record import ClosedTrade, Decision
+
+COMMANDS_TOPIC: Final = "commands.*"
+MARK_TIMER: Final = "journal-mark"
+MARKS_PER_HOUR: Final = 3600 * 1_000_000_000 // MARK_INTERVAL_NS
+FACTOR: Final = "factor_"
+# Of a signal's detail, in columns of their own.
+_OWN_COLUMNS: Final = frozenset({"confidence", "timeframe"})
+# Of a model's inputs: what it was told besides its features.
+_NO_FEATURES: Final = frozenset({"action", "trade_price", "missing", "p_star"})
+_REMEMBERED: Final = 10_000
+
+
+class Sink(Protocol):
+    """Takes records; a `SessionJournal`, or a list in tests."""
+
+    def append(self, record: Any) -> object:
+        """Take a record."""
+
+
+class JournalActorConfig(ActorConfig, frozen=True):
+    """What the journal's actor needs to know.
+
+    Parameters
+    ----------
+    mark_from_ns
+        No equity points before this time (warm-up), UNIX nanoseconds.
+    context_id
+        Instrument whose price stands for the market in every signal, usually Bitcoin's; empty for none.
+    timeframes
+        Strategy id -> interval of its bars or size of its buckets, as signals name it.
+    """
+
+    mark_from_ns: int = 0
+    context_id: str = ""
+    timeframes: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
+
+
+class MarketMarks:
+    """The market over the last hour in five-minute steps: change and realised volatility.
+
+    Examples
+    --------
+    >>> marks = MarketMarks()
+    >>> for step in range(13):
+    ...     marks.push(100.0 + step)
+    >>> round(marks.change_pct(112.0), 6)
+    12.0
+    """
+
+    def __init__(self) -> None:
+        self._prices: deque[float] = deque(maxlen=MARKS_PER_HOUR + 1)
+
+    def push(self, price: float) -> None:
+        """Take the price of a five-minute mark; zero or less is no price."""
+        if price > 0:
+            self._prices.append(price)
+        else:
+            self._prices.clear()
+
+    def change_pct(self, price: float) -> float | None:
+        """Return the change of a price against an hour ago, percent, None before an hour has passed."""
+        if len(self._prices) <= MARKS_PER_HOUR:
+            return None
+        return (price / self._prices[0] - 1) * 100
+
+    def volatility_pct(self) -> float | None:
+        """Return the root of the sum of squared five-minute log returns of the hour, percent."""
+        if len(self._prices) <= MARKS_PER_HOUR:
+            return None
+        prices = list(self._prices)
+        returns = (math.log(later / earlier) for earlier, later in itertools.pairwise(prices))
+        return math.sqrt(sum(step * step for step in returns)) * 100
+
+
+class JournalActor(Actor):
+    """Journals a node.
+
+    Parameters
+    ----------
+    config
+        See :class:`JournalActorConfig`.
+    sink
+        Where records go.
+    """
+
+    def __init__(self, config: JournalActorConfig, sink: Sink) -> None:
+        super().__init__(config)
+        self._append = sink.append
+        self._mark_from_ns = config.mark_from_ns
+        self._timeframes = config.timeframes
+        self._context = InstrumentId.from_str(config.context_id) if config.context_id else None
+        self._marks = MarketMarks()
+        self._signals: dict[tuple[str, str, int], None] = {}  # those that a strategy told itself
+        self._setups: dict[tuple[str, str], None] = {}
+        self._asked: dict[tuple[str, str], Decision] = {}
+
+    def on_start(self) -> None:
+        """Subscribe, and mark the account every five minutes."""
+        handlers: tuple[tuple[str, Callable[[Any], None]], ...] = (
+            (DECISIONS_TOPIC, self.on_decision),
+            (TRADES_TOPIC, self.on_closed_trade),
+            (ORDERS_TOPIC, self.on_order),
+            (COMMANDS_TOPIC, self.on_command),
+        )
+        for topic, handler in handlers:
+            self.msgbus.subscribe(topic=topic, handler=handler)
+        first_ns = -(-self.clock.timestamp_ns() // MARK_INTERVAL_NS) * MARK_INTERVAL_NS
+        self.clock.set_timer_ns(MARK_TIMER, MARK_INTERVAL_NS, first_ns, 0, self._on_mark)
+
+    # -- decisions -----------------------------------------------------------------------------------------
+
+    def on_decision(self, decision: Decision) -> None:
+        """Journal a decision, and the signal, cancel or features that it stands for."""
+        self._append(decision)
+        match decision.kind:
+            case "signal_taken" | "signal_skipped" | "zone_skipped":
+                if decision.kind == "signal_taken":
+                    _remember(
+                        self._signals, (decision.strategy_id, decision.instrument_id, decision.zone_id), None
+                    )
+                self._append(self._signal(decision, is_taken=decision.kind == "signal_taken"))
+            case "entry_submitted":
+                self._on_entry(decision)
+            case "cancel_asked":
+                self._on_asked(decision)
+            case "cancel_outcome":
+                self._on_outcome(decision)
+            case _:
+                pass
+
+    def _on_entry(self, decision: Decision) -> None:
+        """Count an entry without a signal of its own (a zone's) as one; once per setup."""
+        setup = (decision.instrument_id, decision.setup_id)
+        signal = (decision.strategy_id, decision.instrument_id, decision.zone_id)
+        if setup not in self._setups and signal not in self._signals:
+            self._append(self._signal(decision, is_taken=True))
+        _remember(self._setups, setup, None)
+
+    def _signal(self, decision: Decision, *, is_taken: bool) -> SignalRecord:
+        detail = decision.detail
+        confidence = detail.get("confidence", decision.probability)
+        price = Decimal(0) if self._context is None else last_price(self.cache, self._context)
+        return SignalRecord(
+            ts_ns=decision.ts_ns,
+            strategy_id=decision.strategy_id,
+            instrument_id=decision.instrument_id,
+            side=decision.side,
+            signal_id=decision.zone_id,
+            is_taken=is_taken,
+            setup_id=decision.setup_id,
+            skip_reason="" if is_taken else decision.reason,
+            timeframe=str(detail.get("timeframe", self._timeframes.get(decision.strategy_id, ""))),
+            confidence=None if confidence is None else float(confidence),
+            factors={
+                name.removeprefix(FACTOR): float(points)
+                for name, points in detail.items()
+                if name.startswith(FACTOR)
+            },
+            price=decision.price,
+            stop=decision.stop,
+            target=decision.target,
+            qty=decision.qty,
+            btc_price=str(price) if price else "",
+            btc_change_1h_pct=self._marks.change_pct(float(price)) if price else None,
+            market_volatility_pct=self._marks.volatility_pct(),
+            detail={
+                name: value
+                for name, value in detail.items()
+                if name not in _OWN_COLUMNS and not name.startswith(FACTOR)
+            },
+        )
+
+    def _on_asked(self, decision: Decision) -> None:
+        _remember(self._asked, (decision.instrument_id, decision.setup_id), decision)
+        verdict = str(decision.detail.get("action", decision.reason))
+        self._append(_features(decision, verdict=verdict))
+        if verdict == "cancel":
+            self._append(_cancel(decision, "asked", decision.reason, decision))
+
+    def _on_outcome(self, decision: Decision) -> None:
+        asked = self._asked.get((decision.instrument_id, decision.setup_id))
+        self._append(_cancel(decision, "venue", decision.reason, asked))
+        if asked is not None:
+            self._append(_features(asked, verdict="cancel", outcome=decision.reason))
+
+    # -- the rest ------------------------------------------------------------------------------------------
+
+    def on_closed_trade(self, trade: ClosedTrade) -> None:
+        """Journal a trade, and the features that the model let it enter on together with its outcome."""
+        self._append(trade)
+        asked = self._asked.pop((trade.instrument_id, trade.setup_id), None)
+        if asked is not None:
+            outcome = {"outcome": trade.exit_reason, "r_multiple": trade.r_multiple}
+            self._append(_features(asked, verdict="keep", **outcome))
+
+    def on_order(self, event: Any) -> None:
+        """Journal an order event; a fill also as an execution."""
+        self._append(order_of(event))
+        if type(event).__name__ == "OrderFilled":
+            self._append(fill_of(event))
+
+    def on_command(self, command: Any) -> None:
+        """Journal a command that the node was sent over the bus."""
+        if isinstance(command, CommandRecord):
+            self._append(command)
+
+    def _on_mark(self, event: Any) -> None:
+        if self._context is not None:
+            self._marks.push(float(last_price(self.cache, self._context)))
+        if event.ts_event >= self._mark_from_ns:
+            self._append(EquityRecord(ts_ns=event.ts_event, equity=str(account_equity(self.cache))))
+
+
+def order_of(event: Any) -> OrderRecord:
+    """Return a Nautilus order event as a record."""
+    plain = order_record(event)
+    setup_id, leg = setup_and_leg(plain["client_order_id"])
+    venue_id = getattr(event, "venue_order_id", None)
+    options: dict[str, Any] = {
+        "side": plain.get("side", plain.get("order_side", "")),
+        "order_type": plain.get("order_type", ""),
+        "time_in_force": plain.get("time_in_force", ""),
+        "qty": plain.get("quantity", plain.get("last_qty", "")),
+        "price": plain.get("price", plain.get("last_px", "")),
+        "trigger_price": plain.get("trigger_price", ""),
+        "reason": plain.get("reason", ""),
+    }
+    return OrderRecord(
+        ts_ns=plain["ts_ns"],
+        event=plain["event"],
+        strategy_id=event.strategy_id.value,
+        instrument_id=plain["instrument_id"],
+        client_order_id=plain["client_order_id"],
+        venue_order_id="" if venue_id is None else venue_id.value,
+        setup_id=setup_id,
+        leg=leg,
+        is_post_only=plain.get("post_only"),
+        is_reduce_only=plain.get("reduce_only"),
+        is_reconciliation=bool(getattr(event, "reconciliation", False)),
+        **{name: "" if value is None else str(value) for name, value in options.items()},
+    )
+
+
+def fill_of(event: Any) -> FillRecord:
+    """Return a Nautilus `OrderFilled` as a record."""
+    setup_id, leg = setup_and_leg(event.client_order_id.value)
+    position_id = event.position_id
+    return FillRecord(
+        ts_ns=event.ts_event,
+        strategy_id=event.strategy_id.value,
+        instrument_id=event.instrument_id.value,
+        client_order_id=event.client_order_id.value,
+        venue_order_id=event.venue_order_id.value,
+        trade_id=event.trade_id.value,
+        position_id="" if position_id is None else position_id.value,
+        setup_id=setup_id,
+        leg=leg,
+        side=order_side_to_str(event.order_side),
+        qty=str(event.last_qty),
+        price=str(event.last_px),
+        commission=str(event.commission.as_decimal()),
+        commission_currency=event.commission.currency.code,
+        liquidity=liquidity_side_to_str(event.liquidity_side),
+        is_reconciliation=bool(event.reconciliation),
+    )
+
+
+def setup_and_leg(client_order_id: str) -> tuple[str, str]:
+    """Return the setup id and leg that our client order ids carry, empty texts for other orders.
+
+    Examples
+    --------
+    >>> setup_and_leg("OTE-XRPUSDT-Lmmv7y0w014-E1")
+    ('Lmmv7y0w014', 'E')
+    >>> setup_and_leg("web_7f3a")
+    ('', '')
+    """
+    parts = client_order_id.split("-")
+    return (parts[-2], parts[-1][:1]) if len(parts) >= 4 else ("", "")
+
+
+def _cancel(decision: Decision, step: str, outcome: str, asked: Decision | None) -> CancelRecord:
+    after_ms = decision.detail.get("after_ms")
+    return CancelRecord(
+        ts_ns=decision.ts_ns,
+        strategy_id=decision.strategy_id,
+        instrument_id=decision.instrument_id,
+        step=step,
+        setup_id=decision.setup_id,
+        client_order_id=str(decision.detail.get("order", "")),
+        outcome=outcome,
+        probability=None if asked is None else asked.probability,
+        threshold=None if asked is None else asked.threshold,
+        after_ms=None if after_ms is None else float(after_ms),
+    )
+
+
+def _features(decision: Decision, **outcome: Any) -> FeatureRecord:
+    return FeatureRecord(
+        ts_ns=decision.ts_ns,
+        strategy_id=decision.strategy_id,
+        instrument_id=decision.instrument_id,
+        setup_id=decision.setup_id,
+        bucket_seq=decision.bucket_seq,
+        probability=decision.probability,
+        threshold=decision.threshold,
+        features={
+            name: float(value)
+            for name, value in decision.detail.items()
+            if name not in _NO_FEATURES and not isinstance(value, str)
+        },
+        **outcome,
+    )
+
+
+def _remember[K, V](memory: dict[K, V], key: K, value: V) -> None:
+    """Keep the newest entries only: a node runs for months."""
+    memory[key] = value
+    if len(memory) > _REMEMBERED:
+        del memory[next(iter(memory))]

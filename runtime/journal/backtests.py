@@ -1,0 +1,135 @@
+"""The journal of one backtest: the session, its actor, and the feeding of the database at the end."""
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ml.passport import MODEL_FILE
+from runtime.cli import warn
+from runtime.errors import OperatorError
+from runtime.journal.actor import JournalActor, JournalActorConfig
+from runtime.journal.place import journal_url
+from runtime.journal.records import SessionEnd, SessionStart
+from runtime.journal.session import SessionJournal, code_version
+from runtime.run_plan import RunPlan
+
+CONTEXT_PREFIX: Final = "BTCUSD"
+
+
+class BacktestJournal:
+    """Hands the engine an actor and takes the result.
+
+    Parameters
+    ----------
+    journal
+        Open session.
+    plan
+        What is run.
+    """
+
+    def __init__(self, journal: SessionJournal, plan: RunPlan) -> None:
+        self._journal, self._plan = journal, plan
+        self.final_balance = ""
+        self.counters: Mapping[str, int] = {}
+
+    def listen(self, engine: Any) -> None:
+        """Add the actor to a built engine; its strategies exist already."""
+        names = (one.id.value for one in self._plan.instruments)
+        config = JournalActorConfig(
+            mark_from_ns=self._plan.trade_from_ns or self._plan.first_ts_ns,
+            context_id=next((name for name in names if name.startswith(CONTEXT_PREFIX)), ""),
+            timeframes={one.id.value: timeframe_of(one.config) for one in engine.trader.strategies()},
+        )
+        engine.add_actor(JournalActor(config, self._journal))
+
+
+@contextmanager
+def backtest_journal(
+    plan: RunPlan, run_id: str, config: Mapping[str, Any]
+) -> Iterator[BacktestJournal | None]:
+    """Journal a run as the session `run_id`, feed the database when it is over; None with the journal off.
+
+    A database that refuses loses nothing and does not fail the run: the records stay in the spool, with a
+    warning, and the next run feeds them.
+
+    Parameters
+    ----------
+    plan
+        What is run.
+    run_id
+        Of the run folder.
+    config
+        Effective settings with their hash.
+
+    Raises
+    ------
+    ConfigurationError
+        When the URL is wrong.
+    OSError
+        When the spool cannot be written.
+    """
+    settings = plan.request.settings.journal
+    url = journal_url(settings)
+    if not (settings.backtests and url):
+        yield None
+        return
+    from runtime.journal.database import parse_url  # brings SQLAlchemy: runs without a journal need not pay
+    from runtime.journal.writer import Writer
+
+    parse_url(url)
+    root = Path(settings.spool)
+    journal = SessionJournal(root, run_id, _start(plan, config))
+    run = BacktestJournal(journal, plan)
+    reason = "failed"
+    try:
+        yield run
+        reason = "finished"
+    finally:
+        journal.end(
+            SessionEnd(
+                ts_ns=time.time_ns(),
+                reason=reason,
+                final_balance=run.final_balance,
+                telemetry_dropped=journal.telemetry_dropped,
+                detail={"counters": dict(run.counters)},
+            )
+        )
+        try:
+            Writer(root, url).drain()
+        except OperatorError as error:
+            warn(str(error))
+
+
+def timeframe_of(config: Any) -> str:
+    """Return what a strategy trades on, as signals name it: `10000 USD` buckets or `5-MINUTE` bars."""
+    if hasattr(config, "bucket_usd"):
+        return f"{config.bucket_usd} USD"
+    if hasattr(config, "bar_type"):
+        words = str(config.bar_type).split("-")
+        return "-".join(words[-4:-2])
+    return f"{config.ltf_secs // 60}-MINUTE" if hasattr(config, "ltf_secs") else ""
+
+
+def _start(plan: RunPlan, config: Mapping[str, Any]) -> SessionStart:
+    return SessionStart(
+        ts_ns=time.time_ns(),
+        mode="backtest",
+        strategy=plan.spec.name,
+        strategy_version=plan.spec.version,
+        config_sha256=str(config["config_sha256"]),
+        model_sha256=_model_sha256(plan),
+        code_version=code_version(),
+        instruments=[one.id.value for one in plan.instruments],
+        detail={"first_ts_ns": plan.first_ts_ns, "last_ts_ns": plan.last_ts_ns, "ticks": plan.ticks},
+    )
+
+
+def _model_sha256(plan: RunPlan) -> str:
+    for strategy in plan.strategies:
+        if folder := strategy.config.get("model"):
+            path = Path(str(folder)) / MODEL_FILE
+            return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+    return ""

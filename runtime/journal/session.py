@@ -1,0 +1,212 @@
+"""One session's journal as the node sees it: append, ask how it is, end it."""
+
+import hashlib
+import os
+import threading
+import time
+from collections import deque
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.journal.records import TELEMETRY, SessionEnd, SessionStart
+from runtime.journal.segments import JOURNAL, TELEMETRY_LANE, SessionLock
+from runtime.journal.spool import Spool
+from runtime.journal.status import read_status
+
+TELEMETRY_CAPACITY: Final = 20_000
+TELEMETRY_MAX_BYTES: Final = 64 << 20
+FLUSH_SECS: Final = 0.25
+STATUS_SECS: Final = 1.0
+MAX_PENDING_BYTES: Final = 2 << 30
+ROOT: Final = Path(__file__).resolve().parents[2]
+PACKAGES: Final = ("indicators", "packet_builder", "ml", "strategies", "runtime")
+
+
+class SessionJournal:
+    """Takes a session's records; what must not be lost is on disk when :meth:`append` returns.
+
+    Parameters
+    ----------
+    root
+        Folder of the spool, shared by all sessions.
+    session_id
+        New name of the session, also of its folder.
+    start
+        The first record.
+    telemetry_capacity
+        Telemetry records kept in memory; older ones are dropped and counted.
+    spool_options
+        Of :class:`runtime.journal.spool.Spool`.
+
+    Raises
+    ------
+    OSError
+        When the spool cannot be made: a session without a journal must not start.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        session_id: str,
+        start: SessionStart,
+        *,
+        telemetry_capacity: int = TELEMETRY_CAPACITY,
+        **spool_options: int,
+    ) -> None:
+        self.session_id, self.root = session_id, root
+        self._lock = _claim(root, session_id)
+        folder = root / session_id
+        self.spool = Spool(folder, JOURNAL, **spool_options)
+        self._telemetry = TelemetryQueue(folder, telemetry_capacity)
+        self._checked_at_s = 0.0
+        self._writer_reason = ""
+        self.append(start)
+
+    @property
+    def telemetry_dropped(self) -> int:
+        """Telemetry records dropped so far."""
+        return self._telemetry.dropped
+
+    def append(self, record: Any) -> None:
+        """Journal a record: telemetry into memory, everything else by one `write()` on this thread."""
+        if type(record) in TELEMETRY:
+            self._telemetry.put(record)
+        else:
+            self.spool.append(record)
+
+    def halt_reason(self) -> str:
+        """Return why entries must halt, with what to do about it; empty while the journal is safe.
+
+        A database that is locked or away for a while is no reason: the spool holds the records. A full disk,
+        a database that refuses until a person acts, and a spool beyond its size are.
+        """
+        if self.spool.is_failing:
+            self.spool.retry()
+        if self.spool.failure:
+            return self.spool.failure
+        now_s = time.monotonic()
+        if now_s >= self._checked_at_s:
+            self._checked_at_s = now_s + STATUS_SECS
+            self._writer_reason = self._ask_writer()
+        return self._writer_reason
+
+    def end(self, end: SessionEnd) -> None:
+        """Append the last record and let the session go; the writer does the rest."""
+        self._telemetry.close()
+        self.append(end)
+        self.spool.close()
+        self._lock.release()
+
+    def abandon(self) -> None:
+        """Let the session go without an end, as a crash would."""
+        self._telemetry.close()
+        self.spool.close()
+        self._lock.release()
+
+    def _ask_writer(self) -> str:
+        status = read_status(self.root)
+        if status is None:
+            return ""
+        if status.state == "refused":
+            return f"{status.reason}; entries halt until then, exits go on"
+        if status.pending_bytes > MAX_PENDING_BYTES:
+            return (
+                f"{self.root}: {status.pending_bytes >> 20} MiB wait for the database ({status.reason}); "
+                "entries halt until it takes them, exits go on"
+            )
+        return ""
+
+
+class TelemetryQueue:
+    """Holds telemetry in memory and writes it in batches, on a thread of its own.
+
+    Parameters
+    ----------
+    folder
+        Of the session.
+    capacity
+        Records held; the oldest are dropped first, and counted.
+    max_bytes
+        Size of the lane on disk above which nothing is written: the database is away.
+    """
+
+    def __init__(self, folder: Path, capacity: int, max_bytes: int = TELEMETRY_MAX_BYTES) -> None:
+        self.dropped = 0
+        self._folder, self._max_bytes = folder, max_bytes
+        self._spool = Spool(folder, TELEMETRY_LANE, segment_bytes=1 << 20, reserve_bytes=0)
+        self._records: deque[Any] = deque(maxlen=capacity)
+        self._guard = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="journal-telemetry", daemon=True)
+        self._thread.start()
+
+    def put(self, record: Any) -> None:
+        """Take a record; never waits."""
+        with self._guard:
+            if len(self._records) == self._records.maxlen:
+                self.dropped += 1
+            self._records.append(record)
+
+    def close(self) -> None:
+        """Write what is left, drop what the disk does not take."""
+        self._stop.set()
+        self._thread.join()
+        self._flush()
+        with self._guard:
+            self.dropped += len(self._records)
+            self._records.clear()
+        self._spool.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(FLUSH_SECS):
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._guard:
+            batch = list(self._records)
+            self._records.clear()
+        try:
+            is_written = not batch or (self._has_room() and self._spool.append_many(batch))
+        except (ValueError, TypeError, OverflowError):  # one of them cannot be encoded
+            with self._guard:
+                self.dropped += len(batch)
+            return
+        if not is_written:
+            with self._guard:
+                free = (self._records.maxlen or 0) - len(self._records)
+                kept = batch[max(0, len(batch) - free) :] if free else []
+                self.dropped += len(batch) - len(kept)
+                self._records.extendleft(reversed(kept))
+
+    def _has_room(self) -> bool:
+        sizes = (path.stat().st_size for path in self._folder.glob(f"{TELEMETRY_LANE}-*") if path.exists())
+        try:
+            return sum(sizes) < self._max_bytes
+        except FileNotFoundError:  # the writer removed a segment
+            return True
+
+
+def _claim(root: Path, session_id: str) -> SessionLock:
+    """Make the session's folder and hold it before anybody can see it."""
+    if not session_id or session_id.startswith(".") or "/" in session_id:
+        raise ValueError(f"session id {session_id!r} is no name of a folder")
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    hidden = root / f".new-{session_id}-{os.getpid()}"
+    hidden.mkdir(mode=0o700)
+    lock = SessionLock(hidden)
+    hidden.rename(root / session_id)
+    return lock
+
+
+def code_version() -> str:
+    """Return the project's version and a digest of its sources: `0.1.0+src.3fa94c21d07b`."""
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    try:
+        version = metadata.version("smcbot")
+    except metadata.PackageNotFoundError:
+        version = "0"
+    return f"{version}+src.{digest.hexdigest()[:12]}"

@@ -1,0 +1,238 @@
+"""Append records to disk by one `write()` on the calling thread.
+
+The page cache keeps what was written when the process is killed; commands are also synced to the disk. A disk
+that refuses never raises into trading: the spool says that it is failing, so that entries halt, and keeps
+what it could not write in memory until the disk takes it again. A reserve on disk is given up at the first
+"no space left", so that exits are still journaled.
+"""
+
+import errno
+import os
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.journal.framing import frame_of
+from runtime.journal.records import SYNCED
+from runtime.journal.segments import JOURNAL, Lane, segment_path, segments_of
+
+SEGMENT_BYTES: Final = 8 << 20
+RESERVE_BYTES: Final = 4 << 20
+BACKLOG_RECORDS: Final = 50_000
+RETRY_SECS: Final = 0.5
+RESERVE: Final = "reserve"
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Spool:
+    """One lane of one session's spool.
+
+    Parameters
+    ----------
+    folder
+        Of the session; made if it does not exist.
+    lane
+        `JOURNAL`, or `TELEMETRY_LANE`.
+    segment_bytes
+        A new file begins when the current one is larger.
+    reserve_bytes
+        Space held back for the records of exits when the disk is full; 0 for none.
+    backlog_records
+        Records kept in memory while the disk refuses; more are lost and counted.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be made or written: a session without a journal must not start.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        lane: Lane = JOURNAL,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        reserve_bytes: int = RESERVE_BYTES,
+        backlog_records: int = BACKLOG_RECORDS,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder, self.lane = folder, lane
+        if segments_of(folder, lane):
+            raise FileExistsError(errno.EEXIST, "a spool of this session exists already", str(folder))
+        self.failure = ""
+        self.lost = 0
+        self.next_seq = 0
+        self._segment_bytes = segment_bytes
+        self._reserve_bytes = reserve_bytes
+        self._backlog_records = backlog_records
+        self._backlog: deque[tuple[int, bytes]] = deque()
+        self._lock = threading.Lock()
+        self._retry_at_s = 0.0
+        self._size = 0
+        self._fd = -1
+        self._open_segment(0)
+        self._make_reserve()
+        sync_folder(folder)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the disk refused and has not recovered: enter nothing; exits are journaled still."""
+        return bool(self.failure)
+
+    @property
+    def backlog(self) -> int:
+        """Records that wait in memory for the disk."""
+        return len(self._backlog)
+
+    def append(self, record: Any) -> int:
+        """Write a record; return its number. Never raises for what a disk or a record's content does.
+
+        Parameters
+        ----------
+        record
+            A struct of :data:`runtime.journal.records.STREAMS`.
+        """
+        with self._lock:
+            seq = self.next_seq
+            try:
+                frame = frame_of(record, seq)
+            except (ValueError, TypeError, OverflowError) as error:
+                self.lost += 1
+                self.failure = f"{type(record).__name__} cannot be journaled: {error}"
+                return -1
+            self.next_seq = seq + 1
+            if self._backlog or not self._write(frame, seq):
+                self._keep(frame, seq)
+            if self.failure:
+                self._recover()
+            if type(record) in SYNCED and not self._backlog:
+                self._sync()
+            return seq
+
+    def append_many(self, records: list[Any]) -> bool:
+        """Write records by one `write()`; return False, with none of them written, when the disk refuses."""
+        with self._lock:
+            frames = [frame_of(record, self.next_seq + step) for step, record in enumerate(records)]
+            is_written = self._write(b"".join(frames), self.next_seq)
+            if is_written:
+                self.next_seq += len(frames)
+                self.failure = ""
+            return is_written
+
+    def retry(self) -> bool:
+        """Try to write what waits in memory; return whether the spool works. Call it every second or so."""
+        with self._lock:
+            if self.failure:
+                self._retry_at_s = 0.0
+                self._recover()
+            return not self.failure
+
+    def close(self) -> None:
+        """Sync, close, and give the reserve back."""
+        with self._lock:
+            if self._fd >= 0:
+                if self.failure:
+                    self._retry_at_s = 0.0
+                    self._recover()
+                self._sync()
+                os.close(self._fd)
+                self._fd = -1
+            (self.folder / RESERVE).unlink(missing_ok=True)
+
+    # -- the disk ----------------------------------------------------------------------------------------
+
+    def _write(self, frame: bytes, seq: int) -> bool:
+        try:
+            if self._size >= self._segment_bytes or self._fd < 0:
+                self._open_segment(seq)
+            written = os.write(self._fd, frame)
+            if written == len(frame):
+                self._size += written
+                return True
+            self._take_back()
+            self._note(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))  # short: a disk that filled up
+        except OSError as error:
+            self._note(error)
+        return False
+
+    def _take_back(self) -> None:
+        """Cut a half-written frame off, so that the next one does not stand behind rubbish."""
+        try:
+            os.ftruncate(self._fd, self._size)
+        except OSError:
+            os.close(self._fd)  # readers skip to the next segment
+            self._fd = -1
+
+    def _note(self, error: OSError) -> None:
+        if error.errno in _FULL:
+            self.failure = (
+                f"{self.folder}: no space left for the journal ({os.strerror(error.errno or 0)}): free disk "
+                "space; entries halt until then, exits go on"
+            )
+        else:
+            self.failure = (
+                f"{self.folder}: the journal cannot be written ({error.strerror or error}): check the disk; "
+                "entries halt until then, exits go on"
+            )
+
+    def _keep(self, frame: bytes, seq: int) -> None:
+        if len(self._backlog) < self._backlog_records:
+            self._backlog.append((seq, frame))
+        else:
+            self.lost += 1
+
+    def _recover(self) -> None:
+        """Give the reserve up if it is still there, write what waits, see whether there is space again."""
+        now_s = time.monotonic()
+        reserve = self.folder / RESERVE
+        if reserve.exists():
+            reserve.unlink(missing_ok=True)
+        elif now_s < self._retry_at_s:
+            return
+        self._retry_at_s = now_s + RETRY_SECS
+        reason = self.failure
+        while self._backlog:
+            seq, frame = self._backlog[0]
+            if not self._write(frame, seq):
+                return
+            self._backlog.popleft()
+        # With the reserve used up the journal still works; entries wait until there is room for it again.
+        self.failure = "" if self._make_reserve() else reason
+
+    def _open_segment(self, first_seq: int) -> None:
+        fd = os.open(segment_path(self.folder, self.lane, first_seq), _FLAGS, 0o600)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._size = fd, os.fstat(fd).st_size
+
+    def _make_reserve(self) -> bool:
+        if not self._reserve_bytes or not hasattr(os, "posix_fallocate"):
+            return True
+        try:
+            fd = os.open(self.folder / RESERVE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, self._reserve_bytes)
+            finally:
+                os.close(fd)
+        except OSError:
+            (self.folder / RESERVE).unlink(missing_ok=True)
+            return False
+        return True
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            self._note(error)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new file names survive a power cut."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,67 @@
+"""What the writer says to the node: a small file in the spool, so that the node needs no SQL."""
+
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+STATUS: Final = ".writer.json"
+
+type State = Literal["working", "waiting", "refused"]
+
+
+class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the writer says about itself, in `<spool>/.writer.json`.
+
+    Parameters
+    ----------
+    ts_ns
+        When it said so, UNIX nanoseconds.
+    pid
+        Of its process.
+    state
+        ``working``; ``waiting`` for a database that will come back; ``refused`` until a person acts.
+    reason
+        Why it is not working, and what to do.
+    rows
+        Records committed since it started.
+    pending_bytes
+        Size of the segments in the spool.
+    """
+
+    ts_ns: int
+    pid: int
+    state: State
+    reason: str = ""
+    rows: int = 0
+    pending_bytes: int = 0
+
+
+def say_status(root: Path, status: WriterStatus) -> None:
+    """Write the status file; a full disk is told to the node by its own writes."""
+    partial = root / f"{STATUS}.partial"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(msgspec.json.encode(status))
+        partial.replace(root / STATUS)
+    except OSError:
+        return
+
+
+def read_status(root: Path) -> WriterStatus | None:
+    """Return what the writer of a spool last said, None before it said anything."""
+    try:
+        return msgspec.json.decode((root / STATUS).read_bytes(), type=WriterStatus)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def pending_bytes(root: Path) -> int:
+    """Return the size of all segments below a spool."""
+    total = 0
+    for path in root.glob("*/*.spool"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue  # fed meanwhile
+    return total

@@ -1,0 +1,332 @@
+"""The journal from the first record to SQL, on both databases."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, func, select, text
+
+from runtime.errors import ConfigurationError
+from runtime.journal import models, place
+from runtime.journal.__main__ import main
+from runtime.journal.columns import to_json
+from runtime.journal.database import masked, migrate, open_engine
+from runtime.journal.records import EquityRecord, FeatureRecord, SessionEnd
+from runtime.journal.rows import CHAINED, SHAPES
+from runtime.journal.session import SessionJournal
+from runtime.journal.verify import Finding, verify
+from runtime.journal.writer import Writer
+from runtime.settings import parse_settings
+from tests.journal_records import COIN, DURABLE, START, decision, signal, trade
+
+
+@pytest.fixture
+def engine(journal_url: str) -> Iterator[Engine]:
+    """Give an engine on the journal, closed afterwards."""
+    found = open_engine(journal_url)
+    yield found
+    found.dispose()
+
+
+def filled(root: Path, url: str, count: int = 3, session: str = "s1") -> None:
+    """Journal `count` records of every stream in a session and feed them."""
+    journal = SessionJournal(root, session, START, reserve_bytes=0)
+    for number in range(count):
+        for make in DURABLE:
+            journal.append(make(number))
+        journal.append(EquityRecord(ts_ns=number, equity="10000.10"))
+        journal.append(FeatureRecord(ts_ns=number, strategy_id="s", instrument_id=COIN, features={"f": 0.5}))
+    journal.end(SessionEnd(ts_ns=9, reason="stopped", final_balance="10000.10"))
+    Writer(root, url).drain()
+
+
+def test_every_record_becomes_one_row(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """Each stream has its table; the spool is empty when everything is committed; the chain is sound."""
+    filled(tmp_path / "spool", journal_url)
+    with engine.connect() as connection:
+        counts = {
+            table.name: connection.scalar(select(func.count()).select_from(table))
+            for table in models.Base.metadata.sorted_tables
+        }
+    assert {name: counts.pop(name) for name in ("sessions", "session_ends", "rejected_records")} == {
+        "sessions": 1, "session_ends": 1, "rejected_records": 0,
+    }  # fmt: skip
+    assert counts.pop("spool_positions") == 2
+    assert counts.pop("chain_checkpoints") >= 1
+    assert counts == dict.fromkeys(counts, 3)
+    assert len(counts) == 10
+    (report,) = verify(engine)
+    assert (report.rows, report.findings, report.is_ended, report.mode) == (26, [], True, "paper")
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_amounts_come_back_exactly(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """Money is exact on both databases, beyond what a float can hold."""
+    pnl = "123456789012345678.123456789012345678"
+    journal = SessionJournal(tmp_path, "s1", START, reserve_bytes=0)
+    journal.append(trade(1, pnl=pnl, fees="1E-9", stop_price=""))
+    journal.abandon()
+    Writer(tmp_path, journal_url).drain()
+    with engine.connect() as connection:
+        row = connection.execute(select(models.TradeRow.__table__)).one()
+    assert (row.pnl, row.fees, row.stop_price) == (Decimal(pnl), Decimal("0.000000001"), None)
+    assert verify(engine)[0].findings == []
+
+
+def tampered(engine: Engine, *statements: str) -> list[Finding]:
+    """Change a sound journal behind its back; return what is found."""
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    return [finding for report in verify(engine) for finding in report.findings]
+
+
+CRIMES = {
+    "a probability is changed": (
+        "UPDATE decisions SET probability = 0.9 WHERE seq = 9",
+        "edited",
+        "decisions",
+        9,
+    ),
+    "an amount is rounded": ("UPDATE trades SET pnl = '0.25' WHERE seq = 12", "edited", "trades", 12),
+    "a command's argument is changed": (
+        "UPDATE commands SET args = '{\"n\":7}' WHERE seq = 13",
+        "edited",
+        "commands",
+        13,
+    ),
+    "a flag is turned": (
+        "UPDATE orders SET is_reconciliation = NOT is_reconciliation WHERE seq = 10",
+        "edited",
+        "orders",
+        10,
+    ),
+    "an order is removed": ("DELETE FROM orders WHERE seq = 10", "missing", "", 10),
+    "the first row is removed": ("DELETE FROM sessions", "missing", "", 0),
+    "the last row is removed": ("DELETE FROM session_ends", "cut_tail", "", 25),
+    "a row is moved to another mode": (
+        "UPDATE fills SET mode = 'live' WHERE seq = 11",
+        "edited",
+        "fills",
+        11,
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "kind", "table", "seq"), CRIMES.values(), ids=CRIMES.keys())
+def test_any_change_is_found(
+    statement: str, kind: str, table: str, seq: int, tmp_path: Path, journal_url: str, engine: Engine
+) -> None:
+    """The finding names what was done, the table and the row."""
+    filled(tmp_path / "spool", journal_url)
+    assert verify(engine)[0].findings == []
+    found = tampered(engine, statement)
+    assert (kind, table, seq) in [(one.kind, one.table, one.seq) for one in found]
+
+
+def test_swapped_rows_are_found(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """Two rows that exchange their places break the chain at both, even with their hashes swapped too."""
+    filled(tmp_path / "spool", journal_url)
+    found = tampered(
+        engine,
+        "UPDATE decisions SET seq = 1000 WHERE seq = 1",
+        "UPDATE decisions SET seq = 1 WHERE seq = 9",
+        "UPDATE decisions SET seq = 9 WHERE seq = 1000",
+    )
+    assert {(one.table, one.seq) for one in found if one.kind == "edited"} >= {
+        ("decisions", 1),
+        ("decisions", 9),
+    }
+
+
+def test_a_tail_cut_with_its_position_is_found(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """Whoever cuts the end and forges the writer's position is told on by the checkpoint."""
+    filled(tmp_path / "spool", journal_url)
+    with engine.connect() as connection:
+        before = connection.execute(text("SELECT hash FROM accesses WHERE seq = 24")).scalar_one()
+    found = tampered(
+        engine,
+        "DELETE FROM session_ends",
+        f"UPDATE spool_positions SET next_seq = 25, row_count = 25, last_hash = '{before}' "
+        "WHERE lane = 'journal'",
+    )
+    assert [one.kind for one in found] == ["cut_tail"]
+    assert "a checkpoint counted 26 rows, there are 25" in found[0].text
+
+
+def test_checkpoints_are_stored_while_a_session_runs(
+    tmp_path: Path, journal_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every ten seconds count and hash are stored, not only at the end."""
+    monkeypatch.setattr("runtime.journal.feed.CHECKPOINT_SECS", 0.0)
+    journal, writer = SessionJournal(tmp_path, "s1", START, reserve_bytes=0), Writer(tmp_path, journal_url)
+    for number in range(3):
+        journal.append(decision(number))
+        writer.step()
+    with engine.connect() as connection:
+        counts = connection.scalars(
+            select(models.Checkpoint.row_count).order_by(models.Checkpoint.row_count)
+        ).all()
+    assert counts == [2, 3, 4]
+    journal.abandon()
+    writer.close()
+
+
+def test_a_record_that_the_database_refuses_is_kept(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """A number that is none does not stop the writer: the record is kept whole, and verify names it."""
+    journal = SessionJournal(tmp_path, "s1", START, reserve_bytes=0)
+    journal.append(trade(1, pnl="much"))
+    journal.append(decision(2, reason="nul \x00 inside", detail={"nul": "\x00", "none": float("nan")}))
+    journal.append(trade(3, zone_id=2**63 - 1))
+    journal.abandon()
+    Writer(tmp_path, journal_url).drain()
+    (report,) = verify(engine)
+    assert [(one.kind, one.seq) for one in report.findings] == [("refused", 1)]
+    assert report.rows == 4
+    with engine.connect() as connection:
+        assert connection.scalar(select(models.DecisionRow.reason)) == "nul \ufffd inside"
+
+
+def test_the_first_schema_is_migrated_without_loss(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """Rows of schema 0001 are all there, and sound, after the upgrade to the newest."""
+    filled(tmp_path / "spool", journal_url)
+    with engine.connect() as connection:
+        rows = {
+            shape.name: connection.execute(text(f"SELECT * FROM {shape.name} ORDER BY seq")).all()
+            for shape in CHAINED
+        }
+        positions = connection.execute(text("SELECT * FROM spool_positions ORDER BY lane")).all()
+    old_url = f"sqlite:///{tmp_path}/old.sqlite" if engine.dialect.name == "sqlite" else journal_url
+    old = open_engine(old_url)
+    if old_url == journal_url:
+        with old.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+    migrate(old, "0001")
+    kept = [shape for shape in CHAINED if shape.name not in ("accesses", "rejected_records")]
+    with old.begin() as connection:
+        for shape in kept:
+            for row in rows[shape.name]:
+                names = ", ".join(row._fields)
+                marks = ", ".join(f":{name}" for name in row._fields)
+                values = {
+                    name: to_json(value)
+                    if isinstance(value, dict | list)
+                    else str(value)
+                    if isinstance(value, Decimal)
+                    else value
+                    for name, value in row._mapping.items()
+                }
+                connection.execute(text(f"INSERT INTO {shape.name} ({names}) VALUES ({marks})"), values)
+        for row in positions:
+            connection.execute(
+                text(
+                    "INSERT INTO spool_positions "
+                    "(session_id, lane, next_seq, row_count, last_hash, updated_ns) "
+                    "VALUES (:session_id, :lane, :next_seq, :row_count, :last_hash, :updated_ns)"
+                ),
+                {name: row._mapping[name] for name in row._fields if name != "damaged_bytes"},
+            )
+    migrate(old)
+    (report,) = verify(old)
+    # What the first schema had no table for is missing, and nothing else.
+    assert {(one.kind, one.seq) for one in report.findings if one.kind == "missing"} == {
+        ("missing", 8), ("missing", 16), ("missing", 24),
+    }  # fmt: skip
+    assert [one for one in report.findings if one.kind == "edited"] == []
+    assert report.rows == 23
+    old.dispose()
+
+
+def test_models_and_migrations_agree(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """What the migrations make is what the models say."""
+    migrate(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        assert compare_metadata(context, models.Base.metadata) == []
+
+
+def test_every_field_of_a_record_has_a_column() -> None:
+    """Nothing that is journaled is left out of SQL."""
+    for struct, shape in SHAPES.items():
+        assert set(struct.__struct_fields__) - set(shape.names) == set(), struct
+
+
+def test_commands_tell_and_exit(
+    tmp_path: Path, journal_url: str, capsys: pytest.CaptureFixture[str], engine: Engine
+) -> None:
+    """`verify` exits 0 on a sound journal and 1 on a finding; `explain` tells a trade; JSON is one object."""
+    filled(tmp_path / "spool", journal_url)
+    assert main(["verify", "--url", journal_url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 26
+    assert main(["explain", "L1", "--url", journal_url, "--json"]) == 0
+    story = json.loads(capsys.readouterr().out)
+    assert story["probability"] == 0.25
+    assert {step["table"] for step in story["steps"]} >= {"decisions", "orders", "fills", "signals"}
+    assert main(["explain", "L1", "--url", journal_url]) == 0
+    assert (
+        "XRPUSDT.BINANCE long 100.0 from 0.51230 to 0.51500: pnl 0.2490270, +1.30 R, target"
+        in capsys.readouterr().out
+    )
+    assert main(["explain", "L9", "--url", journal_url]) == 1
+    assert "no trade of setup L9" in capsys.readouterr().err
+    tampered(engine, "DELETE FROM fills WHERE seq = 3")
+    assert main(["verify", "--url", journal_url]) == 1
+    assert "1 row(s) missing before trades 4" in capsys.readouterr().out
+    assert main(["verify", "--url", "mysql://x"]) == 2
+    assert main(["verify", "--url", f"sqlite:///{tmp_path}/none.sqlite"]) == 2
+    capsys.readouterr()
+
+
+def test_views_answer_the_questions(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """Win rate by confidence, by factor, exit reason, hour, verdict and coin are those of a hand count."""
+    journal = SessionJournal(tmp_path, "s1", START, reserve_bytes=0)
+    results = [("2.0", 0.92, "target"), ("-1.0", 0.93, "stop"), ("3.0", 0.81, "target")]
+    for number, (pnl, confidence, reason) in enumerate(results):
+        factors = {"trend": 10.0, **({"sweep": 20.0} if number else {})}
+        journal.append(signal(number, confidence=confidence, factors=factors, timeframe="5m"))
+        if number == 2:
+            journal.append(decision(2, reason="keep"))
+        journal.append(trade(number, pnl=pnl, exit_reason=reason))
+    journal.append(signal(9, is_taken=False, skip_reason="correlated", confidence=0.99))
+    journal.abandon()
+    Writer(tmp_path, journal_url).drain()
+
+    def asked(columns: str, view: str) -> list[tuple[object, ...]]:
+        with engine.connect() as connection:
+            return [
+                tuple(row) for row in connection.execute(text(f"SELECT {columns} FROM {view} ORDER BY 1"))
+            ]
+
+    assert asked("confidence_bucket, trades, wins, win_rate", "win_rate_by_confidence") == [
+        ("0.80 to 0.85", 1, 1, 1.0), ("0.90 to 0.95", 2, 1, 0.5),
+    ]  # fmt: skip
+    assert asked("factor, trades, wins, pnl", "performance_by_factor") == [
+        ("sweep", 2, 1, 2.0),
+        ("trend", 3, 2, 4.0),
+    ]
+    assert asked("exit_reason, trades, pnl", "performance_by_exit_reason") == [
+        ("stop", 1, -1.0),
+        ("target", 2, 5.0),
+    ]
+    assert asked("entry_hour_utc, trades, profit_factor", "performance_by_hour") == [(0, 3, 5.0)]
+    assert asked("model_verdict, trades", "performance_by_model_verdict") == [("keep", 1), ("not asked", 2)]
+    assert asked("instrument_id, trades, best_timeframe, best_trading_session", "coin_performance") == [
+        (COIN, 3, "5m", "asia"),
+    ]  # fmt: skip
+    assert asked("exit_date, trades, pnl", "daily_stats") == [("2026-03-18", 3, 4.0)]
+    assert asked("skip_reason, signals", "skipped_signals") == [("correlated", 1)]
+    assert asked("session_id, mode, trades", "session_overview") == [("s1", "paper", 3)]
+
+
+def test_a_password_belongs_into_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings with a password in the URL are refused, the environment's URL replaces theirs."""
+    with pytest.raises(ConfigurationError, match="SMCBOT_JOURNAL_URL"):
+        parse_settings("journal: {url: 'postgresql://user:secret@host/name'}")
+    monkeypatch.setenv("SMCBOT_JOURNAL_URL", "postgresql://user:secret@host/name")
+    assert place.journal_url(parse_settings("").journal) == "postgresql://user:secret@host/name"
+    assert "secret" not in masked(place.journal_url(parse_settings("").journal))

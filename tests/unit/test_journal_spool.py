@@ -1,0 +1,243 @@
+"""The spool: frames, torn tails, segments, a disk that fills up."""
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.errors import ConfigurationError
+from runtime.journal.framing import Damage, Frame, frame_of, frames_in
+from runtime.journal.records import EquityRecord
+from runtime.journal.segments import (
+    JOURNAL,
+    TELEMETRY_LANE,
+    LaneReader,
+    SessionLock,
+    is_held,
+    segment_path,
+    segments_of,
+)
+from runtime.journal.session import SessionJournal, TelemetryQueue
+from runtime.journal.spool import Spool
+from tests.journal_records import DURABLE, START, decision, scripted
+
+numbers = st.lists(st.integers(0, 10**6), min_size=1, max_size=8)
+
+
+def drained(folder: Path, *, is_over: bool = True, next_seq: int = 0) -> tuple[list[Frame], int]:
+    """Read a lane to its end: frames, and damaged bytes."""
+    reader, frames, damaged = LaneReader(folder, JOURNAL, next_seq), [], 0
+    while True:
+        found = reader.read(is_over=is_over)
+        frames += found.frames
+        damaged += found.damaged_bytes
+        if not found.frames:
+            reader.close()
+            return frames, damaged
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder with a disk of one MiB of its own, or skip where it cannot be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"a small disk needs the right to mount: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write a file until the disk is full."""
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(os.urandom(4096))
+
+
+@given(numbers)
+def test_frames_come_back_in_order(values: list[int]) -> None:
+    """What was written is what is read: number, stream and every field."""
+    records = [make(value) for value in values for make in DURABLE]
+    buffer = b"".join(frame_of(record, seq) for seq, record in enumerate(records))
+    found = [item for _behind, item in frames_in(buffer)]
+    assert [item.record() for item in found if isinstance(item, Frame)] == records
+    assert [item.seq for item in found if isinstance(item, Frame)] == list(range(len(records)))
+
+
+@given(numbers, st.data())
+def test_torn_tail_costs_the_torn_record_only(values: list[int], data: st.DataObject) -> None:
+    """However many bytes of the end are missing, every whole frame is read and the tail is left over."""
+    frames = [frame_of(decision(value), seq) for seq, value in enumerate(values)]
+    whole = b"".join(frames)
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    ends = [sum(map(len, frames[: count + 1])) for count in range(len(frames))]
+    found = list(frames_in(whole[:cut]))
+    assert len(found) == sum(end <= cut for end in ends)
+    assert all(isinstance(item, Frame) for _behind, item in found)
+
+
+@given(numbers, st.binary(min_size=1, max_size=200), st.data())
+def test_rubbish_between_frames_is_passed_over(
+    values: list[int], rubbish: bytes, data: st.DataObject
+) -> None:
+    """Bytes that are no frame cost themselves: the frames around them are read."""
+    frames = [frame_of(decision(value), seq) for seq, value in enumerate(values)]
+    at = data.draw(st.integers(0, len(frames) - 1))
+    found = [item for _behind, item in frames_in(b"".join([*frames[:at], rubbish, *frames[at:]]))]
+    assert [item.seq for item in found if isinstance(item, Frame)] == list(range(len(frames)))
+    assert sum(item.length for item in found if isinstance(item, Damage)) == len(rubbish)
+
+
+@given(st.integers(0, 10**6), st.data())
+def test_any_flipped_byte_is_noticed(number: int, data: st.DataObject) -> None:
+    """A frame with a changed byte is no frame."""
+    frame = bytearray(frame_of(decision(number), 7))
+    at = data.draw(st.integers(0, len(frame) - 1))
+    frame[at] ^= data.draw(st.integers(1, 255))
+    assert [item for _behind, item in frames_in(bytes(frame)) if isinstance(item, Frame)] == []
+
+
+def test_a_new_segment_begins_when_one_is_full(tmp_path: Path) -> None:
+    """Segments are named by their first record; a reader goes from one to the next and starts anywhere."""
+    spool = Spool(tmp_path / "s", segment_bytes=1000, reserve_bytes=0)
+    for number in range(50):
+        assert spool.append(scripted(number)) == number
+    spool.close()
+    assert len(segments_of(tmp_path / "s", JOURNAL)) > 5
+    frames, damaged = drained(tmp_path / "s")
+    assert ([frame.record() for frame in frames], damaged) == ([scripted(number) for number in range(50)], 0)
+    late, _damaged = drained(tmp_path / "s", next_seq=33)
+    assert [frame.seq for frame in late] == list(range(33, 50))
+
+
+def test_only_committed_segments_are_forgotten(tmp_path: Path) -> None:
+    """A segment goes when every record of it is committed; the last one stays."""
+    spool = Spool(tmp_path / "s", segment_bytes=1000, reserve_bytes=0)
+    for number in range(50):
+        spool.append(scripted(number))
+    firsts = [first for first, _path in segments_of(tmp_path / "s", JOURNAL)]
+    reader = LaneReader(tmp_path / "s", JOURNAL)
+    assert reader.forget(firsts[2] - 1) == 1
+    assert reader.forget(firsts[2]) == 1
+    assert [first for first, _path in segments_of(tmp_path / "s", JOURNAL)] == firsts[2:]
+    reader.forget(1000)
+    assert [first for first, _path in segments_of(tmp_path / "s", JOURNAL)] == firsts[-1:]
+
+
+def test_the_tail_of_a_living_session_is_waited_for(tmp_path: Path) -> None:
+    """Half a frame is left alone while its writer lives, and cut off when it is gone."""
+    spool = Spool(tmp_path / "s", reserve_bytes=0)
+    spool.append(decision(1))
+    path = segment_path(tmp_path / "s", JOURNAL, 0)
+    whole, frame = path.stat().st_size, frame_of(decision(2), 1)
+    with path.open("ab") as file:
+        file.write(frame[:20])
+        file.flush()
+        reader = LaneReader(tmp_path / "s", JOURNAL)
+        assert [one.seq for one in reader.read(is_over=False).frames] == [0]
+        assert reader.read(is_over=False) == ([], 0)
+        file.write(frame[20:])
+        file.flush()
+        assert [one.seq for one in reader.read(is_over=False).frames] == [1]
+        file.write(frame[:20])
+        file.flush()
+    assert reader.read(is_over=True) == ([], 20)
+    assert path.stat().st_size == whole + len(frame)
+    assert reader.read(is_over=True) == ([], 0)
+
+
+def test_a_session_has_one_owner(tmp_path: Path) -> None:
+    """Who holds a session keeps others out until it lets go."""
+    lock = SessionLock(tmp_path)
+    assert is_held(tmp_path)
+    with pytest.raises(ConfigurationError, match="another process holds this session"):
+        SessionLock(tmp_path)
+    lock.release()
+    assert not is_held(tmp_path)
+
+
+def test_a_session_is_not_begun_twice(tmp_path: Path) -> None:
+    """A session id belongs to one process's life: records of two would share numbers."""
+    SessionJournal(tmp_path, "s1", START, reserve_bytes=0).abandon()
+    with pytest.raises(OSError):
+        SessionJournal(tmp_path, "s1", START, reserve_bytes=0)
+
+
+def test_full_disk_halts_entries_and_loses_nothing(small_disk: Path) -> None:
+    """On a full disk the reserve takes the records of exits; with space again everything is there."""
+    journal = SessionJournal(small_disk, "s1", START, reserve_bytes=1 << 18)
+    assert journal.halt_reason() == ""
+    filler = small_disk / "filler"
+    fill(filler)
+    number = 0
+    while not journal.spool.is_failing:
+        number += 1
+        journal.append(decision(number))
+    assert "no space left" in journal.halt_reason()
+    assert "free disk space" in journal.halt_reason()
+    on_disk = segment_path(small_disk / "s1", JOURNAL, 0).stat().st_size
+    for _exit in range(20):
+        number += 1
+        journal.append(decision(number))
+    assert journal.spool.backlog == 0  # the reserve took them
+    assert segment_path(small_disk / "s1", JOURNAL, 0).stat().st_size > on_disk
+    while not journal.spool.backlog:
+        number += 1
+        journal.append(decision(number))
+    filler.unlink()
+    assert journal.spool.retry()
+    assert (journal.halt_reason(), journal.spool.backlog, journal.spool.lost) == ("", 0, 0)
+    journal.abandon()
+    frames, damaged = drained(small_disk / "s1")
+    assert [frame.seq for frame in frames] == list(range(number + 1))
+    assert damaged == 0
+
+
+def test_a_record_that_cannot_be_encoded_never_raises_into_trading(tmp_path: Path) -> None:
+    """It is counted as lost, and said; the records around it are numbered without a gap."""
+    spool = Spool(tmp_path / "s", reserve_bytes=0)
+    spool.append(decision(1))
+    assert spool.append(decision(2, reason="\ud800")) == -1
+    assert (spool.lost, spool.is_failing) == (1, True)
+    assert "cannot be journaled" in spool.failure
+    assert spool.append(decision(3)) == 1
+
+
+def test_telemetry_drops_the_oldest_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the disk refusing, the newest telemetry is kept, the rest counted as dropped, and nobody waits."""
+    queue = TelemetryQueue(tmp_path, capacity=10, max_bytes=0)
+    for number in range(25):
+        queue.put(EquityRecord(ts_ns=number, equity="1"))
+    queue._flush()  # the lane is over its size: nothing is written
+    assert queue.dropped == 15
+    monkeypatch.setattr(queue, "_max_bytes", 1 << 20)
+    queue.close()
+    reader: Any = LaneReader(tmp_path, TELEMETRY_LANE)
+    assert [frame.record().ts_ns for frame in reader.read(is_over=True).frames] == list(range(15, 25))
+    assert queue.dropped == 15
+
+
+def test_random_cuts_of_a_session_read_as_a_prefix(tmp_path: Path) -> None:
+    """Whatever a crash leaves of the last segment, what is read is the beginning of what was written."""
+    generator = random.Random(7)
+    for attempt in range(20):
+        folder = tmp_path / str(attempt)
+        spool = Spool(folder, segment_bytes=2000, reserve_bytes=0)
+        for number in range(30):
+            spool.append(scripted(number))
+        spool.close()
+        _first, last = segments_of(folder, JOURNAL)[-1]
+        os.truncate(last, generator.randrange(last.stat().st_size + 1))
+        frames, _damaged = drained(folder)
+        assert [frame.record() for frame in frames] == [scripted(number) for number in range(len(frames))]
+        assert drained(folder)[1] == 0  # the torn tail was cut
