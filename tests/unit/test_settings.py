@@ -68,8 +68,7 @@ REFUSED = {
     ),
     "unknown key unlike any": (
         "zzz: 1",
-        "unknown setting $.zzz; known: backtest, catalog, download, hosts, journal, notifications, "
-        "strategies",
+        "unknown setting $.zzz; known: backtest, catalog, download, hosts, journal, notifications",
     ),
     "wrong type": ("backtest: {charts: many}", "Expected int, got str - at $.backtest.charts"),
     "out of range": ("backtest: {chunk_size: 0}", "Expected int >= 1 - at $.backtest.chunk_size"),
