@@ -533,7 +533,7 @@ class Setup:
             return
         if self._next_plan is not None:
             self.plan, self._next_plan = self._next_plan, None
-            self.ledger.stop_price = self.stop_price = self.plan.stop_price
+            self.stop_price = self.plan.stop_price
             self._send_entry(actions, ts_ns, "entry_repriced")
         else:
             self._signal(Signal.DROPPED)
