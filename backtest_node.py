@@ -47,7 +47,7 @@ def run(arguments: Namespace) -> int:
     from runtime.run_request import request_from
     from runtime.run_summary import summary_of
     from strategies.trade_manager.record import Decision
-    from ui.reports.metrics import summarise
+    from ui.reports.run_figures import run_figures
     from ui.reports.signals import signal_figures
     from ui.reports.summary import format_summary
     from ui.reports.tearsheet import Report, drawn_trade, render
@@ -59,7 +59,7 @@ def run(arguments: Namespace) -> int:
         result = run_backtest(plan, percent_of(plan, advance))
     windows = trade_windows(plan, result.trades, plan.request.settings.backtest.charts)
     drawn = [drawn_trade(number, trade, rows, plan.retracements) for number, trade, rows in windows]
-    figures = summarise(result.trades, result.marks, result.starting_balance)
+    figures = run_figures(result.trades, result.marks, result.starting_balance)
     if "signals" in result.counters:
         taken = read_decisions(result.folder.path, Decision, "signal_taken")
         figures |= signal_figures(result.trades, taken, result.counters)

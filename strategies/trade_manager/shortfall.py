@@ -1,8 +1,8 @@
 """How far fills were from the prices at which their orders were decided, added up exactly.
 
 The decision price of an order is the price at which the strategy wanted it: the limit of an entry and of a
-target, the trigger of a stop, and for market orders the last price when they were ordered. A market order that
-stands in for a stop or a target is measured against that stop or target: that is the price the plan promised.
+target, the trigger of a stop, and for market orders the last price when they were ordered. A market order
+that stands in for a stop or a target is measured against that: it is the price the plan promised.
 """
 
 from dataclasses import dataclass

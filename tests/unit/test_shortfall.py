@@ -1,11 +1,13 @@
 """Slippage against the decision price, with a pencil."""
 
-from decimal import Decimal as D
+from decimal import Decimal
 
 import pytest
 
 from strategies.trade_manager.orders import Fill
 from strategies.trade_manager.shortfall import Shortfall
+
+D = Decimal
 
 
 def fill(qty: str, price: str) -> Fill:

@@ -1,7 +1,6 @@
 """What signals were worth: by score, factor and hour, and why the others were not traded. Pure functions."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from strategies.trade_manager.record import ClosedTrade, Decision
@@ -11,7 +10,6 @@ SKIPPED: Final = "signals_skipped_"
 SCORES: Final = "scores_"
 FACTOR: Final = "factor_"
 STEP: Final = 5
-NANOS: Final = 1_000_000_000
 
 
 def signal_figures(
@@ -32,7 +30,7 @@ def signal_figures(
     -------
     dict
         ``signals``: how many there were, were taken, were skipped and why, and on how many bars which score
-        was reached; ``by_confidence`` and ``by_hour`` (UTC, of the entry): figures of trades by group;
+        was reached; ``by_confidence``: figures of trades by group;
         ``by_factor``: those of the trades whose signal had the factor, and of those whose had not.
     """
     signals = {(one.instrument_id, one.zone_id): one for one in taken}
@@ -48,7 +46,6 @@ def signal_figures(
             "bars_by_score": _named(counters, SCORES),
         },
         "by_confidence": grouped(with_signal, lambda trade: _bucket(scored[id(trade)])),
-        "by_hour": grouped(trades, lambda trade: f"{_hour(trade.entry_ts_ns):02d}"),
         "by_factor": {
             name.removeprefix(FACTOR): {
                 "with": trade_figures([one for one in with_signal if _has(scored[id(one)], name)]),
@@ -123,7 +120,3 @@ def _bucket(signal: Decision) -> str:
 
 def _has(signal: Decision, name: str) -> bool:
     return float(signal.detail.get(name, 0.0)) > 0
-
-
-def _hour(ts_ns: int) -> int:
-    return datetime.fromtimestamp(ts_ns // NANOS, UTC).hour
