@@ -148,8 +148,9 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
         What the fills cost more than that, quote currency; negative: they were better. Empty when not known.
     entry_slippage_bps, exit_slippage_bps
         The same in hundredths of a percent of the decided value, None when not known.
-    taker_exit_value
-        Quote currency of the exit fills that took liquidity: stops and market orders.
+    market_exit_value
+        Quote currency of the exit fills of stops and market orders: those that can fill worse. A target's
+        limit cannot.
     """
 
     setup_id: str
@@ -186,4 +187,4 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     exit_slippage: str = ""
     entry_slippage_bps: float | None = None
     exit_slippage_bps: float | None = None
-    taker_exit_value: str = "0"
+    market_exit_value: str = "0"

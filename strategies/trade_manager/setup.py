@@ -497,7 +497,7 @@ class Setup:
             self._left(actions, order, fill)
         # After the above: a fill of a setup that was over begins a new account.
         book = self._entered_at if order.leg is Leg.ENTRY else self._left_at
-        book.add(fill, decided, is_taker=order.kind is not OrderKind.LIMIT)
+        book.add(fill, decided, is_market=order.kind is not OrderKind.LIMIT)
         return self._settle(actions, fill.ts_ns)
 
     # -- entry ---------------------------------------------------------------------------------------------
@@ -909,7 +909,7 @@ class Setup:
             exit_slippage=_text_or_empty(self._left_at.slippage_quote),
             entry_slippage_bps=self._entered_at.slippage_bps,
             exit_slippage_bps=self._left_at.slippage_bps,
-            taker_exit_value=_text(self._left_at.taker_value),
+            market_exit_value=_text(self._left_at.market_value),
         )
 
     # -- small things --------------------------------------------------------------------------------------

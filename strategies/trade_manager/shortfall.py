@@ -28,13 +28,13 @@ class Shortfall:
     qty: Decimal = ZERO
     decided_value: Decimal = ZERO
     slippage: Decimal = ZERO
-    taker_value: Decimal = ZERO
+    market_value: Decimal = ZERO
     is_known: bool = True
 
-    def add(self, fill: Fill, decided_price: Decimal | None, *, is_taker: bool) -> None:
+    def add(self, fill: Fill, decided_price: Decimal | None, *, is_market: bool) -> None:
         """Add a fill; ``None`` is a market order that was sent before any price was known."""
-        if is_taker:
-            self.taker_value += fill.qty * fill.price
+        if is_market:
+            self.market_value += fill.qty * fill.price
         if decided_price is None:
             self.is_known = False
             return

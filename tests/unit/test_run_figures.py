@@ -18,7 +18,7 @@ DAY = NANOS_PER_DAY
 
 def test_fees_are_scaled_and_exits_worsened_exactly() -> None:
     """Profit 1 after 0.1 of fees: 1.1 without fees; 2 bps of an exit worth 100 cost 0.02."""
-    found = sensitivity([closed("1", 1.0, taker_exit_value="100")])
+    found = sensitivity([closed("1", 1.0, market_exit_value="100")])
     assert [row["pnl"] for row in found["fees"]] == [D("1.1"), D("1.05"), D(1), D("0.95"), D("0.9")]
     assert [row["pnl"] for row in found["exit_slippage"]] == [D("0.99"), D("0.98"), D("0.95")]
     assert found["break_even_fee_factor"] == pytest.approx(11.0)

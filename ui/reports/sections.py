@@ -148,7 +148,7 @@ def costs(summary: Mapping[str, Any]) -> str:
     if not summary["positions_closed"]:
         return ""
     rows = [(f"fees × {one['factor']:g}", one) for one in found["fees"]]
-    rows += [(f"exits at market +{one['bps']:g} bps", one) for one in found["exit_slippage"]]
+    rows += [(f"stops and market exits +{one['bps']:g} bps", one) for one in found["exit_slippage"]]
     body = []
     for name, one in rows:
         profit = signed(one["pnl"], "{:+,.2f}")

@@ -30,7 +30,7 @@ def sensitivity(trades: Sequence[ClosedTrade]) -> dict[str, Any]:
     -------
     dict
         ``fees``: rows with ``factor`` (of the fees that were paid); ``exit_slippage``: rows with ``bps`` (on
-        exits that took liquidity, beyond what the run had);
+        exits by stops and market orders, beyond what the run had);
         each with ``pnl`` (exact, quote currency),
         ``expectancy_r``, ``win_rate`` and ``profit_factor``; ``break_even_fee_factor``: at which the
         profit is zero, None where it never is.
@@ -61,7 +61,7 @@ def _fee_change(trade: ClosedTrade, factor: Decimal) -> Decimal:
 
 
 def _slip(trade: ClosedTrade, bps: Decimal) -> Decimal:
-    return -Decimal(trade.taker_exit_value) * bps / BPS
+    return -Decimal(trade.market_exit_value) * bps / BPS
 
 
 def _with(trades: Sequence[ClosedTrade], changes: Sequence[Decimal]) -> dict[str, Any]:
