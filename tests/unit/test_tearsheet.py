@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from packet_builder.packet import PACKET_DTYPE
 from strategies.trade_manager.record import ClosedTrade
 from tests.unit.test_metrics import closed
-from ui.reports import tearsheet
+from ui.reports import sections, tearsheet
 from ui.reports.run_figures import run_figures
 from ui.reports.summary import format_summary
 from ui.reports.svg import spread, thinned
@@ -210,3 +210,47 @@ def test_terminal_text_names_result_and_assumptions() -> None:
         "ab" * 32,
     ):
         assert words in text
+
+
+def test_page_holds_every_section_of_a_scored_run() -> None:
+    """Months, costs, execution, certainty, hours, scores and factors each have their part."""
+    from benchmarks.bench_report import (
+        made_up_charts,
+        made_up_marks,
+        made_up_signals,
+        made_up_trades,
+        report_of,
+    )
+
+    trades = made_up_trades(300, 40)
+    html = own(
+        report_of(trades, made_up_signals(trades), made_up_marks(trades, 40), made_up_charts(trades, 2))
+    )
+    for title in (
+        "Monthly returns",
+        "Sensitivity to costs",
+        "Execution",
+        "How sure",
+        "By confidence",
+        "By factor",
+    ):
+        assert f"<h2>{title}</h2>" in html, title
+    assert html.count('class="plot"') == 8
+    assert html.count("<figure") == 2
+
+
+def test_only_the_first_rows_of_a_long_table_are_on_the_page() -> None:
+    """Of 1,010 trades 1,000 are listed, and the page says where all of them are."""
+    html = own(page([closed() for _ in range(1_010)], 0))
+    assert "All 1,010 trades (the first 1,000; trades.csv has all of them)" in html
+
+
+def test_calibration_says_what_it_leaves_out() -> None:
+    """Two bins make a plot and two rows, with the interval of each share."""
+    html = sections.reliability(
+        [{"promised": 0.2, "came": 0.1, "orders": 10}, {"promised": 0.7, "came": 1.0, "orders": 10}]
+    )
+    assert html.count("<tr>") == 3
+    assert "72.2 % to 100.0 %" in html
+    assert "cancelled ones are missing" in html
+    assert sections.reliability([]) == ""

@@ -1,5 +1,6 @@
 """Sections of the tearsheet about groups, costs and months: figures of the summary in, markup out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -102,6 +103,15 @@ def _factor_cells(figures: Mapping[str, Any]) -> str:
     )
 
 
+def by_symbol(summary: Mapping[str, Any], more: str = "") -> str:
+    """Return results by instrument; `more` is markup below them."""
+    groups = summary["by_symbol"]
+    drawn = (
+        plot(group_plot(groups, "instrument"), "Mean R by instrument") if len(groups) <= MANY_GROUPS else ""
+    )
+    return card("By symbol", drawn + group_table("symbol", groups) + more)
+
+
 def by_hour(summary: Mapping[str, Any]) -> str:
     """Return results by UTC hour of the entry."""
     hours = summary["by_hour"]
@@ -177,12 +187,44 @@ def costs(summary: Mapping[str, Any]) -> str:
 
 
 def reliability(bins: Sequence[Mapping[str, float]]) -> str:
-    """Return what the model promised against what came, nothing without a scored fill."""
-    drawn = plot(reliability_plot(bins), "Promised against realised share of targets")
+    """Return what a model promised against what came, nothing without a bin.
+
+    Parameters
+    ----------
+    bins
+        ``promised`` and ``came`` in [0, 1] and ``orders``, as a cancel policy reports them.
+    """
+    if not bins:
+        return ""
+    full = [{**one, **wilson(one["came"], int(one["orders"]))} for one in bins]
     rows = "".join(
         f"<tr><td>{share(one['promised'])}</td><td>{share(one['came'])}</td>"
         f"<td>{share(one['low'])} to {share(one['high'])}</td><td>{one['orders']:,.0f}</td></tr>"
-        for one in bins
+        for one in full
     )
-    head = ("promised", "came", "95 % interval", "orders")
-    return card("Calibration in this run", drawn + table(head, rows)) if bins else ""
+    note = (
+        '<p class="muted gap">Entries that stayed, the last probability of each against how many ended in '
+        "profit. The cancelled ones are missing, so low probabilities are rare here.</p>"
+    )
+    drawn = plot(reliability_plot(full), "Promised against realised share of winners")
+    return drawn + table(("promised", "came", "95 % interval", "entries"), rows) + note
+
+
+def wilson(share_won: float, count: int, z: float = 1.96) -> dict[str, float]:
+    """Return the 95 % interval of a share as ``low`` and ``high``.
+
+    References
+    ----------
+    Wilson (1927), "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22.
+
+    Examples
+    --------
+    >>> {name: round(value, 4) for name, value in wilson(0.5, 10).items()}
+    {'low': 0.2366, 'high': 0.7634}
+    """
+    middle = (share_won + z * z / (2 * count)) / (1 + z * z / count)
+    half = (
+        z * math.sqrt(share_won * (1 - share_won) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    )
+    # Rounding must not put the share itself outside.
+    return {"low": min(middle - half, share_won), "high": max(middle + half, share_won)}

@@ -45,7 +45,7 @@ def signal_figures(
             "skipped": _named(counters, SKIPPED),
             "bars_by_score": _named(counters, SCORES),
         },
-        "by_confidence": grouped(with_signal, lambda trade: _bucket(scored[id(trade)])),
+        "by_confidence": _in_order(grouped(with_signal, lambda trade: _bucket(scored[id(trade)]))),
         "by_factor": {
             name.removeprefix(FACTOR): {
                 "with": trade_figures([one for one in with_signal if _has(scored[id(one)], name)]),
@@ -64,23 +64,36 @@ def signal_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     summary
         As in `summary.json`.
     """
-    signals = summary.get("signals")
-    if not signals:
+    if not summary.get("signals"):
         return []
-    skipped = ", ".join(
-        f"{count:,} {reason.replace('_', ' ')}" for reason, count in signals["skipped"].items()
-    )
-    lines = [
-        ("signals", f"{signals['recorded']:,} recorded, {signals['taken']:,} taken"),
-        *((("skipped", skipped),) if skipped else ()),
-        ("bars with a score of 90", _reached(signals["bars_by_score"], 90)),
-    ]
+    lines = signal_counts(summary)
     for title, key in (("score", "by_confidence"), ("hour", "by_hour")):
         lines += [(f"{title} {name}", group_text(one)) for name, one in summary[key].items()]
     for name, one in summary["by_factor"].items():
         lines.append((f"with {name.replace('_', ' ')}", group_text(one["with"])))
         lines.append((f"without {name.replace('_', ' ')}", group_text(one["without"])))
     return lines
+
+
+def signal_counts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return how many signals there were and why they were skipped; empty for a strategy without any.
+
+    Parameters
+    ----------
+    summary
+        As in `summary.json`.
+    """
+    signals = summary.get("signals")
+    if not signals:
+        return []
+    skipped = ", ".join(
+        f"{count:,} {reason.replace('_', ' ')}" for reason, count in signals["skipped"].items()
+    )
+    return [
+        ("signals", f"{signals['recorded']:,} recorded, {signals['taken']:,} taken"),
+        *((("skipped", skipped),) if skipped else ()),
+        ("bars with a score of 90", _reached(signals["bars_by_score"], 90)),
+    ]
 
 
 def group_text(figures: Mapping[str, Any]) -> str:
@@ -116,6 +129,11 @@ def _named(counters: Mapping[str, int], prefix: str) -> dict[str, int]:
 def _bucket(signal: Decision) -> str:
     low = int(round(float(signal.detail["confidence"]) * 100, 6)) // STEP * STEP
     return f"{low}-{min(low + STEP, 100)}" if low < 100 else "100"
+
+
+def _in_order(groups: Mapping[str, Any]) -> dict[str, Any]:
+    # As text, 100 would stand before 60-65.
+    return dict(sorted(groups.items(), key=lambda pair: int(pair[0].split("-")[0])))
 
 
 def _has(signal: Decision, name: str) -> bool:

@@ -33,7 +33,7 @@ from ui.reports.markup import (
 )
 from ui.reports.metrics import Mark
 from ui.reports.plots import equity_plot, group_plot, r_plot
-from ui.reports.signals import signal_lines
+from ui.reports.signals import signal_counts
 from ui.reports.summary import fee_lines, instruments_text
 from ui.reports.svg import format_time
 
@@ -268,21 +268,20 @@ def _distribution(report: Report) -> str:
 
 
 def _groups(summary: Mapping[str, Any]) -> str:
+    on_bars = summary.get("data") == "bars"
     rows = [
-        ("zones found", summary["zones"]),
-        ("entries submitted", summary["entries_submitted"]),
-        ("entries filled", summary["entries_filled"]),
-        ("entries cancelled by the model", summary["entries_cancelled_by_model"]),
+        *(() if on_bars else (("zones found", f"{summary['zones']:,}"),)),
+        ("entries submitted", f"{summary['entries_submitted']:,}"),
+        ("entries filled", f"{summary['entries_filled']:,}"),
+        ("entries cancelled by the model", f"{summary['entries_cancelled_by_model']:,}"),
         *((f"zones skipped: {words(reason)}", count) for reason, count in summary["zones_skipped"].items()),
-        ("buckets", f"{summary['buckets']:,}"),
-        ("trades replayed", f"{summary['ticks']:,}"),
+        *(() if on_bars else (("buckets", f"{summary['buckets']:,}"),)),
+        ("bars replayed" if on_bars else "trades replayed", f"{summary['ticks']:,}"),
     ]
-    funnel = pairs(rows)
-    by_symbol = summary["by_symbol"]
-    symbols = plot(group_plot(by_symbol, "coin"), "Mean R by coin") + group_table("symbol", by_symbol)
+    more = ""
     if summary["tainted_trades"]:
         without = {"all but tainted": summary["without_tainted"]}
-        symbols += (
+        more += (
             f'<p class="muted gap">{summary["tainted_trades"]} trades touched buckets with missing ids; '
             f"without them:</p>{group_table('', without)}"
         )
@@ -292,21 +291,20 @@ def _groups(summary: Mapping[str, Any]) -> str:
         f"{text(one['unrealized_pnl'])} (in the balance, not in the profit)</p>"
         for one in summary["open_positions"]
     )
-    return (
-        f'<div class="two">{card("From zone to trade", funnel)}'
-        f"{card('By symbol', symbols + open_positions)}</div>"
-    )
+    title = "From signal to trade" if on_bars else "From zone to trade"
+    return card(title, pairs(rows)) + sections.by_symbol(summary, more + open_positions)
 
 
 def _signals(summary: Mapping[str, Any]) -> str:
-    lines = signal_lines(summary)
+    lines = signal_counts(summary)
     return card("Signals", pairs(lines)) if lines else ""
 
 
 def _gate(name: str, report: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     note = f'<p class="bad">{IN_SAMPLE}.</p>' if report["in_sample"] else ""
     lines = [one for one in gate_lines(name, report, str(summary["currency"])) if one[1] != IN_SAMPLE]
-    return card(f"Cancel policy of {name}", note + pairs(lines))
+    curve = sections.reliability(report.get("reliability", ()))
+    return card(f"Cancel policy of {name}", note + pairs(lines) + curve)
 
 
 def _assumptions(summary: Mapping[str, Any]) -> str:
