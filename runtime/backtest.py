@@ -23,9 +23,10 @@ from runtime.node_config import is_spot
 from runtime.nodes import Node
 from runtime.recorder import Recorder, RecorderConfig, last_price, unrealized_pnl
 from runtime.run_entries import EntryFile, keeps_all, origin_of
-from runtime.run_folder import RunFolder, new_run_id
+from runtime.run_folder import SIGNALS, RunFolder, new_run_id
 from runtime.run_plan import RunPlan, node_of, read_whole_files
 from runtime.settings import as_plain, settings_hash
+from runtime.signal_outcomes import add_outcomes
 from strategies.trade_manager.record import ClosedTrade, Decision
 
 ALL_INSTRUMENTS: Final = "*"
@@ -157,6 +158,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
         )
     node.dispose()  # type: ignore[no-untyped-call]
     release_memory()
+    add_outcomes(folder.path / SIGNALS, recorder.trades)
     return result
 
 
