@@ -162,6 +162,13 @@ def confluence(figures: dict[str, Any], command: str) -> Iterator[Row]:
     )
 
 
+def report(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the report."""
+    name = f"report of a run with {figures['trades']:,} trades"
+    yield f"{name}, s", figures["report_s"], "at most", 10, command
+    yield f"{name}, MB of HTML", figures["html_bytes"] / 1e6, "at most", 6, command
+
+
 BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_buckets.py": buckets,
     "bench_detectors.py": detectors,
@@ -172,6 +179,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_walker.py": walker,
     "bench_gate.py": gate,
     "bench_confluence.py": confluence,
+    "bench_report.py": report,
 }
 
 
