@@ -9,6 +9,7 @@ from ui.reports.svg import format_time
 NAME: Final = 26
 COLUMN: Final = 34
 WORST: Final = 10
+SHOWN_BPS: Final = 0.005  # what two decimals can show
 ROWS: Final = (
     ("strategy", "strategy", "{}"),
     ("instruments", "instruments", "{}"),
@@ -85,7 +86,8 @@ def _against(index: int, one: Mapping[str, Any]) -> str:
     lines = [
         f"run {index} against run 1",
         _pair(
-            "expectancy", f"{number(one['difference'], 1, '+.3f', ' R')} on {one['common_days']} common days"
+            "expectancy",
+            f"{number(one['difference'], 1, '+.3f', ' R')}, UTC days in common: {one['common_days']}",
         ),
         _pair("  95 % interval", interval),
         _pair(
@@ -105,7 +107,7 @@ def _against(index: int, one: Mapping[str, Any]) -> str:
 
 
 def _worst(matches: Sequence[Mapping[str, Any]]) -> list[str]:
-    differing = [one for one in matches if one["entry_bps"] or one["exit_bps"]]
+    differing = [one for one in matches if max(abs(one["entry_bps"]), abs(one["exit_bps"])) >= SHOWN_BPS]
     worst = sorted(differing, key=lambda one: -abs(one["entry_bps"]) - abs(one["exit_bps"]))[:WORST]
     if not worst:
         return []
