@@ -1,17 +1,18 @@
 """What a run left in its folder, read back: for comparisons, and for whoever asks afterwards."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import yaml
 
 from runtime.errors import ConfigurationError, DataError
-from runtime.run_folder import EFFECTIVE_CONFIG, EQUITY, SUMMARY, read_trades
+from runtime.run_folder import EFFECTIVE_CONFIG, SUMMARY, read_trades
 from strategies.trade_manager.record import ClosedTrade
+
+NEEDED: Final = ("run_id", "start", "end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +27,12 @@ class FolderRecords:
         `summary.json` and `config.effective.yaml`.
     trades
         Closed trades in order of exit.
-    marks
-        Equity: (UNIX nanoseconds, quote currency), ascending.
     """
 
     name: str
     summary: Mapping[str, Any]
     config: Mapping[str, Any]
     trades: Sequence[ClosedTrade]
-    marks: Sequence[tuple[int, float]]
 
 
 def find_run(word: str, runs: Path) -> Path:
@@ -71,17 +69,12 @@ def read_run(folder: Path) -> FolderRecords:
     try:
         summary = msgspec.json.decode((folder / SUMMARY).read_bytes(), type=dict[str, Any])
         config = yaml.safe_load((folder / EFFECTIVE_CONFIG).read_text(encoding="utf-8"))
-        marks = _read_marks(folder / EQUITY)
         trades = read_trades(folder, ClosedTrade)
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: missing; the run is not complete, repeat it") from error
     except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise DataError(f"{folder}: damaged, repeat the run: {error}") from error
-    return FolderRecords(folder.resolve().name, summary, config or {}, trades, marks)
-
-
-def _read_marks(path: Path) -> list[tuple[int, float]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        next(rows, None)
-        return [(int(ts_ns), float(equity)) for ts_ns, equity in rows]
+    missing = [name for name in NEEDED if name not in summary]
+    if missing:
+        raise DataError(f"{folder / SUMMARY}: no {', '.join(missing)}: not the summary of a run")
+    return FolderRecords(folder.resolve().name, summary, config or {}, trades)

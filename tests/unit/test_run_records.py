@@ -1,7 +1,6 @@
 """A run read back from its folder."""
 
 import json
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from runtime.errors import ConfigurationError, DataError
 from runtime.run_folder import RunFolder
 from runtime.run_records import find_run, read_run
 from strategies.trade_manager.record import ClosedTrade, Decision
-from tests.unit.test_metrics import HOUR, closed
+from tests.unit.test_metrics import closed
 
 
 def written(path: Path, *trades: ClosedTrade) -> Path:
@@ -19,7 +18,6 @@ def written(path: Path, *trades: ClosedTrade) -> Path:
     with RunFolder(path, ClosedTrade.__struct_fields__, Decision.__struct_fields__) as folder:
         for trade in trades:
             folder.trade(trade)
-        folder.equity(HOUR, Decimal("1000.5"))
         folder.write_config({"backtest": {"fills": {"latency_ms": 50.0}}})
         folder.write_summary(
             {"run_id": path.name, "start": "1970-01-01T00:00:00Z", "end": "1970-01-02T00:00:00Z"}
@@ -28,11 +26,10 @@ def written(path: Path, *trades: ClosedTrade) -> Path:
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    """Trades, equity, settings and summary come back as they were."""
+    """Trades, settings and summary come back as they were."""
     trade = closed("1.25", 0.5, entry_slippage="0.125", exit_slippage_bps=None, market_exit_value="16")
     records = read_run(written(tmp_path / "a", trade))
     assert records.trades == [trade]
-    assert records.marks == [(HOUR, 1000.5)]
     assert records.config == {"backtest": {"fills": {"latency_ms": 50.0}}}
     assert (records.name, records.summary["run_id"]) == ("a", "a")
 
@@ -52,10 +49,13 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="did not finish"):
         find_run("empty", tmp_path)
     path = written(tmp_path / "a")
-    (path / "equity.csv").write_text("ts_ns,equity\n1,much\n")
+    (path / "summary.json").write_text('{"run_id": ')
     with pytest.raises(DataError, match="damaged"):
         read_run(path)
-    (path / "equity.csv").unlink()
+    (path / "summary.json").write_text('{"run_id": "a"}')
+    with pytest.raises(DataError, match=r"no start, end: not the summary of a run"):
+        read_run(path)
+    (path / "config.effective.yaml").unlink()
     with pytest.raises(DataError, match="missing"):
         read_run(path)
 
