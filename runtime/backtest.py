@@ -26,7 +26,7 @@ from runtime.run_entries import EntryFile, keeps_all, origin_of
 from runtime.run_folder import SIGNALS, RunFolder, new_run_id
 from runtime.run_plan import RunPlan, node_of, read_whole_files
 from runtime.settings import as_plain, settings_hash
-from runtime.signal_outcomes import add_outcomes
+from runtime.signal_results import add_results
 from strategies.trade_manager.record import ClosedTrade, Decision
 
 ALL_INSTRUMENTS: Final = "*"
@@ -158,7 +158,7 @@ def run_backtest(plan: RunPlan, on_time: Callable[[int], None] | None = None) ->
         )
     node.dispose()  # type: ignore[no-untyped-call]
     release_memory()
-    add_outcomes(folder.path / SIGNALS, recorder.trades)
+    add_results(folder.path / SIGNALS, recorder.trades)
     return result
 
 

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from runtime.run_folder import SIGNALS, RunFolder
-from runtime.signal_outcomes import OUTCOMES, add_outcomes
+from runtime.signal_results import OUTCOMES, add_results
 from strategies.trade_manager.record import ClosedTrade, Decision
 from tests.unit.test_metrics import closed
 
@@ -21,7 +21,7 @@ def rows_after(path: Path, decisions: list[Decision], trades: list[ClosedTrade])
     for one in decisions:
         folder.decision(one)
     folder.close()
-    add_outcomes(folder.path / SIGNALS, trades)
+    add_results(folder.path / SIGNALS, trades)
     assert sorted(one.name for one in folder.path.iterdir() if one.name.startswith(".")) == []
     with (folder.path / SIGNALS).open(newline="") as file:
         return list(csv.DictReader(file))

@@ -25,7 +25,7 @@ OUTCOMES: Final = (
 type Key = tuple[str, str, str, str]
 
 
-def add_outcomes(path: Path, trades: Sequence[ClosedTrade]) -> None:
+def add_results(path: Path, trades: Sequence[ClosedTrade]) -> None:
     """Add to `signals.csv` the trade that each signal or entry became; empty where there was none.
 
     Parameters
