@@ -1,6 +1,7 @@
 """Runs side by side: what differs, what it is worth, and which trades are the same."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +48,9 @@ class Records:
 def at(entry_secs: float, r: float = 1.0, **changes: Any) -> ClosedTrade:
     """Make a trade that entered then and left a second later."""
     entry = round(entry_secs * SECOND)
-    return closed(str(r), r, entry_ts_ns=entry, exit_ts_ns=entry + SECOND, **changes)
+    return closed(
+        str(r) if math.isfinite(r) else "1", r, entry_ts_ns=entry, exit_ts_ns=entry + SECOND, **changes
+    )
 
 
 def test_trades_are_matched_one_to_one_the_closest_first() -> None:
@@ -145,6 +148,18 @@ def test_comparison_is_json_and_text() -> None:
     for words in ("1: backtest", "2: paper", "warning: other data", "a: 1 | 2", "1 in both", "only in run 1"):
         assert words in text, words
     assert "+666.67" in text
+
+
+def test_a_trade_without_r_breaks_no_figure() -> None:
+    """It is matched, has no result in R, and the comparison stays JSON."""
+    first = Records([at(0, float("nan")), at(100, 1.0)])
+    second = Records([at(0, 2.0), at(100, 1.5)])
+    found = compare([first, second])
+    json.dumps(found, allow_nan=False)
+    trades = found["against_first"][0]["trades"]
+    assert trades["mean_r_difference"] == pytest.approx(0.5)
+    assert trades["matches"][0]["first_r"] is None
+    assert "- +2.00 R" in format_comparison(compare([first, Records([at(0, 2.0, entry_price="1.6")])]))
 
 
 def test_one_run_is_no_comparison() -> None:

@@ -1,5 +1,6 @@
 """Trades of two runs, matched one to one: what the same idea was worth here and there."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
@@ -87,12 +88,14 @@ def match_figures(matches: Sequence[Match], first: int, second: int) -> dict[str
         ``matched``, ``only_first``, ``only_second``; mean and median of the differences in bps and of the
         delay, ``mean_r_difference``, ``other_exit_reason``: matches that ended for another reason.
     """
+    # A trade that ended before it had a stop has no R.
+    changes = [one.second_r - one.first_r for one in matches if math.isfinite(one.second_r - one.first_r)]
     figures: dict[str, Any] = {
         "matched": len(matches),
         "only_first": first - len(matches),
         "only_second": second - len(matches),
         "other_exit_reason": sum(one.first_reason != one.second_reason for one in matches),
-        "mean_r_difference": fmean(one.second_r - one.first_r for one in matches) if matches else None,
+        "mean_r_difference": fmean(changes) if changes else None,
     }
     for name in ("entry_bps", "exit_bps", "entry_delay_secs"):
         values = [getattr(one, name) for one in matches]

@@ -14,6 +14,7 @@ from ui.reports.markup import (
     share,
     signed,
     table,
+    text,
     tone,
     two,
     words,
@@ -87,7 +88,7 @@ def by_confidence(summary: Mapping[str, Any]) -> str:
         "confidence, %", buckets
     )
     rows = "".join(
-        f"<tr><td>{words(name)}</td>{_factor_cells(one['with'])}{_factor_cells(one['without'])}</tr>"
+        f"<tr><td>{text(words(name))}</td>{_factor_cells(one['with'])}{_factor_cells(one['without'])}</tr>"
         for name, one in factors.items()
     )
     head = ("factor", "trades with", "win rate", "mean R", "trades without", "win rate", "mean R")
