@@ -3,10 +3,20 @@
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
-from runtime.cli import CommandParser, add_command, print_json, progress_bar, run_main, say, warn
-from runtime.errors import EXIT_DONE, EXIT_FAILED
+from runtime.cli import (
+    CommandParser,
+    add_command,
+    positive_secs,
+    print_json,
+    progress_bar,
+    run_main,
+    say,
+    warn,
+)
+from runtime.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
 from runtime.run_request import add_run_arguments
 
 EXAMPLE: Final = "--catalog var/catalog --instrument XRPUSDT.BINANCE --set bucket_usd=10000"
@@ -33,6 +43,18 @@ def command_line() -> CommandParser:
     summary, example = "list the strategies and their parameters", "backtest_node.py strategies --json"
     listing = add_command(commands, "strategies", strategies, summary, example)
     listing.add_argument("--json", action="store_true", help="print one JSON array on stdout")
+    summary, example = "put finished runs side by side", "backtest_node.py compare RUN RUN"
+    comparison = add_command(commands, "compare", compare, summary, example)
+    comparison.add_argument("runs", nargs="+", metavar="RUN", help="id or folder; the first is the measure")
+    comparison.add_argument("--config", metavar="FILE", help="settings file (default: config.yaml)")
+    comparison.add_argument(
+        "--tolerance-secs",
+        type=positive_secs,
+        default=60.0,
+        metavar="SECS",
+        help="largest distance of the entries of two trades that are the same (default 60)",
+    )
+    comparison.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser
 
 
@@ -49,7 +71,7 @@ def run(arguments: Namespace) -> int:
     from runtime.run_summary import summary_of
     from strategies.trade_manager.record import Decision
     from ui.reports.guards import PAUSE_KINDS, guard_figures, has_pauses
-    from ui.reports.metrics import summarise
+    from ui.reports.run_figures import run_figures
     from ui.reports.signals import signal_figures
     from ui.reports.summary import format_summary
     from ui.reports.tearsheet import Report, drawn_trade, render
@@ -63,7 +85,7 @@ def run(arguments: Namespace) -> int:
         result = run_backtest(plan, percent_of(plan, advance), actors)
     windows = trade_windows(plan, result.trades, plan.request.settings.backtest.charts)
     drawn = [drawn_trade(number, trade, rows, plan.retracements) for number, trade, rows in windows]
-    figures = summarise(result.trades, result.marks, result.starting_balance)
+    figures = run_figures(result.trades, result.marks, result.starting_balance)
     if "signals" in result.counters:
         taken = read_decisions(result.folder.path, Decision, "signal_taken")
         figures |= signal_figures(result.trades, taken, result.counters)
@@ -105,6 +127,25 @@ def lookahead(arguments: Namespace) -> int:
     else:
         print(findings.text())
     return EXIT_FAILED if findings.differences else EXIT_DONE
+
+
+def compare(arguments: Namespace) -> int:
+    """Print runs side by side, what differs in their settings, and their trades one to one."""
+    from runtime.run_records import find_run, read_run
+    from runtime.settings import load_settings
+    from ui.reports.compare import compare as compared
+    from ui.reports.compare_text import format_comparison
+
+    if len(arguments.runs) < 2:
+        raise ConfigurationError("one run given, a comparison needs two: backtest_node.py compare RUN RUN")
+    kept = Path(load_settings(arguments.config).backtest.runs)
+    folders = [find_run(word, kept) for word in arguments.runs]
+    found = compared([read_run(folder) for folder in folders], arguments.tolerance_secs)
+    if arguments.json:
+        print_json(found)
+    else:
+        print(format_comparison(found))
+    return EXIT_DONE
 
 
 def strategies(arguments: Namespace) -> int:

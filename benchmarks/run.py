@@ -171,6 +171,13 @@ def confluence_engine(figures: dict[str, Any], command: str) -> Iterator[Row]:
     yield "cost per coin of that, 100 coins / 25 coins", figures["ratio_per_coin"], "at most", 1.2, command
 
 
+def report(figures: dict[str, Any], command: str) -> Iterator[Row]:
+    """Rows of the report."""
+    name = f"report of a run with {figures['trades']:,} trades"
+    yield f"{name}, s", figures["report_s"], "at most", 10, command
+    yield f"{name}, MB of HTML", figures["html_bytes"] / 1e6, "at most", 6, command
+
+
 BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_buckets.py": buckets,
     "bench_detectors.py": detectors,
@@ -182,6 +189,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any], str], Iterator[Row]]] = {
     "bench_gate.py": gate,
     "bench_confluence.py": confluence,
     "bench_confluence_engine.py": confluence_engine,
+    "bench_report.py": report,
 }
 
 

@@ -25,9 +25,10 @@ from runtime.nodes import Node
 from runtime.recorder import Recorder, RecorderConfig, last_price, unrealized_pnl
 from runtime.run_columns import BarFeed, feed_columns, run_columns
 from runtime.run_entries import EntryFile, keeps_all, origin_of
-from runtime.run_folder import RunFolder, new_run_id
+from runtime.run_folder import SIGNALS, RunFolder, new_run_id
 from runtime.run_plan import RunPlan, node_of, read_whole_files
 from runtime.settings import as_plain, settings_hash
+from runtime.signal_results import add_results
 from strategies.trade_manager.record import ClosedTrade, Decision
 
 ALL_INSTRUMENTS: Final = "*"
@@ -194,6 +195,7 @@ def run_backtest(
         )
     node.dispose()  # type: ignore[no-untyped-call]
     release_memory()
+    add_results(folder.path / SIGNALS, recorder.trades)
     return result
 
 

@@ -7,6 +7,7 @@ Data goes to stdout and words go to stderr, so that output can be piped. A comma
 import argparse
 import difflib
 import json
+import math
 import os
 import re
 import sys
@@ -203,6 +204,23 @@ def key_value(text: str) -> tuple[str, str]:
     if not separator or not key.strip():
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, for example bucket_usd=10000")
     return key.strip(), value.strip()
+
+
+def positive_secs(text: str) -> float:
+    """Convert seconds above zero, for options such as ``--tolerance-secs 60``.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        When the text is not a finite number above zero.
+    """
+    try:
+        secs = float(text)
+    except ValueError:
+        secs = math.nan
+    if not 0 < secs < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, for example 60")
+    return secs
 
 
 @contextmanager

@@ -7,9 +7,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from ml.decisions import approach_distance
 from ml.drift import Markouts
 from ml.ledger import ledger
+from ml.scores import reliability
 from ml.shadow import Followed, ShadowBook, ShadowEnd, ShadowPlan
 from strategies.entry_judge import EntryJudge, RestingEntry
 from strategies.trade_manager.plan import EntryPlan
@@ -18,6 +21,8 @@ from strategies.trade_manager.record import ClosedTrade
 CANCELLED_IN_TIME: Final = "cancelled_in_time"
 FILLED_FIRST: Final = "filled_first"
 CANCEL_REJECTED: Final = "cancel_rejected"
+LEAST_IN_BIN: Final = 10
+"""Fewer entries in a bin of the reliability curve say nothing."""
 _ENDS: Final[dict[str, ShadowEnd]] = {"target": "target", "stop": "stop"}
 
 
@@ -83,6 +88,7 @@ class EntryGate:
         self._asked: dict[str, _Asked] = {}
         self._setup_id = ""  # of the setup whose probability the judge has
         self._probability: dict[str, float] = {}  # last one of earlier setups
+        self._scored: list[tuple[float, bool]] = []  # last probability of kept entries, and whether it won
         self._cancelled: dict[int, _Cancelled] = {}
 
     # -- asking --------------------------------------------------------------------------------------------
@@ -194,6 +200,7 @@ class EntryGate:
             probability, self.judge.probability = self.judge.probability, None
         if probability is not None:
             self.judge.outcome(probability, reached=trade.r_multiple > 0)
+            self._scored.append((probability, trade.r_multiple > 0))
         self._kept.append(
             Followed(
                 order_id=trade.setup_id,
@@ -252,5 +259,16 @@ class EntryGate:
             "cancels": dict(self.outcomes),
             "sent_again": sum(self.sent_again.values()),
             "markouts": self.markouts.as_plain(),
+            "reliability": self._reliability(),
             "ledger": ledger([*self._kept, *self.shadows.results]),
         }
+
+    def _reliability(self) -> list[dict[str, float]]:
+        """Return what the model last said of the entries that stayed against how many of them won."""
+        said = np.array([probability for probability, _won in self._scored], np.float64)
+        won = np.array([won for _probability, won in self._scored], np.int8)
+        bins = min(10, len(said) // LEAST_IN_BIN)
+        if not bins:
+            return []
+        found = reliability(said, won, np.ones(len(said)), bins)
+        return [{"promised": one.predicted, "came": one.observed, "orders": one.n} for one in found]

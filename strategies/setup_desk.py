@@ -306,6 +306,7 @@ class SetupDesk:
     def _report(self, setup: Setup, event: Any) -> list[Action]:
         client_id: str = event.client_order_id.value
         ts_ns: int = event.ts_event
+        setup.last_price = float(self.last_price() or "nan")
         if isinstance(event, OrderFilled):
             return setup.on_filled(client_id, self._fill(event))
         if isinstance(event, OrderAccepted):
@@ -318,7 +319,6 @@ class SetupDesk:
             given_up = [] if planned is None or self._affords(planned) else setup.cancel_entry("funds", ts_ns)
             return [*given_up, *setup.on_canceled(client_id, ts_ns)]
         if isinstance(event, OrderRejected):
-            setup.last_price = float(self.last_price() or "nan")
             return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=event.due_post_only)
         if isinstance(event, OrderDenied):
             return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=False)

@@ -147,6 +147,18 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
         Last closed bucket at the first entry fill and at the last exit fill.
     funding
         What the position received at funding times, quote currency; negative was paid.
+    held_secs
+        From the first entry fill to the last exit fill, seconds.
+    entry_decision_price, exit_decision_price
+        At which the filled orders were wanted, average by quantity: limit, trigger of the stop, or the last
+        price when a market order was decided (`strategies.trade_manager.shortfall`). Empty when not known.
+    entry_slippage, exit_slippage
+        What the fills cost more than that, quote currency; negative: they were better. Empty when not known.
+    entry_slippage_bps, exit_slippage_bps
+        The same in hundredths of a percent of the decided value, None when not known.
+    market_exit_value
+        Quote currency of the exit fills of stops and market orders: those that can fill worse. A target's
+        limit cannot.
     """
 
     setup_id: str
@@ -177,3 +189,11 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     mfe_price: float = 0.0
     last_stop_price: str = ""
     funding: str = "0"
+    held_secs: float = 0.0
+    entry_decision_price: str = ""
+    exit_decision_price: str = ""
+    entry_slippage: str = ""
+    exit_slippage: str = ""
+    entry_slippage_bps: float | None = None
+    exit_slippage_bps: float | None = None
+    market_exit_value: str = "0"

@@ -48,12 +48,14 @@ from strategies.trade_manager.orders import (
 )
 from strategies.trade_manager.plan import EntryPlan, Market
 from strategies.trade_manager.record import ClosedTrade
+from strategies.trade_manager.shortfall import Shortfall
 from strategies.trade_manager.stops import stop_limit
 
 NEVER_NS: Final = 1 << 62
 NANOS: Final = 1_000_000_000
 # An order of a bar's close reaches the venue just after the next one opened: that whole bar is the trade's.
 ENTRY_AT_OPEN_NS: Final = NANOS
+STOP_REASONS: Final = frozenset({"stop", "break_even", "trailing"})
 type PostOnlyReject = Literal["reprice", "drop"]
 
 
@@ -151,6 +153,8 @@ class Setup:
         self.stage = Stage.PLANNED
         self.orders: dict[str, OwnOrder] = {}
         self.ledger = Ledger(plan.direction, plan.risk_per_unit, carried_qty, carried_value)
+        self._entered_at, self._left_at = Shortfall(plan.direction), Shortfall(-plan.direction)
+        self._exit_decided_price: Decimal | None = None
         self.last_price = math.nan
         # Fast path of `on_price`: nothing happens strictly between the alarms and before the deadline.
         self.low_alarm = -math.inf
@@ -398,6 +402,7 @@ class Setup:
         """
         if self.stage in IN_POSITION and self.ledger.entry_ts_ns <= open_ns + ENTRY_AT_OPEN_NS:
             self.highest, self.lowest = max(self.highest, high), min(self.lowest, low)
+        self.last_price = close
         return self.on_price(close_ns, close) or []
 
     # -- the venue -----------------------------------------------------------------------------------------
@@ -485,10 +490,14 @@ class Setup:
             order.stage = OrderStage.WORKING  # filled before its acknowledgement
         order.is_given_up = False
         actions: list[Action] = []
+        decided = self._decided_price(order)
         if order.leg is Leg.ENTRY:
             self._entered(actions, fill, is_late=was_final or order is not self._entry)
         else:
             self._left(actions, order, fill)
+        # After the above: a fill of a setup that was over begins a new account.
+        book = self._entered_at if order.leg is Leg.ENTRY else self._left_at
+        book.add(fill, decided, is_market=order.kind is not OrderKind.LIMIT)
         return self._settle(actions, fill.ts_ns)
 
     # -- entry ---------------------------------------------------------------------------------------------
@@ -593,7 +602,9 @@ class Setup:
 
     def _start_over(self) -> None:
         """Begin a new account of fills: the setup was closed and recorded, then another fill came."""
-        self.ledger = Ledger(self.plan.direction, self.plan.risk_per_unit)
+        direction = self.plan.direction
+        self.ledger = Ledger(direction, self.plan.risk_per_unit)
+        self._entered_at, self._left_at = Shortfall(direction), Shortfall(-direction)
         self.stop_price, self._stop_reason = self.plan.stop_price, "stop"
         self._exit_reason = ""
         self._exit_at_market = False
@@ -621,10 +632,24 @@ class Setup:
             return
         self._signal(Signal.EXIT_ORDERED)
         self._exit_at_market = True
+        self._exit_decided_price = self._market_decision(reason)
         if not (self.ledger.exit_qty and reason == "late_fill"):
             self._exit_reason = reason  # a straggler does not rename the exit that closed the rest
         self._market_exit_ns = NEVER_NS
         actions.append(self._note("exit_submitted", reason, qty=self.exitable_qty))
+
+    def _market_decision(self, reason: str) -> Decimal | None:
+        """Return the price a market exit is measured against, see `trade_manager.shortfall`."""
+        if reason in STOP_REASONS:
+            return self.stop_price
+        if reason == "target":
+            return self.plan.target_price
+        return Decimal(repr(self.last_price)) if math.isfinite(self.last_price) else None
+
+    def _decided_price(self, order: OwnOrder) -> Decimal | None:
+        if order.leg is Leg.EXIT:
+            return self._exit_decided_price
+        return order.trigger_price or order.price or self.plan.entry_price
 
     def _exit_limit(self, actions: list[Action], ts_ns: int) -> None:
         self._signal(Signal.EXIT_ORDERED)
@@ -879,6 +904,14 @@ class Setup:
             entry_bucket_seq=self._entry_bucket_seq,
             exit_bucket_seq=self._exit_bucket_seq,
             funding=_text(ledger.funding),
+            held_secs=(ledger.exit_ts_ns - ledger.entry_ts_ns) / NANOS,
+            entry_decision_price=_text_or_empty(self._entered_at.decision_price),
+            exit_decision_price=_text_or_empty(self._left_at.decision_price),
+            entry_slippage=_text_or_empty(self._entered_at.slippage_quote),
+            exit_slippage=_text_or_empty(self._left_at.slippage_quote),
+            entry_slippage_bps=self._entered_at.slippage_bps,
+            exit_slippage_bps=self._left_at.slippage_bps,
+            market_exit_value=_text(self._left_at.market_value),
         )
 
     # -- small things --------------------------------------------------------------------------------------
@@ -934,3 +967,7 @@ class Setup:
 def _text(value: Decimal) -> str:
     """Return a decimal without exponent, rounded to 12 places."""
     return format(round(value, 12).normalize(), "f")
+
+
+def _text_or_empty(value: Decimal | None) -> str:
+    return "" if value is None else _text(value)

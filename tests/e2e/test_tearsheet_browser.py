@@ -11,6 +11,11 @@ CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).resolve().parents[2]
 # Background traffic of the browser itself would count as a request of the page.
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+MARKS = """selector => [...document.querySelectorAll(selector)].map(chart => ({
+    width: chart.getBoundingClientRect().width,
+    marks: chart.querySelectorAll('path, line, rect').length,
+}))"""
+LINE_COLOUR = "() => document.querySelector('.plot .js-line').style.stroke"
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}: install chromium")
@@ -47,19 +52,28 @@ def test_tearsheet_draws_without_error_or_request(tearsheet: Path) -> None:
         page.goto(tearsheet.as_uri())
         page.wait_for_load_state("networkidle")
         text = page.inner_text("body")
-        charts = page.evaluate(
-            """() => [...document.querySelectorAll('svg, canvas')].map(chart => ({
-                width: chart.getBoundingClientRect().width,
-                marks: chart.tagName === 'CANVAS' ? 1 : chart.querySelectorAll('path, line, rect').length,
-            }))"""
-        )
+        pictures = page.evaluate(MARKS, ".trade svg")
+        plots = page.evaluate(MARKS, ".plot .main-svg:first-of-type")
+        places = page.locator(".plot").count()
+        colours = [page.evaluate(LINE_COLOUR)]
+        page.locator("#theme").press("Enter")
+        colours.append(page.evaluate(LINE_COLOUR))
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.wait_for_function("() => document.querySelector('.plot .main-svg').clientWidth < 390")
+        phone_overflow = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+        page.set_viewport_size({"width": 1280, "height": 900})
         overflow = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
         browser.close()
     assert problems == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
-    assert len(charts) >= 4
-    assert all(chart["width"] > 50 and chart["marks"] > 0 for chart in charts if chart["width"] > 0)
-    assert sum(chart["marks"] for chart in charts) > 200
+    assert len(plots) == places >= 4
+    assert len(pictures) >= 4
+    for chart in plots + pictures:
+        assert chart["width"] > 50
+        assert chart["marks"] > 0
+    assert sum(chart["marks"] for chart in plots + pictures) > 200
+    assert colours[0] != colours[1], "the plots kept the colours of the light page"
+    assert phone_overflow <= 0, "the page scrolls sideways on a phone"
     assert overflow <= 0, "the page scrolls sideways"
     for words in ("How fills were simulated", "decision sha256", "BTCUSDT.BINANCE", "ynthetic"):
         assert words in text, words

@@ -1,5 +1,6 @@
 """The command line of backtest_node.py, run as users run it, with the real strategy."""
 
+import csv
 import hashlib
 import json
 import os
@@ -341,3 +342,44 @@ def test_a_run_tells_its_end_and_writes_no_secret(
     assert "notification to 2:json failed" in done.stderr
     assert CANARY not in done.stdout + done.stderr
     assert files_with_canary(tmp_path) == []
+
+
+def test_slippage_is_that_of_the_order_events(
+    catalog_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counted again from each order's own prices and fills, to the last unit; the summary is their sum."""
+    assert backtest_node.main([f"--catalog={catalog_path}", "--slippage=3bps", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    folder = tmp_path / summary["run_dir"]
+    orders: dict[str, dict[str, str]] = {}
+    fills: dict[str, list[tuple[Decimal, Decimal]]] = {}
+    for line in (folder / "events.jsonl").open():
+        record = json.loads(line)
+        if record["record"] == "order":
+            name = record["client_order_id"]
+            kept = ("price", "trigger_price", "side", "order_type")
+            orders.setdefault(name, {}).update({key: record[key] for key in kept if record.get(key)})
+            if record["event"] == "OrderFilled":
+                fills.setdefault(name, []).append((Decimal(record["last_qty"]), Decimal(record["last_px"])))
+    trades = list(csv.DictReader((folder / "trades.csv").open()))
+    assert len(trades) == summary["positions_closed"] > 0
+    for trade in trades:
+        own = [name for name in fills if trade["setup_id"] in name]
+        market = sum(
+            qty * price
+            for name in own
+            if orders[name]["side"] == "SELL" and orders[name]["order_type"] != "LIMIT"
+            for qty, price in fills[name]
+        )
+        assert Decimal(trade["market_exit_value"]) == market
+        for side, sign, column in (("BUY", 1, "entry_slippage"), ("SELL", -1, "exit_slippage")):
+            legs = [name for name in own if orders[name]["side"] == side]
+            if any(orders[name]["order_type"] == "MARKET" for name in legs):
+                continue  # its decision price is in no order
+            wanted = {
+                name: Decimal(orders[name].get("trigger_price") or orders[name]["price"]) for name in legs
+            }
+            cost = sum(sign * qty * (price - wanted[name]) for name in legs for qty, price in fills[name])
+            assert Decimal(trade[column]) == cost
+    exits = summary["execution"]["exit_slippage"]
+    assert exits["quote"] == pytest.approx(sum(float(one["exit_slippage"]) for one in trades))

@@ -4,6 +4,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from ml.shadow import ShadowPlan, ShadowRules
 from strategies.dynamic_cancel import KeepPolicy
@@ -120,3 +121,23 @@ def test_shadow_lives_until_the_entry_is_sent_again() -> None:
     assert gate.is_following
     gate.order_sent("S2", 7, 11, 0)
     assert not gate.is_following
+
+
+def test_probabilities_of_kept_entries_are_held_against_their_results() -> None:
+    """Twenty kept entries, every second one a winner whatever was promised: half of each bin."""
+    judge = ApproachJudge(KeepPolicy())
+    gate = EntryGate(judge, 1.0, RearmRules(), tick_size=0.01)
+    for index in range(20):
+        gate.order_sent(f"S{index}", index, 1, 1)
+        judge.probability = 0.2 if index < 10 else 0.8
+        gate.closed(structs.replace(real_trade(1.0 if index % 2 else -1.0), setup_id=f"S{index}"))
+    bins = gate.as_plain()["reliability"]
+    assert [one["promised"] for one in bins] == pytest.approx([0.2, 0.8])
+    assert [(one["came"], one["orders"]) for one in bins] == [(0.5, 10), (0.5, 10)]
+
+
+def test_few_scored_entries_make_no_curve() -> None:
+    """Nine entries are no share."""
+    gate = gate_after_cancel()
+    gate.closed(real_trade())
+    assert gate.as_plain()["reliability"] == []

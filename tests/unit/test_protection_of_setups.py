@@ -660,3 +660,54 @@ def test_excursions_count_whole_bars_only_after_the_bar_of_the_entry() -> None:
     assert trade.mae_price == pytest.approx(99.90 - 102.95)
     assert trade.mfe_price == pytest.approx(108.0 - 102.95)
     assert trade.mfe_r == pytest.approx(trade.mfe_price / 3.05)
+
+
+def test_a_stop_is_measured_against_its_trigger() -> None:
+    """Ten long from 102.95, stopped at 99.90, sold at 99.60 on average: 3 of slippage, at market."""
+    desk = entered()
+    desk.accept(Leg.STOP)
+    desk.fill(Leg.STOP, "4", "99.90")
+    desk.fill(Leg.STOP, "6", "99.40")
+    desk.take(desk.setup.on_canceled(desk.id_of(Leg.TARGET), 3))
+    trade = desk.trades[0]
+    assert (trade.entry_decision_price, trade.entry_slippage) == ("102.95", "0")
+    assert (trade.exit_decision_price, trade.exit_slippage) == ("99.9", "3")
+    assert trade.exit_slippage_bps == pytest.approx(3 / 999 * 10_000)
+    assert trade.market_exit_value == "996"
+    assert trade.held_secs == (trade.exit_ts_ns - trade.entry_ts_ns) / NANOS
+
+
+def test_a_target_fills_at_its_limit_and_costs_nothing_more() -> None:
+    """A limit cannot fill worse: nothing at market."""
+    desk = entered()
+    desk.accept(Leg.STOP)
+    desk.accept(Leg.TARGET)
+    desk.fill(Leg.TARGET, "10", "110.00")
+    desk.take(desk.setup.on_canceled(desk.id_of(Leg.STOP), 3))
+    trade = desk.trades[0]
+    assert (trade.exit_decision_price, trade.exit_slippage, trade.market_exit_value) == ("110", "0", "0")
+
+
+def test_a_market_exit_is_measured_against_the_last_price() -> None:
+    """Closed by hand at a last price of 105, sold at 104.80: 2 of slippage for ten."""
+    desk = entered()
+    desk.accept(Leg.STOP)
+    desk.setup.last_price = 105.0
+    desk.take(desk.setup.close("manual", 2))
+    desk.fill(Leg.EXIT, "10", "104.80")
+    for leg in (Leg.STOP, Leg.TARGET):
+        desk.take(desk.setup.on_canceled(desk.id_of(leg), 3))
+    trade = desk.trades[0]
+    assert (trade.exit_reason, trade.exit_decision_price, trade.exit_slippage) == ("manual", "105", "2")
+
+
+def test_a_market_exit_without_a_price_has_no_slippage() -> None:
+    """Nothing was known when it was decided: empty, not zero."""
+    desk = entered()
+    desk.accept(Leg.STOP)
+    desk.take(desk.setup.close("manual", 2))
+    desk.fill(Leg.EXIT, "10", "104.80")
+    for leg in (Leg.STOP, Leg.TARGET):
+        desk.take(desk.setup.on_canceled(desk.id_of(leg), 3))
+    trade = desk.trades[0]
+    assert (trade.exit_decision_price, trade.exit_slippage, trade.exit_slippage_bps) == ("", "", None)

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from packet_builder.packet import PACKET_DTYPE
 from strategies.trade_manager.record import ClosedTrade
 from tests.unit.test_metrics import closed
-from ui.reports import tearsheet
-from ui.reports.charts import equity_chart, r_chart
-from ui.reports.metrics import summarise
+from ui.reports import sections, tearsheet
+from ui.reports.run_figures import run_figures
 from ui.reports.summary import format_summary
-from ui.reports.svg import nice_ticks, spread, thinned, time_ticks
-from ui.reports.tearsheet import Report, drawn_trade, merge_buckets, render
+from ui.reports.svg import spread, thinned
+from ui.reports.tearsheet import Report, drawn_trade, merge_buckets, plotly_script, render
 
 RETRACEMENTS = (0.618, 0.705, 0.79)
 MINUTE = 60_000_000_000
@@ -37,7 +36,7 @@ def packets(count: int, first_seq: int = 0) -> NDArray[Any]:
 
 def summary_of(trades: list[ClosedTrade], marks: list[tuple[int, float]]) -> dict[str, Any]:
     """Make a summary as a run writes it."""
-    figures = json.loads(json.dumps(summarise(trades, marks, Decimal(1000)), default=float))
+    figures = json.loads(json.dumps(run_figures(trades, marks, Decimal(1000)), default=float))
     return {
         **figures,
         "run_id": "20260318T000000Z-ote-1",
@@ -86,6 +85,12 @@ def page(trades: list[ClosedTrade], drawn: int | None = None, config: str = "cat
     return render(Report(summary_of(trades, marks), trades, marks, charts, config))
 
 
+def own(html: str) -> str:
+    """Return a page without the library it draws with."""
+    assert html.count(plotly_script()) == 1
+    return html.replace(plotly_script(), "")
+
+
 class Balance(HTMLParser):
     """Checks that every element that was opened is closed, in order."""
 
@@ -113,13 +118,13 @@ class Balance(HTMLParser):
 def test_page_is_well_formed(trades: list[ClosedTrade]) -> None:
     """With and without trades, every element is closed."""
     parser = Balance()
-    parser.feed(page(trades))
+    parser.feed(own(page(trades)))
     assert parser.open == []
 
 
 def test_page_asks_nobody_for_anything() -> None:
-    """No address, import or link: the page works without a network."""
-    html = page([closed()])
+    """No address, import or link beside the library: the page works without a network."""
+    html = own(page([closed()]))
     assert not re.search(r"https?:|//cdn|@import|<link|src=|url\(", html)
 
 
@@ -151,14 +156,14 @@ def test_page_stays_below_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tearsheet, "MAX_BYTES", limit)
     html = page(trades)
     assert len(html.encode()) <= limit
-    shown = html.count("<figure")
+    shown = own(html).count("<figure")
     assert 1 <= shown < 30
     assert f"{shown} of 30 trades" in html
 
 
 def test_chart_shows_zone_orders_and_fills() -> None:
     """One drawing holds range, OTE band, sweet spot, stop, target, entry and exit."""
-    html = page([closed()])
+    html = own(page([closed()]))
     for css in ("range", "ote", "sweet", "stop", "target", "entry-mark", "exit-mark", "up-fill"):
         assert re.search(rf'<svg.*class="{css}"', html), css
 
@@ -186,35 +191,8 @@ def test_merged_candles_keep_extremes_and_ends(count: int, limit: int, each: int
     assert window.low.tolist() == [group["low"].min() for group in groups]
 
 
-def test_unknown_r_multiples_are_left_out() -> None:
-    """A trade without a stop has no R: it changes nothing, and alone it draws nothing."""
-    assert r_chart([0.1, float("nan"), 99.0]) == r_chart([0.1, 99.0])
-    assert not r_chart([float("nan")])
-
-
-def test_distribution_collects_what_lies_beyond() -> None:
-    """Results outside -3 R..5 R are counted in the outermost bars."""
-    drawing = r_chart([-9.0, -2.9, 0.1, 99.0])
-    assert "-3.00 to -2.75 R: 2" in drawing
-    assert "+4.75 to +5.00 R: 1" in drawing
-
-
-def test_no_equity_no_drawing() -> None:
-    """One mark is not a curve."""
-    assert equity_chart([(0, 1.0)], 1.0, "USDT") == ""
-
-
-def test_axis_helpers() -> None:
-    """Round ticks, round times, labels apart, ends kept."""
-    assert nice_ticks(0.0, 9.0, 4) == [0.0, 2.0, 4.0, 6.0, 8.0]
-    assert nice_ticks(1.0, 1.0) == [1.0]
-    assert [label for _ts, label in time_ticks(0, 4 * 3600 * 10**9, 5)] == [
-        "00:00",
-        "01:00",
-        "02:00",
-        "03:00",
-        "04:00",
-    ]
+def test_drawing_helpers() -> None:
+    """Labels apart, ends kept."""
     assert [y for y, _text, _css in spread([(10, "a", ""), (11, "b", ""), (50, "c", "")], 5)] == [10, 15, 50]
     assert thinned(100, 3) == [0, 50, 99] or thinned(100, 3) == [0, 49, 99]
 
@@ -232,3 +210,47 @@ def test_terminal_text_names_result_and_assumptions() -> None:
         "ab" * 32,
     ):
         assert words in text
+
+
+def test_page_holds_every_section_of_a_scored_run() -> None:
+    """Months, costs, execution, certainty, hours, scores and factors each have their part."""
+    from benchmarks.bench_report import (
+        made_up_charts,
+        made_up_marks,
+        made_up_signals,
+        made_up_trades,
+        report_of,
+    )
+
+    trades = made_up_trades(300, 40)
+    html = own(
+        report_of(trades, made_up_signals(trades), made_up_marks(trades, 40), made_up_charts(trades, 2))
+    )
+    for title in (
+        "Monthly returns",
+        "Sensitivity to costs",
+        "Execution",
+        "How sure",
+        "By confidence",
+        "By factor",
+    ):
+        assert f"<h2>{title}</h2>" in html, title
+    assert html.count('class="plot"') == 8
+    assert html.count("<figure") == 2
+
+
+def test_only_the_first_rows_of_a_long_table_are_on_the_page() -> None:
+    """Of 1,010 trades 1,000 are listed, and the page says where all of them are."""
+    html = own(page([closed() for _ in range(1_010)], 0))
+    assert "All 1,010 trades (the first 1,000; trades.csv has all of them)" in html
+
+
+def test_calibration_says_what_it_leaves_out() -> None:
+    """Two bins make a plot and two rows, with the interval of each share."""
+    html = sections.reliability(
+        [{"promised": 0.2, "came": 0.1, "orders": 10}, {"promised": 0.7, "came": 1.0, "orders": 10}]
+    )
+    assert html.count("<tr>") == 3
+    assert "72.2 % to 100.0 %" in html
+    assert "cancelled ones are missing" in html
+    assert sections.reliability([]) == ""

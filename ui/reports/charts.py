@@ -1,14 +1,11 @@
-"""Drawings of the tearsheet: equity, drawdown, distribution of R, and the buckets around a trade."""
+"""The buckets around a trade as a small drawing: sixty of them on a page stay light, unlike plotly's."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ui.reports.metrics import Mark, drawdowns_pct
 from ui.reports.svg import (
     Scale,
     drawing,
@@ -16,19 +13,11 @@ from ui.reports.svg import (
     line,
     number,
     path,
-    polyline,
     rect,
     spread,
     text,
     thinned,
-    time_ticks,
-    y_axis,
 )
-
-MAX_POINTS: Final = 1_200
-LEFT: Final = 64.0
-R_BIN: Final = 0.25
-R_LOW, R_HIGH = -3.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,85 +79,6 @@ class TradePicture:
     ote: tuple[float, float]
     sweet_price: float
     caption: str
-
-
-def equity_chart(marks: Sequence[Mark], balance: float, currency: str) -> str:
-    """Draw equity over time and, below it on the same time axis, the drawdown."""
-    width, split, height = 1080.0, 250.0, 372.0
-    if len(marks) < 2:
-        return ""
-    right = width - 12.0
-    chosen = thinned(len(marks), MAX_POINTS)
-    times = [marks[index][0] for index in chosen]
-    equity = [marks[index][1] for index in chosen]
-    depths = drawdowns_pct(marks, balance)
-    depth = [depths[index] for index in chosen]
-    x = Scale(times[0], times[-1], LEFT, right)
-    low, high = min(*equity, balance), max(*equity, balance)
-    pad = (high - low) * 0.06 or max(abs(high) * 1e-4, 1e-9)
-    y = Scale(low - pad, high + pad, split, 14.0)
-    deepest = max(max(depth), 1e-6) * 1.08
-    y_depth = Scale(0.0, deepest, split + 22.0, height - 24.0)
-    digits = 0 if high - low > 20 else 2 if high - low > 0.2 else 4
-    parts = y_axis(y, LEFT, right, lambda value: f"{value:,.{digits}f}")
-    parts += y_axis(y_depth, LEFT, right, lambda value: f"-{value:.3g} %" if value else "0", count=3)
-    for ts_ns, label in time_ticks(times[0], times[-1], 9):
-        parts.append(text(x(ts_ns), height - 6, label, anchor="middle"))
-    top = [(x(ts_ns), y(value)) for ts_ns, value in zip(times, equity, strict=True)]
-    floor = f"L{number(right)} {number(split)}L{number(LEFT)} {number(split)}Z"
-    parts += [
-        path(polyline(top) + floor, "area"),
-        line(LEFT, y(balance), right, y(balance), "baseline"),
-        path(polyline(top), "equity"),
-    ]
-    below = [(x(ts_ns), y_depth(value)) for ts_ns, value in zip(times, depth, strict=True)]
-    ceiling = f"L{number(right)} {number(y_depth(0))}L{number(LEFT)} {number(y_depth(0))}Z"
-    parts += [path(polyline(below) + ceiling, "depth")]
-    parts += [
-        text(LEFT + 4, 12, f"equity, {currency}", "note"),
-        text(LEFT + 4, split + 18, "drawdown", "note"),
-    ]
-    return drawing(width, height, parts, "Equity of the account and its drawdown over time")
-
-
-def r_chart(r_multiples: Sequence[float]) -> str:
-    """Draw the distribution of R multiples in quarters of R; both ends collect what lies beyond.
-
-    NaN, of a trade that ended before it had a stop, is left out.
-    """
-    width, height, left = 520.0, 260.0, 44.0
-    known = [value for value in r_multiples if math.isfinite(value)]
-    if not known:
-        return ""
-    bins = round((R_HIGH - R_LOW) / R_BIN)
-    counts = [0] * bins
-    for value in known:
-        index = math.floor((value - R_LOW) / R_BIN)
-        counts[min(max(index, 0), bins - 1)] += 1
-    x = Scale(R_LOW, R_HIGH, left, width - 10)
-    y = Scale(0, max(counts) * 1.1, height - 30, 14)
-    parts = y_axis(y, left, width - 10, lambda value: f"{value:g}" if value.is_integer() else "", count=4)
-    for index, count in enumerate(counts):
-        if count:
-            start = R_LOW + index * R_BIN
-            css = "up-fill" if start >= 0 else "down-fill"
-            parts.append(
-                rect(
-                    x(start) + 1,
-                    y(count),
-                    x(start + R_BIN) - x(start) - 2,
-                    y(0) - y(count),
-                    css,
-                    f"{start:+.2f} to {start + R_BIN:+.2f} R: {count}",
-                )
-            )
-    mean = math.fsum(known) / len(known)
-    at = x(min(max(mean, R_LOW), R_HIGH))
-    parts += [line(at, 14, at, y(0), "mean"), text(at + 5, 22, f"mean {mean:+.2f} R", "note")]
-    for value in range(int(R_LOW), int(R_HIGH) + 1):
-        edge = "≤" if value == R_LOW else "≥" if value == R_HIGH else ""
-        parts.append(text(x(value), height - 12, f"{edge}{value:+d} R" if value else "0", anchor="middle"))
-    return drawing(width, height, parts, "Distribution of results in R")
 
 
 def trade_chart(window: BucketWindow, trade: TradePicture) -> str:

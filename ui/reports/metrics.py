@@ -6,12 +6,14 @@ or infinity: the values go into JSON.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from strategies.trade_manager.record import ClosedTrade
 
 NANOS_PER_DAY: Final = 86_400 * 1_000_000_000
+NANOS_PER_HOUR: Final = 3_600 * 1_000_000_000
 DAYS_PER_YEAR: Final = 365  # crypto trades every day
 MIN_DAYS: Final = 5  # the ratio of a few days is noise with a large number
 
@@ -34,8 +36,9 @@ def summarise(trades: Sequence[ClosedTrade], marks: Sequence[Mark], balance: Dec
     Returns
     -------
     dict
-        Those of :func:`trade_figures`, `max_drawdown_pct`, `sharpe`, `sortino`, `time_in_market_pct`,
-        and groups: `by_exit_reason`, `by_symbol`, `by_side`, `without_tainted`.
+        Those of :func:`trade_figures`, `max_drawdown_pct`, `sharpe`, `sortino`, `calmar`,
+        `monthly_returns_pct`, `time_in_market_pct`, and groups: `by_exit_reason`, `by_symbol`, `by_side`,
+        `by_hour` (UTC, of the entry), `without_tainted`.
     """
     returns = daily_returns(marks, float(balance))
     untainted = [trade for trade in trades if not trade.tainted]
@@ -44,10 +47,13 @@ def summarise(trades: Sequence[ClosedTrade], marks: Sequence[Mark], balance: Dec
         "max_drawdown_pct": max_drawdown_pct(marks, float(balance)),
         "sharpe": sharpe(returns),
         "sortino": sortino(returns),
+        "calmar": calmar(marks, float(balance)),
+        "monthly_returns_pct": monthly_returns_pct(marks, float(balance)),
         "time_in_market_pct": time_in_market_pct(trades, marks),
         "by_exit_reason": grouped(trades, lambda trade: trade.exit_reason),
         "by_symbol": grouped(trades, lambda trade: trade.instrument_id),
         "by_side": grouped(trades, lambda trade: trade.side),
+        "by_hour": grouped(trades, entry_hour),
         "tainted_trades": len(trades) - len(untainted),
         "without_tainted": trade_figures(untainted),
     }
@@ -83,6 +89,11 @@ def grouped(trades: Iterable[ClosedTrade], key: Callable[[ClosedTrade], str]) ->
     for trade in trades:
         groups.setdefault(key(trade), []).append(trade)
     return {name: trade_figures(groups[name]) for name in sorted(groups)}
+
+
+def entry_hour(trade: ClosedTrade) -> str:
+    """Return the UTC hour of the entry as two digits."""
+    return f"{trade.entry_ts_ns // NANOS_PER_HOUR % 24:02d}"
 
 
 def daily_returns(marks: Sequence[Mark], balance: float) -> list[float]:
@@ -137,6 +148,49 @@ def sortino(returns: Sequence[float]) -> float | None:
         return None
     downside = math.sqrt(math.fsum(min(one, 0.0) ** 2 for one in returns) / len(returns))
     return ratio(math.fsum(returns) / len(returns) * math.sqrt(DAYS_PER_YEAR), downside)
+
+
+def calmar(marks: Sequence[Mark], balance: float) -> float | None:
+    """Return the compound yearly return (365 days) over the deepest drawdown.
+
+    None below five days, without a drawdown, or when nothing is left.
+
+    References
+    ----------
+    Young (1991), "Calmar Ratio: A Smoother Tool"; over the whole run instead of its 36 months.
+    """
+    if not marks or balance <= 0 or marks[-1][1] <= 0:
+        return None
+    days = len(daily_returns(marks, balance))
+    if days < MIN_DAYS:
+        return None
+    try:
+        yearly = (marks[-1][1] / balance) ** (DAYS_PER_YEAR / days) - 1.0
+    except OverflowError:  # a tape that doubles every hour
+        return None
+    return ratio(yearly, max_drawdown_pct(marks, balance) / 100.0)
+
+
+def monthly_returns_pct(marks: Sequence[Mark], balance: float) -> dict[str, float]:
+    """Return the change of equity in each UTC month, percent: `{"2026-01": 1.5}`.
+
+    The mark of midnight belongs to the month that ends there; a month without a mark is one without change.
+    """
+    before, returns = balance, {}
+    for month, equity in _month_ends(marks).items():
+        returns[month] = 100.0 * (equity / before - 1.0) if before > 0 else 0.0
+        before = equity
+    return returns
+
+
+def _month_ends(marks: Sequence[Mark]) -> dict[str, float]:
+    ends: dict[str, float] = {}
+    days = {(ts_ns - 1) // NANOS_PER_DAY: equity for ts_ns, equity in marks}
+    equity = 0.0
+    for day in range(min(days, default=0), max(days, default=-1) + 1):
+        equity = days.get(day, equity)
+        ends[datetime.fromtimestamp(day * NANOS_PER_DAY // 10**9, UTC).strftime("%Y-%m")] = equity
+    return ends
 
 
 def drawdowns_pct(marks: Sequence[Mark], balance: float) -> list[float]:

@@ -36,21 +36,9 @@ def signal_cards(summary: Mapping[str, Any]) -> list[Card]:
         skipped = [[_words(name), f"{n:,}", f"{100 * n / recorded:.1f} %"] for name, n in rows]
         note = f"{recorded:,} recorded, {signals['taken']:,} taken."
         cards.append(("Why signals were not traded", note, ("reason", "signals", "share"), skipped))
-    for title, word, key in (
-        ("By confidence", "score", "by_confidence"),
-        ("By category", "category", "by_category"),
-        ("By hour of the entry (UTC)", "hour", "by_hour"),
-    ):
-        if summary.get(key):
-            rows_of = [[_words(name), *_figures(one)] for name, one in summary[key].items()]
-            cards.append((title, "", (word, *GROUP_HEAD), rows_of))
-    if summary["by_factor"]:
-        factors = [
-            [f"{_words(name)}, {has}", *_figures(one[has])]
-            for name, one in summary["by_factor"].items()
-            for has in ("with", "without")
-        ]
-        cards.append(("By factor", "", ("factor", *GROUP_HEAD), factors))
+    if summary.get("by_category"):
+        rows_of = [[_words(name), *_figures(one)] for name, one in summary["by_category"].items()]
+        cards.append(("By category", "", ("category", *GROUP_HEAD), rows_of))
     return cards
 
 

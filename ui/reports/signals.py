@@ -1,7 +1,6 @@
 """What signals were worth: by score, factor and hour, and why the others were not traded. Pure functions."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from strategies.trade_manager.record import ClosedTrade, Decision
@@ -14,7 +13,6 @@ FACTOR: Final = "factor_"
 STEP: Final = 5
 HIGHEST: Final = 100
 SIDES: Final = ("long", "short", "signal_long", "signal_short")
-NANOS: Final = 1_000_000_000
 
 
 def signal_figures(
@@ -36,7 +34,7 @@ def signal_figures(
     dict
         ``signals``: how many there were, were taken, were skipped and why; on how many bars which score was
         reached, of how many whose score was known (``bars_ready``); ``by_confidence``, ``by_category`` (of
-        the coin, empty where no coin has one), ``by_hour`` (UTC, of the entry): figures of trades by group;
+        the coin, empty where no coin has one): figures of trades by group;
         ``by_factor``: those of the trades whose signal had the factor, and of those whose had not.
     """
     signals = {(one.instrument_id, one.zone_id): one for one in taken}
@@ -53,11 +51,10 @@ def signal_figures(
             "bars_by_score": _named(counters, SCORES),
             "bars_ready": counters.get("bars_ready", 0),
         },
-        "by_confidence": grouped(with_signal, lambda trade: _bucket(scored[id(trade)])),
+        "by_confidence": _in_order(grouped(with_signal, lambda trade: _bucket(scored[id(trade)]))),
         "by_category": grouped(with_signal, lambda trade: _category(scored[id(trade)]))
         if has_categories
         else {},
-        "by_hour": grouped(trades, lambda trade: f"{_hour(trade.entry_ts_ns):02d}"),
         "by_factor": {
             name.removeprefix(FACTOR): {
                 "with": trade_figures([one for one in with_signal if _has(scored[id(one)], name)]),
@@ -70,6 +67,25 @@ def signal_figures(
 
 def signal_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the signals of a run in words, for the terminal; empty for a strategy without any.
+
+    Parameters
+    ----------
+    summary
+        As in `summary.json`.
+    """
+    if not summary.get("signals"):
+        return []
+    lines = [*signal_counts(summary), *model_lines(summary)]
+    for title, key in (("confidence", "by_confidence"), ("category", "by_category"), ("hour", "by_hour")):
+        lines += [(f"{title} {name}", group_text(one)) for name, one in summary[key].items()]
+    for name, one in summary["by_factor"].items():
+        lines.append((f"with {name.replace('_', ' ')}", group_text(one["with"])))
+        lines.append((f"without {name.replace('_', ' ')}", group_text(one["without"])))
+    return lines
+
+
+def signal_counts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return how many signals there were and why they were skipped; empty for a strategy without any.
 
     Parameters
     ----------
@@ -92,18 +108,25 @@ def signal_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             counts = f"{row['long']:,} long, {row['short']:,} short ({row['share_pct']:.4f} % of them)"
             coloured = f"{row['signal_long']:,} and {row['signal_short']:,}"
             lines.append((f"score {row['score']}", f"{counts}, with the colour of the side {coloured}"))
-    if (model := summary.get("signal_model")) is not None:
-        force = "" if model["in_force"] else ", filters nothing"
-        asked = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in model["decisions"].items())
-        lines.append(("model of signals", f"{model['model_id']}, verdict {model['verdict']}{force}: {asked}"))
-        lines += [("in-sample", IN_SAMPLE)] if model["in_sample"] else []
-        lines += [("note", one) for one in model["notes"]]
-    for title, key in (("confidence", "by_confidence"), ("category", "by_category"), ("hour", "by_hour")):
-        lines += [(f"{title} {name}", group_text(one)) for name, one in summary[key].items()]
-    for name, one in summary["by_factor"].items():
-        lines.append((f"with {name.replace('_', ' ')}", group_text(one["with"])))
-        lines.append((f"without {name.replace('_', ' ')}", group_text(one["without"])))
     return lines
+
+
+def model_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the model of signals was asked and said, empty for a run without one.
+
+    Parameters
+    ----------
+    summary
+        As in `summary.json`.
+    """
+    model = summary.get("signal_model")
+    if model is None:
+        return []
+    force = "" if model["in_force"] else ", filters nothing"
+    asked = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in model["decisions"].items())
+    lines = [("model of signals", f"{model['model_id']}, verdict {model['verdict']}{force}: {asked}")]
+    lines += [("in-sample", IN_SAMPLE)] if model["in_sample"] else []
+    return lines + [("note", one) for one in model["notes"]]
 
 
 def group_text(figures: Mapping[str, Any]) -> str:
@@ -161,9 +184,10 @@ def _category(signal: Decision) -> str:
     return str(signal.detail.get("category") or "none")
 
 
+def _in_order(groups: Mapping[str, Any]) -> dict[str, Any]:
+    # As text, 100 would stand before 60-65.
+    return dict(sorted(groups.items(), key=lambda pair: int(pair[0].split("-")[0])))
+
+
 def _has(signal: Decision, name: str) -> bool:
     return float(signal.detail.get(name, 0.0)) > 0
-
-
-def _hour(ts_ns: int) -> int:
-    return datetime.fromtimestamp(ts_ns // NANOS, UTC).hour

@@ -11,6 +11,7 @@ from ui.reports.universe import universe_lines
 
 WIDTH: Final = 24
 SHOWN: Final = 3
+TWICE: Final = 2.0
 
 
 def format_summary(summary: Mapping[str, Any]) -> str:
@@ -45,7 +46,11 @@ def format_summary(summary: Mapping[str, Any]) -> str:
                 ("closed positions", f"{summary['positions_closed']:,}"),
                 ("win rate", _number(summary["win_rate"], 100, ".1f", " %")),
                 ("profit factor", _number(summary["profit_factor"], 1, ".2f")),
-                ("expectancy", _number(summary["expectancy_r"], 1, "+.3f", " R")),
+                (
+                    "expectancy",
+                    _number(summary["expectancy_r"], 1, "+.3f", " R")
+                    + _limits(summary["expectancy_r_ci"], "+.3f"),
+                ),
                 ("profit", _number(summary["pnl"], 1, "+,.2f", f" {currency}")),
                 ("of which fees", _number(summary["fees"], 1, ",.2f", f" {currency}")),
                 *_funding(summary, currency),
@@ -60,6 +65,8 @@ def format_summary(summary: Mapping[str, Any]) -> str:
                     f"{_number(summary['sharpe'], 1, '.2f')}, {_number(summary['sortino'], 1, '.2f')}",
                 ),
                 ("time in market", _number(summary["time_in_market_pct"], 1, ".1f", " %")),
+                ("slippage of exits", _slipped(summary["execution"]["exit_slippage"], currency)),
+                ("profit at twice the fees", _doubled(summary["sensitivity"], currency)),
                 *(
                     (
                         "open at the end",
@@ -159,6 +166,23 @@ def _funding(summary: Mapping[str, Any], currency: str) -> list[tuple[str, str]]
         count = sum(missing.values())
         lines.append(("funding rates missing", f"at least {count:,}, {instruments_text(sorted(missing))}"))
     return lines
+
+
+def _limits(interval: Sequence[float] | None, form: str) -> str:
+    return "" if interval is None else f" ({format(interval[0], form)} to {format(interval[1], form)}, 95 %)"
+
+
+def _slipped(exits: Mapping[str, Any], currency: str) -> str:
+    if not exits["trades"]:
+        return "-"
+    return _number(exits["quote"], 1, "+,.2f", f" {currency}") + _number(
+        exits["bps"], 1, "+.2f", " bps", ", "
+    )
+
+
+def _doubled(sensitivity: Mapping[str, Any], currency: str) -> str:
+    twice = next(one for one in sensitivity["fees"] if one["factor"] == TWICE)
+    return _number(twice["pnl"], 1, "+,.2f", f" {currency}, first order")
 
 
 def _perceived(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

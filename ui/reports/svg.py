@@ -1,25 +1,16 @@
-"""The few drawing tools the tearsheet needs: scales, axes and paths as SVG text.
+"""The few drawing tools the pictures of trades need: scales, lines and paths as SVG text.
 
 Colours are CSS classes, so one drawing serves light and dark pages. Coordinates are rounded to a tenth of
 a pixel: it cannot be seen and halves the file.
 """
 
 import html
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 NANOS_PER_SECOND: Final = 1_000_000_000
-MINUTE_NS: Final = 60 * NANOS_PER_SECOND
-HOUR_NS: Final = 60 * MINUTE_NS
-DAY_NS: Final = 24 * HOUR_NS
-TIME_STEPS_NS: Final = (
-    *(minutes * MINUTE_NS for minutes in (1, 2, 5, 10, 15, 30)),
-    *(hours * HOUR_NS for hours in (1, 2, 3, 6, 12)),
-    *(days * DAY_NS for days in (1, 2, 5, 10, 30, 90, 365)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +29,6 @@ class Scale:
         return self.start + share * (self.end - self.start)
 
 
-def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return about `count` round numbers within [low, high].
-
-    Examples
-    --------
-    >>> nice_ticks(0.0, 9.0, 4)
-    [0.0, 2.0, 4.0, 6.0, 8.0]
-    """
-    span = high - low
-    if not span > 0 or not math.isfinite(span):
-        return [low]
-    rough = span / count
-    magnitude = 10.0 ** math.floor(math.log10(rough))
-    step = min((factor * magnitude for factor in (1, 2, 2.5, 5, 10)), key=lambda one: abs(one - rough))
-    digits = max(0, 2 - math.floor(math.log10(step)))
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [round(index * step, digits) for index in range(first, last + 1)]
-
-
-def time_ticks(first_ns: int, last_ns: int, count: int = 7) -> list[tuple[int, str]]:
-    """Return about `count` round UTC times within the span, each with its label."""
-    span = max(last_ns - first_ns, 1)
-    step = next((one for one in TIME_STEPS_NS if span / one <= count), TIME_STEPS_NS[-1])
-    form = "%d %b" if step >= DAY_NS else "%d %b %H:%M" if span > DAY_NS else "%H:%M"
-    start = -(-first_ns // step) * step
-    return [(ts_ns, format_time(ts_ns, form)) for ts_ns in range(start, last_ns + 1, step)]
-
-
 def format_time(ts_ns: int, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     """Return UNIX nanoseconds as UTC text."""
     return datetime.fromtimestamp(ts_ns // NANOS_PER_SECOND, UTC).strftime(form)
@@ -76,11 +38,6 @@ def number(value: float) -> str:
     """Return a coordinate with at most one decimal."""
     text = f"{value:.1f}"
     return text.removesuffix(".0")
-
-
-def polyline(points: Iterable[tuple[float, float]]) -> str:
-    """Return the path data of an open line through the points."""
-    return "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points)
 
 
 def path(data: str, css: str) -> str:
@@ -134,14 +91,3 @@ def thinned(count: int, limit: int) -> list[int]:
     if count <= limit:
         return list(range(count))
     return [round(index * (count - 1) / (limit - 1)) for index in range(limit)]
-
-
-def y_axis(
-    scale: Scale, left: float, right: float, label: Callable[[float], str], count: int = 5
-) -> list[str]:
-    """Return horizontal grid lines with their labels left of the plot."""
-    parts = []
-    for value in nice_ticks(min(scale.low, scale.high), max(scale.low, scale.high), count):
-        y = scale(value)
-        parts += [line(left, y, right, y, "grid"), text(left - 6, y + 3.5, label(value), anchor="end")]
-    return parts

@@ -1,26 +1,46 @@
 """The report of one run as a single HTML page: no script, style, font or picture from anywhere else."""
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from plotly.offline import get_plotlyjs
 
 from strategies.trade_manager.record import ClosedTrade
-from ui.reports.charts import BucketWindow, TradePicture, equity_chart, r_chart, trade_chart
+from ui.reports import sections
+from ui.reports.charts import BucketWindow, TradePicture, trade_chart
 from ui.reports.gate import IN_SAMPLE, gate_lines
+from ui.reports.markup import (
+    card,
+    group_table,
+    pairs,
+    percent,
+    plain,
+    plot,
+    share,
+    signed,
+    table,
+    text,
+    tone,
+    two,
+    words,
+    yes_no,
+)
 from ui.reports.metrics import Mark
+from ui.reports.plots import equity_plot, group_plot, r_plot
 from ui.reports.signal_tables import Card, guard_cards, signal_cards
+from ui.reports.signals import model_lines
 from ui.reports.summary import fee_lines, instruments_text
 from ui.reports.svg import format_time
+from ui.reports.universe import universe_lines
 
 ASSETS: Final = Path(__file__).parent
-MAX_ROWS: Final = 2_000
-WIDE_NAME: Final = 18  # a longer one pushes the profits out of half a page
+MAX_ROWS: Final = 1_000
 MAX_CANDLES: Final = 260
 MAX_BYTES: Final = 6_000_000
 
@@ -152,27 +172,55 @@ def _page(report: Report, figures: Sequence[str], wanted: int) -> str:
     title = f"{summary['strategy']} on {instruments_text(summary['instruments'])}"
     style = (ASSETS / "page.css").read_text(encoding="utf-8")
     script = (ASSETS / "page.js").read_text(encoding="utf-8")
-    curve = equity_chart(report.marks, float(summary["starting_balance"]), str(summary["currency"]))
     parts = [
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>',
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(title)}</title>',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
         f"<style>{style}</style></head><body><main>",
         _header(summary, title),
         _tiles(summary),
-        _card("Equity", curve or '<p class="muted">No marks: the run is shorter than five minutes.</p>'),
+        _equity(report),
         _distribution(report),
+        two(sections.certainty(summary), sections.execution(summary)),
+        sections.monthly(summary),
         _groups(summary),
         _cards(signal_cards(summary)),
+        _signal_model(summary),
+        sections.by_confidence(summary),
+        sections.by_hour(summary),
+        _universe(summary),
         _cards(guard_cards(summary), columns=1),
         *(_gate(name, one, summary) for name, one in (summary.get("model") or {}).items()),
+        sections.costs(summary),
         _assumptions(summary),
         _gallery(figures, wanted, len(report.trades)),
         _trade_table(report.trades),
         '<details class="card"><summary>Effective settings</summary>',
-        f"<pre>{_text(report.config)}</pre></details>",
-        f"</main><script>{script}</script></body></html>",
+        f"<pre>{text(report.config)}</pre></details>",
+        f"</main><script>{plotly_script()}</script><script>{script}</script></body></html>",
     ]
     return "".join(parts)
+
+
+@cache
+def plotly_script() -> str:
+    """Return plotly.js, once for a page, so that the page asks nobody for anything.
+
+    Raises
+    ------
+    ValueError
+        When the library cannot stand inside a script element.
+    """
+    script = str(get_plotlyjs())
+    if "</script" in script.lower():
+        raise ValueError("plotly.js holds the end of a script element: install another plotly")
+    return script
+
+
+def _equity(report: Report) -> str:
+    summary = report.summary
+    figure = equity_plot(report.marks, float(summary["starting_balance"]), str(summary["currency"]))
+    curve = plot(figure, "Equity of the account and its drawdown over time")
+    return card("Equity", curve or '<p class="muted">No marks: the run is shorter than five minutes.</p>')
 
 
 def _header(summary: Mapping[str, Any], title: str) -> str:
@@ -182,9 +230,9 @@ def _header(summary: Mapping[str, Any], title: str) -> str:
         else ""
     )
     return (
-        f"<header><div><h1>{_text(title)}</h1>"
-        f'<p class="muted">{_text(summary["start"])} to {_text(summary["end"])} '
-        f"· run {_text(summary['run_id'])}</p>"
+        f"<header><div><h1>{text(title)}</h1>"
+        f'<p class="muted">{text(summary["start"])} to {text(summary["end"])} '
+        f"· run {text(summary['run_id'])}</p>"
         f"{synthetic}</div>"
         '<button id="theme" type="button" aria-label="switch between light and dark">◐</button></header>'
     )
@@ -192,54 +240,58 @@ def _header(summary: Mapping[str, Any], title: str) -> str:
 
 def _tiles(summary: Mapping[str, Any]) -> str:
     currency = str(summary["currency"])
+    funding = []
+    if summary.get("funding_times") or summary.get("funding_missing"):
+        funding = [(f"funding, {currency}", signed(summary["funding"], "{:+,.2f}"), True)]
     tiles = (
-        ("return", _signed(summary["total_return_pct"], "{:+.2f} %"), True),
-        (f"profit, {currency}", _signed(summary["pnl"], "{:+,.2f}"), True),
+        ("return", signed(summary["total_return_pct"], "{:+.2f} %"), True),
+        (f"profit, {currency}", signed(summary["pnl"], "{:+,.2f}"), True),
         ("closed trades", f"{summary['positions_closed']:,}", False),
-        ("win rate", _share(summary["win_rate"]), False),
-        ("profit factor", _plain(summary["profit_factor"], "{:.2f}"), False),
-        ("expectancy", _signed(summary["expectancy_r"], "{:+.3f} R"), True),
-        ("max drawdown", _plain(summary["max_drawdown_pct"], "{:.2f} %"), False),
-        ("Sharpe (365 d)", _signed(summary["sharpe"], "{:.2f}"), False),
-        ("Sortino (365 d)", _signed(summary["sortino"], "{:.2f}"), False),
-        (f"fees, {currency}", _plain(summary["fees"], "{:,.2f}"), False),
-        ("time in market", _plain(summary["time_in_market_pct"], "{:.1f} %"), False),
-        (f"balance, {currency}", _plain(summary["final_balance"], "{:,.2f}"), False),
+        ("win rate", share(summary["win_rate"]), False),
+        ("profit factor", plain(summary["profit_factor"], "{:.2f}"), False),
+        ("expectancy", signed(summary["expectancy_r"], "{:+.3f} R"), True),
+        ("max drawdown", plain(summary["max_drawdown_pct"], "{:.2f} %"), False),
+        ("Sharpe (365 d)", signed(summary["sharpe"], "{:.2f}"), False),
+        ("Sortino (365 d)", signed(summary["sortino"], "{:.2f}"), False),
+        (f"fees, {currency}", plain(summary["fees"], "{:,.2f}"), False),
+        *funding,
+        ("time in market", plain(summary["time_in_market_pct"], "{:.1f} %"), False),
+        (f"balance, {currency}", plain(summary["final_balance"], "{:,.2f}"), False),
     )
     cells = [
-        f'<div class="tile"><b class="{_tone(value) if toned else ""}">{value}</b>'
-        f"<span>{_text(name)}</span></div>"
+        f'<div class="tile"><b class="{tone(value) if toned else ""}">{value}</b>'
+        f"<span>{text(name)}</span></div>"
         for name, value, toned in tiles
     ]
     return f'<section class="tiles">{"".join(cells)}</section>'
 
 
 def _distribution(report: Report) -> str:
-    drawing = r_chart([trade.r_multiple for trade in report.trades])
-    chart = drawing or '<p class="muted">No closed trades.</p>'
-    reasons = _group_table("exit reason", report.summary["by_exit_reason"])
-    return f'<div class="two">{_card("Results in R", chart)}{_card("By exit reason", reasons)}</div>'
+    chart = plot(r_plot([trade.r_multiple for trade in report.trades]), "Distribution of results in R")
+    groups = report.summary["by_exit_reason"]
+    drawn = plot(group_plot(groups, "exit reason"), "Mean R by exit reason")
+    return two(
+        card("Results in R", chart or '<p class="muted">No closed trades.</p>'),
+        card("By exit reason", drawn + group_table("exit reason", groups)),
+    )
 
 
 def _groups(summary: Mapping[str, Any]) -> str:
-    funnel = _pairs(_funnel(summary))
     title = "From signal to trade" if "signals" in summary else "From zone to trade"
-    symbols = _group_table("symbol", summary["by_symbol"])
+    more = ""
     if summary["tainted_trades"]:
         without = {"all but tainted": summary["without_tainted"]}
-        symbols += (
+        more += (
             f'<p class="muted gap">{summary["tainted_trades"]} trades touched buckets with missing ids; '
-            f"without them:</p>{_group_table('', without)}"
+            f"without them:</p>{group_table('', without)}"
         )
     open_positions = "".join(
-        f"<p>Open at the end: {_text(one['side'])} {_text(one['quantity'])} {_text(one['instrument_id'])} "
-        f"from {_text(one['entry_price'])}, valued at {_text(one['last_price'])}: "
-        f"{_text(one['unrealized_pnl'])} (in the balance, not in the profit)</p>"
+        f"<p>Open at the end: {text(one['side'])} {text(one['quantity'])} {text(one['instrument_id'])} "
+        f"from {text(one['entry_price'])}, valued at {text(one['last_price'])}: "
+        f"{text(one['unrealized_pnl'])} (in the balance, not in the profit)</p>"
         for one in summary["open_positions"]
     )
-    cards = f"{_card(title, funnel)}{_card('By symbol', symbols + open_positions)}"
-    is_wide = any(len(name) > WIDE_NAME for name in summary["by_symbol"])
-    return cards if is_wide else f'<div class="two">{cards}</div>'
+    return card(title, pairs(_funnel(summary))) + sections.by_symbol(summary, more + open_positions)
 
 
 def _funnel(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -252,12 +304,11 @@ def _funnel(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
         signals = summary["signals"]
         recorded = ("signals recorded", f"{signals['recorded']:,}")
         return [recorded, ("signals taken", f"{signals['taken']:,}"), *entries, replayed]
-    skipped = summary["zones_skipped"].items()
     return [
-        ("zones found", summary["zones"]),
+        ("zones found", f"{summary['zones']:,}"),
         *entries,
-        ("entries cancelled by the model", summary["entries_cancelled_by_model"]),
-        *((f"zones skipped: {_reason(reason)}", count) for reason, count in skipped),
+        ("entries cancelled by the model", f"{summary['entries_cancelled_by_model']:,}"),
+        *((f"zones skipped: {words(reason)}", count) for reason, count in summary["zones_skipped"].items()),
         ("buckets", f"{summary['buckets']:,}"),
         replayed,
     ]
@@ -268,28 +319,39 @@ def _cards(cards: Sequence[Card], columns: int = 2) -> str:
     parts = []
     for title, note, head, rows in cards:
         body = "".join(f"<tr>{''.join(_cell(one) for one in row)}</tr>" for row in rows)
-        remark = f'<p class="muted">{_text(note)}</p>' if note else ""
-        parts.append(_card(title, remark + _table(head, body)))
+        remark = f'<p class="muted">{text(note)}</p>' if note else ""
+        parts.append(card(title, remark + table(head, body)))
     return f'<div class="two">{"".join(parts)}</div>' if parts and columns == 2 else "".join(parts)
 
 
-def _cell(text: str) -> str:
-    tone = _tone(text)
-    return f'<td class="{tone}">{_text(text)}</td>' if tone else f"<td>{_text(text)}</td>"
+def _cell(content: str) -> str:
+    css = tone(content)
+    return f'<td class="{css}">{text(content)}</td>' if css else f"<td>{text(content)}</td>"
+
+
+def _signal_model(summary: Mapping[str, Any]) -> str:
+    lines = model_lines(summary)
+    return card("Model of signals", pairs(lines)) if lines else ""
+
+
+def _universe(summary: Mapping[str, Any]) -> str:
+    lines = universe_lines(summary)
+    return card("Universe and survivorship", pairs(lines)) if lines else ""
 
 
 def _gate(name: str, report: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     note = f'<p class="bad">{IN_SAMPLE}.</p>' if report["in_sample"] else ""
     lines = [one for one in gate_lines(name, report, str(summary["currency"])) if one[1] != IN_SAMPLE]
-    return _card(f"Cancel policy of {name}", note + _pairs(lines))
+    curve = sections.reliability(report.get("reliability", ()))
+    return card(f"Cancel policy of {name}", note + pairs(lines) + curve)
 
 
 def _assumptions(summary: Mapping[str, Any]) -> str:
     fills = dict(summary["fills"])
     fees = fills.pop("fees")
-    rows = [(name.replace("_", " "), _word(value)) for name, value in fills.items()]
+    rows = [(name.replace("_", " "), yes_no(value)) for name, value in fills.items()]
     percents = {
-        name: {"maker": _percent(rates["maker"]), "taker": _percent(rates["taker"])}
+        name: {"maker": percent(rates["maker"]), "taker": percent(rates["taker"])}
         for name, rates in fees.items()
     }
     rows += fee_lines(percents)
@@ -297,13 +359,12 @@ def _assumptions(summary: Mapping[str, Any]) -> str:
         ("decision sha256", summary["decision_sha256"]),
         (
             f"{summary.get('data', 'trades')} per second in the engine",
-            _plain(summary["engine_ticks_per_s"], "{:,.0f}"),
+            plain(summary["engine_ticks_per_s"], "{:,.0f}"),
         ),
-        ("wall time", _plain(summary["wall_s"], "{:.1f} s")),
-        ("peak memory", _plain(summary["peak_rss_mb"], "{:.0f} MB")),
+        ("wall time", plain(summary["wall_s"], "{:.1f} s")),
+        ("peak memory", plain(summary["peak_rss_mb"], "{:.0f} MB")),
     ]
-    fills_card, run_card = _card("How fills were simulated", _pairs(rows)), _card("The run", _pairs(process))
-    return f'<div class="two">{fills_card}{run_card}</div>'
+    return two(card("How fills were simulated", pairs(rows)), card("The run", pairs(process)))
 
 
 def _gallery(figures: Sequence[str], wanted: int, trades: int) -> str:
@@ -336,14 +397,14 @@ def _gallery(figures: Sequence[str], wanted: int, trades: int) -> str:
 def _figure(drawn: DrawnTrade) -> str:
     trade = drawn.trade
     result = "won" if Decimal(trade.pnl) > 0 else "lost"
-    r = _signed(trade.r_multiple, "{:+.2f} R")
+    r = signed(trade.r_multiple, "{:+.2f} R")
     each = drawn.window.per_candle
     merged = f'<span class="muted">{each} buckets per candle</span>' if each > 1 else ""
     minutes = (trade.exit_ts_ns - trade.entry_ts_ns) / 60e9
     return (
         f'<figure class="trade" data-result="{result}"><figcaption><b>#{drawn.number} '
-        f"{'long' if drawn.picture.is_long else 'short'}</b><span>{_text(trade.instrument_id)}</span>"
-        f'<b class="{_tone(r)}">{r}</b><span>{_text(_reason(trade.exit_reason))}</span>'
+        f"{'long' if drawn.picture.is_long else 'short'}</b><span>{text(trade.instrument_id)}</span>"
+        f'<b class="{tone(r)}">{r}</b><span>{text(words(trade.exit_reason))}</span>'
         f'<span class="muted">{format_time(trade.entry_ts_ns)}, {minutes:.1f} min</span>{merged}</figcaption>'
         f"{trade_chart(drawn.window, drawn.picture)}</figure>"
     )
@@ -366,11 +427,12 @@ def _trade_table(trades: Sequence[ClosedTrade]) -> str:
         "MAE R",
         "MFE R",
         "fees",
+        "funding",
         "profit",
     )
     rows = []
     for index, trade in enumerate(trades[:MAX_ROWS], 1):
-        profit = _signed(trade.pnl, "{:+,.4f}")
+        profit = signed(trade.pnl, "{:+,.4f}")
         cells = (
             str(index),
             format_time(trade.entry_ts_ns),
@@ -380,75 +442,17 @@ def _trade_table(trades: Sequence[ClosedTrade]) -> str:
             f"{float(trade.entry_price):.8g}",
             f"{float(trade.exit_price):.8g}",
             f"{(trade.exit_ts_ns - trade.entry_ts_ns) / 60e9:.1f}",
-            _reason(trade.exit_reason),
+            words(trade.exit_reason),
             f"{trade.r_multiple:+.2f}",
             f"{trade.mae_r:.2f}",
             f"{trade.mfe_r:.2f}",
             f"{float(trade.fees):.4f}",
+            signed(trade.funding, "{:+.4f}") if Decimal(trade.funding) else "0",
         )
-        plain = "".join(f"<td>{_text(cell)}</td>" for cell in cells)
-        rows.append(f'<tr>{plain}<td class="{_tone(profit)}">{profit}</td></tr>')
-    more = f" (the first {MAX_ROWS:,})" if len(trades) > MAX_ROWS else ""
-    table = _table(head, "".join(rows))
-    return f'<details class="card"><summary>All {len(trades):,} trades{more}</summary>{table}</details>'
-
-
-def _group_table(name: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
-    if not groups:
-        return '<p class="muted">No closed trades.</p>'
-    rows = []
-    for group, figures in groups.items():
-        profit = _signed(figures["pnl"], "{:+,.2f}")
-        rows.append(
-            f"<tr><td>{_text(_reason(group))}</td><td>{figures['positions_closed']}</td>"
-            f"<td>{_share(figures['win_rate'])}</td><td>{_plain(figures['profit_factor'], '{:.2f}')}</td>"
-            f"<td>{_signed(figures['expectancy_r'], '{:+.3f}')}</td>"
-            f"<td>{_plain(figures['fees'], '{:,.2f}')}</td>"
-            f'<td class="{_tone(profit)}">{profit}</td></tr>'
-        )
-    return _table((name, "trades", "win rate", "profit factor", "mean R", "fees", "profit"), "".join(rows))
-
-
-def _table(head: Sequence[str], body: str) -> str:
-    cells = "".join(f"<th>{_text(one)}</th>" for one in head)
-    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _pairs(rows: Sequence[tuple[str, Any]]) -> str:
-    return f"<dl>{''.join(f'<dt>{_text(name)}</dt><dd>{_text(value)}</dd>' for name, value in rows)}</dl>"
-
-
-def _card(title: str, content: str) -> str:
-    return f'<section class="card"><h2>{_text(title)}</h2>{content}</section>'
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value), quote=True)
-
-
-def _plain(value: Any, form: str) -> str:
-    return "–" if value is None else form.format(Decimal(str(value)))
-
-
-def _signed(value: Any, form: str) -> str:
-    return _plain(value, form).replace("-", "−")
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def _percent(rate: str) -> str:
-    return f"{float(rate) * 100:.4g} %"
-
-
-def _tone(signed: str) -> str:
-    return "bad" if signed.startswith("−") else "good" if signed.startswith("+") else ""
-
-
-def _reason(reason: str) -> str:
-    return reason.replace("_", " ")
-
-
-def _word(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+        plain = "".join(f"<td>{text(cell)}</td>" for cell in cells)
+        rows.append(f'<tr>{plain}<td class="{tone(profit)}">{profit}</td></tr>')
+    more = f" (the first {MAX_ROWS:,}; trades.csv has all of them)" if len(trades) > MAX_ROWS else ""
+    return (
+        f'<details class="card"><summary>All {len(trades):,} trades{more}</summary>'
+        f"{table(head, ''.join(rows))}</details>"
+    )
