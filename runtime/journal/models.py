@@ -194,6 +194,15 @@ class TradeRow(Chained, Base):
     tainted: Mapped[bool]
     entry_bucket_seq: Mapped[int]
     exit_bucket_seq: Mapped[int]
+    funding: Mapped[Decimal]
+    held_secs: Mapped[float | None]
+    entry_decision_price: Mapped[Decimal | None]
+    exit_decision_price: Mapped[Decimal | None]
+    entry_slippage: Mapped[Decimal | None]
+    exit_slippage: Mapped[Decimal | None]
+    entry_slippage_bps: Mapped[float | None]
+    exit_slippage_bps: Mapped[float | None]
+    market_exit_value: Mapped[Decimal]
 
 
 class CancelRow(Chained, Base):

@@ -72,4 +72,7 @@ def check_journal(journal: JournalInMemory, cache: Any, trades: Sequence[ClosedT
     if trades is not None:
         assert journal.records(ClosedTrade) == list(trades)
         for row, trade in zip(journal.rows(ClosedTrade), trades, strict=True):
-            assert (Decimal(row["pnl"]), Decimal(row["fees"])) == (Decimal(trade.pnl), Decimal(trade.fees))
+            for name in ("pnl", "fees", "funding", "market_exit_value"):
+                assert Decimal(row[name]) == Decimal(getattr(trade, name)), name
+            for name in ("held_secs", "entry_slippage_bps", "exit_slippage_bps"):
+                assert row[name] == getattr(trade, name), name

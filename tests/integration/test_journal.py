@@ -68,12 +68,16 @@ def test_amounts_come_back_exactly(tmp_path: Path, journal_url: str, engine: Eng
     """Money is exact on both databases, beyond what a float can hold."""
     pnl = "123456789012345678.123456789012345678"
     journal = SessionJournal(tmp_path, "s1", START, reserve_bytes=0)
-    journal.append(trade(1, pnl=pnl, fees="1E-9", stop_price=""))
+    slipped = {"entry_slippage": "-0.10", "entry_slippage_bps": -1.5, "exit_slippage": ""}
+    journal.append(trade(1, pnl=pnl, fees="1E-9", stop_price="", funding="-1E-9", **slipped))
     journal.abandon()
     Writer(tmp_path, journal_url).drain()
     with engine.connect() as connection:
         row = connection.execute(select(models.TradeRow.__table__)).one()
     assert (row.pnl, row.fees, row.stop_price) == (Decimal(pnl), Decimal("0.000000001"), None)
+    assert row.funding == Decimal("-0.000000001")
+    assert (row.entry_slippage, row.entry_slippage_bps) == (Decimal("-0.10"), -1.5)
+    assert row.exit_slippage is row.exit_slippage_bps is None
     assert verify(engine)[0].findings == []
 
 
