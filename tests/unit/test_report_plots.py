@@ -103,6 +103,11 @@ def test_distribution_collects_what_lies_beyond() -> None:
     assert (counts[0], counts[12], counts[-1], sum(counts)) == (2, 1, 1, 4)
 
 
+def test_unknown_r_multiples_are_left_out() -> None:
+    """A trade without a stop has no R: it changes nothing."""
+    assert r_plot([0.1, float("nan"), 99.0]) == r_plot([0.1, 99.0])
+
+
 def test_nothing_to_draw_is_no_plot() -> None:
     """One mark is no curve, no trade no distribution, one group no comparison."""
     assert equity_plot([(0, 1.0)], 1.0, "USDT") is None

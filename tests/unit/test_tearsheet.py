@@ -14,6 +14,7 @@ from packet_builder.packet import PACKET_DTYPE
 from strategies.trade_manager.record import ClosedTrade
 from tests.unit.test_metrics import closed
 from ui.reports import sections, tearsheet
+from ui.reports.metrics import trade_figures
 from ui.reports.run_figures import run_figures
 from ui.reports.summary import format_summary
 from ui.reports.svg import spread, thinned
@@ -254,3 +255,64 @@ def test_calibration_says_what_it_leaves_out() -> None:
     assert "72.2 % to 100.0 %" in html
     assert "cancelled ones are missing" in html
     assert sections.reliability([]) == ""
+
+
+def test_page_has_signals_guards_universe_and_funding() -> None:
+    """A run on the klines of many perpetuals: each of these has its part, once."""
+    trades = [closed("1", funding="-0.25"), closed("-2", -1.0)]
+    life = {
+        "began_after_start": ["B"],
+        "ended_before_end": [],
+        "never_members": [],
+        "absent_from_catalog": None,
+    }
+    pause = {"scope": "all", "began": "2026-03-18T01:00:00Z", "ended": None, "text": "three stops"}
+    marks = [(0, 1000.0), (MINUTE, 999.0)]
+    summary = summary_of(trades, marks) | {
+        "data": "bars",
+        "funding_times": 3,
+        "signals": {
+            "recorded": 9,
+            "taken": 2,
+            "skipped": {"not_in_universe": 7},
+            "bars_by_score": {"long_90": 4, "signal_long_90": 2},
+            "bars_ready": 200,
+        },
+        "by_confidence": {},
+        "by_category": {"majors": trade_figures(trades)},
+        "by_factor": {},
+        "universe": {
+            "enforced": True,
+            "top": 5,
+            "source": "quote volume",
+            "members_mean": 4.5,
+            "coins": 30,
+            "signals_refused": 7,
+        },
+        "survivorship": {**life, "in_universe": trade_figures(trades), "outside": trade_figures([])},
+        "guards": {
+            "daily_loss": {
+                "pauses": 1,
+                "paused_mins": 60.0,
+                "longest_mins": 60.0,
+                "in_force": 1,
+                "skipped": 5,
+                "scopes": {"all": 1},
+                "list": [pause],
+            }
+        },
+    }
+    html = own(render(Report(summary, trades, marks, [], "")))
+    for title in (
+        "From signal to trade",
+        "How often each score occurs",
+        "Why signals were not traded",
+        "By category",
+        "Guards",
+        "Universe and survivorship",
+    ):
+        assert html.count(f"<h2>{title}</h2>") == 1, title
+    for content in ("7 signals refused", "three stops", "bars per second in the engine"):
+        assert content in html
+    assert '<b class="bad">−0.25</b><span>funding, USDT</span>' in html
+    assert "<td>−0.2500</td>" in html

@@ -1,0 +1,1 @@
+"""The commands of `backtest_node.py`, one module each."""
