@@ -30,7 +30,7 @@ def summary_of(
     result
         The run.
     figures
-        From ``ui.reports.metrics.summarise``.
+        From ``runtime.backtest_commands.run.figures_of``.
     explained
         From `runtime.contributions.explain_result`, by instrument id; None where nothing was explained.
 

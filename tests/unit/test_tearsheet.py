@@ -271,6 +271,7 @@ def test_page_has_signals_guards_universe_and_funding() -> None:
     summary = summary_of(trades, marks) | {
         "data": "bars",
         "funding_times": 3,
+        "funding_missing": {"XRPUSDT-PERP.BINANCE": 12},
         "signals": {
             "recorded": 9,
             "taken": 2,
@@ -312,7 +313,12 @@ def test_page_has_signals_guards_universe_and_funding() -> None:
         "Universe and survivorship",
     ):
         assert html.count(f"<h2>{title}</h2>") == 1, title
-    for content in ("7 signals refused", "three stops", "bars per second in the engine"):
+    for content in (
+        "7 signals refused",
+        "at least 12, XRPUSDT-PERP.BINANCE",
+        "three stops",
+        "bars per second in the engine",
+    ):
         assert content in html
     assert '<b class="bad">−0.25</b><span>funding, USDT</span>' in html
     assert "<td>−0.2500</td>" in html

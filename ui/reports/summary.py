@@ -156,16 +156,27 @@ def fee_lines(fees: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [(f"fees {name}", text) for text, names in same.items() for name in names]
 
 
+def missing_rates(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return which funding rates a run did not have, nothing where none was missing.
+
+    Parameters
+    ----------
+    summary
+        As in `summary.json`.
+    """
+    missing = summary.get("funding_missing") or {}
+    if not missing:
+        return []
+    count = sum(missing.values())
+    return [("funding rates missing", f"at least {count:,}, {instruments_text(sorted(missing))}")]
+
+
 def _funding(summary: Mapping[str, Any], currency: str) -> list[tuple[str, str]]:
     """Return what funding came to, nothing where no instrument has any."""
-    missing = summary.get("funding_missing") or {}
+    missing = missing_rates(summary)
     if not summary.get("funding_times") and not missing:
         return []
-    lines = [("and funding", _number(summary["funding"], 1, "+,.2f", f" {currency}"))]
-    if missing:
-        count = sum(missing.values())
-        lines.append(("funding rates missing", f"at least {count:,}, {instruments_text(sorted(missing))}"))
-    return lines
+    return [("and funding", _number(summary["funding"], 1, "+,.2f", f" {currency}")), *missing]
 
 
 def _limits(interval: Sequence[float] | None, form: str) -> str:

@@ -35,7 +35,7 @@ from ui.reports.metrics import Mark
 from ui.reports.plots import equity_plot, group_plot, r_plot
 from ui.reports.signal_tables import Card, guard_cards, signal_cards
 from ui.reports.signals import model_lines
-from ui.reports.summary import fee_lines, instruments_text
+from ui.reports.summary import fee_lines, instruments_text, missing_rates
 from ui.reports.svg import format_time
 from ui.reports.universe import universe_lines
 
@@ -240,9 +240,9 @@ def _header(summary: Mapping[str, Any], title: str) -> str:
 
 def _tiles(summary: Mapping[str, Any]) -> str:
     currency = str(summary["currency"])
-    funding = []
-    if summary.get("funding_times") or summary.get("funding_missing"):
-        funding = [(f"funding, {currency}", signed(summary["funding"], "{:+,.2f}"), True)]
+    other = ("time in market", plain(summary["time_in_market_pct"], "{:.1f} %"), False)
+    if summary.get("funding_times") or summary.get("funding_missing"):  # the other is under Execution, too
+        other = (f"funding, {currency}", signed(summary["funding"], "{:+,.2f}"), bool(summary["funding"]))
     tiles = (
         ("return", signed(summary["total_return_pct"], "{:+.2f} %"), True),
         (f"profit, {currency}", signed(summary["pnl"], "{:+,.2f}"), True),
@@ -254,8 +254,7 @@ def _tiles(summary: Mapping[str, Any]) -> str:
         ("Sharpe (365 d)", signed(summary["sharpe"], "{:.2f}"), False),
         ("Sortino (365 d)", signed(summary["sortino"], "{:.2f}"), False),
         (f"fees, {currency}", plain(summary["fees"], "{:,.2f}"), False),
-        *funding,
-        ("time in market", plain(summary["time_in_market_pct"], "{:.1f} %"), False),
+        other,
         (f"balance, {currency}", plain(summary["final_balance"], "{:,.2f}"), False),
     )
     cells = [
@@ -354,7 +353,7 @@ def _assumptions(summary: Mapping[str, Any]) -> str:
         name: {"maker": percent(rates["maker"]), "taker": percent(rates["taker"])}
         for name, rates in fees.items()
     }
-    rows += fee_lines(percents)
+    rows += [*missing_rates(summary), *fee_lines(percents)]
     process = [
         ("decision sha256", summary["decision_sha256"]),
         (
