@@ -28,7 +28,8 @@ from packet_builder.packet import PACKET_DTYPE  # noqa: E402
 from strategies.trade_manager.record import ClosedTrade, Decision  # noqa: E402
 from ui.reports.run_figures import run_figures  # noqa: E402
 from ui.reports.signals import signal_figures  # noqa: E402
-from ui.reports.tearsheet import DrawnTrade, Report, drawn_trade, render  # noqa: E402
+from ui.reports.tearsheet import Report, render  # noqa: E402
+from ui.reports.trade_sections import DrawnTrade, drawn_trade  # noqa: E402
 
 DAY_NS = 86_400 * 10**9
 MARK_NS = 300 * 10**9

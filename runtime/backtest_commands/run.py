@@ -32,7 +32,8 @@ def run(arguments: Namespace) -> int:
     from runtime.run_request import request_from
     from runtime.run_summary import summary_of
     from ui.reports.summary import format_summary
-    from ui.reports.tearsheet import Report, drawn_trade, render
+    from ui.reports.tearsheet import Report, render
+    from ui.reports.trade_sections import drawn_trade
 
     spare_memory()
     plan = plan_run(request_from(arguments))

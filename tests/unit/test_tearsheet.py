@@ -18,7 +18,8 @@ from ui.reports.metrics import trade_figures
 from ui.reports.run_figures import run_figures
 from ui.reports.summary import format_summary
 from ui.reports.svg import spread, thinned
-from ui.reports.tearsheet import Report, drawn_trade, merge_buckets, plotly_script, render
+from ui.reports.tearsheet import Report, plotly_script, render
+from ui.reports.trade_sections import drawn_trade, merge_buckets
 
 RETRACEMENTS = (0.618, 0.705, 0.79)
 MINUTE = 60_000_000_000
