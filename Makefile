@@ -33,9 +33,9 @@ venv: $(VENV)/.dev  ## create .venv with everything, for development
 
 .PHONY: lock
 lock: $(VENV)/.dev  ## recompile both lock files (hashes, no index address)
-	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.12 --extra build \
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.12 --extra build --extra postgres \
 		--custom-compile-command 'make lock' pyproject.toml -o requirements.lock
-	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.12 --extra build --extra dev \
+	$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.12 --extra build --extra postgres --extra dev \
 		-c requirements.lock --custom-compile-command 'make lock' pyproject.toml -o requirements-dev.lock
 
 # --- run ---------------------------------------------------------------------------------------------
