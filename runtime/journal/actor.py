@@ -4,6 +4,7 @@ It listens to decisions, closed trades, order events and commands, never to tick
 its event is already on this thread: nothing here asks a venue or a database.
 """
 
+import asyncio
 import itertools
 import math
 from collections import deque
@@ -12,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.component import LiveClock
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.enums import liquidity_side_to_str, order_side_to_str
 from nautilus_trader.model.identifiers import InstrumentId
@@ -25,6 +27,7 @@ from runtime.journal.records import (
     OrderRecord,
     SignalRecord,
 )
+from runtime.journal.session import Trouble
 from runtime.recorder import (
     DECISIONS_TOPIC,
     MARK_INTERVAL_NS,
@@ -34,10 +37,14 @@ from runtime.recorder import (
     last_price,
     order_record,
 )
+from strategies.entry_halt import HALT_TOPIC, REARM_TOPIC, HaltEntries, RearmEntries
 from strategies.trade_manager.record import ClosedTrade, Decision
 
 COMMANDS_TOPIC: Final = "commands.*"
 MARK_TIMER: Final = "journal-mark"
+WATCH_TIMER: Final = "journal-watch"
+SOURCE: Final = "journal"
+NANOS: Final = 1_000_000_000
 MARKS_PER_HOUR: Final = 3600 * 1_000_000_000 // MARK_INTERVAL_NS
 FACTOR: Final = "factor_"
 # Of a signal's detail, in columns of their own.
@@ -48,10 +55,16 @@ _REMEMBERED: Final = 10_000
 
 
 class Sink(Protocol):
-    """Takes records; a `SessionJournal`, or a list in tests."""
+    """Takes records and says when it cannot; a `SessionJournal`, or a list in tests."""
 
     def append(self, record: Any) -> object:
         """Take a record."""
+
+    def refusal(self) -> Trouble | None:
+        """Return what the disk refused at the last record."""
+
+    def trouble(self) -> Trouble | None:
+        """Return why nothing may be opened, of disk and database."""
 
 
 class JournalActorConfig(ActorConfig, frozen=True):
@@ -65,11 +78,15 @@ class JournalActorConfig(ActorConfig, frozen=True):
         Instrument whose price stands for the market in every signal, usually Bitcoin's; empty for none.
     timeframes
         Strategy id -> interval of its bars or size of its buckets, as signals name it.
+    watch_secs
+        Time between two looks at the database's writer and a disk that refused, seconds; 0 for none. A
+        backtest has none: it feeds the database when it is over, and a timer would move its commands.
     """
 
     mark_from_ns: int = 0
     context_id: str = ""
     timeframes: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
+    watch_secs: float = 0.0
 
 
 class MarketMarks:
@@ -122,7 +139,10 @@ class JournalActor(Actor):
 
     def __init__(self, config: JournalActorConfig, sink: Sink) -> None:
         super().__init__(config)
-        self._append = sink.append
+        self._sink = sink
+        self._has_halted = False
+        self._loop: Any = None
+        self._watch_ns = round(config.watch_secs * NANOS)
         self._mark_from_ns = config.mark_from_ns
         self._timeframes = config.timeframes
         self._context = InstrumentId.from_str(config.context_id) if config.context_id else None
@@ -138,11 +158,49 @@ class JournalActor(Actor):
             (TRADES_TOPIC, self.on_closed_trade),
             (ORDERS_TOPIC, self.on_order),
             (COMMANDS_TOPIC, self.on_command),
+            (REARM_TOPIC, self.on_rearm_entries),
         )
         for topic, handler in handlers:
             self.msgbus.subscribe(topic=topic, handler=handler)
         first_ns = -(-self.clock.timestamp_ns() // MARK_INTERVAL_NS) * MARK_INTERVAL_NS
         self.clock.set_timer_ns(MARK_TIMER, MARK_INTERVAL_NS, first_ns, 0, self._on_mark)
+        if isinstance(self.clock, LiveClock):
+            self._loop = asyncio.get_running_loop()
+        if self._watch_ns:
+            self.clock.set_timer_ns(WATCH_TIMER, self._watch_ns, first_ns, 0, self._on_watch)
+
+    # -- when it cannot be journaled -------------------------------------------------------------------------
+
+    def _append(self, record: Any) -> None:
+        """Journal a record; what cannot be journaled must not begin."""
+        self._sink.append(record)
+        if not self._has_halted and (refusal := self._sink.refusal()) is not None:
+            self._halt(refusal)
+
+    def _on_watch(self, _event: Any) -> None:
+        if self._has_halted or (trouble := self._sink.trouble()) is None:
+            return
+        if self._loop is not None:  # live timers call from another thread
+            self._loop.call_soon_threadsafe(self._halt, trouble)
+        else:
+            self._halt(trouble)
+
+    def _halt(self, trouble: Trouble) -> None:
+        if self._has_halted:
+            return
+        self._has_halted = True  # before the desks publish what they do about it
+        message = HaltEntries(
+            ts_ns=self.clock.timestamp_ns(), source=SOURCE, reason=trouble.reason, remedy=trouble.remedy
+        )
+        self.log.error(f"entries halted: {message.text}; exits go on")
+        self.msgbus.publish(topic=HALT_TOPIC, msg=message)
+
+    def on_rearm_entries(self, _message: RearmEntries) -> None:
+        """Look whether the journal is safe again; entries halt at once where it is not."""
+        trouble = self._sink.trouble()
+        self._has_halted = False
+        if trouble is not None:
+            self._halt(trouble)
 
     # -- decisions -----------------------------------------------------------------------------------------
 

@@ -83,11 +83,12 @@ def backtest_journal(
     root = Path(settings.spool)
     journal = SessionJournal(root, run_id, _start(plan, config))
     run = BacktestJournal(journal, plan)
-    reason = "failed"
+    reason, refused = "failed", None
     try:
         yield run
         reason = "finished"
     finally:
+        refused = journal.refusal()
         journal.end(
             SessionEnd(
                 ts_ns=time.time_ns(),
@@ -97,6 +98,8 @@ def backtest_journal(
                 detail={"counters": dict(run.counters)},
             )
         )
+        if refused is not None:
+            warn(f"{refused.reason}: {refused.remedy}; this run's entries halted, do not trust its result")
         try:
             Writer(root, url).drain()
         except OperatorError as error:

@@ -22,6 +22,7 @@ type DecisionKind = Literal[
     "position_closed",
     "expired",
     "halted",
+    "rearmed",
     "signal_taken",
     "signal_skipped",
     "pause_began",
