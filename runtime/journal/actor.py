@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -38,15 +38,17 @@ from runtime.recorder import (
     order_record,
 )
 from strategies.entry_halt import HALT_TOPIC, REARM_TOPIC, HaltEntries, RearmEntries
-from strategies.trade_manager.record import ClosedTrade, Decision
+from strategies.trade_manager.record import CancelShadow, ClosedTrade, Decision
 
 COMMANDS_TOPIC: Final = "commands.*"
+SHADOWS_TOPIC: Final = "shadows.*"
 MARK_TIMER: Final = "journal-mark"
 WATCH_TIMER: Final = "journal-watch"
 SOURCE: Final = "journal"
 NANOS: Final = 1_000_000_000
 MARKS_PER_HOUR: Final = 3600 * 1_000_000_000 // MARK_INTERVAL_NS
 FACTOR: Final = "factor_"
+CHANGE_1H: Final = "context_change_1h_pct"
 # Of a signal's detail, in columns of their own.
 _OWN_COLUMNS: Final = frozenset({"confidence", "timeframe"})
 # Of a model's inputs: what it was told besides its features.
@@ -158,6 +160,7 @@ class JournalActor(Actor):
             (TRADES_TOPIC, self.on_closed_trade),
             (ORDERS_TOPIC, self.on_order),
             (COMMANDS_TOPIC, self.on_command),
+            (SHADOWS_TOPIC, self.on_shadow),
             (REARM_TOPIC, self.on_rearm_entries),
         )
         for topic, handler in handlers:
@@ -256,7 +259,7 @@ class JournalActor(Actor):
             target=decision.target,
             qty=decision.qty,
             btc_price=str(price) if price else "",
-            btc_change_1h_pct=self._marks.change_pct(float(price)) if price else None,
+            btc_change_1h_pct=self._change_pct(detail, price),
             market_volatility_pct=self._marks.volatility_pct(),
             detail={
                 name: value
@@ -264,6 +267,12 @@ class JournalActor(Actor):
                 if name not in _OWN_COLUMNS and not name.startswith(FACTOR)
             },
         )
+
+    def _change_pct(self, detail: Mapping[str, Any], price: Decimal) -> float | None:
+        """Return the market's change over the hour: what the strategy decided on, else that of the marks."""
+        if (told := detail.get(CHANGE_1H)) is not None:
+            return float(told)
+        return self._marks.change_pct(float(price)) if price else None
 
     def _on_asked(self, decision: Decision) -> None:
         _remember(self._asked, (decision.instrument_id, decision.setup_id), decision)
@@ -277,6 +286,29 @@ class JournalActor(Actor):
         self._append(_cancel(decision, "venue", decision.reason, asked))
         if asked is not None:
             self._append(_features(asked, verdict="cancel", outcome=decision.reason))
+
+    def on_shadow(self, shadow: CancelShadow) -> None:
+        """Journal what a cancelled entry would have become, and its features with that outcome."""
+        setup_id, _leg = setup_and_leg(shadow.client_order_id)
+        asked = self._asked.get((shadow.instrument_id, setup_id))
+        self._append(
+            CancelRecord(
+                ts_ns=shadow.ts_ns,
+                strategy_id=shadow.strategy_id,
+                instrument_id=shadow.instrument_id,
+                step="shadow",
+                setup_id=setup_id,
+                client_order_id=shadow.client_order_id,
+                outcome=shadow.outcome,
+                probability=None if asked is None else asked.probability,
+                threshold=None if asked is None else asked.threshold,
+                net_r=shadow.net_r,
+                money=shadow.money,
+            )
+        )
+        if asked is not None and shadow.net_r is not None:
+            outcome = f"would_have_{shadow.outcome}"
+            self._append(_features(asked, verdict="cancel", outcome=outcome, r_multiple=shadow.net_r))
 
     # -- the rest ------------------------------------------------------------------------------------------
 
