@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -137,11 +137,19 @@ class JournalActor(Actor):
         See :class:`JournalActorConfig`.
     sink
         Where records go.
+    closes
+        Tell the last close of an instrument whose bars the cache has not: a run over columns.
     """
 
-    def __init__(self, config: JournalActorConfig, sink: Sink) -> None:
+    def __init__(
+        self,
+        config: JournalActorConfig,
+        sink: Sink,
+        closes: Sequence[Callable[[InstrumentId], Decimal | None]] = (),
+    ) -> None:
         super().__init__(config)
         self._sink = sink
+        self._closes = closes
         self._has_halted = False
         self._loop: Any = None
         self._watch_ns = round(config.watch_secs * NANOS)
@@ -237,7 +245,7 @@ class JournalActor(Actor):
     def _signal(self, decision: Decision, *, is_taken: bool) -> SignalRecord:
         detail = decision.detail
         confidence = detail.get("confidence", decision.probability)
-        price = Decimal(0) if self._context is None else last_price(self.cache, self._context)
+        price = self._market_price()
         return SignalRecord(
             ts_ns=decision.ts_ns,
             strategy_id=decision.strategy_id,
@@ -267,6 +275,15 @@ class JournalActor(Actor):
                 if name not in _OWN_COLUMNS and not name.startswith(FACTOR)
             },
         )
+
+    def _market_price(self) -> Decimal:
+        """Return the last price of the instrument that stands for the market, zero for none."""
+        if self._context is None:
+            return Decimal(0)
+        if price := last_price(self.cache, self._context):
+            return price
+        found = (close for ask in self._closes if (close := ask(self._context)) is not None)
+        return next(found, Decimal(0))
 
     def _change_pct(self, detail: Mapping[str, Any], price: Decimal) -> float | None:
         """Return the market's change over the hour: what the strategy decided on, else that of the marks."""
@@ -333,7 +350,7 @@ class JournalActor(Actor):
 
     def _on_mark(self, event: Any) -> None:
         if self._context is not None:
-            self._marks.push(float(last_price(self.cache, self._context)))
+            self._marks.push(float(self._market_price()))
         if event.ts_event >= self._mark_from_ns:
             self._append(EquityRecord(ts_ns=event.ts_event, equity=str(account_equity(self.cache))))
 

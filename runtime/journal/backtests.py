@@ -43,7 +43,8 @@ class BacktestJournal:
             context_id=next((name for name in names if name.startswith(CONTEXT_PREFIX)), ""),
             timeframes={one.id.value: timeframe_of(one.config) for one in engine.trader.strategies()},
         )
-        engine.add_actor(JournalActor(config, self._journal))
+        closes = [one.close_of for one in engine.trader.strategies() if hasattr(one, "close_of")]
+        engine.add_actor(JournalActor(config, self._journal, closes))
 
 
 @contextmanager

@@ -24,6 +24,11 @@ from runtime.journal.writer import Writer
 from runtime.settings import parse_settings
 from tests.journal_records import COIN, DURABLE, START, decision, signal, trade
 
+# What PostgreSQL could do otherwise than SQLite is tested on both in every run, the rest by `make test-slow`.
+slow_on_postgresql = pytest.mark.parametrize(
+    "journal_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+
 
 @pytest.fixture
 def engine(journal_url: str) -> Iterator[Engine]:
@@ -156,6 +161,7 @@ CRIMES = {
 }
 
 
+@slow_on_postgresql
 @pytest.mark.parametrize(("statement", "kind", "table", "seq"), CRIMES.values(), ids=CRIMES.keys())
 def test_any_change_is_found(statement: str, kind: str, table: str, seq: int, sound: Engine) -> None:
     """The finding names what was done, the table and the row."""
@@ -177,6 +183,7 @@ def test_swapped_rows_are_found(sound: Engine) -> None:
     }
 
 
+@slow_on_postgresql
 def test_a_tail_cut_with_its_position_is_found(sound: Engine) -> None:
     """Whoever cuts the end and forges the writer's position is told on by the checkpoint."""
     with sound.connect() as connection:
@@ -191,6 +198,7 @@ def test_a_tail_cut_with_its_position_is_found(sound: Engine) -> None:
     assert "a checkpoint counted 26 rows, there are 25" in found[0].text
 
 
+@slow_on_postgresql
 def test_checkpoints_are_stored_while_a_session_runs(
     tmp_path: Path, journal_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,6 +297,7 @@ def test_every_field_of_a_record_has_a_column() -> None:
         assert set(struct.__struct_fields__) - set(shape.names) == set(), struct
 
 
+@slow_on_postgresql
 def test_commands_tell_and_exit(
     tmp_path: Path, journal_url: str, capsys: pytest.CaptureFixture[str], engine: Engine
 ) -> None:
