@@ -350,7 +350,8 @@ class JournalActor(Actor):
 
     def _on_mark(self, event: Any) -> None:
         if self._context is not None:
-            self._marks.push(float(self._market_price()))
+            # Not of `closes`: a run over columns jumps over quiet bars, so several marks would see one close.
+            self._marks.push(float(last_price(self.cache, self._context)))
         if event.ts_event >= self._mark_from_ns:
             self._append(EquityRecord(ts_ns=event.ts_event, equity=str(account_equity(self.cache))))
 
