@@ -322,10 +322,11 @@ class Shadow:
 
 
 class ShadowBook:
-    """All cancelled entries that have not ended; `results` has those that have."""
+    """All cancelled entries that have not ended; `results` has those that have, `news` the untold of them."""
 
     def __init__(self) -> None:
         self.results: list[Followed] = []
+        self.news: list[Followed] = []
         self._shadows: dict[str, Shadow] = {}
 
     def __len__(self) -> int:
@@ -348,6 +349,7 @@ class ShadowBook:
         """Forget an order, also one that has ended: it filled before its cancellation, or rests again."""
         self._shadows.pop(order_id, None)
         self.results = [one for one in self.results if one.order_id != order_id]
+        self.news = [one for one in self.news if one.order_id != order_id]
 
     def drop_unfilled(self, zone_id: int) -> None:
         """Forget the unfilled order of a zone: it was sent again."""
@@ -419,6 +421,7 @@ class ShadowBook:
     def _finish(self, shadow: Shadow, result: Followed) -> None:
         del self._shadows[shadow.plan.order_id]
         self.results.append(result)
+        self.news.append(result)
 
 
 __all__ = ["Followed", "Shadow", "ShadowBook", "ShadowEnd", "ShadowPlan", "ShadowRules"]

@@ -193,6 +193,21 @@ class EntryGate:
             self.shadows.drop(order_id)
         return ts_ns - asked.ts_ns
 
+    def take_news(self, *, is_over: bool = False) -> list[Followed]:
+        """Return how cancelled entries ended, each once: when the venue has confirmed the cancel, too.
+
+        Parameters
+        ----------
+        is_over
+            The tape is over: also those about which the venue said nothing.
+        """
+        news, waiting = self.shadows.news, list[Followed]()
+        if news and not is_over:
+            waiting = [one for one in news if CANCELLED_IN_TIME not in self._asked[one.order_id].said]
+            news = [one for one in news if one not in waiting]
+        self.shadows.news = waiting
+        return news
+
     def closed(self, trade: ClosedTrade) -> None:
         """Take a real trade: an entry that was kept, or that filled before its cancellation."""
         probability = self._probability.pop(trade.setup_id, None)

@@ -16,7 +16,7 @@ from strategies.entry_gate import CANCEL_REJECTED, CANCELLED_IN_TIME, FILLED_FIR
 from strategies.entry_judge import EntryJudge
 from strategies.setup_strategy import SetupStrategy
 from strategies.trade_manager.orders import Leg
-from strategies.trade_manager.record import ClosedTrade
+from strategies.trade_manager.record import CancelShadow, ClosedTrade
 from strategies.trade_manager.setup import NEVER_NS, Setup
 
 _OUTCOMES: Final = {
@@ -54,6 +54,7 @@ class GatedSetupStrategy(SetupStrategy):
         """End what is still followed; the tape is over."""
         if self.gate is not None:
             self.gate.shadows.close()
+            self._tell_shadows(self.gate, is_over=True)
 
     def gate_report(self) -> dict[str, Any] | None:
         """Return what the cancel policy did and was worth, None without one."""
@@ -65,7 +66,7 @@ class GatedSetupStrategy(SetupStrategy):
         """Take a trade that `set_watch` asked for, UNIX nanoseconds and quote currency."""
         gate, setup = self.gate, self.setup
         if gate is not None and gate.is_following and gate.on_price(ts_ns, price):
-            self.on_setup_changed()
+            self.on_setup_changed()  # tells of what ended, too
         if setup is None:
             return
         low, high = self._band
@@ -108,7 +109,24 @@ class GatedSetupStrategy(SetupStrategy):
             if gate.is_following:
                 followed_low, followed_high = gate.quiet_band
                 low, high, is_watching = max(low, followed_low), min(high, followed_high), True
+            if gate.shadows.news:
+                self._tell_shadows(gate)
         self.set_watch(is_watching, low, high, deadline_ns)
+
+    def _tell_shadows(self, gate: EntryGate, *, is_over: bool = False) -> None:
+        """Publish what cancelled entries would have become."""
+        for one in gate.take_news(is_over=is_over):
+            has_result = math.isfinite(one.net_r)
+            shadow = CancelShadow(
+                ts_ns=self.clock.timestamp_ns(),
+                strategy_id=self.id.value,
+                instrument_id=self.instrument_id.value,
+                client_order_id=one.order_id,
+                outcome=one.end,
+                net_r=one.net_r if has_result else None,
+                money=one.money if has_result else None,
+            )
+            self.msgbus.publish(topic=f"shadows.{self.instrument_id.value}", msg=shadow)
 
     # -- verdicts ------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from nautilus_trader.model.instruments import CurrencyPair, Instrument
 from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.model.orders import Order
 
+from strategies.entry_halt import HaltEntries, RearmEntries, listen_to_halts
 from strategies.market_price import last_known_price
 from strategies.protection import AccountKind, VenueCapabilities, capabilities
 from strategies.trade_manager.client_ids import setup_id
@@ -136,6 +137,7 @@ class SetupDesk:
         self.market = market_of(instrument, self.venue, account)
         topic = funding_topic(self.instrument_id.value)
         self._host.msgbus.subscribe(topic=topic, handler=self.on_funding)
+        listen_to_halts(self._host.msgbus, self)
         return True
 
     def account_kind(self) -> AccountKind:
@@ -239,16 +241,29 @@ class SetupDesk:
         """Add to a counter of the strategy."""
         self.counters[name] = self.counters.get(name, 0) + step
 
-    def halt(self, reason: str) -> None:
-        """Open nothing any more; exits go on."""
+    def halt(self, reason: str, **detail: str) -> None:
+        """Open nothing any more; exits go on. A waiting entry is taken back."""
         if not self.is_halted:
             self.is_halted = True
             self._host.log.error(f"{self.instrument_id} halted: {reason}")
             self.count("halted")
             ts_ns = self._host.clock.timestamp_ns()
-            self.decide("halted", ts_ns=ts_ns, reason=reason)
+            self.decide("halted", ts_ns=ts_ns, reason=reason, detail=detail)
             if self.setup is not None and not self.setup.is_closed:
                 self.carry_out(self.setup, self.setup.cancel_entry("halted", ts_ns))
+
+    def on_halt_entries(self, message: HaltEntries) -> None:
+        """Open nothing any more: a part of the node says that nothing may be."""
+        self.halt(message.text, source=message.source)
+
+    def on_rearm_entries(self, message: RearmEntries) -> None:
+        """Open again: a person has looked, whatever it was that halted this desk."""
+        if self.is_halted:
+            self.is_halted = False
+            self._host.log.warning(f"{self.instrument_id} rearmed by {message.actor}")
+            self.count("rearmed")
+            detail = {"actor": message.actor}
+            self.decide("rearmed", ts_ns=message.ts_ns, reason=message.reason, detail=detail)
 
     def stop_setup(self) -> None:
         """Take a living entry back when the strategy stops; a position keeps its exits at the venue."""
@@ -349,6 +364,10 @@ class SetupDesk:
 
     def _perform(self, setup: Setup, action: Action) -> None:
         match action:
+            case Submit() if self.is_halted and action.order.leg is Leg.ENTRY:
+                # Halted between the decision and its order, or while another entry was being replaced.
+                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
+                self.carry_out(setup, setup.on_rejected(client_id, "halted", ts_ns, due_post_only=False))
             case Submit():
                 self._by_order[action.order.client_id] = setup
                 if action.order.leg is Leg.ENTRY:

@@ -65,11 +65,12 @@ class LocalPostgres:
             self._server.wait()
             self._server = None
 
-    def new_url(self) -> str:
-        """Make an empty database and return its URL."""
+    def new_url(self, template: str = "") -> str:
+        """Make a database, empty or a copy of one that nobody is connected to, and return its URL."""
         self._databases += 1
         name = f"journal{self._databases}"
-        self._run("createdb", "-h", str(self.folder), "-U", "smcbot", name)
+        copied = ["-T", template.split("?")[0].rsplit("/", 1)[1]] if template else []
+        self._run("createdb", "-h", str(self.folder), "-U", "smcbot", *copied, name)
         return f"postgresql://smcbot@/{name}?host={self.folder}"
 
     def remove(self) -> None:

@@ -4,14 +4,16 @@ It listens to decisions, closed trades, order events and commands, never to tick
 its event is already on this thread: nothing here asks a venue or a database.
 """
 
+import asyncio
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.component import LiveClock
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.enums import liquidity_side_to_str, order_side_to_str
 from nautilus_trader.model.identifiers import InstrumentId
@@ -25,6 +27,7 @@ from runtime.journal.records import (
     OrderRecord,
     SignalRecord,
 )
+from runtime.journal.session import Trouble
 from runtime.recorder import (
     DECISIONS_TOPIC,
     MARK_INTERVAL_NS,
@@ -34,12 +37,18 @@ from runtime.recorder import (
     last_price,
     order_record,
 )
-from strategies.trade_manager.record import ClosedTrade, Decision
+from strategies.entry_halt import HALT_TOPIC, REARM_TOPIC, HaltEntries, RearmEntries
+from strategies.trade_manager.record import CancelShadow, ClosedTrade, Decision
 
 COMMANDS_TOPIC: Final = "commands.*"
+SHADOWS_TOPIC: Final = "shadows.*"
 MARK_TIMER: Final = "journal-mark"
+WATCH_TIMER: Final = "journal-watch"
+SOURCE: Final = "journal"
+NANOS: Final = 1_000_000_000
 MARKS_PER_HOUR: Final = 3600 * 1_000_000_000 // MARK_INTERVAL_NS
 FACTOR: Final = "factor_"
+CHANGE_1H: Final = "context_change_1h_pct"
 # Of a signal's detail, in columns of their own.
 _OWN_COLUMNS: Final = frozenset({"confidence", "timeframe"})
 # Of a model's inputs: what it was told besides its features.
@@ -48,10 +57,16 @@ _REMEMBERED: Final = 10_000
 
 
 class Sink(Protocol):
-    """Takes records; a `SessionJournal`, or a list in tests."""
+    """Takes records and says when it cannot; a `SessionJournal`, or a list in tests."""
 
     def append(self, record: Any) -> object:
         """Take a record."""
+
+    def refusal(self) -> Trouble | None:
+        """Return what the disk refused at the last record."""
+
+    def trouble(self) -> Trouble | None:
+        """Return why nothing may be opened, of disk and database."""
 
 
 class JournalActorConfig(ActorConfig, frozen=True):
@@ -65,11 +80,15 @@ class JournalActorConfig(ActorConfig, frozen=True):
         Instrument whose price stands for the market in every signal, usually Bitcoin's; empty for none.
     timeframes
         Strategy id -> interval of its bars or size of its buckets, as signals name it.
+    watch_secs
+        Time between two looks at the database's writer and a disk that refused, seconds; 0 for none. A
+        backtest has none: it feeds the database when it is over, and a timer would move its commands.
     """
 
     mark_from_ns: int = 0
     context_id: str = ""
     timeframes: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
+    watch_secs: float = 0.0
 
 
 class MarketMarks:
@@ -118,11 +137,22 @@ class JournalActor(Actor):
         See :class:`JournalActorConfig`.
     sink
         Where records go.
+    closes
+        Tell the last close of an instrument whose bars the cache has not: a run over columns.
     """
 
-    def __init__(self, config: JournalActorConfig, sink: Sink) -> None:
+    def __init__(
+        self,
+        config: JournalActorConfig,
+        sink: Sink,
+        closes: Sequence[Callable[[InstrumentId], Decimal | None]] = (),
+    ) -> None:
         super().__init__(config)
-        self._append = sink.append
+        self._sink = sink
+        self._closes = closes
+        self._has_halted = False
+        self._loop: Any = None
+        self._watch_ns = round(config.watch_secs * NANOS)
         self._mark_from_ns = config.mark_from_ns
         self._timeframes = config.timeframes
         self._context = InstrumentId.from_str(config.context_id) if config.context_id else None
@@ -138,11 +168,50 @@ class JournalActor(Actor):
             (TRADES_TOPIC, self.on_closed_trade),
             (ORDERS_TOPIC, self.on_order),
             (COMMANDS_TOPIC, self.on_command),
+            (SHADOWS_TOPIC, self.on_shadow),
+            (REARM_TOPIC, self.on_rearm_entries),
         )
         for topic, handler in handlers:
             self.msgbus.subscribe(topic=topic, handler=handler)
         first_ns = -(-self.clock.timestamp_ns() // MARK_INTERVAL_NS) * MARK_INTERVAL_NS
         self.clock.set_timer_ns(MARK_TIMER, MARK_INTERVAL_NS, first_ns, 0, self._on_mark)
+        if isinstance(self.clock, LiveClock):
+            self._loop = asyncio.get_running_loop()
+        if self._watch_ns:
+            self.clock.set_timer_ns(WATCH_TIMER, self._watch_ns, first_ns, 0, self._on_watch)
+
+    # -- when it cannot be journaled -------------------------------------------------------------------------
+
+    def _append(self, record: Any) -> None:
+        """Journal a record; what cannot be journaled must not begin."""
+        self._sink.append(record)
+        if not self._has_halted and (refusal := self._sink.refusal()) is not None:
+            self._halt(refusal)
+
+    def _on_watch(self, _event: Any) -> None:
+        if self._has_halted or (trouble := self._sink.trouble()) is None:
+            return
+        if self._loop is not None:  # live timers call from another thread
+            self._loop.call_soon_threadsafe(self._halt, trouble)
+        else:
+            self._halt(trouble)
+
+    def _halt(self, trouble: Trouble) -> None:
+        if self._has_halted:
+            return
+        self._has_halted = True  # before the desks publish what they do about it
+        message = HaltEntries(
+            ts_ns=self.clock.timestamp_ns(), source=SOURCE, reason=trouble.reason, remedy=trouble.remedy
+        )
+        self.log.error(f"entries halted: {message.text}; exits go on")
+        self.msgbus.publish(topic=HALT_TOPIC, msg=message)
+
+    def on_rearm_entries(self, _message: RearmEntries) -> None:
+        """Look whether the journal is safe again; entries halt at once where it is not."""
+        trouble = self._sink.trouble()
+        self._has_halted = False
+        if trouble is not None:
+            self._halt(trouble)
 
     # -- decisions -----------------------------------------------------------------------------------------
 
@@ -176,7 +245,7 @@ class JournalActor(Actor):
     def _signal(self, decision: Decision, *, is_taken: bool) -> SignalRecord:
         detail = decision.detail
         confidence = detail.get("confidence", decision.probability)
-        price = Decimal(0) if self._context is None else last_price(self.cache, self._context)
+        price = self._market_price()
         return SignalRecord(
             ts_ns=decision.ts_ns,
             strategy_id=decision.strategy_id,
@@ -198,7 +267,7 @@ class JournalActor(Actor):
             target=decision.target,
             qty=decision.qty,
             btc_price=str(price) if price else "",
-            btc_change_1h_pct=self._marks.change_pct(float(price)) if price else None,
+            btc_change_1h_pct=self._change_pct(detail, price),
             market_volatility_pct=self._marks.volatility_pct(),
             detail={
                 name: value
@@ -206,6 +275,21 @@ class JournalActor(Actor):
                 if name not in _OWN_COLUMNS and not name.startswith(FACTOR)
             },
         )
+
+    def _market_price(self) -> Decimal:
+        """Return the last price of the instrument that stands for the market, zero for none."""
+        if self._context is None:
+            return Decimal(0)
+        if price := last_price(self.cache, self._context):
+            return price
+        found = (close for ask in self._closes if (close := ask(self._context)) is not None)
+        return next(found, Decimal(0))
+
+    def _change_pct(self, detail: Mapping[str, Any], price: Decimal) -> float | None:
+        """Return the market's change over the hour: what the strategy decided on, else that of the marks."""
+        if (told := detail.get(CHANGE_1H)) is not None:
+            return float(told)
+        return self._marks.change_pct(float(price)) if price else None
 
     def _on_asked(self, decision: Decision) -> None:
         _remember(self._asked, (decision.instrument_id, decision.setup_id), decision)
@@ -219,6 +303,29 @@ class JournalActor(Actor):
         self._append(_cancel(decision, "venue", decision.reason, asked))
         if asked is not None:
             self._append(_features(asked, verdict="cancel", outcome=decision.reason))
+
+    def on_shadow(self, shadow: CancelShadow) -> None:
+        """Journal what a cancelled entry would have become, and its features with that outcome."""
+        setup_id, _leg = setup_and_leg(shadow.client_order_id)
+        asked = self._asked.get((shadow.instrument_id, setup_id))
+        self._append(
+            CancelRecord(
+                ts_ns=shadow.ts_ns,
+                strategy_id=shadow.strategy_id,
+                instrument_id=shadow.instrument_id,
+                step="shadow",
+                setup_id=setup_id,
+                client_order_id=shadow.client_order_id,
+                outcome=shadow.outcome,
+                probability=None if asked is None else asked.probability,
+                threshold=None if asked is None else asked.threshold,
+                net_r=shadow.net_r,
+                money=shadow.money,
+            )
+        )
+        if asked is not None and shadow.net_r is not None:
+            outcome = f"would_have_{shadow.outcome}"
+            self._append(_features(asked, verdict="cancel", outcome=outcome, r_multiple=shadow.net_r))
 
     # -- the rest ------------------------------------------------------------------------------------------
 
@@ -243,6 +350,7 @@ class JournalActor(Actor):
 
     def _on_mark(self, event: Any) -> None:
         if self._context is not None:
+            # Not of `closes`: a run over columns jumps over quiet bars, so several marks would see one close.
             self._marks.push(float(last_price(self.cache, self._context)))
         if event.ts_event >= self._mark_from_ns:
             self._append(EquityRecord(ts_ns=event.ts_event, equity=str(account_equity(self.cache))))

@@ -43,7 +43,8 @@ class BacktestJournal:
             context_id=next((name for name in names if name.startswith(CONTEXT_PREFIX)), ""),
             timeframes={one.id.value: timeframe_of(one.config) for one in engine.trader.strategies()},
         )
-        engine.add_actor(JournalActor(config, self._journal))
+        closes = [one.close_of for one in engine.trader.strategies() if hasattr(one, "close_of")]
+        engine.add_actor(JournalActor(config, self._journal, closes))
 
 
 @contextmanager
@@ -83,11 +84,12 @@ def backtest_journal(
     root = Path(settings.spool)
     journal = SessionJournal(root, run_id, _start(plan, config))
     run = BacktestJournal(journal, plan)
-    reason = "failed"
+    reason, refused = "failed", None
     try:
         yield run
         reason = "finished"
     finally:
+        refused = journal.refusal()
         journal.end(
             SessionEnd(
                 ts_ns=time.time_ns(),
@@ -97,6 +99,8 @@ def backtest_journal(
                 detail={"counters": dict(run.counters)},
             )
         )
+        if refused is not None:
+            warn(f"{refused.reason}: {refused.remedy}; this run's entries halted, do not trust its result")
         try:
             Writer(root, url).drain()
         except OperatorError as error:

@@ -209,6 +209,10 @@ class CancelRow(Chained, Base):
     """One step in the ledger of cancelled entries."""
 
     __tablename__ = "cancels"
+    __table_args__ = (
+        Index("ix_cancels_order", "session_id", "client_order_id"),
+        Index("ix_cancels_setup", "session_id", "setup_id"),
+    )
     strategy_id: Mapped[str]
     instrument_id: Mapped[str]
     step: Mapped[str]

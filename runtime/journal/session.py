@@ -7,20 +7,29 @@ import time
 from collections import deque
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from runtime.journal.records import TELEMETRY, SessionEnd, SessionStart
 from runtime.journal.segments import JOURNAL, TELEMETRY_LANE, SessionLock
 from runtime.journal.spool import Spool
-from runtime.journal.status import read_status
+from runtime.journal.status import pending_bytes, read_status
 
 TELEMETRY_CAPACITY: Final = 20_000
 TELEMETRY_MAX_BYTES: Final = 64 << 20
 FLUSH_SECS: Final = 0.25
 STATUS_SECS: Final = 1.0
 MAX_PENDING_BYTES: Final = 2 << 30
+# A writer that said nothing for so long is gone: what it said does not count any more.
+STATUS_MAX_AGE_NS: Final = 30 * 1_000_000_000
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("indicators", "packet_builder", "ml", "strategies", "runtime")
+
+
+class Trouble(NamedTuple):
+    """Why nothing may be opened, and what a person must do about it."""
+
+    reason: str
+    remedy: str
 
 
 class SessionJournal:
@@ -60,7 +69,7 @@ class SessionJournal:
         self.spool = Spool(folder, JOURNAL, **spool_options)
         self._telemetry = TelemetryQueue(folder, telemetry_capacity)
         self._checked_at_s = 0.0
-        self._writer_reason = ""
+        self._writer_trouble: Trouble | None = None
         self.append(start)
 
     @property
@@ -75,21 +84,31 @@ class SessionJournal:
         else:
             self.spool.append(record)
 
-    def halt_reason(self) -> str:
-        """Return why entries must halt, with what to do about it; empty while the journal is safe.
+    def refusal(self) -> Trouble | None:
+        """Return what the disk refused at the last append, None while it takes everything; costs nothing."""
+        spool = self.spool
+        return Trouble(spool.failure, spool.remedy) if spool.failure else None
+
+    def trouble(self) -> Trouble | None:
+        """Return why entries must halt, None while the journal is safe. Tries the disk again first.
 
         A database that is locked or away for a while is no reason: the spool holds the records. A full disk,
         a database that refuses until a person acts, and a spool beyond its size are.
         """
         if self.spool.is_failing:
             self.spool.retry()
-        if self.spool.failure:
-            return self.spool.failure
+        if (refusal := self.refusal()) is not None:
+            return refusal
         now_s = time.monotonic()
         if now_s >= self._checked_at_s:
             self._checked_at_s = now_s + STATUS_SECS
-            self._writer_reason = self._ask_writer()
-        return self._writer_reason
+            self._writer_trouble = self._ask_writer()
+        return self._writer_trouble
+
+    def halt_reason(self) -> str:
+        """Return :meth:`trouble` as a sentence, empty while the journal is safe."""
+        found = self.trouble()
+        return "" if found is None else f"{found.reason}: {found.remedy}; entries halt, exits go on"
 
     def end(self, end: SessionEnd) -> None:
         """Append the last record and let the session go; the writer does the rest."""
@@ -104,18 +123,19 @@ class SessionJournal:
         self.spool.close()
         self._lock.release()
 
-    def _ask_writer(self) -> str:
+    def _ask_writer(self) -> Trouble | None:
         status = read_status(self.root)
-        if status is None:
-            return ""
-        if status.state == "refused":
-            return f"{status.reason}; entries halt until then, exits go on"
-        if status.pending_bytes > MAX_PENDING_BYTES:
-            return (
-                f"{self.root}: {status.pending_bytes >> 20} MiB wait for the database ({status.reason}); "
-                "entries halt until it takes them, exits go on"
-            )
-        return ""
+        is_silent = status is None or status.ts_ns < time.time_ns() - STATUS_MAX_AGE_NS
+        if status is not None and status.state == "refused" and not is_silent:
+            return Trouble(status.reason, status.remedy)
+        pending = pending_bytes(self.root) if status is None or is_silent else status.pending_bytes
+        if pending <= MAX_PENDING_BYTES:
+            return None
+        why = "no writer runs" if status is None or is_silent else status.reason
+        return Trouble(
+            f"{self.root}: {pending >> 20} MiB wait for the database ({why})",
+            "start `python -m runtime.journal write`" if is_silent else "bring the database back",
+        )
 
 
 class TelemetryQueue:

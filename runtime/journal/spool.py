@@ -63,6 +63,7 @@ class Spool:
         if segments_of(folder, lane):
             raise FileExistsError(errno.EEXIST, "a spool of this session exists already", str(folder))
         self.failure = ""
+        self.remedy = ""
         self.lost = 0
         self.next_seq = 0
         self._segment_bytes = segment_bytes
@@ -102,6 +103,7 @@ class Spool:
             except (ValueError, TypeError, OverflowError) as error:
                 self.lost += 1
                 self.failure = f"{type(record).__name__} cannot be journaled: {error}"
+                self.remedy = "report this bug; the record is only in the log"
                 return -1
             self.next_seq = seq + 1
             if self._backlog or not self._write(frame, seq):
@@ -167,16 +169,15 @@ class Spool:
             self._fd = -1
 
     def _note(self, error: OSError) -> None:
+        words = error.strerror or str(error)
         if error.errno in _FULL:
-            self.failure = (
-                f"{self.folder}: no space left for the journal ({os.strerror(error.errno or 0)}): free disk "
-                "space; entries halt until then, exits go on"
-            )
+            free = free_bytes(self.folder)
+            self.failure = f"{self.folder}: no space left for the journal ({words}, {free} bytes free)"
+            needed = (self._reserve_bytes >> 20) + 1
+            self.remedy = f"free disk space, at least {needed} MiB, or raise the quota"
         else:
-            self.failure = (
-                f"{self.folder}: the journal cannot be written ({error.strerror or error}): check the disk; "
-                "entries halt until then, exits go on"
-            )
+            self.failure = f"{self.folder}: the journal cannot be written ({words})"
+            self.remedy = "check disk and permissions"
 
     def _keep(self, frame: bytes, seq: int) -> None:
         if len(self._backlog) < self._backlog_records:
@@ -227,6 +228,15 @@ class Spool:
             os.fsync(self._fd)
         except OSError as error:
             self._note(error)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return what the disk of a folder still takes, bytes; 0 where it does not say."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return 0
+    return disk.f_bavail * disk.f_frsize
 
 
 def sync_folder(folder: Path) -> None:

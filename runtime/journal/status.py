@@ -21,8 +21,8 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
         Of its process.
     state
         ``working``; ``waiting`` for a database that will come back; ``refused`` until a person acts.
-    reason
-        Why it is not working, and what to do.
+    reason, remedy
+        Why it is not working, and what a person must do where waiting does not help.
     rows
         Records committed since it started.
     pending_bytes
@@ -33,6 +33,7 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     state: State
     reason: str = ""
+    remedy: str = ""
     rows: int = 0
     pending_bytes: int = 0
 

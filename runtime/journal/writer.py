@@ -169,10 +169,10 @@ class Writer:
     def _refused(self, error: Exception) -> None:
         words = short(error)
         is_final = any(mark in words.lower() for mark in _FINAL)
-        what = "make it writable or free space" if is_final else "waiting for it"
-        self._say("refused" if is_final else "waiting", f"journal {masked(self._url)}: {words}; {what}")
+        remedy = "make it writable or free space" if is_final else ""
+        self._say("refused" if is_final else "waiting", f"journal {masked(self._url)}: {words}", remedy)
 
-    def _say(self, state: State, reason: str) -> None:
+    def _say(self, state: State, reason: str, remedy: str = "") -> None:
         now_s = time.monotonic()
         if (state, reason) == (self.state, self.reason) and now_s < self._said_at_s + HEARTBEAT_SECS:
             return
@@ -182,6 +182,7 @@ class Writer:
             pid=os.getpid(),
             state=state,
             reason=reason,
+            remedy=remedy,
             rows=self.rows,
             pending_bytes=pending_bytes(self._root),
         )

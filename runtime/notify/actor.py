@@ -11,6 +11,7 @@ from runtime.notify.events import Event, EventKind
 from runtime.notify.notifier import Notifier
 from runtime.notify.translate import Translator
 from runtime.recorder import DECISIONS_TOPIC, ORDERS_TOPIC, TRADES_TOPIC, account_equity
+from strategies.entry_halt import HALT_TOPIC, REARM_TOPIC, HaltEntries, RearmEntries
 
 EVENTS_TOPIC: Final = "notifications"
 POLL_TIMER: Final = "notify-poll"
@@ -71,6 +72,8 @@ class NotifyActor(Actor):
         self.msgbus.subscribe(topic=TRADES_TOPIC, handler=self._guarded(self._on_trade))
         self.msgbus.subscribe(topic=ORDERS_TOPIC, handler=self._guarded(self._on_order))
         self.msgbus.subscribe(topic=EVENTS_TOPIC, handler=self._guarded(self._notifier.post))
+        self.msgbus.subscribe(topic=HALT_TOPIC, handler=self._guarded(self._on_halt))
+        self.msgbus.subscribe(topic=REARM_TOPIC, handler=self._guarded(self._on_rearm))
         if self._poll_ns:
             self.clock.set_timer_ns(
                 POLL_TIMER, self._poll_ns, now_ns, 0, self._guarded(lambda event: self._look(event.ts_event))
@@ -121,6 +124,12 @@ class NotifyActor(Actor):
 
     def _on_order(self, event: Any) -> None:
         self._post(self._translator.order(type(event).__name__, event))
+
+    def _on_halt(self, message: HaltEntries) -> None:
+        self._post(self._translator.halt(message))
+
+    def _on_rearm(self, message: RearmEntries) -> None:
+        self._post(self._translator.rearm(message))
 
     def _look(self, ts_ns: int) -> None:
         if self._book is not None and self._book.first_equity is None and self.cache.accounts():

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from runtime.notify.events import Event, EventKind, Severity
+from strategies.entry_halt import HaltEntries, RearmEntries
 from strategies.guards import FOREVER_NS, Pause
 from strategies.trade_manager.record import ClosedTrade, Decision, ExitReason
 
@@ -49,7 +50,7 @@ class Translator:
                 return _said(EventKind.FILL, decision, f"filled {_order(decision)}{_exits(decision)}")
             case "cancel_asked" if decision.detail.get("action") == "cancel":
                 return _said(EventKind.CANCEL_BY_MODEL, decision, f"entry cancelled: {_verdict(decision)}")
-            case "halted":
+            case "halted" if "source" not in decision.detail:  # that of all desks is told once, by `halt`
                 return _said(EventKind.HALT, decision, f"halted: {decision.reason}; exits go on")
             case "protection":
                 return self._protection(decision)
@@ -79,6 +80,25 @@ class Translator:
             qty = f" for {decision.qty}" if decision.qty else ""
             return _said(EventKind.PROTECTION_RESTORED, decision, f"{leg} sent again{qty}")
         return None
+
+    def halt(self, message: HaltEntries) -> Event:
+        """Return the end of all entries."""
+        return Event(
+            kind=EventKind.HALT,
+            ts_ns=message.ts_ns,
+            text=f"entries halted: {message.text}; exits go on, entries wait for a person's rearm",
+            data={"source": message.source, "reason": message.reason, "remedy": message.remedy},
+        )
+
+    def rearm(self, message: RearmEntries) -> Event:
+        """Return that a person allowed entries again."""
+        return Event(
+            kind=EventKind.HALT,
+            ts_ns=message.ts_ns,
+            text=f"entries rearmed by {message.actor}{f': {message.reason}' if message.reason else ''}",
+            severity=Severity.INFO,
+            data={"actor": message.actor},
+        )
 
     # -- trades and orders -----------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ type DecisionKind = Literal[
     "position_closed",
     "expired",
     "halted",
+    "rearmed",
     "signal_taken",
     "signal_skipped",
     "pause_began",
@@ -95,6 +96,35 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     probability: float | None = None
     threshold: float | None = None
     detail: dict[str, str | int | float] = {}
+
+
+class CancelShadow(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry that a cancel policy took back would have become.
+
+    It is no decision and moves none: it goes over the bus on a topic of its own.
+
+    Parameters
+    ----------
+    ts_ns
+        When that was known, UNIX nanoseconds.
+    strategy_id, instrument_id
+        Nautilus ids.
+    client_order_id
+        Of the cancelled order.
+    outcome
+        ``not_filled``, ``target``, ``stop``, or ``open`` when the tape was over first.
+    net_r, money
+        Profit after fees, multiples of the risk and quote currency; None where it never filled or has not
+        ended.
+    """
+
+    ts_ns: int
+    strategy_id: str
+    instrument_id: str
+    client_order_id: str
+    outcome: str
+    net_r: float | None = None
+    money: float | None = None
 
 
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):

@@ -312,6 +312,7 @@ def run(
     unprotected_limit_ns: int | None = None,
     hook: Callable[[int, CheckedStrategy], None] | None = None,
     market_order_acks: bool | None = None,
+    prepare: Callable[[BacktestEngine], None] | None = None,
     **settings: Any,
 ) -> Run:
     """Run hand-made trades through the engine with honest fills and return what happened.
@@ -340,6 +341,8 @@ def run(
     market_order_acks
         None as in backtests. Without it the simulated venue forgets a market order that comes right after
         a fill ate the print.
+    prepare
+        Called with the engine before it runs, for further actors.
     settings
         Fields of `OteConfig`.
     """
@@ -375,6 +378,8 @@ def run(
     strategy.on_trade_hook = hook
     engine.add_strategy(strategy)
     journal = journal_of(engine)
+    if prepare is not None:
+        prepare(engine)
     engine.run()
     check_journal(journal, engine.cache, strategy.trades)
     account_state = engine.cache.accounts()[0]

@@ -23,6 +23,12 @@ class JournalInMemory:
     def append(self, record: Any) -> None:
         self._frames.append(frame_of(record, len(self._frames)))
 
+    def refusal(self) -> None:
+        """Return no refusal: memory takes everything."""
+
+    def trouble(self) -> None:
+        """Return no trouble."""
+
     def records(self, struct: type[Any]) -> list[Any]:
         """Return the records of one stream."""
         found = (item for _behind, item in frames_in(b"".join(self._frames)) if isinstance(item, Frame))

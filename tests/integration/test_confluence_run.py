@@ -283,6 +283,15 @@ def test_the_journal_holds_what_the_run_did(result: RunResult) -> None:
             text("SELECT trades FROM win_rate_by_confidence WHERE session_id = :name"),
             {"name": result.run_id},
         ).all()
+        outcomes = connection.execute(text("SELECT * FROM signal_outcomes")).all()
+        ended = connection.scalar(text("SELECT COUNT(*) FROM decisions WHERE kind = 'signal_outcome'"))
+    assert len(outcomes) == ended > 0
+    assert {row.outcome for row in outcomes} >= {"target", "stop"}
+    told = [row for row in signals if "context_change_1h_pct" in row.detail]
+    assert told
+    for row in told:
+        assert row.btc_change_1h_pct == row.detail["context_change_1h_pct"]
+        assert row.btc_price > 0
     assert [(row.setup_id, row.pnl, row.fees, row.qty, row.exit_reason) for row in trades] == [
         (one.setup_id, Decimal(one.pnl), Decimal(one.fees), Decimal(one.qty), one.exit_reason)
         for one in result.trades

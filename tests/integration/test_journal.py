@@ -1,6 +1,7 @@
 """The journal from the first record to SQL, on both databases."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +24,11 @@ from runtime.journal.writer import Writer
 from runtime.settings import parse_settings
 from tests.journal_records import COIN, DURABLE, START, decision, signal, trade
 
+# What PostgreSQL could do otherwise than SQLite is tested on both in every run, the rest by `make test-slow`.
+slow_on_postgresql = pytest.mark.parametrize(
+    "journal_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+
 
 @pytest.fixture
 def engine(journal_url: str) -> Iterator[Engine]:
@@ -42,6 +48,40 @@ def filled(root: Path, url: str, count: int = 3, session: str = "s1") -> None:
         journal.append(FeatureRecord(ts_ns=number, strategy_id="s", instrument_id=COIN, features={"f": 0.5}))
     journal.end(SessionEnd(ts_ns=9, reason="stopped", final_balance="10000.10"))
     Writer(root, url).drain()
+
+
+@pytest.fixture(scope="module")
+def originals() -> dict[str, str]:
+    """Remember a filled journal per database: its URL by dialect."""
+    return {}
+
+
+@pytest.fixture
+def sound(
+    journal_url: str,
+    originals: dict[str, str],
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Engine]:
+    """Give a filled journal to be tampered with: a copy, because filling takes longer."""
+    dialect = journal_url.split(":", 1)[0]
+    if dialect not in originals:
+        folder = tmp_path_factory.mktemp("original")
+        if dialect == "sqlite":
+            originals[dialect] = f"sqlite:///{folder}/journal.sqlite"
+        else:
+            originals[dialect] = request.getfixturevalue("postgres").new_url()
+        filled(folder / "spool", originals[dialect])
+        made = open_engine(originals[dialect])
+        assert verify(made)[0].findings == []
+        made.dispose()
+    if dialect == "sqlite":
+        shutil.copy(originals[dialect].removeprefix("sqlite:///"), journal_url.removeprefix("sqlite:///"))
+        copy = open_engine(journal_url)
+    else:
+        copy = open_engine(request.getfixturevalue("postgres").new_url(originals[dialect]))
+    yield copy
+    copy.dispose()
 
 
 def test_every_record_becomes_one_row(tmp_path: Path, journal_url: str, engine: Engine) -> None:
@@ -121,22 +161,18 @@ CRIMES = {
 }
 
 
+@slow_on_postgresql
 @pytest.mark.parametrize(("statement", "kind", "table", "seq"), CRIMES.values(), ids=CRIMES.keys())
-def test_any_change_is_found(
-    statement: str, kind: str, table: str, seq: int, tmp_path: Path, journal_url: str, engine: Engine
-) -> None:
+def test_any_change_is_found(statement: str, kind: str, table: str, seq: int, sound: Engine) -> None:
     """The finding names what was done, the table and the row."""
-    filled(tmp_path / "spool", journal_url)
-    assert verify(engine)[0].findings == []
-    found = tampered(engine, statement)
+    found = tampered(sound, statement)
     assert (kind, table, seq) in [(one.kind, one.table, one.seq) for one in found]
 
 
-def test_swapped_rows_are_found(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+def test_swapped_rows_are_found(sound: Engine) -> None:
     """Two rows that exchange their places break the chain at both, even with their hashes swapped too."""
-    filled(tmp_path / "spool", journal_url)
     found = tampered(
-        engine,
+        sound,
         "UPDATE decisions SET seq = 1000 WHERE seq = 1",
         "UPDATE decisions SET seq = 1 WHERE seq = 9",
         "UPDATE decisions SET seq = 9 WHERE seq = 1000",
@@ -147,13 +183,13 @@ def test_swapped_rows_are_found(tmp_path: Path, journal_url: str, engine: Engine
     }
 
 
-def test_a_tail_cut_with_its_position_is_found(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+@slow_on_postgresql
+def test_a_tail_cut_with_its_position_is_found(sound: Engine) -> None:
     """Whoever cuts the end and forges the writer's position is told on by the checkpoint."""
-    filled(tmp_path / "spool", journal_url)
-    with engine.connect() as connection:
+    with sound.connect() as connection:
         before = connection.execute(text("SELECT hash FROM accesses WHERE seq = 24")).scalar_one()
     found = tampered(
-        engine,
+        sound,
         "DELETE FROM session_ends",
         f"UPDATE spool_positions SET next_seq = 25, row_count = 25, last_hash = '{before}' "
         "WHERE lane = 'journal'",
@@ -162,6 +198,7 @@ def test_a_tail_cut_with_its_position_is_found(tmp_path: Path, journal_url: str,
     assert "a checkpoint counted 26 rows, there are 25" in found[0].text
 
 
+@slow_on_postgresql
 def test_checkpoints_are_stored_while_a_session_runs(
     tmp_path: Path, journal_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +297,7 @@ def test_every_field_of_a_record_has_a_column() -> None:
         assert set(struct.__struct_fields__) - set(shape.names) == set(), struct
 
 
+@slow_on_postgresql
 def test_commands_tell_and_exit(
     tmp_path: Path, journal_url: str, capsys: pytest.CaptureFixture[str], engine: Engine
 ) -> None:

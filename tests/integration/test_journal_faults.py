@@ -255,14 +255,14 @@ def test_a_full_database_keeps_records_in_the_spool(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True
     )
     if done.returncode:
         pytest.skip(f"a small disk needs the right to mount: {done.stderr.strip()}")
     try:
         url, spool = f"sqlite:///{disk}/journal.sqlite", tmp_path / "spool"
         journal = SessionJournal(spool, "s1", START, reserve_bytes=0)
-        count = 2_500 * len(SCRIPT)
+        count = 1_200 * len(SCRIPT)
         for number in range(1, count + 1):
             journal.append(scripted(number))
         feeding = writer(spool, url)
@@ -286,6 +286,9 @@ def test_a_full_database_keeps_records_in_the_spool(tmp_path: Path) -> None:
         subprocess.run(["umount", "-l", disk], check=True)
 
 
+@pytest.mark.parametrize(
+    "journal_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
 def test_two_writers_do_not_disturb_each_other(tmp_path: Path, journal_url: str) -> None:
     """Whoever comes second finds the records done."""
     migrated(journal_url)

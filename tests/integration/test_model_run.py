@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from nautilus_trader.model.identifiers import InstrumentId
+from sqlalchemy import text
 
 import backtest_node
 from ml.contributions import Explainer
@@ -21,6 +22,7 @@ from runtime.catalog import Catalog
 from runtime.contributions import explain_run
 from runtime.errors import ConfigurationError
 from runtime.instruments import make_instrument
+from runtime.journal.database import open_engine
 from runtime.run_plan import RunPlan, plan_run
 from runtime.run_request import RunRequest
 from runtime.run_summary import gate_of
@@ -77,6 +79,7 @@ def run_folder(place: Path) -> Path:
     options = f"--catalog {place}/catalog --model {place}/model --json --set bucket_usd=20000"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
+        patch.setenv("SMCBOT_JOURNAL_URL", "sqlite:///var/journal.sqlite")
         code = backtest_node.main(
             ["run", *options.split(), "--set", "structure=internal", "--set", f"model_margin={MARGIN}"]
         )
@@ -143,9 +146,9 @@ def test_summary_says_what_made_it_cancel(run_folder: Path) -> None:
     assert 0 < sum(one["cancels"] for one in found["lowered_most"]) <= cancels
     assert gate["unfit_share"] < 0.02
     page = (run_folder / "tearsheet.html").read_text()
-    for text in (format_summary(summary_of(run_folder)), page):
-        assert found["lowered_most"][0]["feature"] in text
-        assert "contributions.jsonl" in text
+    for words in (format_summary(summary_of(run_folder)), page):
+        assert found["lowered_most"][0]["feature"] in words
+        assert "contributions.jsonl" in words
 
 
 def test_days_of_the_training_are_called_in_sample(run_folder: Path) -> None:
@@ -294,3 +297,41 @@ def test_other_fees_are_noted(run_folder: Path) -> None:
     assert summary["model"][NAME]["notes"] == []
     summary["model"][NAME]["notes"] = ["maker fee: trained with 3 bps"]
     assert "maker fee: trained with 3 bps" in format_summary(summary)
+
+
+def test_the_journal_knows_what_came_of_each_decision(run_folder: Path) -> None:
+    """The cancel ledger in SQL adds up to that of the summary, and each decision has its outcome."""
+    engine = open_engine(f"sqlite:///{run_folder.parents[1]}/journal.sqlite", read_only=True)
+    with engine.connect() as connection:
+        (found,) = connection.execute(text("SELECT * FROM cancel_ledger")).all()
+        verdicts = {
+            row.verdict: row for row in connection.execute(text("SELECT * FROM win_rate_by_model_verdict"))
+        }
+        outcomes = connection.execute(text("SELECT * FROM decision_outcomes ORDER BY seq")).all()
+        kept = connection.execute(text("SELECT COUNT(*), SUM(pnl > 0) FROM trade_facts")).one()
+    engine.dispose()
+    ledger = summary_of(run_folder)["model"][NAME]["ledger"]
+    assert ledger["orders_cancelled"] > 5
+    for column, key in {
+        "orders_cancelled": "orders_cancelled",
+        "would_have_filled": "cancelled_would_have_filled",
+        "never_filled": "cancelled_never_filled",
+        "still_open": "cancelled_still_open",
+    }.items():
+        assert getattr(found, column) == ledger[key], key
+    reached = ledger["cancelled_would_have_reached"]
+    assert (found.reached_target, found.reached_stop) == (reached["target"], reached["stop"])
+    assert found.saved_r == pytest.approx(ledger["saved_r"], rel=1e-12, abs=1e-12)
+    assert found.saved_money == pytest.approx(ledger["saved_money"], rel=1e-12, abs=1e-12)
+    asked = [one for one in lines_of(run_folder / "events.jsonl") if one.get("kind") == "cancel_asked"]
+    assert [(one.ts_ns, one.probability) for one in outcomes] == [
+        (one["ts_ns"], one["probability"]) for one in asked
+    ]
+    assert [one.action for one in outcomes] == [one["detail"]["action"] for one in asked]
+    assert verdicts["cancel, would have been"].orders == found.would_have_filled
+    traded = [row for name, row in verdicts.items() if name != "cancel, would have been"]
+    assert (sum(row.orders for row in traded), sum(row.wins for row in traded)) == tuple(kept)
+    assert {one.outcome for one in outcomes if one.action == "cancel" and not one.is_traded} <= {
+        "target", "stop", "not_filled", "open", None,
+    }  # fmt: skip
+    assert any(one.is_traded and one.action == "keep" for one in outcomes)
