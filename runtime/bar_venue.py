@@ -180,7 +180,7 @@ class BarVenue(SimulationModule):
         exchange.msgbus.subscribe(topic=ORDER_TOPIC, handler=self._on_order_event)
         exchange.msgbus.register(endpoint=load_endpoint(exchange.id.value), handler=self.load)
         exchange.msgbus.register(endpoint=lookup_endpoint(exchange.id.value), handler=self.look_up)
-        exchange.msgbus.register(endpoint=shares_endpoint(exchange.id.value), handler=self._shares.tell)
+        exchange.msgbus.register(endpoint=shares_endpoint(exchange.id.value), handler=self.tell_shares)
         self._shares.sells_leave = exchange.account_type == AccountType.CASH
         if exchange.latency_model is not None:
             self._base_latency = exchange.latency_model
@@ -194,6 +194,10 @@ class BarVenue(SimulationModule):
         """Take all bars of the run; of those the engine brings one per close time."""
         self.store, self._shows_bars = store, True
 
+    def tell_shares(self, shares: VolumeShares) -> None:
+        """Add what shares of their bars the fills took."""
+        self._shares.tell(shares)
+
     def pre_process(self, data: Any) -> None:
         """Run before the venue sees a bar: the first one of a close time moves the market of all."""
         if not isinstance(data, Bar):
@@ -204,7 +208,6 @@ class BarVenue(SimulationModule):
                 self._is_walking = True
                 self._walk(last_ns, data.ts_init)
                 self._is_walking = False
-                self._open_awaited()
             if self._shows_bars:
                 self._show(data)
         instrument_id = data.bar_type.instrument_id
@@ -294,13 +297,17 @@ class BarVenue(SimulationModule):
                 )
             )
 
-    def _open_awaited(self) -> None:
+    def _open_awaited(self, latency_ns: int) -> None:
         """Open the bars that orders wait for, so that a timer before their close meets no old price."""
-        for instrument_id, bar in list(self._awaited.items()):
-            if _opens_at(bar) <= self._now_ns:
-                del self._awaited[instrument_id]
-                if bar.ts_init > self._now_ns:
-                    self._step(bar, bar.open, self._now_ns)
+        for instrument_id, bar in sorted(self._awaited.items(), key=lambda one: (_opens_at(one[1]), one[0])):
+            opens_ns = _opens_at(bar)
+            if opens_ns > self._now_ns:
+                break
+            del self._awaited[instrument_id]
+            if bar.ts_init > self._now_ns:
+                self._step(bar, bar.open, self._now_ns)
+            else:  # one of those that are walked now: no other coin had a close at its open
+                self._settle(opens_ns + latency_ns)
 
     # -- bars that the engine does not bring -----------------------------------------------------------------
 
@@ -329,6 +336,7 @@ class BarVenue(SimulationModule):
         for bar in bars.values():
             self._step(bar, bar.open, max(last_ns, _opens_at(bar)))
         self._settle(last_ns + latency_ns)
+        self._open_awaited(latency_ns)
         self._settle(now_ns + latency_ns)
         for instrument_id, bar in bars.items():
             self.walked += 1
