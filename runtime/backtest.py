@@ -15,6 +15,8 @@ from typing import Any, Final
 from nautilus_trader.accounting.error import AccountError
 from nautilus_trader.model.instruments import Instrument
 
+from runtime.bar_share import VolumeShares
+from runtime.bar_venue import shares_endpoint
 from runtime.cli import format_ns
 from runtime.entry_watch import EntryWatch
 from runtime.errors import DataError, OperatorError
@@ -71,6 +73,9 @@ class RunResult:
         What filtered signals and what it decided, None without a model of signals.
     bar_feed
         How closed bars reached the strategy: as scored columns, or one event each.
+    volume_shares
+        How much of their bars' volume ``entries`` and ``exits`` took, see `runtime.bar_share.share_figures`;
+        empty for a run on trades.
     """
 
     run_id: str
@@ -88,6 +93,7 @@ class RunResult:
     funding: Decimal = Decimal(0)
     signal_model: Mapping[str, Any] | None = None
     bar_feed: BarFeed = "events"
+    volume_shares: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def starting_balance(self) -> Decimal:
@@ -192,11 +198,20 @@ def run_backtest(
             funding=recorder.funding,
             signal_model=next((one for one in reports if one is not None), None),
             bar_feed="events" if columns is None else "columns",
+            volume_shares=_volume_shares(engine, plan) if plan.on_bars else {},
         )
     node.dispose()  # type: ignore[no-untyped-call]
     release_memory()
     add_results(folder.path / SIGNALS, recorder.trades)
     return result
+
+
+def _volume_shares(engine: Any, plan: RunPlan) -> dict[str, Any]:
+    """Return how much of their bars' volume the fills at all venues took."""
+    shares = VolumeShares()
+    for venue in sorted({one.id.venue.value for one in plan.instruments}):
+        engine.kernel.msgbus.send(endpoint=shares_endpoint(venue), msg=shares)
+    return shares.as_plain()
 
 
 def _entry_file(plan: RunPlan, folder: Path) -> AbstractContextManager[EntryFile | None]:

@@ -149,17 +149,30 @@ class ColumnFeed:
     def turnovers(self, name: str, count: int) -> list[float]:
         """Return volume x close of an instrument's last bars, at most `count`, oldest first."""
         number = self._numbers[name]
-        ticks, begin = self._ticks["close_ticks"][number], self._place + 1
-        found = 0
+        places = self._last_places(number, count)
+        closes = self._floats(number, "close_ticks", places)
+        turnovers: list[float] = (self._volumes(number, places) * closes).tolist()
+        return turnovers
+
+    def volumes(self, name: str, count: int) -> list[float]:
+        """Return the volumes of an instrument's last bars (base currency), at most `count`, oldest first."""
+        number = self._numbers[name]
+        volumes: list[float] = self._volumes(number, self._last_places(number, count)).tolist()
+        return volumes
+
+    def _last_places(self, number: int, count: int) -> NDArray[np.int64]:
+        """Return the places of an instrument's last bars up to now, at most `count`."""
+        ticks, begin, found = self._ticks["close_ticks"][number], self._place + 1, 0
         while begin > 0 and found < count:
             end, begin = begin, max(0, begin - count)
             found += int(np.count_nonzero(ticks[begin:end]))
-        part = slice(begin, self._place + 1)
-        is_there = ticks[part] > 0
-        closes = self._prices[number].float_of(ticks[part][is_there])
-        volumes = self._sizes[number].float_of(self._columns.arrays["volume_lots"][number, part][is_there])
-        turnovers: list[float] = (volumes * closes)[-count:].tolist()
-        return turnovers
+        places: NDArray[np.int64] = (begin + np.flatnonzero(ticks[begin : self._place + 1]))[-count:]
+        return places
+
+    def _volumes(self, number: int, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        lots = self._columns.arrays["volume_lots"][number, places]
+        volumes: NDArray[np.float64] = self._sizes[number].float_of(lots)
+        return volumes
 
     def bar(self, name: str, place: int) -> CoinBar | None:
         """Return an instrument's bar at a place of the grid without its row, None where it has none."""
@@ -258,6 +271,13 @@ class ColumnStore:
             self.bar(number, last) if last >= 0 else None,
             self.bar(number, following) if following >= 0 else None,
         )
+
+    def next_traded(self, instrument_id: InstrumentId, now_ns: int, until_ns: int) -> Bar | None:
+        """Return the first bar with volume that closes after a time, and until another one."""
+        number, grid = self._numbers[instrument_id], self._columns.grid
+        begin, end = max(grid.index(now_ns) + 1, 0), max(grid.index(until_ns) + 1, 0)
+        found = np.flatnonzero(self._lots[number, begin:end])
+        return self.bar(number, begin + int(found[0])) if len(found) else None
 
     def bar(self, number: int, place: int) -> Bar:
         """Return an instrument's bar at a place of the grid where it has one."""

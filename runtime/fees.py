@@ -12,6 +12,7 @@ from nautilus_trader.common.config import NautilusConfig
 from nautilus_trader.model.book import OrderBook
 from nautilus_trader.model.data import BookOrder
 from nautilus_trader.model.enums import BookType, LiquiditySide, OrderSide, OrderType
+from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.instruments import CurrencyPair, Instrument
 from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.model.orders import Order
@@ -19,6 +20,8 @@ from nautilus_trader.model.orders import Order
 BPS = Decimal(10_000)
 # More than any order: the depth beyond the slipped price is not part of this model.
 SIMULATED_DEPTH = 1_000_000_000
+# An order this many times the bar's volume, or in no volume at all, has the largest impact: 10 x impact_bps.
+LARGEST_SHARE = Decimal(100)
 TAKER_TYPES = frozenset({OrderType.MARKET, OrderType.STOP_MARKET, OrderType.MARKET_IF_TOUCHED})
 
 
@@ -62,12 +65,37 @@ class TakerSlippageConfig(NautilusConfig, frozen=True):
     limits_fill_on_touch
         False: a resting limit fills when the price trades through it, not at it. For bars, where the venue's
         ``queue_position`` (the same rule for trades) has no queue to follow.
+    impact_bps
+        In runs on bars: by how much more an order as large as the bar's volume is filled worse, hundredths of
+        a percent; it grows with the square root of the share, see `impact_of`.
     """
 
     slippage_ticks: int = 0
     slippage_bps: Decimal = Decimal(0)
     seed: int = 42
     limits_fill_on_touch: bool = True
+    impact_bps: Decimal = Decimal(0)
+
+
+def impact_of(qty: Decimal, volume: Decimal, impact_bps: Decimal) -> Decimal:
+    """Return by how much an order moves its own price, hundredths of a percent: the square-root law.
+
+    Parameters
+    ----------
+    qty, volume
+        Of the order and of the bar in which it fills, base currency.
+    impact_bps
+        Of an order as large as the bar's volume.
+
+    Examples
+    --------
+    >>> impact_of(Decimal(25), Decimal(100), Decimal(20))
+    Decimal('10.0')
+    >>> impact_of(Decimal(25), Decimal(0), Decimal(20))
+    Decimal('200')
+    """
+    share = min(qty / volume, LARGEST_SHARE) if volume else LARGEST_SHARE
+    return impact_bps * share.sqrt()
 
 
 def slippage_in_ticks(price: Decimal, increment: Decimal, ticks: int, bps: Decimal) -> int:
@@ -92,7 +120,7 @@ def slippage_in_ticks(price: Decimal, increment: Decimal, ticks: int, bps: Decim
 
 
 class TakerSlippageModel(FillModel):
-    """Fill market and stop-market orders a fixed distance behind the best price; limits keep theirs."""
+    """Fill market and stop-market orders some distance behind the best price; limits keep theirs."""
 
     def __init__(self, config: TakerSlippageConfig) -> None:
         super().__init__(
@@ -102,17 +130,25 @@ class TakerSlippageModel(FillModel):
         )
         self._ticks = config.slippage_ticks
         self._bps = config.slippage_bps
+        self._impact_bps = config.impact_bps
+        self.volumes: dict[InstrumentId, Decimal] = {}
+        """Volume of the bar that an instrument's market is in, told by `runtime.bar_venue`."""
 
     def get_orderbook_for_fill_simulation(
         self, instrument: Instrument, order: Order, best_bid: Price, best_ask: Price
     ) -> OrderBook | None:
         """Return the book such an order sees, None to fill by the standard rules."""
-        if order.order_type not in TAKER_TYPES or (self._ticks == 0 and self._bps == 0):
+        if order.order_type not in TAKER_TYPES:
+            return None
+        bps, volume = self._bps, self.volumes.get(instrument.id)
+        if self._impact_bps and volume is not None:
+            bps += impact_of(order.leaves_qty.as_decimal(), volume, self._impact_bps)
+        if self._ticks == 0 and bps == 0:
             return None
         increment = instrument.price_increment.as_decimal()
         is_buy = order.side == OrderSide.BUY
         best = (best_ask if is_buy else best_bid).as_decimal()
-        distance = increment * slippage_in_ticks(best, increment, self._ticks, self._bps)
+        distance = increment * slippage_in_ticks(best, increment, self._ticks, bps)
         slipped = best + distance if is_buy else max(best - distance, increment)
         book = OrderBook(instrument_id=instrument.id, book_type=BookType.L2_MBP)
         level = BookOrder(

@@ -25,6 +25,7 @@ from nautilus_trader.model.data import Bar, TradeTick
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.instruments import CurrencyPair, Instrument
 
+from runtime.bar_venue import WAIT_BARS
 from runtime.coin_settings import coin_settings
 from runtime.errors import ConfigurationError
 from runtime.funding_schedule import funding_text
@@ -275,6 +276,7 @@ def _venue_config(
             config={
                 "slippage_ticks": fills.slippage_ticks,
                 "slippage_bps": str(fills.slippage_bps),
+                "impact_bps": str(fills.impact_bps if on_bars else 0),
                 "seed": fills.seed,
                 "limits_fill_on_touch": not (on_bars and fills.queue_position),
             },
@@ -298,11 +300,23 @@ def fill_assumptions(
     """Return how fills were simulated, in the words and units of the report."""
     fills = settings.fills
     spot = is_spot(instruments[0])
+    # What a bar cannot tell is not claimed: it has neither prints nor a queue.
+    told: dict[str, Any] = (
+        {
+            "limits_fill": "one increment beyond their price" if fills.queue_position else "at their price",
+            "impact_bps": str(fills.impact_bps),
+            "without_volume": f"market orders wait, at most {WAIT_BARS} bars",
+        }
+        if on_bars
+        else {
+            "liquidity_consumption": fills.liquidity_consumption,
+            "queue_position": fills.queue_position,
+        }
+    )
     return {
         "data": "closed bars, adverse extreme first" if on_bars else "trades",
         "latency_ms": fills.latency_ms,
-        "liquidity_consumption": fills.liquidity_consumption,
-        "queue_position": fills.queue_position,
+        **told,
         "slippage_ticks": fills.slippage_ticks,
         "slippage_bps": str(fills.slippage_bps),
         "slippage_applies_to": "market orders, not the stop-limit orders that protect spot"

@@ -1,5 +1,6 @@
 """The backtest node: Nautilus' own, streaming one UTC day at a time, with the fee rates of the settings."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -20,7 +21,7 @@ from nautilus_trader.model.data import TradeTick, capsule_to_list
 from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
-from runtime.bar_venue import load_endpoint, lookup_endpoint
+from runtime.bar_venue import ahead_ns, load_endpoint, lookup_endpoint
 from runtime.column_feed import ColumnStore
 from runtime.node_config import ALL_IN_ONE_CHUNK
 from runtime.settings import (
@@ -150,22 +151,21 @@ def _run_chunks(
 def _told_ahead(
     engine: BacktestEngine, venues: Sequence[str], chunks: Iterable[list[Any]]
 ) -> Iterator[list[Any]]:
-    """Yield chunks; venues that walk bars are told of each one before the one ahead of it runs."""
+    """Yield chunks; venues that walk bars are told of the bars that they look ahead to before one runs."""
     if not venues:
         yield from chunks
         return
-    before: list[Any] = []
+    waiting: deque[list[Any]] = deque()
     for chunk in chunks:
         for venue in venues:
             bars = chunk
             if len(venues) > 1:
                 bars = [one for one in chunk if one.bar_type.instrument_id.venue.value == venue]
             engine.kernel.msgbus.send(endpoint=load_endpoint(venue), msg=bars)
-        if before:
-            yield before
-        before = chunk
-    if before:
-        yield before
+        waiting.append(chunk)
+        while chunk[-1].ts_init >= waiting[0][-1].ts_init + ahead_ns(waiting[0]):
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _chunks(sources: Sequence["_Source"], window: tuple[int, int], chunk_size: int) -> Iterator[list[Any]]:

@@ -80,6 +80,7 @@ def summary_of(
         else {**result.signal_model, "in_sample": _knows_these_days(result.signal_model, plan)},
         "data": "bars" if plan.on_bars else "trades",
         **({"bar_feed": result.bar_feed} if plan.on_bars else {}),
+        **({"volume_shares": result.volume_shares} if plan.on_bars else {}),
         "fills": fill_assumptions(plan.request.settings.backtest, plan.instruments, on_bars=plan.on_bars),
         "decision_sha256": result.folder.decision_sha256,
         "config_sha256": result.config["config_sha256"],

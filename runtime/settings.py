@@ -90,6 +90,9 @@ class FillSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Stop-limit orders, which protect spot, fill up to their limit without it.
     slippage_bps
         The same as a share of the price, in hundredths of a percent, rounded up to whole increments.
+    impact_bps
+        Runs on bars: by how much more an order as large as the bar's volume is filled worse, in hundredths of
+        a percent; half of it at a quarter of the volume (square root), ten times it at most.
     seed
         Seed of the simulator's random numbers (nothing random happens with the defaults).
     """
@@ -99,11 +102,14 @@ class FillSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     queue_position: bool = True
     slippage_ticks: Annotated[int, Meta(ge=0, le=10_000)] = 0
     slippage_bps: Decimal = Decimal(0)
+    impact_bps: Decimal = Decimal(20)
     seed: Annotated[int, Meta(ge=0)] = 42
 
     def __post_init__(self) -> None:
         if not 0 <= self.slippage_bps <= 1000:
             raise ValueError(f"slippage_bps {self.slippage_bps} must be between 0 and 1000")
+        if not 0 <= self.impact_bps <= 1000:
+            raise ValueError(f"impact_bps {self.impact_bps} must be between 0 and 1000")
         if self.slippage_ticks and self.slippage_bps:
             raise ValueError("slippage_ticks and slippage_bps are both set: choose one")
 

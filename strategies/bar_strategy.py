@@ -4,6 +4,7 @@ The signal contract holds for whatever derives from this: a signal that breaks i
 worth its risk, or comes at a bad moment, is recorded with its reason and not traded.
 """
 
+from collections import deque
 from dataclasses import replace
 from typing import Final
 
@@ -23,7 +24,7 @@ from strategies.trade_manager.management import RuleSetName, TradeManager, rules
 from strategies.trade_manager.orders import ZERO, Leg
 from strategies.trade_manager.plan import SideKind, side_allowed
 from strategies.trade_manager.setup import ExitRules
-from strategies.trade_manager.sizing import Funds, RiskRules, Size, size_position
+from strategies.trade_manager.sizing import Funds, RiskRules, Size, quantity_for_volume, size_position
 from strategies.trade_manager.skips import Skip, SkipReason
 
 # How long an exit that should have filled is waited for. Without trades the close of a bar is all there is.
@@ -106,6 +107,7 @@ class BarStrategy(SetupStrategy):
         self._last_close_ns = 0
         self._sees_trades = False
         self._strength = RelativeStrength()
+        self._volumes: deque[float] = deque(maxlen=config.max_volume_bars)
         self._manager: TradeManager
         self._risk_rules = RiskRules(
             risk_per_trade_pct=config.risk_per_trade_pct,
@@ -167,6 +169,7 @@ class BarStrategy(SetupStrategy):
         self._last_close_ns = bar.ts_event
         self.count("bars")
         candle = self._candle(bar)
+        self._volumes.append(candle.volume)
         strength = self._strength.update(candle.close)
         setup = self.setup
         if setup is not None and not setup.is_closed:
@@ -263,6 +266,7 @@ class BarStrategy(SetupStrategy):
             market=self.market,
             equity=funds.equity,
             free_margin=funds.spendable,
+            max_qty=quantity_for_volume(self._volumes, config.max_volume_pct),
         )
 
     def _candle(self, bar: Bar) -> Candle:

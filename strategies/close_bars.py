@@ -186,3 +186,6 @@ class ScoreFeed(Protocol):
 
     def turnovers(self, name: str, count: int) -> list[float]:
         """Return volume x close of an instrument's last bars, at most `count`, oldest first."""
+
+    def volumes(self, name: str, count: int) -> list[float]:
+        """Return the volumes of an instrument's last bars (base currency), at most `count`, oldest first."""

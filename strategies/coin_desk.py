@@ -26,7 +26,7 @@ from strategies.trade_manager.management import TradeManager
 from strategies.trade_manager.orders import ZERO
 from strategies.trade_manager.record import ClosedTrade
 from strategies.trade_manager.setup import Setup
-from strategies.trade_manager.sizing import Size
+from strategies.trade_manager.sizing import Size, quantity_for_volume
 from strategies.trade_manager.skips import Skip
 
 TAG: Final = "CON"
@@ -67,6 +67,7 @@ class CoinDesk(SetupDesk):
         self._base_ns = config.ltf_secs * NANOS
         self._day_bars = DAY_SECS // config.ltf_secs or 1
         self._turnover: deque[float] = deque(maxlen=self._day_bars)
+        self._volumes: deque[float] = deque(maxlen=config.max_volume_bars)
         self._entered_ns = 0
 
     def prepare(self) -> bool:
@@ -105,6 +106,7 @@ class CoinDesk(SetupDesk):
         row = self.engine.update(close_ns - self._base_ns, close_ns, open_, high, low, close, volume)
         if self.rules.min_turnover:
             self._turnover.append(volume * close)
+        self._volumes.append(volume)
         self.bucket_seq += 1
         self.last = scored_bar((close_ns, open_, high, low, close, volume), row)
         return self.last
@@ -115,6 +117,16 @@ class CoinDesk(SetupDesk):
         if self.feed is not None:
             return sum(self.feed.turnovers(self.name, self._day_bars))
         return sum(self._turnover)
+
+    @property
+    def max_qty(self) -> Decimal | None:
+        """Return the most that the market bears now, base currency, None for no limit."""
+        config = self._config
+        if self.feed is not None and config.max_volume_pct:
+            return quantity_for_volume(
+                self.feed.volumes(self.name, config.max_volume_bars), config.max_volume_pct
+            )
+        return quantity_for_volume(self._volumes, config.max_volume_pct)
 
     @property
     def last_close(self) -> float | None:

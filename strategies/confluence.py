@@ -4,6 +4,7 @@ Each bar is scored when it comes. Decisions wait until the bars of all coins of 
 `bar_wait_ms` later: which bar came first must not matter. Every signal is put on record, traded or not.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -13,6 +14,7 @@ from nautilus_trader.model.data import Bar
 from nautilus_trader.model.enums import AccountType
 from nautilus_trader.model.events import OrderEvent
 from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.trading.strategy import Strategy
 
 from indicators.confluence.explain import FACTORS, explain
@@ -535,7 +537,7 @@ class ConfluenceStrategy(Strategy):
             most = 1
         else:
             free = min(free + desk.bound_margin, equity - sum((one.bound_margin for one in others), ZERO))
-            most = self.config.max_leverage
+            most = min(self.config.max_leverage, most_leverage(desk.instrument))
         return size_position(
             entry,
             stop,
@@ -544,6 +546,7 @@ class ConfluenceStrategy(Strategy):
             market=desk.market,
             equity=equity,
             free_margin=floor_to(free - bound, Decimal("0.00000001")),
+            max_qty=desk.max_qty,
         )
 
 
@@ -573,6 +576,12 @@ def context_of(config: ConfluenceConfig) -> str:
         return str(config.context_instrument_id.value)
     names = sorted(one.value for one in config.instrument_ids)
     return next((name for name in names if name.startswith(("BTCUSD", "XBTUSD"))), "")
+
+
+def most_leverage(instrument: Instrument) -> int:
+    """Return the largest leverage that an instrument's initial margin allows."""
+    margin = Decimal(instrument.margin_init)
+    return max(int(1 / margin), 1) if margin > 0 else sys.maxsize
 
 
 def _money(money: Any) -> Decimal:

@@ -1,5 +1,6 @@
 """How much to buy or sell: the stop distance decides, the account limits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
@@ -108,6 +109,32 @@ def quantity_for_risk(
     by_risk = equity * Decimal(str(risk_pct)) / 100 / distance
     by_notional = max_notional / entry_price
     return max(floor_to(min(by_risk, by_notional), lot_size), Decimal(0))
+
+
+def quantity_for_volume(volumes: Sequence[float], max_volume_pct: float) -> Decimal | None:
+    """Return the quantity that is the given share of the mean traded volume of some bars.
+
+    Parameters
+    ----------
+    volumes
+        Of the last closed bars, base currency; none known is a volume of 0.
+    max_volume_pct
+        Share of their mean, percent, 0 for no limit.
+
+    Returns
+    -------
+    Decimal or None
+        Base currency, not rounded; None for no limit.
+
+    Examples
+    --------
+    >>> quantity_for_volume([100.0, 0.0, 50.0], 5)
+    Decimal('2.5')
+    """
+    if not max_volume_pct:
+        return None
+    mean = sum(volumes) / len(volumes) if volumes else 0.0
+    return Decimal(str(mean * max_volume_pct / 100))
 
 
 def checked_quantity(qty: Decimal, lowest_price: Decimal, market: Market) -> Skip | None:
@@ -263,8 +290,9 @@ def size_position(
     market: Market,
     equity: Decimal,
     free_margin: Decimal,
+    max_qty: Decimal | None = None,
 ) -> Size | Skip:
-    """Return the size of a trade: the stop distance decides, notional and free margin limit it.
+    """Return the size of a trade: the stop distance decides; notional, free margin and volume limit it.
 
     Parameters
     ----------
@@ -276,12 +304,14 @@ def size_position(
         Account value, quote currency.
     free_margin
         What the account can still bind, quote currency; the entry's taker fee is paid out of it too.
+    max_qty
+        What the market bears, base currency, see `quantity_for_volume`; None for no limit.
 
     Returns
     -------
     Size or Skip
-        ``no_stop_distance``, ``stop_too_near``, ``risk`` (no money to risk or bind), ``min_qty`` or
-        ``min_notional``.
+        ``no_stop_distance``, ``stop_too_near``, ``risk`` (no money to risk or bind), ``min_qty``,
+        ``min_notional``, or ``low_volume`` (the volume alone makes it smaller than an order may be).
 
     Examples
     --------
@@ -311,8 +341,14 @@ def size_position(
         max_notional=min(by_setting, by_margin),
         lot_size=market.lot_size,
     )
-    refused = checked_quantity(qty, min(entry_price, stop_price), market)
+    lowest = min(entry_price, stop_price)
+    refused = checked_quantity(qty, lowest, market)
     if refused is not None:
         return refused
+    if max_qty is not None and max_qty < qty:
+        qty = max(floor_to(max_qty, market.lot_size), Decimal(0))
+        if checked_quantity(qty, lowest, market) is not None:
+            least_qty = max(market.min_qty, market.min_notional / lowest)
+            return Skip(SkipReason.LOW_VOLUME, float(max_qty), float(least_qty))
     notional = qty * entry_price
     return Size(qty, leverage, notional, notional / leverage, qty * abs(entry_price - stop_price))

@@ -24,6 +24,7 @@ class SkipReason(StrEnum):
     MAX_POSITIONS = "max_positions"
     CORRELATED = "correlated"
     LOW_TURNOVER = "low_turnover"
+    LOW_VOLUME = "low_volume"
     NOT_IN_UNIVERSE = "not_in_universe"
     # The guards: a pause after losses.
     COOLDOWN = "cooldown"

@@ -104,13 +104,15 @@ class ManagedStrategy(SetupStrategy):
         self.carry_out(self.setup, actions)
 
 
-def bars_of(instrument: Instrument, bar_type: BarType, rows: Sequence[Row]) -> list[Bar]:
+def bars_of(
+    instrument: Instrument, bar_type: BarType, rows: Sequence[Row], volumes: Sequence[float] = ()
+) -> list[Bar]:
     """Return hand-made bars (open, high, low, close), one after the other."""
     return [
         Bar(
             bar_type,
             *(instrument.make_price(price) for price in row),
-            instrument.make_qty(100_000),
+            instrument.make_qty(volumes[number] if volumes else 100_000),
             START_NS + (number + 1) * BAR_NS,
             START_NS + (number + 1) * BAR_NS,
         )
@@ -140,6 +142,7 @@ def run_engine(
     latency_ns: int = LATENCY_NS,
     slippage_bps: Decimal = Decimal(0),
     more_modules: Sequence[SimulationModule] = (),
+    impact_bps: Decimal = Decimal(0),
 ) -> BarVenue:
     """Run chunks of bars, each ascending in time, as a streaming backtest does; return the venue's module."""
     engine = BacktestEngine(
@@ -154,7 +157,10 @@ def run_engine(
         default_leverage=Decimal(1 if account == "cash" else 10),
         fill_model=TakerSlippageModel(
             TakerSlippageConfig(
-                slippage_ticks=slippage_ticks, slippage_bps=slippage_bps, limits_fill_on_touch=False
+                slippage_ticks=slippage_ticks,
+                slippage_bps=slippage_bps,
+                limits_fill_on_touch=False,
+                impact_bps=impact_bps,
             )
         ),
         fee_model=VenueFeeModel(),

@@ -95,12 +95,9 @@ def format_summary(summary: Mapping[str, Any]) -> str:
             (
                 (
                     "fills",
-                    (
-                        f"latency {fills['latency_ms']:g} ms, "
-                        f"liquidity consumption {_on(fills['liquidity_consumption'])}, "
-                        f"queue position {_on(fills['queue_position'])}, slippage {_slippage(fills)}"
-                    ),
+                    f"latency {fills['latency_ms']:g} ms, {_liquidity(fills)}, slippage {_slippage(fills)}",
                 ),
+                *_shares(summary.get("volume_shares") or {}),
                 *fee_lines(fills["fees"]),
                 ("account", fills["account"]),
             )
@@ -225,6 +222,35 @@ def _slippage(fills: Mapping[str, Any]) -> str:
         return f"{bps} bps"
     amount = f"{ticks} ticks" if ticks else f"{bps} bps"
     return f"{amount} ({fills['slippage_applies_to']})"
+
+
+def _liquidity(fills: Mapping[str, Any]) -> str:
+    """Return what limits the size of fills: other things on trades than on bars."""
+    if "queue_position" in fills:
+        return (
+            f"liquidity consumption {_on(fills['liquidity_consumption'])}, "
+            f"queue position {_on(fills['queue_position'])}"
+        )
+    return (
+        f"bars ({fills['data'].removeprefix('closed bars, ')}), limits fill {fills['limits_fill']}, "
+        f"impact {fills['impact_bps']} bps at a bar's whole volume"
+    )
+
+
+def _shares(shares: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return how much of their bars' volume entries and exits took."""
+    return [
+        (
+            f"{name} of their bars",
+            (
+                f"{one['above_10_pct']:,} of {one['orders']:,} above 10 % of its volume, "
+                f"{one['above_100_pct']:,} above all of it, {one['without_volume']:,} without any, "
+                f"worst {_number(one['worst_pct'], 1, ',.1f', ' %')}"
+            ),
+        )
+        for name, one in shares.items()
+        if one["orders"]
+    ]
 
 
 def _on(value: bool) -> str:
