@@ -153,10 +153,21 @@ class ConfluenceStrategy(Strategy):
         self._tell_pauses(trade.exit_ts_ns)
 
     def _tell_pauses(self, ts_ns: int) -> None:
+        """Publish what changed; a pause that begins takes the entries back that wait in its scope."""
         for change in self._guard_log.changes(ts_ns):  # one of all coins is told by the first of them
-            desk = self.desks.get(change.pause.scope) or next(iter(self.desks.values()))
+            concerned = self.desks.get(change.pause.scope)
+            desk = concerned or next(iter(self.desks.values()))
             desk.decide(change.kind, ts_ns=ts_ns, **change.fields())
             desk.count(f"{change.kind}_{change.pause.reason}")
+            if change.kind == "pause_began":
+                for one in self.desks.values() if concerned is None else (concerned,):
+                    one.take_entry_back(change.pause.reason.value, ts_ns)
+
+    def may_enter(self, desk: CoinDesk, ts_ns: int) -> Skip | None:
+        """Return why a coin must not be entered at a moment (UNIX nanoseconds), whatever the signal."""
+        if desk.is_halted:
+            return Skip(SkipReason.HALTED)
+        return self.universe.check(desk.name, ts_ns) or self.guards.blocked(desk.name, ts_ns)
 
     # -- bars ----------------------------------------------------------------------------------------------
 
@@ -289,12 +300,12 @@ class ConfluenceStrategy(Strategy):
             self._context.push(close_ns, bars.get(self._context.name))
         for ended in self.filter.push(close_ns, bars):
             self._record_outcome(ended)
+        if self._watches_equity:
+            self.guards.on_equity(close_ns, float(self.equity()))
+        self._tell_pauses(close_ns)  # first: an entry that waits must not become a market order in a pause
         for name, desk in self.desks.items():
             if desk.is_busy and (bar := bars.get(name)) is not None:
                 desk.manage(bar)
-        if self._watches_equity:
-            self.guards.on_equity(close_ns, float(self.equity()))
-        self._tell_pauses(close_ns)
         found = bars.candidates(self.config.record_from)
         if found:
             self._choose(close_ns, found)
