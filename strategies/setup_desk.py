@@ -162,6 +162,19 @@ class SetupDesk:
         # By notional, not by the venue's margin: all positions together stay within equity x leverage.
         return Funds(total, max(total * leverage - self._committed_notional(), ZERO))
 
+    def account_equity(self) -> Decimal | None:
+        """Return what the account is worth at the last prices, quote currency; None without an account."""
+        if self._account() is None:
+            return None
+        equity = self.funds().equity
+        if self.account_kind() == "margin":  # the coins of a cash account are in its funds
+            for position in self._host.cache.positions_open(venue=self.instrument_id.venue):
+                price = self.price_of(position.instrument_id)
+                if price is not None:
+                    instrument = self._host.cache.instrument(position.instrument_id)
+                    equity += position.unrealized_pnl(instrument.make_price(price)).as_decimal()
+        return equity
+
     def last_price(self) -> Decimal | None:
         """Return the last price of the instrument, None before the first."""
         return self.price_of(self.instrument_id)
