@@ -167,6 +167,7 @@ class CoinDesk(SetupDesk):
         )
         if actions:
             self.carry_out(setup, actions)
+        self.mind_deadline()
         if setup.plan.entry_kind == "hybrid" and setup.is_entering:
             waited_ns = bar.close_ns - self._entered_ns
             if waited_ns >= self._config.hybrid_wait_secs * NANOS:

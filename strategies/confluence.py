@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from nautilus_trader.common.component import LiveClock
 from nautilus_trader.model.data import Bar
 from nautilus_trader.model.enums import AccountType
 from nautilus_trader.model.events import OrderEvent
@@ -29,6 +28,7 @@ from strategies.confluence_config import (
     risk_rules,
     score_config,
 )
+from strategies.deadline_watch import CallSoon, live_call_soon
 from strategies.guard_log import GuardLog
 from strategies.guards import TradeGuards, result_of
 from strategies.market_context import MarketContext
@@ -97,7 +97,7 @@ class ConfluenceStrategy(Strategy):
         self._waiting: dict[int, dict[str, CoinBar]] = {}
         self._handlers: dict[str, Callable[[Bar], None]] = {}
         self._signals = 0
-        self._loop: Any = None
+        self._call_soon: CallSoon | None = None
         self._watches_equity = bool(config.max_daily_loss_pct or config.max_drawdown_pct)
 
     # -- life ----------------------------------------------------------------------------------------------
@@ -119,11 +119,10 @@ class ConfluenceStrategy(Strategy):
         if self.config.model:
             fees = {name: (desk.market.maker_fee, desk.market.taker_fee) for name, desk in self.desks.items()}
             self.filter.model = signal_model(self.config, SPEC, fees, self.clock.timestamp_ns())
-        if isinstance(self.clock, LiveClock):
-            import asyncio
-
-            self._loop = asyncio.get_running_loop()
+        self._call_soon = live_call_soon(self.clock)
         for name, desk in self.desks.items():
+            if self._call_soon is not None:
+                desk.watch_deadlines(self._call_soon)
             self._listen(name, desk)
 
     def on_stop(self) -> None:
@@ -261,8 +260,8 @@ class ConfluenceStrategy(Strategy):
         self.clock.set_time_alert_ns(name, until_ns, lambda _event: self._on_wait_over(close_ns))
 
     def _on_wait_over(self, close_ns: int) -> None:
-        if self._loop is not None:  # live timers call from another thread
-            self._loop.call_soon_threadsafe(self._give_up, close_ns)
+        if self._call_soon is not None:  # live timers call from another thread
+            self._call_soon(lambda: self._give_up(close_ns))
         else:
             self._give_up(close_ns)
 
