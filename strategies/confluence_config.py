@@ -77,8 +77,8 @@ class ConfluenceConfig(SignalConfig, frozen=True, kw_only=True):
     min_confidence
         Score from which a signal is traded, 0 to 100.
     record_from
-        Score from which a signal is put on record, traded or not, 0 to 100; where ``min_confidence`` is lower,
-        that of the coin.
+        Score from which a signal is put on record, traded or not, 0 to 100; a coin's ``min_confidence`` where
+        that is lower.
     stop_atr, target_atr
         Distance of stop and target from the entry, multiples of the ATR 14 of the lowest timeframe.
     min_reward_risk
@@ -205,8 +205,8 @@ class ConfluenceConfig(SignalConfig, frozen=True, kw_only=True):
         known = {one.value for one in self.instrument_ids}
         if self.context_instrument_id is not None and self.context_instrument_id.value not in known:
             raise ValueError(
-                f"context_instrument_id ({self.context_instrument_id}) is not among the instruments of the run: "
-                "its bars are read as theirs are, so add it to them or leave the setting out"
+                f"context_instrument_id ({self.context_instrument_id}) is not among the instruments of the "
+                "run: its bars are read as theirs are, so add it to them or leave the setting out"
             )
         for instrument_id in self.coins or {}:
             if instrument_id not in known:

@@ -93,7 +93,9 @@ DRAWN = {f"drawn {seed}": drawn(seed) for seed in range(8)}
 SLOW = (
     "as it comes",
     "constant funding",
-    "bars of fifteen minutes", "guards, no correlation", "turnover and thresholds of single coins",
+    "bars of fifteen minutes",
+    "guards, no correlation",
+    "turnover and thresholds of single coins",
     *DRAWN,
 )
 CASES |= DRAWN
@@ -123,14 +125,18 @@ def both(tmp_path: Path) -> Both:
         names: Sequence[str],
         parameters: Mapping[str, Any],
         symbols: Mapping[str, Any],
-        universe: UniverseSettings = UniverseSettings(),
-        funding: FundingSettings = FundingSettings(),
+        universe: UniverseSettings | None = None,
+        funding: FundingSettings | None = None,
     ) -> tuple[RunResult, RunResult]:
         entry = StrategySettings(strategy="confluence", parameters=dict(parameters), symbols=dict(symbols))
         results = []
         for feed in ("columns", "events"):
-            backtest = BacktestSettings(runs=str(tmp_path / feed), bar_feed=feed, funding=funding)
-            settings = Settings(backtest=backtest, strategies=(entry,), universe=universe)
+            backtest = BacktestSettings(
+                runs=str(tmp_path / feed), bar_feed=feed, funding=funding or FundingSettings()
+            )
+            settings = Settings(
+                backtest=backtest, strategies=(entry,), universe=universe or UniverseSettings()
+            )
             request = RunRequest(
                 settings=settings, source="config.yaml", catalog=catalog, instruments=tuple(names)
             )

@@ -19,7 +19,9 @@ PAUSES: dict[str, Any] = {"stop_cooldown_mins": 120, "stop_cooldown_scope": "all
 
 def decisions_of(parameters: dict[str, Any]) -> list[Decision]:
     """Run the strategy over the made-up coins; return what it decided."""
-    config = ConfluenceConfig(instrument_ids=tuple(InstrumentId.from_str(name) for name in NAMES), **parameters)
+    config = ConfluenceConfig(
+        instrument_ids=tuple(InstrumentId.from_str(name) for name in NAMES), **parameters
+    )
     strategy = Watched(config)
     run_engine([bars_in_order(None)], [strategy], [instrument_of(coin) for coin in COINS])
     return [one for one in strategy.published if isinstance(one, Decision)]
@@ -42,9 +44,11 @@ def test_a_pause_takes_waiting_limits_back() -> None:
 
 
 def test_the_equity_of_the_guards_is_that_of_the_account() -> None:
-    """A position of another strategy at the venue loses: confluence, which holds nothing, pauses for the day."""
+    """Another strategy's position at the venue loses: confluence, which holds nothing, pauses for the day."""
     names = tuple(InstrumentId.from_str(name) for name in NAMES[:2])
-    config = ConfluenceConfig(instrument_ids=names, **{**EASY, "min_confidence": 100, "max_daily_loss_pct": 1.0})
+    config = ConfluenceConfig(
+        instrument_ids=names, **{**EASY, "min_confidence": 100, "max_daily_loss_pct": 1.0}
+    )
     strategy = Watched(config)
     # At 100.00 on a walk of 0.40 a bar: 600 coins lose one percent of 10,000 within the first steps.
     plan = EntryPlan(1, Decimal("100.00"), Decimal("50.00"), Decimal("150.00"), Decimal(600), 1, 100.0, 150.0)

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from runtime.coin_settings import unmatched_settings
 from runtime.errors import ConfigurationError
 from runtime.node_config import strategy_configs
 from runtime.settings import merged_parameters, parse_settings
@@ -166,3 +167,22 @@ def test_a_wrong_value_of_the_command_line_is_blamed_on_it(line: dict[str, str],
     assert message in str(caught.value)
     assert str(caught.value).endswith(f"- at --set {next(iter(line))}")
     assert "config.yaml" not in str(caught.value)
+
+
+def test_settings_that_no_coin_takes_are_named() -> None:
+    """A coin that is not in the run, and a category that no coin has, with what may have been meant."""
+    (entry,) = parse_settings(TEXT.replace("DOGEUSDT.BINANCE: {", "DOGEUSD.BINANCE: {")).strategies
+    assert unmatched_settings(entry, (BTC, DOGE, PEPE)) == [
+        f"symbols.DOGEUSD.BINANCE: this instrument is not in the run, did you mean {DOGE}?"
+    ]
+    (entry,) = parse_settings(
+        "strategies: [{strategy: confluence, categories: {leverage: {}, other: {}, stable: {}},"
+        f" symbols: {{{XRP}: {{stop_atr: 1}}}}}}]"
+    ).strategies
+    assert unmatched_settings(entry, (BTC,), known=(XRP,), categories=("stable", "leveraged")) == [
+        "categories.leverage: no instrument has this category, did you mean leveraged?",
+        "categories.other: no instrument has this category; its settings have no effect",
+    ]
+    assert unmatched_settings(entry, (BTC,))[0].startswith(
+        f"symbols.{XRP}: this instrument is not in the run"
+    )

@@ -82,7 +82,9 @@ def test_a_deadline_that_is_over_does_not_spin() -> None:
     """It is looked at again after a pause; none takes the alert back."""
     clock, rang = TestClock(), []
     pass_time(clock, 100 * NANOS)
-    watch = DeadlineWatch(clock, "one", lambda function: function(), lambda: rang.append(clock.timestamp_ns()))
+    watch = DeadlineWatch(
+        clock, "one", lambda function: function(), lambda: rang.append(clock.timestamp_ns())
+    )
     watch.set(5)
     assert pass_time(clock, 100 * NANOS + LEAST_PAUSE_NS - 1) == 0
     assert pass_time(clock, 100 * NANOS + LEAST_PAUSE_NS) == 1
