@@ -90,6 +90,39 @@ def categories_by_name(
     return {name: words[0] for name, words in fits.items() if words}
 
 
+def unmatched_settings(
+    entry: StrategySettings,
+    names: Collection[str],
+    known: Collection[str] = (),
+    categories: Collection[str] = (),
+) -> list[str]:
+    """Return a line for each part of an entry that no instrument of the run takes: most likely misspelt.
+
+    Parameters
+    ----------
+    entry
+        Strategy entry of the settings.
+    names
+        Instruments of the run.
+    known
+        Others that exist and were left out on purpose.
+    categories
+        What names of coins tell by themselves, besides what `symbols` says.
+    """
+    found = []
+    for name in entry.symbols:
+        if name not in names and name not in known:
+            hint = did_you_mean(name, list(names)) or "; its settings have no effect"
+            found.append(f"symbols.{name}: this instrument is not in the run{hint}")
+    said = {str(own[CATEGORY]) for own in entry.symbols.values() if own.get(CATEGORY)}
+    usual = said | set(categories)
+    for category in entry.categories:
+        if category not in usual:
+            hint = did_you_mean(category, sorted(usual)) or "; its settings have no effect"
+            found.append(f"categories.{category}: no instrument has this category{hint}")
+    return found
+
+
 def _struct_of(config_class: type[Any]) -> type[msgspec.Struct]:
     """Return the struct of one coin: the values of the dictionary ``coins``."""
     for choice in get_args(get_type_hints(config_class)["coins"]):
@@ -112,4 +145,4 @@ def _check(struct: type[msgspec.Struct], own: Mapping[str, Any], path: str, sour
         raise ConfigurationError(f"{source}: {message} - at {path}{inner.removeprefix('$')}") from error
 
 
-__all__ = ["categories_by_name", "coin_settings", "own_settings"]
+__all__ = ["categories_by_name", "coin_settings", "own_settings", "unmatched_settings"]

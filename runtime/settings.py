@@ -474,14 +474,15 @@ def check_parameters(
                 if origin == COMMAND_LINE
                 else f"{source}: unknown setting {where}{hint}"
             )
-    values = {name: value for name, (value, _origin) in parameters.items()}
+    hints = get_type_hints(config_class)
+    values = {name: _as_word(value, hints[name]) for name, (value, _origin) in parameters.items()}
     try:
         return config_class.parse(
             msgspec.json.encode({**values, **(given or {"instrument_id": instrument_id})})
         )
     except (msgspec.ValidationError, ValueError, TypeError) as error:
         message, _, path = str(error).replace("`", "").partition(" - at ")
-        name = path.removeprefix("$.").split("[")[0].split(".")[0]
+        name = path.removeprefix("$.").split("[")[0].split(".")[0] or _blamed(message, parameters)
         if name in parameters:
             origin = parameters[name][1]
             where = _parameter_path(name, origin, entry_path, instrument_id)
@@ -628,6 +629,35 @@ def _convert(content: Mapping[str, Any], source: str) -> Settings:
     except msgspec.ValidationError as error:
         message, _, path = str(error).replace("`", "").partition(" - at ")
         raise ConfigurationError(f"{source}: {message} - at {path or '$'}") from error
+
+
+def _as_word(value: Any, annotation: Any) -> Any:
+    """Return a boolean as the word that was meant: YAML reads on, off, yes and no as booleans."""
+    if not isinstance(value, bool):
+        return value
+    words = _words_of(annotation)
+    if not words:
+        return value
+    meant = ("on", "yes", "true") if value else ("off", "no", "false")
+    return next((one for one in meant if one in words), meant[0])
+
+
+def _words_of(annotation: Any) -> tuple[str, ...]:
+    """Return the words that a setting may be, empty where it may be something else as well."""
+    annotation = getattr(annotation, "__value__", annotation)  # `type X = Literal[...]`
+    choices = get_args(annotation)
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(word for one in choices if one is not types.NoneType for word in _words_of(one))
+    if get_origin(annotation) is Literal and all(isinstance(one, str) for one in choices):
+        return choices
+    return ()
+
+
+def _blamed(message: str, parameters: Mapping[str, tuple[Any, str]]) -> str:
+    """Return the first setting that a message of the config class names, the command line's before others."""
+    named = [one for one in re.findall(r"\w+", message) if one in parameters]
+    typed = [one for one in named if parameters[one][1] == COMMAND_LINE]
+    return next(iter(typed or named), "")
 
 
 def _parameter_path(name: str, origin: str, entry_path: str, instrument_id: str) -> str:

@@ -40,6 +40,10 @@ FIAT: Final = frozenset(
     {"EUR", "GBP", "AUD", "TRY", "BRL", "JPY", "ZAR", "UAH", "RUB", "ARS", "COP", "MXN", "CZK", "PLN", "RON"}
 )  # fmt: skip
 WRAPPED: Final = frozenset({"WBTC", "WBETH", "STETH", "BETH", "BNSOL", "CMETH", "METH", "BBSOL"})
+_BY_NAME: Final = {"stable": STABLE, "fiat": FIAT, "wrapped": WRAPPED}
+LEVERAGED: Final = "leveraged"
+# What the name of a coin tells by itself.
+NAMED_CATEGORIES: Final = (*_BY_NAME, LEVERAGED)
 LEVERAGED_ENDINGS: Final = ("DOWN", "UP", "BULL", "BEAR", "2L", "2S", "3L", "3S", "5L", "5S")
 USUALLY_EXCLUDED: Final = ("stable", "fiat", "leveraged", "wrapped", "index")
 
@@ -124,11 +128,11 @@ def categories_of(base: str, bases: Collection[str], tags: Iterable[str] = ()) -
     (('leveraged',), ())
     """
     found = set(tags)
-    for name, members in (("stable", STABLE), ("fiat", FIAT), ("wrapped", WRAPPED)):
+    for name, members in _BY_NAME.items():
         if base in members:
             found.add(name)
     if any(base.endswith(ending) and base.removesuffix(ending) in bases for ending in LEVERAGED_ENDINGS):
-        found.add("leveraged")
+        found.add(LEVERAGED)
     return tuple(sorted(found))
 
 

@@ -16,6 +16,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 from indicators.average import RelativeStrength
 from strategies.bar_signal import Candle
 from strategies.config_checks import check_choices, check_ranges
+from strategies.deadline_watch import live_call_soon
 from strategies.setup_strategy import SetupStrategy
 from strategies.signal import Signal, plan_of, refused
 from strategies.signal_config import SignalConfig
@@ -144,6 +145,9 @@ class BarStrategy(SetupStrategy):
             return
         self.on_prepared()
         self.start_guards()
+        call_soon = live_call_soon(self.clock)
+        if call_soon is not None:
+            self.watch_deadlines(call_soon)
         self.subscribe_trade_ticks(self.instrument_id)  # without them bars alone move the setup
         self.subscribe_bars(self.bar_type)
 

@@ -179,13 +179,24 @@ class CoinDesk(SetupDesk):
         )
         if actions:
             self.carry_out(setup, actions)
+        self.mind_deadline()
         if setup.plan.entry_kind == "hybrid" and setup.is_entering:
             waited_ns = bar.close_ns - self._entered_ns
             if waited_ns >= self._config.hybrid_wait_secs * NANOS:
                 self._end_waiting(setup, bar)
 
+    def take_entry_back(self, reason: str, ts_ns: int) -> None:
+        """Take an entry back that is not filled, or not wholly; a position stays protected."""
+        setup = self.setup
+        if setup is not None and not setup.is_closed:
+            self.carry_out(setup, setup.cancel_entry(reason, ts_ns))
+
     def _end_waiting(self, setup: Setup, bar: CoinBar) -> None:
         """Turn a limit that waited long enough into a market order, or take it back."""
+        forbidden: Skip | None = self._host.may_enter(self, bar.close_ns)
+        if forbidden is not None:
+            self.carry_out(setup, setup.cancel_entry(forbidden.reason.value, bar.close_ns))
+            return
         plan, close = setup.plan, round_down(bar.close, self.market.tick_size, setup.plan.direction)
         moved = (close - self.signal_price) * plan.direction
         reward = (plan.target_price - close) * plan.direction

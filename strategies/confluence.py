@@ -5,11 +5,11 @@ Each bar is scored when it comes. Decisions wait until the bars of all coins of 
 """
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from nautilus_trader.common.component import LiveClock
 from nautilus_trader.model.data import Bar
 from nautilus_trader.model.enums import AccountType
 from nautilus_trader.model.events import OrderEvent
@@ -30,9 +30,11 @@ from strategies.confluence_config import (
     risk_rules,
     score_config,
 )
+from strategies.deadline_watch import CallSoon, live_call_soon
 from strategies.guard_log import GuardLog
 from strategies.guards import TradeGuards, result_of
 from strategies.market_context import MarketContext
+from strategies.market_price import last_known_price
 from strategies.portfolio import BarBarrier, Holding, Pick, ReturnHistory, Round, pick
 from strategies.registry import StrategySpec
 from strategies.setup_desk import COUNTED_FROM_ZERO, side_name
@@ -89,13 +91,15 @@ class ConfluenceStrategy(Strategy):
         self._attendance = Attendance(names)
         self._guard_log = GuardLog(self.guards)
         self._rules = portfolio_rules(config)
+        self._signals_from = signals_from(config)
         self._returns = ReturnHistory(names, config.correlation_bars, config.correlation_min_bars)
+        self._closed_at: deque[int] = deque(maxlen=config.correlation_bars)
         self._context = MarketContext(context_of(config), config.ltf_secs)
         self.filter = make_filter(self.desks, config, context_of(config))
         self._waiting: dict[int, dict[str, CoinBar]] = {}
         self._handlers: dict[str, Callable[[Bar], None]] = {}
         self._signals = 0
-        self._loop: Any = None
+        self._call_soon: CallSoon | None = None
         self._watches_equity = bool(config.max_daily_loss_pct or config.max_drawdown_pct)
 
     # -- life ----------------------------------------------------------------------------------------------
@@ -117,11 +121,10 @@ class ConfluenceStrategy(Strategy):
         if self.config.model:
             fees = {name: (desk.market.maker_fee, desk.market.taker_fee) for name, desk in self.desks.items()}
             self.filter.model = signal_model(self.config, SPEC, fees, self.clock.timestamp_ns())
-        if isinstance(self.clock, LiveClock):
-            import asyncio
-
-            self._loop = asyncio.get_running_loop()
+        self._call_soon = live_call_soon(self.clock)
         for name, desk in self.desks.items():
+            if self._call_soon is not None:
+                desk.watch_deadlines(self._call_soon)
             self._listen(name, desk)
 
     def on_stop(self) -> None:
@@ -155,10 +158,21 @@ class ConfluenceStrategy(Strategy):
         self._tell_pauses(trade.exit_ts_ns)
 
     def _tell_pauses(self, ts_ns: int) -> None:
+        """Publish what changed; a pause that begins takes the entries back that wait in its scope."""
         for change in self._guard_log.changes(ts_ns):  # one of all coins is told by the first of them
-            desk = self.desks.get(change.pause.scope) or next(iter(self.desks.values()))
+            concerned = self.desks.get(change.pause.scope)
+            desk = concerned or next(iter(self.desks.values()))
             desk.decide(change.kind, ts_ns=ts_ns, **change.fields())
             desk.count(f"{change.kind}_{change.pause.reason}")
+            if change.kind == "pause_began":
+                for one in self.desks.values() if concerned is None else (concerned,):
+                    one.take_entry_back(change.pause.reason.value, ts_ns)
+
+    def may_enter(self, desk: CoinDesk, ts_ns: int) -> Skip | None:
+        """Return why a coin must not be entered at a moment (UNIX nanoseconds), whatever the signal."""
+        if desk.is_halted:
+            return Skip(SkipReason.HALTED)
+        return self.universe.check(desk.name, ts_ns) or self.guards.blocked(desk.name, ts_ns)
 
     # -- bars ----------------------------------------------------------------------------------------------
 
@@ -248,8 +262,8 @@ class ConfluenceStrategy(Strategy):
         self.clock.set_time_alert_ns(name, until_ns, lambda _event: self._on_wait_over(close_ns))
 
     def _on_wait_over(self, close_ns: int) -> None:
-        if self._loop is not None:  # live timers call from another thread
-            self._loop.call_soon_threadsafe(self._give_up, close_ns)
+        if self._call_soon is not None:  # live timers call from another thread
+            self._call_soon(lambda: self._give_up(close_ns))
         else:
             self._give_up(close_ns)
 
@@ -258,13 +272,27 @@ class ConfluenceStrategy(Strategy):
             self._decide_rounds(self.barrier.give_up(close_ns))
 
     def _take_late(self, desk: CoinDesk, bar: CoinBar) -> None:
-        """Take a bar whose close time was decided: it manages what is open, its signal is not traded."""
+        """Take a bar whose close time was decided: it manages what is open, its signal is not traded.
+
+        Windows, returns, context and followed signals get it, so that what is measured at later close times
+        is what history gives. Its own signal is measured, and followed, only at the newest close time:
+        later ones the market's window has left behind.
+        """
+        closes_since = sum(one > bar.close_ns for one in self._closed_at)
+        if self._rules.correlation_sides != "off" and bar.close_ns in self._closed_at:
+            self._returns.put_late(desk.name, bar.close, closes_since)
+        if desk.name == self._context.name:
+            self._context.push(bar.close_ns, bar)
+        for ended in self.filter.push_late(desk.name, bar):
+            self._record_outcome(ended)
         desk.manage(bar)
-        if bar.side and bar.score >= self.config.record_from:
+        if self._is_signal(desk, bar):
             late_ms = (self.clock.timestamp_ns() - bar.close_ns) / NANOS_PER_MILLI
             signal = self._signal(desk, bar)
             skip = Skip(SkipReason.STALE_DATA, late_ms, self.config.bar_wait_ms)
             if isinstance(signal, Signal):
+                if not closes_since:
+                    self.filter.look(signal, bar.score)
                 self._record(desk, bar, Pick(signal, 0, skip), None)
 
     # -- decisions -----------------------------------------------------------------------------------------
@@ -285,21 +313,27 @@ class ConfluenceStrategy(Strategy):
 
     def _decide(self, close_ns: int, bars: CloseBars) -> None:
         """Manage what is open, then take the best signals of a close time; the order is that of the names."""
+        self._closed_at.append(close_ns)
         if self._rules.correlation_sides != "off":
             self._returns.push_closes(bars.closes)
         if self._context.name:
             self._context.push(close_ns, bars.get(self._context.name))
         for ended in self.filter.push(close_ns, bars):
             self._record_outcome(ended)
+        if self._watches_equity:
+            self.guards.on_equity(close_ns, float(self.equity()))
+        self._tell_pauses(close_ns)  # first: an entry that waits must not become a market order in a pause
         for name, desk in self.desks.items():
             if desk.is_busy and (bar := bars.get(name)) is not None:
                 desk.manage(bar)
-        if self._watches_equity:
-            self.guards.on_equity(close_ns, float(self.equity()))
-        self._tell_pauses(close_ns)
-        found = bars.candidates(self.config.record_from)
+        found = bars.candidates(self._signals_from)
+        found = {name: bar for name, bar in found.items() if self._is_signal(self.desks[name], bar)}
         if found:
             self._choose(close_ns, found)
+
+    def _is_signal(self, desk: CoinDesk, bar: CoinBar) -> bool:
+        """Tell whether a bar is put on record: what may be traded always is."""
+        return bool(bar.side) and bar.score >= min(self.config.record_from, desk.rules.min_confidence)
 
     def _choose(self, close_ns: int, bars: dict[str, CoinBar]) -> None:
         signals: list[Signal] = []
@@ -486,29 +520,17 @@ class ConfluenceStrategy(Strategy):
     # -- money ---------------------------------------------------------------------------------------------
 
     def close_of(self, instrument_id: InstrumentId) -> Decimal | None:
-        """Return a coin's last close, None before the first bar."""
+        """Return a coin's last close, None before the first bar; one of others as the cache knows it."""
         desk = self.desks.get(instrument_id.value)
-        close = None if desk is None else desk.last_close
+        if desk is None:
+            price = last_known_price(self.cache, instrument_id)
+            return None if price is None else price.as_decimal()
+        close = desk.last_close
         return None if close is None else Decimal(str(close))
 
     def equity(self) -> Decimal:
-        """Return what the account is worth at the last closes, quote currency."""
-        desk = next(iter(self.desks.values()))
-        account = self.portfolio.account(desk.instrument_id.venue)
-        if account is None:
-            return ZERO
-        equity = _money(account.balance_total(desk.instrument.quote_currency))
-        for one in self.desks.values():
-            close = self.close_of(one.instrument_id)
-            if close is None:
-                continue
-            if account.type == AccountType.CASH:
-                equity += _money(account.balance_total(one.instrument.base_currency)) * close
-            elif one.is_busy and one.setup is not None and one.setup.ledger.entry_qty:
-                setup = one.setup
-                gained = (close - setup.ledger.entry_price) * setup.plan.direction
-                equity += gained * setup.position_qty
-        return equity
+        """Return what the whole account is worth at the last closes, quote currency."""
+        return next(iter(self.desks.values())).account_equity() or ZERO
 
     def size_of(
         self, desk: CoinDesk, entry: Decimal, stop: Decimal, target: Decimal, *, bound: Decimal = ZERO
@@ -567,7 +589,13 @@ def score_request(config: ConfluenceConfig, tick_sizes: Mapping[str, float]) -> 
         one.value: score_config(config, coin_of(config, one), tick_sizes[one.value])
         for one in config.instrument_ids
     }
-    return ScoreRequest(configs, config.record_from, COUNTED_SCORES_FROM)
+    return ScoreRequest(configs, signals_from(config), COUNTED_SCORES_FROM)
+
+
+def signals_from(config: ConfluenceConfig) -> float:
+    """Return the least score that is put on record for any coin: a lower ``min_confidence`` lowers it."""
+    coins = (coin_of(config, one).min_confidence for one in config.instrument_ids)
+    return min(config.record_from, *coins)
 
 
 def context_of(config: ConfluenceConfig) -> str:

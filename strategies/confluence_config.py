@@ -77,7 +77,8 @@ class ConfluenceConfig(SignalConfig, frozen=True, kw_only=True):
     min_confidence
         Score from which a signal is traded, 0 to 100.
     record_from
-        Score from which a signal is put on record, traded or not, 0 to 100.
+        Score from which a signal is put on record, traded or not, 0 to 100; a coin's ``min_confidence`` where
+        that is lower.
     stop_atr, target_atr
         Distance of stop and target from the entry, multiples of the ATR 14 of the lowest timeframe.
     min_reward_risk
@@ -126,7 +127,8 @@ class ConfluenceConfig(SignalConfig, frozen=True, kw_only=True):
     bar_wait_ms
         How long after a close bars of all coins are waited for, milliseconds; who is late is not traded.
     context_instrument_id
-        Whose moves every signal is put on record with; None takes the Bitcoin among the instruments.
+        Whose moves every signal is put on record with, one of the instruments; None takes the Bitcoin among
+        them.
     universe_days
         Who may be entered on which day, set by the program from section ``universe``; None for all.
     trade_from_ns
@@ -201,6 +203,11 @@ class ConfluenceConfig(SignalConfig, frozen=True, kw_only=True):
         check_choices(self, _CHOICES)
         check_ranges(self, _RANGES)
         known = {one.value for one in self.instrument_ids}
+        if self.context_instrument_id is not None and self.context_instrument_id.value not in known:
+            raise ValueError(
+                f"context_instrument_id ({self.context_instrument_id}) is not among the instruments of the "
+                "run: its bars are read as theirs are, so add it to them or leave the setting out"
+            )
         for instrument_id in self.coins or {}:
             if instrument_id not in known:
                 raise ValueError(f"coins names {instrument_id}, which is not among the instruments")

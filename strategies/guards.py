@@ -149,6 +149,8 @@ class LossRules:
         for name, amount in amounts.items():
             if not 0 <= amount < math.inf:
                 raise ValueError(f"{name} ({amount}) must be 0 (off) or more")
+            if name.endswith("_pct") and amount > 100:
+                raise ValueError(f"{name} ({amount}) must be at most 100: an account cannot lose more")
         for switch, name, needed in (
             (self.stop_guard_count, "stop_guard_hours", self.stop_guard_hours),
             (self.stop_guard_count, "stop_guard_pause_mins", self.stop_guard_pause_mins),
@@ -184,7 +186,7 @@ class TradeResult:
     symbol
         Nautilus instrument id.
     exit_reason
-        See `ExitReason`. ``stop`` alone counts as a stop: one moved to the entry or beyond did its work.
+        See `ExitReason`; which of them count as a stop says `is_stop`.
     pnl
         After fees, quote currency.
     r_multiple
@@ -196,6 +198,20 @@ class TradeResult:
     exit_reason: str
     pnl: float
     r_multiple: float
+
+    @property
+    def is_stop(self) -> bool:
+        """Tell whether the first stop ended the trade, or what had to stand in for it.
+
+        A stop moved to the entry or beyond did its work and is none. A losing exit because the venue refused
+        the stop is one: the price had jumped over it. A late fill or a bug is closed for its own sake, and
+        counts where it lost the whole risk of a trade.
+        """
+        if self.exit_reason == ExitReason.PROTECTION_REFUSED:
+            return self.pnl < 0
+        if self.exit_reason in (ExitReason.LATE_FILL, ExitReason.BUG):
+            return self.r_multiple <= -1
+        return self.exit_reason == ExitReason.STOP
 
 
 def result_of(trade: ClosedTrade) -> TradeResult:
@@ -316,7 +332,7 @@ class TradeGuards:
         """Take a closed trade."""
         rules, state = self.rules, self.state
         self._forget(result.ts_ns)
-        if result.exit_reason == ExitReason.STOP:
+        if result.is_stop:
             if rules.stop_cooldown_mins:
                 scope = _scope(rules.stop_cooldown_scope, result.symbol)
                 self._pause(
@@ -336,7 +352,8 @@ class TradeGuards:
         Parameters
         ----------
         ts_ns
-            UNIX nanoseconds, ascending.
+            UNIX nanoseconds, ascending; midnight is the end of a day: what a bar that closes then lost
+            belongs to the day before.
         equity
             Quote currency.
 
@@ -348,7 +365,7 @@ class TradeGuards:
         if not math.isfinite(equity):
             raise ValueError(f"equity is {equity}: the loss limits cannot be checked")
         rules, state = self.rules, self.state
-        if ts_ns // DAY_NS != state.day or state.day_equity is None:
+        if _day_of(ts_ns) != state.day or state.day_equity is None:
             self._begin_day(ts_ns)
             # Yesterday's last equity is today's first; only the very first day begins with what is there.
             state.day_equity = equity if state.last_equity is None else state.last_equity
@@ -398,6 +415,8 @@ class TradeGuards:
 
     def _pause(self, reason: SkipReason, scope: str, ts_ns: int, minutes: float, text: str) -> None:
         until_ns = FOREVER_NS if minutes == math.inf else ts_ns + round(minutes * NANOS_PER_MIN)
+        if until_ns <= ts_ns:
+            return  # the day whose loss it is has just ended
         others = [one for one in self.state.pauses if (one.reason, one.scope) != (reason, scope)]
         same = [one for one in self.state.pauses if (one.reason, one.scope) == (reason, scope)]
         if same and (reason is SkipReason.DRAWDOWN or same[0].until_ns >= until_ns):
@@ -415,12 +434,16 @@ class TradeGuards:
         return is_drawdown_over
 
     def _begin_day(self, ts_ns: int) -> None:
-        self.state.day = ts_ns // DAY_NS
+        self.state.day = _day_of(ts_ns)
         self.state.day_equity = self.state.last_equity
 
 
 def _scope(scope: Scope, symbol: str) -> str:
     return symbol if scope == "symbol" else EVERYTHING
+
+
+def _day_of(ts_ns: int) -> int:
+    return (ts_ns - 1) // DAY_NS
 
 
 def _lost_pct(equity: float, reference: float | None) -> float:

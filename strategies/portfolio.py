@@ -141,7 +141,7 @@ class ReturnHistory:
         self._min_bars = min_bars
         # Columns are contiguous: a correlation reads two of them.
         self._returns: NDArray[np.float64] = np.full((window_bars, len(self._columns)), np.nan, order="F")
-        self._last: NDArray[np.float64] = np.full(len(self._columns), np.nan)
+        self._logs: NDArray[np.float64] = np.full((window_bars, len(self._columns)), np.nan)
         self._row = 0
 
     def push(self, closes: Mapping[str, float]) -> None:
@@ -167,9 +167,33 @@ class ReturnHistory:
         NaN, or a price that is not above 0, is a gap.
         """
         logs = np.log(np.where(closes > 0, closes, np.nan))
-        self._returns[self._row] = logs - self._last
-        self._last = logs
+        self._returns[self._row] = logs - self._logs[self._row - 1]
+        self._logs[self._row] = logs
         self._row = (self._row + 1) % len(self._returns)
+
+    def put_late(self, instrument_id: str, close: float, closes_since: int) -> None:
+        """Put a close where it belongs that came after its close time was pushed.
+
+        Parameters
+        ----------
+        instrument_id
+            Whose; an unknown one is passed over.
+        close
+            Quote currency, above 0.
+        closes_since
+            Close times pushed after its own, 0 for the newest; one that has left the window changes nothing.
+        """
+        column, length = self._columns.get(instrument_id), len(self._returns)
+        if column is None or closes_since >= length:
+            return
+        row = (self._row - 1 - closes_since) % length
+        logs, returns = self._logs[:, column], self._returns[:, column]
+        logs[row] = math.log(close)
+        # The row before the oldest one is the newest: what came before the window is not known any more.
+        returns[row] = logs[row] - logs[row - 1] if closes_since < length - 1 else math.nan
+        if closes_since:
+            following = (row + 1) % length
+            returns[following] = logs[following] - logs[row]
 
     def correlation(self, one: str, other: str) -> float:
         """Return Pearson's correlation of two instruments' returns, over the bars that both have.

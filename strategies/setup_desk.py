@@ -28,6 +28,7 @@ from nautilus_trader.model.instruments import CurrencyPair, Instrument
 from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.model.orders import Order
 
+from strategies.deadline_watch import CallSoon, DeadlineWatch
 from strategies.entry_halt import HaltEntries, RearmEntries, listen_to_halts
 from strategies.market_price import last_known_price
 from strategies.protection import AccountKind, VenueCapabilities, capabilities
@@ -51,7 +52,7 @@ from strategies.trade_manager.orders import (
 )
 from strategies.trade_manager.plan import EntryPlan, Funds, Market, check_plan
 from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind
-from strategies.trade_manager.setup import ExitRules, Identity, Setup
+from strategies.trade_manager.setup import NEVER_NS, ExitRules, Identity, Setup
 
 # Setups whose orders may still report something late (a fill after its cancellation was confirmed).
 REMEMBERED_SETUPS: Final = 16
@@ -116,6 +117,7 @@ class SetupDesk:
         self._remembered: deque[Setup] = deque()
         self._queue: deque[tuple[Setup, Action]] = deque()
         self._is_draining = False
+        self._deadlines: DeadlineWatch | None = None
         self._dust_qty = ZERO
         self._dust_value = ZERO
         self._price_precision = 0
@@ -163,6 +165,19 @@ class SetupDesk:
         leverage = Decimal(str(account.leverage(self.instrument_id) or account.default_leverage))
         # By notional, not by the venue's margin: all positions together stay within equity x leverage.
         return Funds(total, max(total * leverage - self._committed_notional(), ZERO))
+
+    def account_equity(self) -> Decimal | None:
+        """Return what the account is worth at the last prices, quote currency; None without an account."""
+        if self._account() is None:
+            return None
+        equity = self.funds().equity
+        if self.account_kind() == "margin":  # the coins of a cash account are in its funds
+            for position in self._host.cache.positions_open(venue=self.instrument_id.venue):
+                price = self.price_of(position.instrument_id)
+                if price is not None:
+                    instrument = self._host.cache.instrument(position.instrument_id)
+                    equity += position.unrealized_pnl(instrument.make_price(price)).as_decimal()
+        return equity
 
     def last_price(self) -> Decimal | None:
         """Return the last price of the instrument, None before the first."""
@@ -220,6 +235,29 @@ class SetupDesk:
         finally:
             self._is_draining = False
             self.on_setup_changed()
+            self.mind_deadline()
+
+    def watch_deadlines(self, call_soon: CallSoon) -> None:
+        """Look at the setup's deadlines when they come, not with the next bar: where time is real.
+
+        Parameters
+        ----------
+        call_soon
+            Runs a function in the strategy's own thread.
+        """
+        name = f"deadline-{self.instrument_id}"
+        self._deadlines = DeadlineWatch(self._host.clock, name, call_soon, self._on_deadline)
+
+    def mind_deadline(self) -> None:
+        """Set the alert to the next deadline of the setup, where deadlines are watched."""
+        if self._deadlines is not None:
+            setup = self.setup
+            self._deadlines.set(NEVER_NS if setup is None or setup.is_closed else setup.deadline_ns)
+
+    def _on_deadline(self) -> None:
+        setup = self.setup
+        if setup is not None and not setup.is_closed:
+            self.carry_out(setup, setup.on_deadline(self._host.clock.timestamp_ns()) or ())
 
     def decide(self, kind: DecisionKind, *, ts_ns: int, setup: Setup | None = None, **fields: Any) -> None:
         """Publish a decision; `fields` are those of `Decision`."""
@@ -267,6 +305,9 @@ class SetupDesk:
 
     def stop_setup(self) -> None:
         """Take a living entry back when the strategy stops; a position keeps its exits at the venue."""
+        if self._deadlines is not None:
+            self._deadlines.set(NEVER_NS)
+            self._deadlines = None
         setup = self.setup
         if setup is None or setup.is_closed:
             return

@@ -1,6 +1,5 @@
 """A strategy on one instrument: it decides when to open a setup and inherits order life and guards."""
 
-from decimal import Decimal
 from typing import Final
 
 from nautilus_trader.config import StrategyConfig
@@ -81,19 +80,6 @@ class SetupStrategy(SetupDesk, Strategy):
             if equity is not None:
                 self.guards.on_equity(ts_ns, float(equity))
         self._tell_pauses(ts_ns)
-
-    def account_equity(self) -> Decimal | None:
-        """Return what the account is worth at the last prices, quote currency; None without an account."""
-        if self._account() is None:
-            return None
-        equity = self.funds().equity
-        if self.account_kind() == "margin":  # the coins of a cash account are in its funds
-            for position in self.cache.positions_open(venue=self.instrument_id.venue):
-                price = self.price_of(position.instrument_id)
-                if price is not None:
-                    instrument = self.cache.instrument(position.instrument_id)
-                    equity += position.unrealized_pnl(instrument.make_price(price)).as_decimal()
-        return equity
 
     def _guard_by(self, guards: TradeGuards) -> None:
         self.guards = guards

@@ -236,16 +236,28 @@ class SignalFilter:
         while self._known and self._known[0][0] < close_ns:
             _, _, _, name, won = heapq.heappop(self._known)
             self._wins.add(name, won=won)
-        secs = close_ns // NANOS
         self._bars = bars
         for name, bar in bars.arrived():
-            # To the float nearest to its decimals: a volume counted in lots must be the same bits.
-            volume = round(bar.volume, VOLUME_DECIMALS)
-            self._windows[name].push(secs, bar.high, bar.low, bar.close, volume, bar.atr, bar.rsi)
+            self._keep(name, bar)
         if not self._open:
             return []
         found = ((name, bars.get(name)) for name in sorted(self._open))
         return [one for name, bar in found if bar is not None for one in self._step(name, bar)]
+
+    def push_late(self, name: str, bar: ClosedBar) -> list[Followed]:
+        """Take a coin's next bar after its close time was decided; return the signals that ended in it.
+
+        What is measured at later close times is then what it would be, had the bar come in time. A coin's own
+        bars come in their order, or not at all.
+        """
+        self._keep(name, bar)
+        return self._step(name, bar) if name in self._open else []
+
+    def _keep(self, name: str, bar: ClosedBar) -> None:
+        # To the float nearest to its decimals: a volume counted in lots must be the same bits.
+        volume = round(bar.volume, VOLUME_DECIMALS)
+        secs = bar.close_ns // NANOS
+        self._windows[name].push(secs, bar.high, bar.low, bar.close, volume, bar.atr, bar.rsi)
 
     def _window(self, name: str) -> Window:
         """Return a coin's bars up to the close time that is decided."""

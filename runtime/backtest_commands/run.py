@@ -3,12 +3,13 @@
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.cli import add_command, print_json, progress_bar, say
+from runtime.cli import add_command, print_json, progress_bar, say, warn
 from runtime.errors import EXIT_DONE
 from runtime.run_request import add_run_arguments
 
 if TYPE_CHECKING:
     from runtime.backtest import RunResult
+    from runtime.run_plan import RunPlan
 
 EXAMPLE: Final = (
     "backtest_node.py run --catalog var/catalog --instrument XRPUSDT.BINANCE --set bucket_usd=10000"
@@ -37,6 +38,8 @@ def run(arguments: Namespace) -> int:
 
     spare_memory()
     plan = plan_run(request_from(arguments))
+    for text in unmatched_of(plan):
+        warn(text)
     ensure_compiled(plan)
     notifications = plan.request.settings.notifications
     with progress_bar("backtest, % of the time", total=100) as advance, listening(notifications) as actors:
@@ -60,6 +63,21 @@ def run(arguments: Namespace) -> int:
         print(format_summary(summary))
         say(f"report: {result.folder.path}/tearsheet.html")
     return EXIT_DONE
+
+
+def unmatched_of(plan: "RunPlan") -> list[str]:
+    """Return a line for each coin or category of the settings that the run does not have."""
+    from runtime.coin_settings import unmatched_settings
+    from runtime.run_plan import tradable
+    from runtime.universe import NAMED_CATEGORIES
+
+    request = plan.request
+    entry, path = request.settings.strategy(request.strategy)
+    names = [one.id.value for one in plan.instruments]
+    # Who names instruments leaves others out on purpose.
+    known = tradable(plan.catalog, on_bars=plan.on_bars) if request.instruments else ()
+    lines = unmatched_settings(entry, names, known, NAMED_CATEGORIES)
+    return [f"{request.source}: {path}.{one}" for one in lines]
 
 
 def figures_of(result: "RunResult") -> dict[str, Any]:

@@ -386,6 +386,10 @@ class Setup:
             return None
         return self._on_alarm(ts_ns, price)
 
+    def on_deadline(self, ts_ns: int) -> list[Action] | None:
+        """Look at the deadlines where no new price is known; None before the first one (UNIX nanoseconds)."""
+        return None if ts_ns < self.deadline_ns else self._on_alarm(ts_ns, self.last_price)
+
     def on_closed_bar(
         self, open_ns: int, close_ns: int, high: float, low: float, close: float
     ) -> list[Action]:

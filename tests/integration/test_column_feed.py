@@ -19,7 +19,8 @@ from runtime.run_columns import run_columns
 from runtime.run_plan import plan_run
 from runtime.run_request import RunRequest
 from runtime.run_summary import summary_of
-from runtime.settings import BacktestSettings, Settings, StrategySettings
+from runtime.settings import BacktestSettings, FundingSettings, Settings, StrategySettings
+from runtime.universe_settings import UniverseSettings
 from tests.integration.test_confluence_run import COINS, EASY, NAMES, instrument_of, tapes
 from ui.reports.metrics import summarise
 
@@ -32,6 +33,16 @@ GUARDS = {
     "drawdown_pause_mins": 240,
     "loss_streak_count": 3,
 }
+# Sections of the settings besides the strategy's, by case.
+SECTIONS: dict[str, dict[str, Any]] = {
+    "the universe of the day": {
+        "universe": UniverseSettings(mode="on", top=2, rank_days=1, min_listed_days=0, min_turnover=0)
+    },
+    "constant funding": {
+        "funding": FundingSettings(source="constant", rate_pct=Decimal("0.01"), interval_hours=1)
+    },
+}
+FIFTEEN = {"ltf_secs": 900, "mtf_secs": 1800, "min_confidence": 25, "record_from": 20}
 CASES: dict[str, tuple[Sequence[str], dict[str, Any], dict[str, Any]]] = {
     "as it comes": (NAMES, {}, {}),
     "hybrid entries, any correlation": (
@@ -46,6 +57,14 @@ CASES: dict[str, tuple[Sequence[str], dict[str, Any], dict[str, Any]]] = {
         {NAMES[0]: {"min_confidence": 55, "min_turnover": 0.0}, NAMES[3]: {"htf_secs": 14_400}},
     ),
     "rounds that wait longer than a bar": (NAMES, {"bar_wait_ms": 600_000, "max_positions": 3}, {}),
+    "thresholds below what is recorded": (
+        NAMES,
+        {"record_from": 90, "min_confidence": 45},
+        {NAMES[1]: {"min_confidence": 30}},
+    ),
+    "the universe of the day": (NAMES, {}, {}),
+    "constant funding": (NAMES, {"rules": "off"}, {}),
+    "bars of fifteen minutes": (NAMES, FIFTEEN, {}),
     "spot": (SPOT, {"entry": "hybrid", **GUARDS}, {}),
 }
 
@@ -71,7 +90,14 @@ def drawn(seed: int) -> tuple[Sequence[str], dict[str, Any], dict[str, Any]]:
 
 
 DRAWN = {f"drawn {seed}": drawn(seed) for seed in range(8)}
-SLOW = ("as it comes", "guards, no correlation", "turnover and thresholds of single coins", *DRAWN)
+SLOW = (
+    "as it comes",
+    "constant funding",
+    "bars of fifteen minutes",
+    "guards, no correlation",
+    "turnover and thresholds of single coins",
+    *DRAWN,
+)
 CASES |= DRAWN
 
 
@@ -95,13 +121,22 @@ def both(tmp_path: Path) -> Both:
     """Give a function that runs the strategy over columns and over events."""
 
     def run(
-        catalog: Path, names: Sequence[str], parameters: Mapping[str, Any], symbols: Mapping[str, Any]
+        catalog: Path,
+        names: Sequence[str],
+        parameters: Mapping[str, Any],
+        symbols: Mapping[str, Any],
+        universe: UniverseSettings | None = None,
+        funding: FundingSettings | None = None,
     ) -> tuple[RunResult, RunResult]:
         entry = StrategySettings(strategy="confluence", parameters=dict(parameters), symbols=dict(symbols))
         results = []
         for feed in ("columns", "events"):
-            backtest = BacktestSettings(runs=str(tmp_path / feed), bar_feed=feed)
-            settings = Settings(backtest=backtest, strategies=(entry,))
+            backtest = BacktestSettings(
+                runs=str(tmp_path / feed), bar_feed=feed, funding=funding or FundingSettings()
+            )
+            settings = Settings(
+                backtest=backtest, strategies=(entry,), universe=universe or UniverseSettings()
+            )
             request = RunRequest(
                 settings=settings, source="config.yaml", catalog=catalog, instruments=tuple(names)
             )
@@ -131,7 +166,7 @@ def require_equal(columns: RunResult, events: RunResult) -> None:
 def test_made_up_coins(catalog_path: Path, both: Both, case: str) -> None:
     """Gaps, late and early coins, and settings of every kind: the same run, byte by byte."""
     names, parameters, symbols = CASES[case]
-    columns, events = both(catalog_path, names, {**EASY, **parameters}, symbols)
+    columns, events = both(catalog_path, names, {**EASY, **parameters}, symbols, **SECTIONS.get(case, {}))
     require_equal(columns, events)
     assert columns.counters["signals_taken"] > 3
     if len(names) > 2:

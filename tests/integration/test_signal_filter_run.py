@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -70,12 +70,16 @@ def run(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Give a function that runs the strategy with some settings changed."""
     runs = tmp_path_factory.mktemp("runs")
 
-    def run(symbols: dict[str, Any] | None = None, **changes: Any) -> RunResult:
+    def run(
+        symbols: dict[str, Any] | None = None,
+        feed: Literal["columns", "events"] = "columns",
+        **changes: Any,
+    ) -> RunResult:
         entry = StrategySettings(
             strategy="confluence", parameters=PARAMETERS | changes, symbols=symbols or {}
         )
         # So small an account takes no more than the first price has: fills of one price each.
-        backtest = BacktestSettings(runs=str(runs), balance=Decimal(1_000))
+        backtest = BacktestSettings(runs=str(runs), balance=Decimal(1_000), bar_feed=feed)
         settings = Settings(backtest=backtest, strategies=(entry,))
         request = RunRequest(
             settings=settings, source="config.yaml", catalog=catalog.path, instruments=NAMES_OF_COINS
@@ -218,6 +222,17 @@ def test_what_is_below_the_threshold_is_left(run: Run, model: Path) -> None:
             assert (one["detail"]["figure"], one["detail"]["limit"]) == (one["probability"], one["threshold"])
     taken = [one for one in signals_of(gated) if one["kind"] == "signal_taken"]
     assert all(one["probability"] >= one["threshold"] for one in taken)
+
+
+@pytest.mark.slow
+def test_columns_and_events_ask_the_model_alike(run: Run, model: Path) -> None:
+    """Each feature, probability and decision is the same bits, whatever brings the bars."""
+    settings = {"model": str(model), "model_missing": "as_trained", "model_without_skill": "obey"}
+    columns, events = (run(feed=feed, **settings) for feed in ("columns", "events"))
+    assert (columns.bar_feed, events.bar_feed) == ("columns", "events")
+    assert columns.counters["signals_skipped_model"] > 20
+    for name in ("events.jsonl", "signals.csv", "trades.csv", "equity.csv"):
+        assert (columns.folder.path / name).read_bytes() == (events.folder.path / name).read_bytes(), name
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from runtime.coin_settings import unmatched_settings
 from runtime.errors import ConfigurationError
 from runtime.node_config import strategy_configs
 from runtime.settings import merged_parameters, parse_settings
@@ -126,3 +127,62 @@ def test_plain_on_and_off_of_yaml_are_modes() -> None:
     assert msgspec.to_builtins(parse_settings("universe: {mode: off}").universe)["mode"] == "off"
     with pytest.raises(ConfigurationError, match=r"unknown setting \$\.universe\.min_turnovr, did you mean"):
         parse_settings("universe: {min_turnovr: 5}")
+
+
+WORDS = [
+    ("rules", "off", "off"),
+    ("correlation_sides", "off", "off"),
+    ("correlation_sides", "no", "off"),
+    ("correlation_sides", "any", "any"),
+]
+
+
+@pytest.mark.parametrize(("name", "typed", "meant"), WORDS)
+def test_words_that_yaml_takes_for_booleans_are_words(name: str, typed: str, meant: str) -> None:
+    """In the file and on the command line, where the setting is one of several words."""
+    for text, line in ((f"{name}: {typed}", {}), ("", {name: typed})):
+        (entry,) = parse_settings(f"strategies: [{{strategy: confluence, {text}}}]").strategies
+        (config,) = strategy_configs(discover()["confluence"], entry, (BTC,), command_line=line)
+        assert config.config[name] == meant
+
+
+BLAMED = [
+    ({"correlation_sides": "on"}, "Invalid enum value 'on' - at --set correlation_sides"),
+    ({"min_confidence": "950"}, "min_confidence (950.0) must be between 0 and 100 - at --set min_confidence"),
+    ({"correlation_min_bars": "1"}, "- at --set correlation_min_bars"),
+    ({"max_drawdown_pct": "200"}, "- at --set max_drawdown_pct"),
+    (
+        {"context_instrument_id": "ETHUSDT.BINANCE"},
+        "context_instrument_id (ETHUSDT.BINANCE) is not among the instruments of the run: ",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BLAMED)
+def test_a_wrong_value_of_the_command_line_is_blamed_on_it(line: dict[str, str], message: str) -> None:
+    """Not on the file, which is right."""
+    (entry,) = parse_settings("strategies: [{strategy: confluence, stop_atr: 2}]").strategies
+    with pytest.raises(ConfigurationError) as caught:
+        strategy_configs(discover()["confluence"], entry, (BTC,), command_line=line)
+    assert message in str(caught.value)
+    assert str(caught.value).endswith(f"- at --set {next(iter(line))}")
+    assert "config.yaml" not in str(caught.value)
+
+
+def test_settings_that_no_coin_takes_are_named() -> None:
+    """A coin that is not in the run, and a category that no coin has, with what may have been meant."""
+    (entry,) = parse_settings(TEXT.replace("DOGEUSDT.BINANCE: {", "DOGEUSD.BINANCE: {")).strategies
+    assert unmatched_settings(entry, (BTC, DOGE, PEPE)) == [
+        f"symbols.DOGEUSD.BINANCE: this instrument is not in the run, did you mean {DOGE}?"
+    ]
+    (entry,) = parse_settings(
+        "strategies: [{strategy: confluence, categories: {leverage: {}, other: {}, stable: {}},"
+        f" symbols: {{{XRP}: {{stop_atr: 1}}}}}}]"
+    ).strategies
+    assert unmatched_settings(entry, (BTC,), known=(XRP,), categories=("stable", "leveraged")) == [
+        "categories.leverage: no instrument has this category, did you mean leveraged?",
+        "categories.other: no instrument has this category; its settings have no effect",
+    ]
+    assert unmatched_settings(entry, (BTC,))[0].startswith(
+        f"symbols.{XRP}: this instrument is not in the run"
+    )

@@ -93,6 +93,21 @@ TABLES: dict[str, tuple[LossRules, list[Event], list[tuple[float, str, str]]]] =
         [(0, A, "target", 3.0), (1, A, "target", 1.0), (2, A, "stop", -0.9), (3, A, "stop", -1.0)],
         [(4, A, "low_profit")],
     ),
+    "a stop that was jumped over is one": (
+        LossRules(stop_guard_count=3, stop_cooldown_mins=30),
+        [(0, A, "protection_refused", -2.0), (1, A, "stop", -1.0), (2, B, "protection_refused", -1.5)],
+        [(3, A, "stop_guard"), (3, B, "stop_guard"), (61.9, B, "stop_guard"), (62, B, "-")],
+    ),
+    "a refused stop that lost nothing is none": (
+        LossRules(stop_cooldown_mins=30),
+        [(0, A, "protection_refused", 0.4)],
+        [(1, A, "-")],
+    ),
+    "late fills and bugs count where the whole risk was lost": (
+        LossRules(stop_cooldown_mins=30),
+        [(0, A, "late_fill", -0.9), (1, A, "bug", math.nan), (2, B, "late_fill", -1.0), (3, B, "bug", -1.2)],
+        [(4, A, "-"), (4, B, "cooldown"), (32.9, B, "cooldown"), (33, B, "-")],
+    ),
     "a streak, over all symbols": (
         LossRules(loss_streak_count=3, loss_streak_pause_mins=60),
         [(0, A, "stop", -1.0), (1, B, "time", -0.1), (2, A, "break_even", -0.05)],
@@ -139,6 +154,16 @@ EQUITY: dict[str, tuple[LossRules, list[tuple[float, float]], list[tuple[float, 
         LossRules(max_daily_loss_pct=5),
         [(0, 900.0), (959, 1000.0), (961, 949.0)],
         [(962, "daily_loss"), (2400, "-")],
+    ),
+    "the bar that closes at midnight belongs to the day before": (
+        LossRules(max_daily_loss_pct=5),
+        [(0, 1000.0), (959, 1000.0), (960, 940.0), (1000, 930.0)],
+        [(960, "-"), (1001, "-")],
+    ),
+    "a loss of the first bar of a day counts against midnight": (
+        LossRules(max_daily_loss_pct=5),
+        [(0, 1000.0), (960, 940.0), (965, 890.0)],
+        [(966, "daily_loss"), (2399, "daily_loss"), (2400, "-")],
     ),
     "losses of two days are not one": (
         LossRules(max_daily_loss_pct=5),
@@ -283,3 +308,11 @@ def test_every_pause_ends(events: list[Event]) -> None:
     last = sum(event[0] for event in events)
     assert reason_of(guards, A, last + 1440) == "-"
     assert len(guards.to_bytes()) < 3000, "what is remembered does not grow with the history"
+
+
+@pytest.mark.parametrize("name", ["max_daily_loss_pct", "max_drawdown_pct"])
+def test_a_limit_that_cannot_be_reached_is_refused(name: str) -> None:
+    """Nobody loses more than everything: 300 instead of 3 would switch the guard off unseen."""
+    with pytest.raises(ValueError, match=f"{name} .* at most 100"):
+        LossRules(**{name: 100.5})
+    assert getattr(LossRules(**{name: 100}), name) == 100

@@ -277,3 +277,34 @@ def test_what_does_not_move_or_is_not_known_has_no_correlation() -> None:
     assert math.isnan(history.correlation("A", "X"))
     with pytest.raises(ValueError, match=r"min_bars \(1\) must be between 2 and window_bars \(4\)"):
         ReturnHistory("AB", window_bars=4, min_bars=1)
+
+
+@pytest.mark.parametrize("closes_since", [0, 1, 3, 15])
+def test_a_late_close_gives_the_window_of_one_in_time(closes_since: int) -> None:
+    """However many close times it came after its own, the correlations of the window are the same."""
+    chance = random.Random(closes_since)
+    tape = [{"A": 100 + chance.random(), "B": 100 + chance.random()} for _ in range(40)]
+    whole, late = ReturnHistory("AB", 16, 2), ReturnHistory("AB", 16, 2)
+    missing = 30 - closes_since
+    for number, closes in enumerate(tape[:31]):
+        whole.push(closes)
+        late.push({"A": closes["A"]} if number == missing else closes)
+    assert math.isnan(late.correlation("A", "B")) or late.correlation("A", "B") != whole.correlation("A", "B")
+    late.put_late("B", tape[missing]["B"], closes_since)
+    for closes in tape[31:]:
+        if closes_since < 15:  # the return of the oldest row needs a close that has left the window
+            assert late.correlation("A", "B") == whole.correlation("A", "B")
+        whole.push(closes)
+        late.push(closes)
+    assert late.correlation("A", "B") == whole.correlation("A", "B")
+
+
+def test_a_late_close_beyond_the_window_or_of_a_stranger_changes_nothing() -> None:
+    """It has no place any more, or none at all."""
+    history = ReturnHistory("AB", 4, 2)
+    for number in range(8):
+        history.push({"A": 100 + number % 3, "B": 100 + number % 2})
+    before = history.correlation("A", "B")
+    history.put_late("B", 5.0, 4)
+    history.put_late("C", 5.0, 0)
+    assert history.correlation("A", "B") == before

@@ -1,0 +1,95 @@
+"""Deadlines of a live setup are looked at when they come, not at the close of the next bar."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from nautilus_trader.common.component import TestClock
+from nautilus_trader.model.identifiers import InstrumentId
+
+from strategies.deadline_watch import LEAST_PAUSE_NS, DeadlineWatch, live_call_soon
+from strategies.setup_desk import SetupDesk
+from strategies.trade_manager.orders import Action, Leg, OrderKind, Query, Submit
+from strategies.trade_manager.setup import NEVER_NS, ExitRules, Setup
+from tests.unit.test_protection_of_setups import NANOS, Desk
+
+
+def pass_time(clock: Any, until_ns: int) -> int:
+    """Let a clock go on and ring; return how often it rang."""
+    events = clock.advance_time(until_ns)
+    for event in events:
+        event.handle()
+    return len(events)
+
+
+class Recorder(SetupDesk):
+    """Keeps what a setup asks for instead of sending it."""
+
+    def __init__(self, clock: Any) -> None:
+        host = SimpleNamespace(clock=clock)
+        super().__init__(host, InstrumentId.from_str("XYZUSDT.BINANCE"), "TST", ExitRules(), {})
+        self.asked: list[Action] = []
+
+    def _perform(self, setup: Setup, action: Action) -> None:
+        self.asked.append(action)
+
+
+def held(clock: Any, call_soon: Callable[[Callable[[], None]], Any] | None) -> tuple[Recorder, Setup]:
+    """Return a desk whose entry filled after a second, and whose stop is on its way to the venue."""
+    scripted = Desk(rules=ExitRules(exit_market_after_secs=0.0))
+    scripted.take(scripted.setup.submit(0))
+    scripted.accept(Leg.ENTRY)
+    scripted.now_ns = NANOS
+    pass_time(clock, NANOS)
+    scripted.fill(Leg.ENTRY, "10", "102.95")
+    desk = Recorder(clock)
+    desk.setup = scripted.setup
+    if call_soon is not None:
+        desk.watch_deadlines(call_soon)
+    desk.carry_out(scripted.setup, [])
+    return desk, scripted.setup
+
+
+def test_an_unanswered_stop_is_asked_for_and_replaced_without_a_bar() -> None:
+    """First a question, then another stop; both within seconds, and in the strategy's own thread."""
+    clock, queued = TestClock(), []
+    desk, setup = held(clock, queued.append)
+    first_ns = setup.deadline_ns
+    assert NANOS < first_ns < 60 * NANOS
+    assert pass_time(clock, first_ns - 1) == 0
+    assert pass_time(clock, first_ns) == 1
+    assert desk.asked == [], "the alert itself does nothing: it comes from another thread"
+    queued.pop()()
+    assert {type(one) for one in desk.asked} == {Query}, "stop and target"
+    assert setup.deadline_ns > first_ns
+    assert pass_time(clock, setup.deadline_ns) == 1
+    queued.pop()()
+    stops = [one.order for one in desk.asked if isinstance(one, Submit)]
+    assert [one.kind for one in stops if one.leg is Leg.STOP] == [OrderKind.STOP_MARKET]
+    assert clock.timer_names == ["deadline-XYZUSDT.BINANCE"]
+
+
+def test_a_backtest_waits_for_the_bar() -> None:
+    """Nothing is set where time is simulated: a run gives what it always gave."""
+    clock = TestClock()
+    desk, setup = held(clock, live_call_soon(clock))
+    assert setup.deadline_ns < NEVER_NS
+    assert pass_time(clock, setup.deadline_ns + NANOS) == 0
+    assert desk.asked == []
+
+
+def test_a_deadline_that_is_over_does_not_spin() -> None:
+    """It is looked at again after a pause; none takes the alert back."""
+    clock, rang = TestClock(), []
+    pass_time(clock, 100 * NANOS)
+    watch = DeadlineWatch(
+        clock, "one", lambda function: function(), lambda: rang.append(clock.timestamp_ns())
+    )
+    watch.set(5)
+    assert pass_time(clock, 100 * NANOS + LEAST_PAUSE_NS - 1) == 0
+    assert pass_time(clock, 100 * NANOS + LEAST_PAUSE_NS) == 1
+    assert rang == [100 * NANOS + LEAST_PAUSE_NS]
+    watch.set(200 * NANOS)
+    watch.set(NEVER_NS)
+    assert clock.timer_names == []
+    assert pass_time(clock, 300 * NANOS) == 0
