@@ -29,7 +29,7 @@ from tests.integration.test_confluence_run import BAR_NS, EASY, MIDNIGHT, instru
 
 COINS = ("BTCUSDT", "ADAUSDT", "LTCUSDT")
 NAMES = tuple(f"{coin}-PERP.BINANCE" for coin in COINS)
-BARS = 800
+BARS = 600
 DAY_BARS = 288
 HOUR_NS = 12 * BAR_NS
 CONSTANT = FundingSettings(source="constant", rate_pct=Decimal("0.01"), interval_hours=1)
@@ -38,10 +38,12 @@ ALL = UniverseSettings(mode="off")
 
 
 def busy(number: int) -> BarColumns:
-    """Make bars whose turnover has another largest coin every quarter of a day."""
+    """Make bars of a coin that every third day is quiet, until it turns over the most of all in an hour."""
     bars = walk(number, BARS)
-    is_quiet = np.arange(BARS) // (DAY_BARS // 4) % len(COINS) == number
-    return replace(bars, volume_lots=np.where(is_quiet, bars.volume_lots // 50, bars.volume_lots))
+    is_quiet = np.arange(BARS) // DAY_BARS % len(COINS) == number
+    is_late = np.arange(BARS) % DAY_BARS >= DAY_BARS - 12
+    scale = np.where(is_late, 100_000, 100)
+    return replace(bars, volume_lots=np.where(is_quiet, bars.volume_lots * scale // 1000, bars.volume_lots))
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +55,18 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return catalog
 
 
-def plan_of(catalog: Catalog, runs: Path, universe: UniverseSettings = ON, **backtest: Any) -> RunPlan:
-    """Plan a run of confluence."""
-    entry = StrategySettings(strategy="confluence", parameters={**EASY, "max_positions": 3})
+def plan_of(
+    catalog: Catalog, runs: Path, universe: UniverseSettings = ON, bars: int = BARS, **backtest: Any
+) -> RunPlan:
+    """Plan a run of confluence over the first bars."""
+    entry = StrategySettings(strategy="confluence", parameters=EASY)
     settings = Settings(
         backtest=BacktestSettings(runs=str(runs), **{"funding": CONSTANT} | backtest),
         universe=universe,
         strategies=(entry,),
     )
-    return plan_run(
-        RunRequest(settings=settings, source="config.yaml", catalog=catalog.path, instruments=NAMES)
-    )
+    request = RunRequest(settings=settings, source="config.yaml", catalog=catalog.path, instruments=NAMES)
+    return plan_run(replace(request, end_ns=MIDNIGHT + bars * BAR_NS + 1))
 
 
 def findings_of(plan: RunPlan) -> Findings:
@@ -100,7 +103,7 @@ def test_rows_of_the_next_close_are_found(
 ) -> None:
     """A feed that shows a row one close time early is caught, though the columns are sound."""
     monkeypatch.setattr(ColumnFeed, "kept", next_bars)
-    findings = findings_of(plan_of(catalog, tmp_path, ALL))
+    findings = findings_of(plan_of(catalog, tmp_path, ALL, 240))
     assert findings.differences > 0
     assert "with all data" in (findings.first or "")
 
@@ -142,8 +145,8 @@ def test_a_cut_catalog_has_what_was_known(tmp_path: Path) -> None:
     whole.write_bars(instrument_of("OLDUSDT"), "5m", older)
     stamps = [MIDNIGHT + hour * HOUR_NS + 5_000_000 for hour in range(40)]
     write_funding(whole.path, NAMES[0], [FundingRate(one, Decimal("0.0001"), 60) for one in stamps])
-    coin = SymbolMonth(symbol=COINS[0], turnover=1.0, days=28, last_day="2026-02-28", first_month="2026-01")
-    months = {one: UniverseMonth(month=one, symbols=(coin,)) for one in ("2026-01", "2026-02", "2026-03")}
+    listed = SymbolMonth(symbol=COINS[0], turnover=1.0, days=28, last_day="2026-02-28", first_month="2026-01")
+    months = {one: UniverseMonth(month=one, symbols=(listed,)) for one in ("2026-01", "2026-02", "2026-03")}
     write_universe(whole.path, Universe(venue="binance", market="usdm", top=9, months=months))
     last_ns = MIDNIGHT + 30 * HOUR_NS
     source = FundingSettings(source="catalog")

@@ -19,7 +19,7 @@ from indicators.confluence.row import CONFLUENCE_DTYPE
 from indicators.confluence.signals import signal_sides
 from indicators.structure_config import StructureConfig
 from tests.bars import WALK_STEPS, WALK_TICK, bars_of_walk, walk_path
-from tests.null_walks import LIMIT, Tally, Trade, close_of, tally
+from tests.null_walks import LIMIT, Tally, Trade, close_of, first_passage, tally
 from tests.structure_checks import Table
 
 COINS, BARS = 20, 44_000
@@ -70,21 +70,32 @@ def play(sides: Callable[[Coin], NDArray[np.int8]]) -> Tally:
     return tally((coin, trades(coin, sides(coin))) for coin in coins())
 
 
-def play_as_often(leak: Callable[[Coin], NDArray[np.int8]]) -> Tally:
-    """Play a rule with no more entries per coin than the sound rule has there, left out evenly."""
-    return tally((coin, thinned(trades(coin, leak(coin)), entries(coin))) for coin in coins())
+def play_exactly(sides: Callable[[Coin], NDArray[np.int8]], count: int) -> Tally:
+    """Play a rule for exactly so many judged entries: of all that would be judged, some left out evenly."""
+    judged = [(coin, trade) for coin in coins() for trade in played(coin, trades(coin, sides(coin)))]
+    assert len(judged) >= count, f"the rule has only {len(judged)} entries"
+    # One at a time already: leaving some out makes room for none, and hides none.
+    chosen = (judged[int(place)] for place in np.linspace(0, len(judged) - 1, count))
+    return tally((coin, [trade]) for coin, trade in chosen)
+
+
+def played(coin: Coin, made: list[Trade]) -> list[Trade]:
+    """Return the entries that `tally` judges: one at a time, ended before the walk is over."""
+    found, free_from = [], 0
+    for trade in sorted(made):
+        low, high = sorted((trade.stop, trade.target))
+        if trade.moment < free_from or not low < int(coin.path[trade.moment]) < high:
+            continue
+        exit_at = first_passage(coin.path, trade.moment, low, high)
+        if exit_at >= 0:
+            free_from = exit_at
+            found.append(trade)
+    return found
 
 
 def entries(coin: Coin) -> int:
     """Count the signals of the sound rule."""
     return int(np.count_nonzero(sound(coin)))
-
-
-def thinned(made: list[Trade], most: int) -> list[Trade]:
-    """Leave out entries evenly, so that at most `most` remain."""
-    if len(made) <= most:
-        return made
-    return [made[int(place)] for place in np.linspace(0, len(made) - 1, most)]
 
 
 def sound(coin: Coin) -> NDArray[np.int8]:
@@ -154,8 +165,7 @@ def test_signals_win_as_often_as_random_entries() -> None:
 
 @pytest.mark.parametrize("name", LEAKS)
 def test_a_planted_leak_fails_at_the_same_number_of_signals(name: str) -> None:
-    """The same coins, threshold, stops and targets; no more signals than the sound rule has."""
-    fair, leaked = play(sound), play_as_often(LEAKS[name])
+    """The same coins, threshold, stops and targets; exactly as many judged entries of both rules."""
+    fair, leaked = play_exactly(sound, ENOUGH), play_exactly(LEAKS[name], ENOUGH)
+    assert fair.count == leaked.count == ENOUGH
     assert abs(fair.z) <= LIMIT < abs(leaked.z), (fair, leaked)
-    assert fair.count >= ENOUGH
-    assert leaked.count <= 1.05 * fair.count
