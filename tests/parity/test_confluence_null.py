@@ -18,6 +18,7 @@ from indicators.confluence.engine import ConfluenceEngine
 from indicators.confluence.row import CONFLUENCE_DTYPE
 from indicators.confluence.signals import signal_sides
 from indicators.structure_config import StructureConfig
+from strategies.close_bars import scored_bar
 from tests.bars import WALK_STEPS, WALK_TICK, bars_of_walk, walk_path
 from tests.null_walks import LIMIT, Tally, Trade, close_of, first_passage, tally
 from tests.structure_checks import Table
@@ -169,3 +170,52 @@ def test_a_planted_leak_fails_at_the_same_number_of_signals(name: str) -> None:
     fair, leaked = play_exactly(sound, ENOUGH), play_exactly(LEAKS[name], ENOUGH)
     assert fair.count == leaked.count == ENOUGH
     assert abs(fair.z) <= LIMIT < abs(leaked.z), (fair, leaked)
+
+
+# --- the strategy's own rule ------------------------------------------------------------------------------
+DEFAULTS = ConfluenceConfig(structure=CONFIG.structure)
+
+
+@cache
+def coins_of_the_strategy() -> tuple[Coin, ...]:
+    """Score the same walks with the default timeframes; keep what `strategies.close_bars` makes of each row.
+
+    The rows have one field: the side of a bar that the strategy would take as a signal.
+    """
+    made = []
+    out = np.zeros(BARS, CONFLUENCE_DTYPE)
+    for seed in range(1000, 1000 + COINS):
+        path = walk_path(seed, (BARS + BARS_AFTER) * WALK_STEPS)
+        chart = bars_of_walk(path).part(0, BARS + 1)
+        rows = ConfluenceEngine(DEFAULTS).scan(*chart.part(0, BARS), out=out)
+        # The entry fills at the next open, which on a walk is this close.
+        np.testing.assert_array_equal(chart.open[1:], chart.close[:-1])
+        kept = np.zeros(BARS, [("side", np.int8), ("atr", np.float64)])
+        kept["atr"] = rows["atr"]
+        for seq in np.flatnonzero(np.maximum(rows["score_long"], rows["score_short"]) >= MIN_SCORE):
+            kept["side"][seq] = scored_bar((0, 0.0, 0.0, 0.0, 0.0, 0.0), rows[seq]).side
+        made.append(Coin(path, kept))
+    return tuple(made)
+
+
+def judged_by_the_strategy(shift: int) -> list[tuple[Coin, Trade]]:
+    """Return the entries that are judged when the side of a bar is told so many bars early."""
+    return [
+        (coin, trade)
+        for coin in coins_of_the_strategy()
+        for trade in played(coin, trades(coin, np.roll(coin.rows["side"], -shift)))
+    ]
+
+
+@pytest.mark.slow
+def test_the_rule_of_the_strategy_has_no_edge_with_the_default_timeframes() -> None:
+    """Its own side of a bar, entered at the next open; told one bar early it fails with as many entries."""
+    fair, leaky = judged_by_the_strategy(0), judged_by_the_strategy(1)
+    count = min(len(fair), len(leaky))
+    assert count >= ENOUGH
+    sound_, leaked = (
+        tally((made[int(place)][0], [made[int(place)][1]]) for place in np.linspace(0, len(made) - 1, count))
+        for made in (fair, leaky)
+    )
+    assert sound_.count == leaked.count == count
+    assert abs(sound_.z) <= LIMIT < abs(leaked.z), (sound_, leaked)
