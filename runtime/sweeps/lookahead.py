@@ -390,8 +390,9 @@ def fresh_cuts(
     if len(found) < limit:
         even = np.unique(times_ns[times_ns >= begun_ns])
         found = np.union1d(found, even[np.linspace(0, len(even) - 1, limit + 2)[1:-1].astype(np.int64)])
-    inner = np.linspace(0, len(found) - 1, limit + 2)[1:-1].astype(np.int64)
-    return [int(one) for one in np.unique(found[inner])]
+    if len(found) > limit:
+        found = np.unique(found[np.linspace(0, len(found) - 1, limit + 2)[1:-1].astype(np.int64)])
+    return [int(one) for one in found]
 
 
 def _all_begun_ns(bars: Sequence[Any]) -> int:
