@@ -51,11 +51,14 @@ class DailyTurnover:
     turnover
         float64, shape (len(names), days), quote currency, of close times volume of each kline; 0 where
         nothing traded.
+    catalog_day
+        Day on which the klines of the catalog begin, those of other coins included (days since 1970).
     """
 
     names: tuple[str, ...]
     first_day: int
     turnover: NDArray[np.float64]
+    catalog_day: int
 
     @property
     def end_day(self) -> int:
@@ -64,7 +67,8 @@ class DailyTurnover:
 
     def until(self, day: int) -> "DailyTurnover":
         """Return what was known at the beginning of a day (days since 1970)."""
-        return DailyTurnover(self.names, self.first_day, self.turnover[:, : max(day - self.first_day, 0)])
+        known = self.turnover[:, : max(day - self.first_day, 0)]
+        return DailyTurnover(self.names, self.first_day, known, self.catalog_day)
 
 
 def members_of_days(daily: DailyTurnover, rule: MembershipRule) -> NDArray[np.bool_]:
@@ -73,6 +77,10 @@ def members_of_days(daily: DailyTurnover, rule: MembershipRule) -> NDArray[np.bo
     Column ``d`` is made of the turnover of columns before ``d`` alone. To belong, a coin must have traded on
     the day before, be listed long enough, reach the least turnover on an average of the last `rank_days`, and
     be among the `top` of those that do; equal ones are told apart by name.
+
+    A coin is as old as its first day in the catalog, whichever coins are asked about with it. One that is
+    there from the catalog's own first day on was listed then or earlier, nobody knows when: it is never too
+    young. In a catalog whose coins begin on different days, only those of the earliest day have that.
 
     Parameters
     ----------
@@ -90,12 +98,12 @@ def members_of_days(daily: DailyTurnover, rule: MembershipRule) -> NDArray[np.bo
     members = np.zeros((coins, days + 1), dtype=np.bool_)
     traded = daily.turnover > 0
     first = np.where(traded.any(axis=1), traded.argmax(axis=1), days)
+    is_of_the_beginning = first + daily.first_day <= daily.catalog_day
     names = np.argsort(np.argsort(np.array(daily.names, dtype=object)))
     for day in range(1, days + 1):
         window = daily.turnover[:, max(day - rule.rank_days, 0) : day]
         average = window.sum(axis=1) / window.shape[1]
-        # First seen on the first day of all: it was listed then or earlier, and nobody knows when.
-        is_listed = (first == 0) | (day - first >= rule.min_listed_days)
+        is_listed = is_of_the_beginning | (day - first >= rule.min_listed_days)
         fits = traded[:, day - 1] & is_listed & (average >= rule.min_turnover)
         ranked = np.lexsort((names, -average))
         members[ranked[fits[ranked]][: rule.top], day] = True
@@ -103,7 +111,22 @@ def members_of_days(daily: DailyTurnover, rule: MembershipRule) -> NDArray[np.bo
 
 
 # --- turnover from klines ----------------------------------------------------------------------------------
-def daily_turnover(series: Mapping[str, tuple[Catalog, str]], end_day: int) -> DailyTurnover:
+def earliest_klines(catalog: Catalog) -> tuple[int, str, str] | None:
+    """Return the first close of a catalog's klines (UNIX nanoseconds), and whose it is.
+
+    The instrument and the interval follow; None where there are no klines.
+    """
+    found = [
+        (entry.files[0].first_ns, entry.instrument, entry.interval or "")
+        for entry in catalog.manifest.series.values()
+        if entry.kind == "klines" and entry.files
+    ]
+    return min(found, default=None)
+
+
+def daily_turnover(
+    series: Mapping[str, tuple[Catalog, str]], end_day: int, catalog_day: int | None = None
+) -> DailyTurnover:
     """Sum the turnover of coins by UTC day, those that are not over by `end_day` left out.
 
     The sums are kept below ``<catalog>/.derived`` under a fingerprint of the files they come from, so that
@@ -115,6 +138,8 @@ def daily_turnover(series: Mapping[str, tuple[Catalog, str]], end_day: int) -> D
         Instrument id -> catalog and type of its bars.
     end_day
         Days since 1970; later days are not told.
+    catalog_day
+        Day on which the catalog's klines begin; None for that of the earliest of these coins.
 
     Raises
     ------
@@ -128,7 +153,7 @@ def daily_turnover(series: Mapping[str, tuple[Catalog, str]], end_day: int) -> D
     for row, (begin, days) in zip(turnover, sums, strict=True):
         kept = days[: max(end_day - begin, 0)]
         row[begin - first : begin - first + len(kept)] = kept
-    return DailyTurnover(names, first, turnover)
+    return DailyTurnover(names, first, turnover, first if catalog_day is None else catalog_day)
 
 
 def _turnover_of(catalog: Catalog, bar_type: str) -> tuple[int, NDArray[np.float64]]:
@@ -193,4 +218,4 @@ def _keep(path: Path, content: NDArray[np.float64]) -> None:
         return
 
 
-__all__ = ["DailyTurnover", "MembershipRule", "daily_turnover", "members_of_days"]
+__all__ = ["DailyTurnover", "MembershipRule", "daily_turnover", "earliest_klines", "members_of_days"]

@@ -20,7 +20,14 @@ from runtime.catalog import Catalog
 from runtime.coin_settings import categories_by_name
 from runtime.errors import ConfigurationError
 from runtime.instruments import TERMS, instrument_id_text
-from runtime.membership import DAY_NS, DailyTurnover, MembershipRule, daily_turnover, members_of_days
+from runtime.membership import (
+    DAY_NS,
+    DailyTurnover,
+    MembershipRule,
+    daily_turnover,
+    earliest_klines,
+    members_of_days,
+)
 from runtime.node_config import is_spot
 from runtime.universe import (
     QUOTE,
@@ -102,7 +109,9 @@ def run_universe(
             )
         return None
     start_day, last_day = span_ns[0] // DAY_NS, (span_ns[1] - 1) // DAY_NS
-    daily = daily_turnover(series, last_day + 1)
+    earliest = earliest_klines(catalog)
+    catalog_day = None if earliest is None else (earliest[0] - 1) // DAY_NS
+    daily = daily_turnover(series, last_day + 1, catalog_day)
     stored = _stored(catalog, instruments[0])
     if stored is not None and _has_months(stored, start_day, last_day):
         top = settings.top or stored.top

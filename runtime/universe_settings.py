@@ -23,8 +23,8 @@ class UniverseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     min_turnover
         Least turnover of an average day, quote currency.
     min_listed_days
-        Days since the first kline, at least. A coin that has klines on the first day of all may be older
-        than that, and is never too young.
+        Days since the coin's first kline in the catalog, at least. One that has klines on the day on which
+        the catalog's klines begin may be older than that, and is never too young.
     rank_days
         Days before the day over which turnover is averaged; a stored universe has its month instead.
     """

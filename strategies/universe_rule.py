@@ -36,7 +36,7 @@ class UniverseDays(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     enforced: bool = True
 
     def __post_init__(self) -> None:
-        _day_number(self.first_day)
+        day_number(self.first_day)
         for name, days in self.coins.items():
             if set(days) - {"0", MEMBER}:
                 raise ValueError(f"days of {name} must be written with 0 and 1, got {days!r}")
@@ -70,7 +70,7 @@ class UniverseGate:
     def replace(self, days: UniverseDays | None) -> None:
         """Take a new table; it holds from the next signal on."""
         self._days = days
-        self._first = 0 if days is None else _day_number(days.first_day)
+        self._first = 0 if days is None else day_number(days.first_day)
 
     def holds(self, instrument_id: str, ts_ns: int) -> bool:
         """Tell whether an instrument is in the universe of a moment's UTC day.
@@ -151,8 +151,9 @@ class Attendance:
         return awaited
 
 
-def _day_number(day: str) -> int:
+def day_number(day: str) -> int:
+    """Return the days since 1970 of an ISO date."""
     return int(datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp()) // 86_400
 
 
-__all__ = ["Attendance", "UniverseDays", "UniverseGate", "days_table"]
+__all__ = ["Attendance", "UniverseDays", "UniverseGate", "day_number", "days_table"]

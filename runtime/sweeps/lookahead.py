@@ -1,20 +1,24 @@
 """Proof of causality on the user's own data: what was known at a cut does not depend on what came after it.
 
-Three proofs:
+The strategy runs once over all data, and this run is compared with others that know less:
 
-* *Growing engine.* The strategy runs once with all data loaded, and once with data that grows cut by cut (at
-  least 60, among them the bucket of every entry): at each cut the engine has been given nothing later. Every
-  decision, order event, closed trade, bucket and structure event that the growing run has emitted by
-  then must be what the full run emitted up to there.
-* *Fresh engine.* A few prefixes that end at an entry run from the start, over a catalog that ends there: also
-  what a strategy reads from the catalog itself, or computes before it begins, cannot come from later.
+* *Fresh runs.* A few prefixes, most of which end at an entry, are planned and run from the start over a
+  catalog that ends there (`runtime.sweeps.truncated`): membership, funding, derived bars and scores are
+  computed again from what was there by then. Decisions, order events, trades and funding up to the cut must
+  be those of the whole run; so must the table of the universe, and every scored column, bit by bit. Both
+  sides are on the feed that `run` takes: scored columns, or one event per bar.
+* *Growing engine.* (Not over columns, which are there before the run.) Data grow cut by cut, at least 60
+  times, among them at every entry: at each cut the engine has been given nothing later.
 * *Kernels.* (Strategies on trades.) Buckets and structure of the whole history are compared, column by column
   and bit by bit, with those of each prefix, computed afresh.
+
+Not proven: cuts at which no fresh run ends are seen by the other two proofs alone; fresh runs end only after
+every coin has begun; and settings, trained models and the definitions of instruments are taken as they are.
 """
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache, partial
 from itertools import pairwise
@@ -30,74 +34,24 @@ from numpy.typing import NDArray
 from indicators.engine import StructureEngine
 from packet_builder.builder import VolumeBucketBuilder
 from runtime.arrow_schema import TradeColumns
-from runtime.bar_venue import load_endpoint
-from runtime.catalog import Catalog
+from runtime.bar_venue import load_endpoint, lookup_endpoint
 from runtime.cli import Advance, format_ns
-from runtime.errors import ConfigurationError
-from runtime.nodes import END_OF_TIME_NS, within
+from runtime.errors import ConfigurationError, DataError
+from runtime.nodes import END_OF_TIME_NS, Node, within
 from runtime.recorder import Recorder, RecorderConfig
-from runtime.run_bars import read_candles
+from runtime.run_columns import feed_columns, run_columns
 from runtime.run_plan import RunPlan, node_of, perception_of
+from runtime.score_columns import Columns
+from runtime.sweeps.findings import Findings, compare_columns
+from runtime.sweeps.prepared import compare_scores, compare_universes
+from runtime.sweeps.truncated import truncated
 
 MIN_CUTS: Final = 60
 # Each prefix is computed afresh, so the kernel proof takes a sample of the cuts where there are many entries.
 MAX_KERNEL_CUTS: Final = 120
 FRESH_CUTS: Final = 3
-
-
-@dataclass(slots=True)
-class Findings:
-    """What was compared, and what differed.
-
-    Parameters
-    ----------
-    compared
-        Kind of record -> number of records compared, over all cuts.
-    differences
-        Number of records or columns that differed.
-    first
-        The first difference in words, None without one.
-    cuts
-        Number of prefixes.
-    """
-
-    compared: dict[str, int] = field(default_factory=dict)
-    differences: int = 0
-    first: str | None = None
-    cuts: int = 0
-
-    @property
-    def checked(self) -> int:
-        """Number of records compared."""
-        return sum(self.compared.values())
-
-    def add(self, kind: str, count: int) -> None:
-        """Count records of a kind as compared."""
-        self.compared[kind] = self.compared.get(kind, 0) + count
-
-    def differ(self, text: str) -> None:
-        """Note a difference."""
-        self.differences += 1
-        self.first = self.first or text
-
-    def summary(self) -> dict[str, Any]:
-        """Return the result as ``backtest_node.py lookahead --json`` prints it."""
-        return {
-            "checked": self.checked,
-            "differences": self.differences,
-            "first": self.first,
-            "cuts": self.cuts,
-            "compared": self.compared,
-        }
-
-    def text(self) -> str:
-        """Return the result in words."""
-        compared = ", ".join(f"{count:,} {kind}s" for kind, count in self.compared.items())
-        verdict = f"FAILED, {self.differences} differences, the first: {self.first}"
-        return (
-            f"compared at {self.cuts} cuts: {compared}\n"
-            f"{verdict if self.differences else 'passed: nothing known at a cut depends on what came later'}"
-        )
+# Over columns they are the whole proof of the engine, and cheaper.
+FRESH_COLUMN_CUTS: Final = 4
 
 
 class Transcript:
@@ -181,7 +135,10 @@ def load_data(plan: RunPlan) -> list[Any]:
 
 
 def replay(
-    plan: RunPlan, pieces: Iterable[Sequence[Any]], after_piece: Callable[[Transcript], None]
+    plan: RunPlan,
+    pieces: Iterable[Sequence[Any]],
+    after_piece: Callable[[Transcript], None],
+    columns: Columns | None = None,
 ) -> Transcript:
     """Feed pieces of data to a fresh engine, one at a time, and return what strategies and orders did.
 
@@ -190,9 +147,11 @@ def replay(
     plan
         The run.
     pieces
-        Consecutive parts of :func:`load_data`.
+        Consecutive parts of :func:`load_data`; nothing where there are columns.
     after_piece
         Called with the transcript after each piece, when the engine has seen nothing beyond it.
+    columns
+        Of a run that takes its bars from scored columns, as `runtime.backtest.run_backtest` does.
     """
     node = node_of(plan)
     node.build()
@@ -205,7 +164,11 @@ def replay(
     for strategy in engine.trader.strategies():
         if hasattr(strategy, "observe"):
             strategy.observe(transcript.keep_bucket)
-    for piece in _told_ahead(engine, plan, pieces) if plan.on_bars else pieces:
+    if columns is not None:
+        pieces = _beats(columns, plan, node, engine)
+    elif plan.on_bars:
+        pieces = _told_ahead(engine, plan, pieces)
+    for piece in pieces:
         engine.add_data(list(piece), validate=False, sort=True)
         engine.run(streaming=True)
         engine.clear_data()
@@ -215,6 +178,16 @@ def replay(
     del transcript.records[count:]  # what a strategy does because it is stopped
     node.dispose()  # type: ignore[no-untyped-call]
     return transcript
+
+
+def _beats(columns: Columns, plan: RunPlan, node: Node, engine: Any) -> Iterator[Sequence[Any]]:
+    """Give columns to strategy and venue, and yield the bars that are the run's clock."""
+    feed_columns(columns, plan, node, engine)
+    if node.bars is None:
+        return
+    for venue in sorted({one.id.venue.value for one in plan.instruments}):
+        engine.kernel.msgbus.send(endpoint=lookup_endpoint(venue), msg=node.bars)
+    yield from node.bars.beats()
 
 
 def _told_ahead(engine: Any, plan: RunPlan, pieces: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
@@ -308,27 +281,6 @@ def _words(record: tuple[int, str, bytes] | None) -> str:
 
 
 # --- the kernel proof -----------------------------------------------------------------------------------
-def compare_columns(
-    what: str, prefix: NDArray[np.void], whole: NDArray[np.void], where: str, findings: Findings
-) -> None:
-    """Compare rows computed on a prefix with the first rows of the whole, column by column, bit by bit."""
-    findings.add(what, len(prefix))
-    if len(prefix) > len(whole):
-        findings.differ(f"{where}: {len(prefix)} rows of {what}, only {len(whole)} with all data")
-        return
-    for name in prefix.dtype.names or ():
-        mine = np.ascontiguousarray(prefix[name])
-        theirs = np.ascontiguousarray(whole[name][: len(prefix)])
-        width = f"V{mine.dtype.itemsize}"
-        differing = np.flatnonzero(mine.view(width) != theirs.view(width))
-        if len(differing):
-            row = int(differing[0])
-            findings.differ(
-                f"{where}: {what} row {row}, column {name}: {mine[row]} with the data up to there, "
-                f"{theirs[row]} with all data"
-            )
-
-
 def scan_structure(
     engine: StructureEngine, packets: NDArray[np.void]
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
@@ -373,47 +325,74 @@ def prove_kernels(
         compare_columns("snapshot row", some_snapshots, snapshots, where, findings)
 
 
-# --- the fresh engine -------------------------------------------------------------------------------------
-def truncated(plan: RunPlan, last_ns: int, folder: Path) -> RunPlan:
-    """Return the plan on a copy of its catalog, written to `folder`, that ends at `last_ns` (included)."""
-    copy = Catalog(folder, create=True)
-    for instrument in () if plan.on_bars else plan.instruments:
-        name = instrument.id.value
-        stored = plan.catalog.instrument(name)
-        trades = plan.catalog.read_trades_all(name, plan.data_from_ns, last_ns)
-        if len(trades.ts_ns):
-            copy.write_trades(stored, trades)
-    for bar_type in plan.bar_catalogs:
-        # Read again up to the cut: a derived bar, too, must not know what came after it.
-        candles = read_candles(plan.catalog, bar_type, last_ns)
-        if len(candles):
-            copy.write_bars(plan.catalog.instrument(candles.instrument_id), candles.interval, candles.bars)
-    old = str(plan.catalog.path)
-    strategies = []
-    for one in plan.strategies:
-        config = {key: str(folder) if value == old else value for key, value in one.config.items()}
-        strategies.append(msgspec.structs.replace(one, config=config))
-    return replace(
-        plan,
-        catalog=copy,
-        strategies=tuple(strategies),
-        bar_catalogs=dict.fromkeys(plan.bar_catalogs, copy),
-        last_ns=last_ns,
-    )
+# --- fresh runs -------------------------------------------------------------------------------------------
+def prove_fresh(
+    plan: RunPlan, full: Transcript, columns: Columns | None, last_ns: int, findings: Findings
+) -> None:
+    """Compare a run that is planned and run over a catalog that ends at `last_ns` with the full run.
 
+    Parameters
+    ----------
+    plan, full, columns
+        The full run: its plan, what it did, and its columns where it had such.
+    last_ns
+        End of the prefix, included, UNIX nanoseconds.
+    findings
+        Receives the result.
 
-def prove_fresh(plan: RunPlan, full: Transcript, last_ns: int, findings: Findings) -> None:
-    """Compare a run over a catalog that ends at `last_ns` with the full run."""
+    Raises
+    ------
+    DataError
+        When the prefix has bars that cannot be scored, and the full run has not.
+    """
+    findings.fresh_ns.append(last_ns)
     with tempfile.TemporaryDirectory(prefix="lookahead-") as folder:
         prefix = truncated(plan, last_ns, Path(folder) / "catalog")
-        data = load_data(prefix)
+        compare_universes(prefix, plan, last_ns, findings)
+        some = None if columns is None else run_columns(prefix)
+        if columns is not None:
+            if some is None:
+                raise DataError(f"bars up to {format_ns(last_ns)} cannot be scored, though all bars can")
+            compare_scores(some, columns, f"prefix to {format_ns(last_ns)}", findings)
+        data = load_data(prefix) if some is None else []
         count = [0]
 
         def remember(transcript: Transcript) -> None:
             count[0] = len(transcript.records)
 
-        fresh = replay(prefix, [data], remember)
-        compare_transcripts(full, fresh, [(len(data), last_ns, count[0])], findings)
+        fresh = replay(prefix, [data], remember, some)
+        compare_transcripts(full, fresh, [(prefix.ticks, last_ns, count[0])], findings)
+
+
+def fresh_cuts(
+    times_ns: NDArray[np.int64], entries_ns: Sequence[int], begun_ns: int, limit: int
+) -> list[int]:
+    """Return the ends of the prefixes that are run from the start: data times, ascending.
+
+    At entries where there are enough of them, because one bar of look-ahead shows only in what the last bar
+    of the prefix decided; after the beginning of every coin, because a prefix without one has no such coin.
+
+    Parameters
+    ----------
+    times_ns
+        Times of the data, ascending, shape (n,), UNIX nanoseconds.
+    entries_ns
+        Times at which the full run submitted entries.
+    begun_ns
+        Time at which every series has begun.
+    limit
+        So many at most.
+    """
+    # Bars that the engine makes of trades close by the clock, which moves with the first data after that.
+    after = np.minimum(np.searchsorted(times_ns, np.asarray(entries_ns, np.int64)), len(times_ns) - 1)
+    found = np.unique(times_ns[after])
+    found = found[found >= begun_ns]
+    if len(found) < limit:
+        even = np.unique(times_ns[times_ns >= begun_ns])
+        found = np.union1d(found, even[np.linspace(0, len(even) - 1, limit + 2)[1:-1].astype(np.int64)])
+    if len(found) > limit:
+        found = np.unique(found[np.linspace(0, len(found) - 1, limit + 2)[1:-1].astype(np.int64)])
+    return [int(one) for one in found]
 
 
 def _all_begun_ns(bars: Sequence[Any]) -> int:
@@ -426,7 +405,7 @@ def _all_begun_ns(bars: Sequence[Any]) -> int:
 
 # --- all ----------------------------------------------------------------------------------------------------
 def prove(plan: RunPlan, advance: Advance) -> Findings:
-    """Run the three proofs.
+    """Run the proofs that fit the plan.
 
     Parameters
     ----------
@@ -440,11 +419,41 @@ def prove(plan: RunPlan, advance: Advance) -> Findings:
     ConfigurationError
         When there are too few data points to cut.
     """
+    if plan.ticks <= MIN_CUTS:
+        what = "bars" if plan.on_bars else "trades"
+        raise ConfigurationError(f"only {plan.ticks} {what} in the chosen range: take a longer one")
+    columns = run_columns(plan)
+    if columns is not None:
+        return _prove_columns(plan, columns, advance)
+    if plan.on_bars:  # prefixes, too: a bar that cannot be scored may lie behind their end
+        backtest = msgspec.structs.replace(plan.request.settings.backtest, bar_feed="events")
+        settings = msgspec.structs.replace(plan.request.settings, backtest=backtest)
+        plan = replace(plan, request=replace(plan.request, settings=settings))
+    return _prove_events(plan, advance)
+
+
+def _prove_columns(plan: RunPlan, columns: Columns, advance: Advance) -> Findings:
+    findings = Findings(feed="columns")
+    full = replay(plan, (), lambda _transcript: None, columns)
+    advance(30)
+    closes, grid = columns.arrays["close_ticks"], columns.grid
+    is_there = np.zeros(grid.count, np.bool_)
+    begun = 0
+    for row in closes:
+        is_there |= row > 0
+        begun = max(begun, int((row > 0).argmax()))
+    times_ns = grid.first_ns + grid.step_ns * np.flatnonzero(is_there)
+    cuts = fresh_cuts(times_ns, full.entry_times_ns, grid.close_ns(begun), FRESH_COLUMN_CUTS)
+    findings.cuts = len(cuts)
+    for last_ns in cuts:
+        prove_fresh(plan, full, columns, last_ns, findings)
+        advance(70 / len(cuts))
+    return findings
+
+
+def _prove_events(plan: RunPlan, advance: Advance) -> Findings:
     findings = Findings()
     data = load_data(plan)
-    if len(data) <= MIN_CUTS:
-        what = "bars" if plan.on_bars else "trades"
-        raise ConfigurationError(f"only {len(data)} {what} in the chosen range: take a longer one")
     times_ns = np.fromiter((one.ts_init for one in data), dtype=np.int64, count=len(data))
     full = replay(plan, [data], lambda _transcript: None)
     advance(25)
@@ -463,20 +472,20 @@ def prove(plan: RunPlan, advance: Advance) -> Findings:
     begun_ns = _all_begun_ns(data) if plan.on_bars else 0
     del data, growing
 
-    cut_times_ns = times_ns[np.asarray(cuts) - 1]
-    # At an entry, because one bar of look-ahead shows only in what the last bar of the prefix decided.
-    entries_ns = np.asarray(full.entry_times_ns or cut_times_ns[:-1], dtype=np.int64)
-    # Bars that the engine makes of trades close by the clock, which moves with the first data after that.
-    after = np.minimum(np.searchsorted(times_ns, entries_ns), len(times_ns) - 1)
-    candidates = np.unique(times_ns[after])
-    # A prefix in which a coin has not begun has no such coin.
-    candidates = candidates[candidates >= begun_ns]
-    for position in np.linspace(0, len(candidates) - 1, FRESH_CUTS + 2)[1:-1].astype(np.int64):
-        prove_fresh(plan, full, int(candidates[position]), findings)
-        advance(35 / FRESH_CUTS)
+    ends_ns = fresh_cuts(times_ns, full.entry_times_ns, begun_ns, FRESH_CUTS)
+    for last_ns in ends_ns:
+        prove_fresh(plan, full, None, last_ns, findings)
+        advance(35 / len(ends_ns))
+    if not plan.on_bars:
+        _prove_perceptions(plan, times_ns[np.asarray(cuts) - 1], findings, advance)
+    return findings
 
-    pairs = () if plan.on_bars else zip(plan.instruments, plan.strategies, strict=True)
-    for instrument, strategy in pairs:
+
+def _prove_perceptions(
+    plan: RunPlan, cut_times_ns: NDArray[np.int64], findings: Findings, advance: Advance
+) -> None:
+    """Run the kernel proof for every instrument of a run on trades."""
+    for instrument, strategy in zip(plan.instruments, plan.strategies, strict=True):
         found = perception_of(plan.spec, strategy, instrument)
         if found is not None:
             buckets, structure = found
@@ -490,4 +499,3 @@ def prove(plan: RunPlan, advance: Advance) -> Findings:
                 findings,
             )
         advance(15 / len(plan.instruments))
-    return findings

@@ -16,7 +16,8 @@ from runtime.run_folder import read_decisions
 from runtime.run_plan import plan_run
 from runtime.run_request import RunRequest
 from runtime.settings import BacktestSettings, Settings, StrategySettings
-from runtime.sweeps.lookahead import Findings, prove
+from runtime.sweeps.findings import Findings
+from runtime.sweeps.lookahead import prove
 from strategies.bar_signal import Candle
 from strategies.example import ExampleConfig, ExampleStrategy
 from strategies.guards import TradeResult

@@ -19,16 +19,16 @@ from runtime.instruments import make_instrument
 from runtime.run_plan import RunPlan, plan_run
 from runtime.run_request import RunRequest
 from runtime.settings import Settings
+from runtime.sweeps.findings import Findings
 from runtime.sweeps.lookahead import (
-    Findings,
     Transcript,
     choose_cuts,
     compare_transcripts,
     load_data,
     prove,
     prove_kernels,
-    truncated,
 )
+from runtime.sweeps.truncated import truncated
 from strategies.ote import OteConfig, OteStrategy, perception
 from strategies.registry import StrategySpec
 

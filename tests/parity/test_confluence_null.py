@@ -18,8 +18,9 @@ from indicators.confluence.engine import ConfluenceEngine
 from indicators.confluence.row import CONFLUENCE_DTYPE
 from indicators.confluence.signals import signal_sides
 from indicators.structure_config import StructureConfig
+from strategies.close_bars import scored_bar
 from tests.bars import WALK_STEPS, WALK_TICK, bars_of_walk, walk_path
-from tests.null_walks import LIMIT, Tally, Trade, close_of, tally
+from tests.null_walks import LIMIT, Tally, Trade, close_of, first_passage, tally
 from tests.structure_checks import Table
 
 COINS, BARS = 20, 44_000
@@ -70,21 +71,32 @@ def play(sides: Callable[[Coin], NDArray[np.int8]]) -> Tally:
     return tally((coin, trades(coin, sides(coin))) for coin in coins())
 
 
-def play_as_often(leak: Callable[[Coin], NDArray[np.int8]]) -> Tally:
-    """Play a rule with no more entries per coin than the sound rule has there, left out evenly."""
-    return tally((coin, thinned(trades(coin, leak(coin)), entries(coin))) for coin in coins())
+def play_exactly(sides: Callable[[Coin], NDArray[np.int8]], count: int) -> Tally:
+    """Play a rule for exactly so many judged entries: of all that would be judged, some left out evenly."""
+    judged = [(coin, trade) for coin in coins() for trade in played(coin, trades(coin, sides(coin)))]
+    assert len(judged) >= count, f"the rule has only {len(judged)} entries"
+    # One at a time already: leaving some out makes room for none, and hides none.
+    chosen = (judged[int(place)] for place in np.linspace(0, len(judged) - 1, count))
+    return tally((coin, [trade]) for coin, trade in chosen)
+
+
+def played(coin: Coin, made: list[Trade]) -> list[Trade]:
+    """Return the entries that `tally` judges: one at a time, ended before the walk is over."""
+    found, free_from = [], 0
+    for trade in sorted(made):
+        low, high = sorted((trade.stop, trade.target))
+        if trade.moment < free_from or not low < int(coin.path[trade.moment]) < high:
+            continue
+        exit_at = first_passage(coin.path, trade.moment, low, high)
+        if exit_at >= 0:
+            free_from = exit_at
+            found.append(trade)
+    return found
 
 
 def entries(coin: Coin) -> int:
     """Count the signals of the sound rule."""
     return int(np.count_nonzero(sound(coin)))
-
-
-def thinned(made: list[Trade], most: int) -> list[Trade]:
-    """Leave out entries evenly, so that at most `most` remain."""
-    if len(made) <= most:
-        return made
-    return [made[int(place)] for place in np.linspace(0, len(made) - 1, most)]
 
 
 def sound(coin: Coin) -> NDArray[np.int8]:
@@ -154,8 +166,56 @@ def test_signals_win_as_often_as_random_entries() -> None:
 
 @pytest.mark.parametrize("name", LEAKS)
 def test_a_planted_leak_fails_at_the_same_number_of_signals(name: str) -> None:
-    """The same coins, threshold, stops and targets; no more signals than the sound rule has."""
-    fair, leaked = play(sound), play_as_often(LEAKS[name])
+    """The same coins, threshold, stops and targets; exactly as many judged entries of both rules."""
+    fair, leaked = play_exactly(sound, ENOUGH), play_exactly(LEAKS[name], ENOUGH)
+    assert fair.count == leaked.count == ENOUGH
     assert abs(fair.z) <= LIMIT < abs(leaked.z), (fair, leaked)
-    assert fair.count >= ENOUGH
-    assert leaked.count <= 1.05 * fair.count
+
+
+# --- the strategy's own rule ------------------------------------------------------------------------------
+DEFAULTS = ConfluenceConfig(structure=CONFIG.structure)
+
+
+@cache
+def coins_of_the_strategy() -> tuple[Coin, ...]:
+    """Score the same walks with the default timeframes; keep what `strategies.close_bars` makes of each row.
+
+    The rows have one field: the side of a bar that the strategy would take as a signal.
+    """
+    made = []
+    out = np.zeros(BARS, CONFLUENCE_DTYPE)
+    for seed in range(1000, 1000 + COINS):
+        path = walk_path(seed, (BARS + BARS_AFTER) * WALK_STEPS)
+        chart = bars_of_walk(path).part(0, BARS + 1)
+        rows = ConfluenceEngine(DEFAULTS).scan(*chart.part(0, BARS), out=out)
+        # The entry fills at the next open, which on a walk is this close.
+        np.testing.assert_array_equal(chart.open[1:], chart.close[:-1])
+        kept = np.zeros(BARS, [("side", np.int8), ("atr", np.float64)])
+        kept["atr"] = rows["atr"]
+        for seq in np.flatnonzero(np.maximum(rows["score_long"], rows["score_short"]) >= MIN_SCORE):
+            kept["side"][seq] = scored_bar((0, 0.0, 0.0, 0.0, 0.0, 0.0), rows[seq]).side
+        made.append(Coin(path, kept))
+    return tuple(made)
+
+
+def judged_by_the_strategy(shift: int) -> list[tuple[Coin, Trade]]:
+    """Return the entries that are judged when the side of a bar is told so many bars early."""
+    return [
+        (coin, trade)
+        for coin in coins_of_the_strategy()
+        for trade in played(coin, trades(coin, np.roll(coin.rows["side"], -shift)))
+    ]
+
+
+@pytest.mark.slow
+def test_the_rule_of_the_strategy_has_no_edge_with_the_default_timeframes() -> None:
+    """Its own side of a bar, entered at the next open; told one bar early it fails with as many entries."""
+    fair, leaky = judged_by_the_strategy(0), judged_by_the_strategy(1)
+    count = min(len(fair), len(leaky))
+    assert count >= ENOUGH
+    sound_, leaked = (
+        tally((made[int(place)][0], [made[int(place)][1]]) for place in np.linspace(0, len(made) - 1, count))
+        for made in (fair, leaky)
+    )
+    assert sound_.count == leaked.count == count
+    assert abs(sound_.z) <= LIMIT < abs(leaked.z), (sound_, leaked)

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from runtime.arrow_schema import BarColumns
 from runtime.catalog import Catalog
 from runtime.instruments import make_instrument
-from runtime.membership import DAY_NS, DailyTurnover, MembershipRule, daily_turnover, members_of_days
+from runtime.membership import (
+    DAY_NS,
+    DailyTurnover,
+    MembershipRule,
+    daily_turnover,
+    earliest_klines,
+    members_of_days,
+)
 
 STEP_NS = 3600 * 1_000_000_000
 FIRST_DAY = 20_530
@@ -34,10 +41,12 @@ TABLES = {
 }
 
 
-def members(turnover: NDArray[np.float64], rule: MembershipRule) -> NDArray[np.bool_]:
+def members(
+    turnover: NDArray[np.float64], rule: MembershipRule, catalog_day: int = FIRST_DAY
+) -> NDArray[np.bool_]:
     """Return who belongs to which day, for coins A, B, C and so on."""
     names = tuple(chr(ord("A") + number) for number in range(len(turnover)))
-    return members_of_days(DailyTurnover(names, FIRST_DAY, turnover), rule)
+    return members_of_days(DailyTurnover(names, FIRST_DAY, turnover, catalog_day), rule)
 
 
 @pytest.mark.parametrize(("turnover", "rule", "expected"), TABLES.values(), ids=TABLES.keys())
@@ -47,6 +56,24 @@ def test_members_of_hand_made_days(
     """Rank, least turnover, age and end, each by what was known before the day."""
     found = members(np.array(turnover, dtype=np.float64), MembershipRule(*rule))
     assert ["".join("01"[int(day)] for day in row) for row in found] == expected
+
+
+def test_age_does_not_depend_on_the_other_coins_of_a_run() -> None:
+    """A coin that is young beside an old one is as young alone: the catalog knows when it began."""
+    both = np.array([[5.0, 5, 5, 5, 5], [0, 0, 9, 9, 9]])
+    rule = MembershipRule(top=9, min_turnover=0, min_listed_days=2, rank_days=9)
+    beside = members(both, rule)[1]
+    assert "".join("01"[int(day)] for day in beside) == "000011"
+    alone = members_of_days(DailyTurnover(("B",), FIRST_DAY + 2, both[1:, 2:], FIRST_DAY), rule)
+    assert np.array_equal(alone[0], beside[2:])
+
+
+def test_coins_of_the_first_day_of_a_catalog_are_old_enough() -> None:
+    """A catalog that begins late says nothing of the age of those that it begins with."""
+    rule = MembershipRule(top=9, min_turnover=0, min_listed_days=30, rank_days=9)
+    turnover = np.array([[5.0, 5, 5]])
+    assert members(turnover, rule, FIRST_DAY)[0].tolist() == [False, True, True, True]
+    assert not members(turnover, rule, FIRST_DAY - 1).any()
 
 
 def test_a_later_spike_does_not_change_the_past() -> None:
@@ -114,6 +141,10 @@ def test_turnover_by_day_is_that_of_the_bars(tmp_path: Path) -> None:
         assert (found.names, found.first_day, found.end_day) == (tuple(series), FIRST_DAY, FIRST_DAY + 3)
         np.testing.assert_allclose(found.turnover, expected, rtol=1e-12)
     assert len(list((catalog.path / ".derived").glob("turnover-*.npy"))) == 2
+    earliest = (FIRST_DAY * DAY_NS + STEP_NS, "ADAUSDT-PERP.BINANCE", "1h")
+    assert earliest_klines(catalog) == earliest
+    assert earliest_klines(Catalog(tmp_path / "empty", create=True)) is None
+    assert daily_turnover(series, FIRST_DAY + 3, FIRST_DAY - 7).catalog_day == FIRST_DAY - 7
     cut = daily_turnover(series, FIRST_DAY + 1)
     assert cut.turnover.shape == (2, 1)
     np.testing.assert_array_equal(found.until(FIRST_DAY + 1).turnover, cut.turnover)
