@@ -97,10 +97,13 @@ def test_files_of_every_kind_are_searched(tmp_path: Path) -> None:
     (planted / "run.log").write_text(f"{'x' * 100_000}{CANARY}")
     (planted / "journal-0.spool").write_bytes(b"\x00\xff" + CANARY.encode())
     (planted / "trades.csv.gz").write_bytes(gzip.compress(CANARY.encode()))
+    (planted / "plain.gz").write_text(f"no gzip, {CANARY}")
+    cut = gzip.compress(f"{CANARY}{os.urandom(500).hex()}".encode())
+    (planted / "cut.jsonl.gz").write_bytes(cut[:-40])
     (planted / "empty.log").touch()
     (planted / "clean.log").write_text("canary")
     (planted / "ticks.parquet").write_text(CANARY)
-    expected = {"run.log", "journal-0.spool", "trades.csv.gz"}
+    expected = {"run.log", "journal-0.spool", "trades.csv.gz", "plain.gz", "cut.jsonl.gz"}
     for shift in range(0, 60, 7):  # somewhere in there the end of a page cuts the canary
         name = f"journal-{shift}.sqlite"
         with sqlite3.connect(planted / name) as connection:
