@@ -178,6 +178,7 @@ def run_backtest(
         final_balance = recorder.mark(plan.last_ts_ns)
         if journal is not None:
             journal.final_balance, journal.counters = str(final_balance), counters
+            journal.decision_sha256 = folder.decision_sha256
         for watch in watches:
             watch.finish()
         if entries is not None and watches:

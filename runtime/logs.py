@@ -1,14 +1,12 @@
 """Logs of services: JSON lines with correlation ids for machines, readable lines on a terminal, no secrets.
 
 Session, intent (client order id) and trade (setup id) are context variables: whatever is logged inside
-`correlated` carries them, in this thread or task. Nautilus writes its own log in Rust, on stdout or into a
-file of its own; `LoggingConfig` decides where. It does not pass through here, so its file is read by
-:func:`nautilus_record` when both are wanted in one stream.
+`correlated` carries them, in this thread or task. Nautilus writes its own log in Rust, past Python:
+`runtime.nautilus_log` brings it in.
 """
 
 import json
 import logging
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +17,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from runtime.errors import ConfigurationError
+from runtime.errors import ConfigurationError, OperatorError
 from runtime.redact import Redactor
 
 CORRELATION: Final = ("session", "intent", "trade")
@@ -28,11 +26,6 @@ _IDS: Final[dict[str, ContextVar[str]]] = {name: ContextVar(name, default="") fo
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 FILE_BYTES: Final = 10_000_000
 FILES_KEPT: Final = 10
-# 2026-03-18T00:00:00.000000000Z [INFO] TRADER-001.Strategy: text
-NAUTILUS_LINE: Final = re.compile(
-    r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) \[(?P<level>[A-Z]+)\] (?P<source>[^:\s]+): (?P<text>.*)"
-)
-ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextmanager
@@ -221,6 +214,51 @@ def _rotating(file: Path, file_bytes: int, files_kept: int, redact: Redactor) ->
     return handler
 
 
+@contextmanager
+def service_logs(name: str, folder: Path | None = None) -> Iterator[None]:
+    """Set up what a service writes: logs to stderr and, with a folder, to a file there; crash files as well.
+
+    Parameters
+    ----------
+    name
+        Of the service: `folder/name.jsonl`.
+    folder
+        Receives logs and crash files; None writes to stderr only.
+
+    Raises
+    ------
+    ConfigurationError
+        When the file cannot be opened.
+    """
+    redact = Redactor.of_environment()
+    undo = set_up_logs(file=None if folder is None else folder / f"{name}.jsonl", redact=redact)
+    try:
+        yield
+    except (OperatorError, OSError):  # what the operator is told in a line is no crash
+        raise
+    except Exception as error:
+        logging.getLogger(f"smcbot.{name}").exception("crashed")
+        if folder is not None:
+            crash_file(folder, error, redact)
+        raise
+    finally:
+        undo()
+
+
+def crash_file(folder: Path, error: BaseException, redact: Redactor) -> str:
+    """Write what ended the process into `folder/crash-TIME.txt`, readable by its owner only; say where."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    path = folder / f"crash-{stamp}.txt"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = redact("".join(traceback.format_exception(error)))
+        path.write_text(f"ids: {correlation()}\n{text}", encoding="utf-8")
+        path.chmod(0o600)
+    except OSError as problem:
+        return f"{path} could not be written: {problem.strerror}"
+    return f"details in {path}"
+
+
 def install_crash_handler(folder: Path, redact: Redactor | None = None) -> None:
     """Write what ends the process unexpectedly into a file of its own, secrets taken out, and say where.
 
@@ -237,37 +275,7 @@ def install_crash_handler(folder: Path, redact: Redactor | None = None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error, trace)
             return
-        text = redactor("".join(traceback.format_exception(kind, error, trace)))
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        path = folder / f"crash-{stamp}.txt"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"ids: {correlation()}\n{text}", encoding="utf-8")
-            path.chmod(0o600)
-            where = f"; details in {path}"
-        except OSError as problem:
-            where = f"; {path} could not be written: {problem.strerror}"
-        print(redactor(f"crashed: {kind.__name__}: {error}{where}"), file=sys.stderr)
+        where = crash_file(folder, error, redactor)
+        print(redactor(f"crashed: {kind.__name__}: {error}; {where}"), file=sys.stderr)
 
     sys.excepthook = handle
-
-
-def nautilus_record(line: str, redact: Redactor) -> dict[str, str] | None:
-    """Return a line of Nautilus' own text log in the form of ours, None when it is no such line.
-
-    Examples
-    --------
-    >>> nautilus_record("2026-03-18T00:00:00.000000000Z [WARN] T-1.Risk: late", Redactor())
-    {'time': '2026-03-18T00:00:00.000Z', 'level': 'warning', 'logger': 'T-1.Risk', 'message': 'late'}
-    """
-    match = NAUTILUS_LINE.fullmatch(ANSI.sub("", line.rstrip()))
-    if match is None:
-        return None
-    level = {"WARN": "warning"}.get(match["level"], match["level"].lower())
-    moment = datetime.fromisoformat(match["time"]).replace(tzinfo=UTC)
-    return {
-        "time": iso_millis(moment.timestamp()),
-        "level": level,
-        "logger": match["source"],
-        "message": redact(match["text"]),
-    }

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.canary import CANARY_VARIABLES
+from tests import canary_search
+from tests.canary import CANARY_VARIABLES, files_with_canary
 from tests.local_postgres import LocalPostgres, programs
 
 # The first call of a kernel compiles it, which takes longer than any deadline.
@@ -20,6 +21,11 @@ os.environ["SMCBOT_JOURNAL_URL"] = "off"
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Search what every test writes for a secret; see `tests.canary_search`."""
+    config.pluginmanager.register(canary_search)
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +52,10 @@ def postgres() -> Iterator[LocalPostgres]:
         pytest.skip("no PostgreSQL: install Debian's package `postgresql`")
     server = LocalPostgres(found)
     yield server
+    server.stop()
+    found = files_with_canary(server.folder)
     server.remove()
+    assert found == [], "a secret is in the database or its log"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -19,7 +19,15 @@ EXAMPLE: Final = (
 def add(commands: Any) -> None:
     """Describe the command."""
     summary = "replay a catalog through a strategy and report (the default command)"
-    add_run_arguments(add_command(commands, "run", run, summary, EXAMPLE))
+    command = add_command(commands, "run", run, summary, EXAMPLE)
+    add_run_arguments(command)
+    command.add_argument(
+        "--metrics-port",
+        type=int,
+        default=0,
+        metavar="PORT",
+        help="serve metrics for Prometheus on 127.0.0.1 while it runs (default 0: off)",
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -28,6 +36,7 @@ def run(arguments: Namespace) -> int:
     from runtime.bucket_windows import trade_windows
     from runtime.kernel_cache import ensure_compiled
     from runtime.memory import spare_memory
+    from runtime.metrics.backtests import scraped
     from runtime.notify.backtests import listening, tell_finished
     from runtime.run_plan import percent_of, plan_run
     from runtime.run_request import request_from
@@ -42,8 +51,14 @@ def run(arguments: Namespace) -> int:
         warn(text)
     ensure_compiled(plan)
     notifications = plan.request.settings.notifications
-    with progress_bar("backtest, % of the time", total=100) as advance, listening(notifications) as actors:
-        result = run_backtest(plan, percent_of(plan, advance), actors)
+    with (
+        progress_bar("backtest, % of the time", total=100) as advance,
+        listening(notifications) as told,
+        scraped(arguments.metrics_port) as metered,
+    ):
+        result = run_backtest(
+            plan, percent_of(plan, advance), lambda engine: [*told(engine), *metered(engine)]
+        )
     windows = trade_windows(plan, result.trades, plan.request.settings.backtest.charts)
     drawn = [drawn_trade(number, trade, rows, plan.retracements) for number, trade, rows in windows]
     figures = figures_of(result)

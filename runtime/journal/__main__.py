@@ -52,6 +52,7 @@ def command_line() -> CommandParser:
         action="store_true",
         help="stop when the starting process is gone and all is committed",
     )
+    write.add_argument("--logs", type=Path, metavar="DIR", help="also write logs and crash files there")
     for command in (check, tell, lift, write):
         command.add_argument("--url", help="database (default: the settings')")
         command.add_argument("--config", metavar="FILE", help="settings file (default: config.yaml)")
@@ -117,12 +118,14 @@ def migrate(arguments: Namespace) -> int:
 def write_spool(arguments: Namespace) -> int:
     """Feed the spool."""
     from runtime.journal.writer import Writer
+    from runtime.logs import service_logs
 
     root = Path(arguments.spool or load_settings(arguments.config).journal.spool)
     writer = Writer(root, _url(arguments))
     if arguments.once:
         say(f"{writer.drain():,} records committed")
-    else:
+        return EXIT_DONE
+    with service_logs("journal-writer", arguments.logs):
         writer.run(parent_pid=os.getppid() if arguments.with_parent else None)
     return EXIT_DONE
 

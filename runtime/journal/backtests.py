@@ -14,6 +14,7 @@ from runtime.journal.actor import JournalActor, JournalActorConfig
 from runtime.journal.place import journal_url
 from runtime.journal.records import SessionEnd, SessionStart
 from runtime.journal.session import SessionJournal, code_version
+from runtime.node_config import fill_assumptions, settlement_currency
 from runtime.run_plan import RunPlan
 
 CONTEXT_PREFIX: Final = "BTCUSD"
@@ -34,6 +35,7 @@ class BacktestJournal:
         self._journal, self._plan = journal, plan
         self.final_balance = ""
         self.counters: Mapping[str, int] = {}
+        self.decision_sha256 = ""
 
     def listen(self, engine: Any) -> None:
         """Add the actor to a built engine; its strategies exist already."""
@@ -96,7 +98,7 @@ def backtest_journal(
                 reason=reason,
                 final_balance=run.final_balance,
                 telemetry_dropped=journal.telemetry_dropped,
-                detail={"counters": dict(run.counters)},
+                detail={"counters": dict(run.counters), "decision_sha256": run.decision_sha256},
             )
         )
         if refused is not None:
@@ -127,8 +129,27 @@ def _start(plan: RunPlan, config: Mapping[str, Any]) -> SessionStart:
         model_sha256=_model_sha256(plan),
         code_version=code_version(),
         instruments=[one.id.value for one in plan.instruments],
-        detail={"first_ts_ns": plan.first_ts_ns, "last_ts_ns": plan.last_ts_ns, "ticks": plan.ticks},
+        detail=_detail(plan, config),
     )
+
+
+def _detail(plan: RunPlan, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes a session comparable with others: see `runtime.journal.runs`."""
+    backtest = plan.request.settings.backtest
+    names = {one.id.value for one in plan.instruments}
+    series = plan.catalog.manifest.series.values()
+    return {
+        "first_ts_ns": plan.first_ts_ns,
+        "last_ts_ns": plan.last_ts_ns,
+        "trade_from_ns": plan.trade_from_ns,
+        "ticks": plan.ticks,
+        "data": "bars" if plan.on_bars else "trades",
+        "synthetic": any(one.synthetic for one in series if one.instrument in names),
+        "currency": settlement_currency(plan.instruments[0]),
+        "starting_balance": str(backtest.balance * len({one.id.venue.value for one in plan.instruments})),
+        "fills": fill_assumptions(backtest, plan.instruments, on_bars=plan.on_bars),
+        "config": dict(config),
+    }
 
 
 def _model_sha256(plan: RunPlan) -> str:

@@ -7,6 +7,7 @@ pauses; what it refuses until a person acts (read-only, full, no permission) is 
 the node reads.
 """
 
+import logging
 import os
 import random
 import shutil
@@ -23,6 +24,7 @@ from runtime.journal.feed import LaneFeed
 from runtime.journal.segments import LANES, is_held, sessions_in
 from runtime.journal.status import State, WriterStatus, pending_bytes, say_status
 
+log = logging.getLogger("smcbot.journal")
 POLL_SECS: Final = 0.1
 BACKOFF_SECS: Final = 0.1
 BACKOFF_MAX_SECS: Final = 5.0
@@ -176,6 +178,8 @@ class Writer:
         now_s = time.monotonic()
         if (state, reason) == (self.state, self.reason) and now_s < self._said_at_s + HEARTBEAT_SECS:
             return
+        if (state, reason) != (self.state, self.reason):
+            log.log(logging.WARNING if reason else logging.INFO, "%s", reason or "the database takes records")
         self.state, self.reason, self._said_at_s = state, reason, now_s
         status = WriterStatus(
             ts_ns=time.time_ns(),

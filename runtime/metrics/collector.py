@@ -85,11 +85,11 @@ class NodeCollector:
     Parameters
     ----------
     sources
-        What to read.
+        What to read; may be replaced when there is more.
     """
 
     def __init__(self, sources: NodeSources) -> None:
-        self._sources = sources
+        self.sources = sources
         self._started_s = time.monotonic()
         self._errors: Counter[str] = Counter()
 
@@ -97,7 +97,7 @@ class NodeCollector:
         """Yield every family; a section that fails is counted and left out, the others come."""
         for section in (_process, _data, _strategies, _model, _orders, _money, _meters, _queues, _states):
             try:
-                yield from list(section(self._sources))
+                yield from list(section(self.sources))
             except Exception:  # a dictionary that grew while it was read, an object that is gone
                 self._errors[section.__name__.strip("_")] += 1
         yield _family("uptime_seconds", [((), time.monotonic() - self._started_s)])

@@ -58,7 +58,8 @@ def _result(channel: Channel, event: Event, settings: NotifySettings) -> dict[st
     is_test = event.kind is EventKind.TEST
     if not is_test and not is_wanted(event, channel.tags, settings, "live"):
         return result | {"delivered": None, "error": "the rules of this event leave the channel out"}
-    error = Courier(channel).deliver(compose("smcbot test", [event], {}, 0), settings.timeout_secs)
+    message = compose("smcbot test", [event], {}, 0, settings)
+    error = Courier(channel).deliver(message, settings.timeout_secs)
     return result | {"delivered": not error, "error": error or None}
 
 

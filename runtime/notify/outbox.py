@@ -1,17 +1,21 @@
 """What waits for one channel: batches, what was held back, and what was lost. Pure: the time is handed in."""
 
+import re
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from runtime.notify.events import Event, EventKind, Severity
-from runtime.notify.routing import NANOS, Route, Router, is_quiet
+from runtime.notify.routing import NANOS, Route, Router, is_quiet, rule_of
 from runtime.notify.settings import NotifySettings
 
 # Telegram ends a message at 4,096 characters, Discord at 2,000: what does not fit is in the next message.
 LINES: Final = 15
 LINE_LENGTH: Final = 120
+PLAIN_WORD: Final = re.compile(r"[^\s\"=]+")
 MARKS: Final[Mapping[Severity, str]] = {
     Severity.INFO: "",
     Severity.WARNING: "WARNING ",
@@ -159,7 +163,7 @@ class Outbox:
             lost, self.lost_unsaid = self.lost_unsaid, 0
         if not (events or held or lost):
             return None
-        return compose(self._source, events, held, lost)
+        return compose(self._source, events, held, lost, self._settings)
 
     def give_up(self, message: Message) -> None:
         """Count a message that could not be delivered; the next one that can tells how much was lost."""
@@ -186,8 +190,18 @@ class Outbox:
         self.lost(1)
 
 
-def compose(source: str, events: list[Event], held: Mapping[EventKind, int], lost: int) -> Message:
-    """Write the message about events, what was held back by kind, and how many were lost."""
+def compose(
+    source: str,
+    events: list[Event],
+    held: Mapping[EventKind, int],
+    lost: int,
+    settings: NotifySettings,
+) -> Message:
+    """Write the message about events, what was held back by kind, and how many were lost.
+
+    The data of events whose rule asks for them are the last lines, one for each event, never cut: a line
+    begins with ``kind=`` and has ``key=value`` after it, JSON where a value is no plain word.
+    """
     severities = [one.gravity for one in events]
     if lost:
         severities.append(Severity.WARNING)
@@ -201,5 +215,24 @@ def compose(source: str, events: list[Event], held: Mapping[EventKind, int], los
     what = events[0].kind.value.replace("_", " ") if events else "summary"
     more = f" and {len(events) - 1} more" if len(events) > 1 else ""
     shown = [line if len(events) == 1 else line[:LINE_LENGTH] for line in lines]
+    shown += [data_line(one) for one in events if rule_of(settings, one.kind).with_data]
     title = f"{source}: {MARKS[severity]}{what}{more}"
     return Message(title, "\n".join(shown), severity, tuple(events), dict(held), lost)
+
+
+def data_line(event: Event) -> str:
+    """Return an event's data on one line.
+
+    Examples
+    --------
+    >>> data_line(Event(kind=EventKind.FILL, ts_ns=7, text="", data={"qty": "1.5", "why": "two words"}))
+    'kind=fill ts_ns=7 qty=1.5 why="two words"'
+    """
+    pairs = {"kind": event.kind.value, "ts_ns": event.ts_ns, **event.data}
+    return " ".join(f"{name}={_word(value)}" for name, value in pairs.items())
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str) and PLAIN_WORD.fullmatch(value):
+        return value
+    return msgspec.json.encode(value, enc_hook=str).decode()

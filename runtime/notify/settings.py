@@ -31,6 +31,8 @@ class EventRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         So many at once, then at the rate of `per_minute`.
     per_minute
         Messages per minute and channel in the long run; 0 sets no limit.
+    with_data
+        Append what is known as ``key=value``: for programs that read the text. Apprise carries nothing else.
     """
 
     enabled: bool | None = None
@@ -38,6 +40,7 @@ class EventRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     channels: tuple[str, ...] = ()
     burst: Annotated[int, Meta(ge=1, le=1000)] | None = None
     per_minute: Annotated[float, Meta(ge=0, le=600)] | None = None
+    with_data: bool = False
 
     def __post_init__(self) -> None:
         for tag in self.channels:

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 from runtime.errors import ConfigurationError
-from runtime.logs import correlated, nautilus_record, set_up_logs
+from runtime.logs import correlated, service_logs, set_up_logs
+from runtime.nautilus_log import NautilusLog, nautilus_record
 from runtime.redact import MASK, Redactor, secret_values
 from tests.canary import CANARY, files_with_canary
 
@@ -210,25 +212,42 @@ def test_a_crash_leaves_a_file_without_secrets(tmp_path: Path, canary_environmen
     assert files_with_canary(tmp_path) == []
 
 
-def test_lines_of_nautilus_take_our_form() -> None:
-    """Colours go, levels are spelled alike, and what is no line of it is left alone."""
-    record = nautilus_record(
-        f"\x1b[1m2026-03-18T00:00:00.123456789Z\x1b[0m [WARN] T-1.Risk: denied {CANARY}", Redactor([CANARY])
-    )
-    assert record == {
-        "time": "2026-03-18T00:00:00.123Z",
-        "level": "warning",
-        "logger": "T-1.Risk",
-        "message": f"denied {MASK}",
-    }
-    assert nautilus_record("Traceback (most recent call last):", Redactor()) is None
+def test_lines_of_nautilus_take_our_form(output: io.StringIO, tmp_path: Path) -> None:
+    """Its file is followed as it grows: its own times and levels, no colours, no secrets, no half lines."""
+    file = tmp_path / "nautilus.log"
+    head = "2026-03-18T00:00:00.123456789Z"
+    with NautilusLog(file, poll_secs=0.01), file.open("w") as writer:
+        writer.write(f"\x1b[1m{head}\x1b[0m [WARN] T-1.Risk: denied {CANARY[:10]}")
+        writer.flush()
+        time.sleep(0.05)
+        writer.write(
+            f"{CANARY[10:]}\nand its second line\n{head} [DEBUG] T-1.Data: tick\n{head} [INFO] T-1.X: up"
+        )
+    file.unlink()  # Nautilus' own file is not ours to redact; here it held a secret
+    assert [(one["time"], one["level"], one["logger"], one["message"]) for one in lines(output)] == [
+        ("2026-03-18T00:00:00.123Z", "warning", "nautilus.T-1.Risk", f"denied {MASK}"),
+        (lines(output)[1]["time"], "warning", "nautilus", "and its second line"),
+        ("2026-03-18T00:00:00.123Z", "info", "nautilus.T-1.X", "up"),
+    ]
+    assert nautilus_record("Traceback (most recent call last):") is None
 
 
-def test_the_canary_check_can_fail(tmp_path: Path) -> None:
-    """A leaked secret is found, compressed or not."""
-    import gzip
+def test_a_service_leaves_a_log_and_a_crash_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON in its file, the crash in another, no secret in either; an operator's error is no crash."""
 
-    (tmp_path / "clean.log").write_text("nothing")
-    (tmp_path / "leak.log").write_text(f"x{CANARY}x")
-    (tmp_path / "leak.gz").write_bytes(gzip.compress(CANARY.encode()))
-    assert [one.name for one in files_with_canary(tmp_path)] == ["leak.gz", "leak.log"]
+    def serve(error: Exception) -> None:
+        with service_logs("writer", tmp_path / "logs"):
+            log.warning("waiting for %s", CANARY)
+            raise error
+
+    with pytest.raises(RuntimeError):
+        serve(RuntimeError(CANARY))
+    (crash,) = (tmp_path / "logs").glob("crash-*.txt")
+    assert "RuntimeError" in crash.read_text()
+    first, second = map(json.loads, (tmp_path / "logs" / "writer.jsonl").read_text().splitlines())
+    assert (first["message"], second["message"]) == (f"waiting for {MASK}", "crashed")
+    with pytest.raises(ConfigurationError):
+        serve(ConfigurationError("no"))
+    assert len(list((tmp_path / "logs").glob("crash-*.txt"))) == 1
+    assert MASK in capsys.readouterr().err
+    assert files_with_canary(tmp_path) == []

@@ -228,3 +228,17 @@ def test_a_rule_about_a_channel_that_does_not_exist_is_refused() -> None:
     check_tags({"halt": ("ops", "console")}, channels)
     with pytest.raises(ConfigurationError, match=r"no channel has the tag 'phone' - at .*events\.halt"):
         check_tags({"halt": ("phone",)}, channels)
+
+
+def test_data_are_the_last_lines_where_the_rule_asks() -> None:
+    """One line per event of that kind, never cut, each value either a word or JSON; others tell text only."""
+    settings = NotifySettings(batch_secs=0, events=EventRules(fill=EventRule(with_data=True)))
+    box = outbox(settings)
+    data = {"qty": "100.0", "why": 'said "no"', "note": "x" * 200, "price": 0.5, "none": None}
+    box.take(event(data=data), MIDNIGHT)
+    box.take(event(EventKind.ENTRY, "XRPUSDT.BINANCE entry", data={"qty": "1"}), MIDNIGHT)
+    *texts, last = sent(box.due(MIDNIGHT))
+    assert texts == ["XRPUSDT.BINANCE filled", "XRPUSDT.BINANCE entry"]
+    head, _, rest = last.partition(" qty=")
+    assert head == f"kind=fill ts_ns={MIDNIGHT}"
+    assert rest == f'100.0 why="said \\"no\\"" note={"x" * 200} price=0.5 none=null'
