@@ -140,7 +140,8 @@ WORDS = [
 @pytest.mark.parametrize(("name", "typed", "meant"), WORDS)
 def test_words_that_yaml_takes_for_booleans_are_words(name: str, typed: str, meant: str) -> None:
     """In the file and on the command line, where the setting is one of several words."""
-    for text, line in ((f"{name}: {typed}", {}), ("", {name: typed})):
+    cases: list[tuple[str, dict[str, str]]] = [(f"{name}: {typed}", {}), ("", {name: typed})]
+    for text, line in cases:
         (entry,) = parse_settings(f"strategies: [{{strategy: confluence, {text}}}]").strategies
         (config,) = strategy_configs(discover()["confluence"], entry, (BTC,), command_line=line)
         assert config.config[name] == meant

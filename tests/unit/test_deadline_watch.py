@@ -52,7 +52,8 @@ def held(clock: Any, call_soon: Callable[[Callable[[], None]], Any] | None) -> t
 
 def test_an_unanswered_stop_is_asked_for_and_replaced_without_a_bar() -> None:
     """First a question, then another stop; both within seconds, and in the strategy's own thread."""
-    clock, queued = TestClock(), []
+    clock = TestClock()
+    queued: list[Callable[[], None]] = []
     desk, setup = held(clock, queued.append)
     first_ns = setup.deadline_ns
     assert NANOS < first_ns < 60 * NANOS
@@ -80,7 +81,8 @@ def test_a_backtest_waits_for_the_bar() -> None:
 
 def test_a_deadline_that_is_over_does_not_spin() -> None:
     """It is looked at again after a pause; none takes the alert back."""
-    clock, rang = TestClock(), []
+    clock = TestClock()
+    rang: list[int] = []
     pass_time(clock, 100 * NANOS)
     watch = DeadlineWatch(
         clock, "one", lambda function: function(), lambda: rang.append(clock.timestamp_ns())

@@ -1,6 +1,7 @@
 """Pauses after losses: when they begin, whom they stop, and when they end."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -313,6 +314,8 @@ def test_every_pause_ends(events: list[Event]) -> None:
 @pytest.mark.parametrize("name", ["max_daily_loss_pct", "max_drawdown_pct"])
 def test_a_limit_that_cannot_be_reached_is_refused(name: str) -> None:
     """Nobody loses more than everything: 300 instead of 3 would switch the guard off unseen."""
+    wrong: dict[str, Any] = {name: 100.5}
+    right: dict[str, Any] = {name: 100}
     with pytest.raises(ValueError, match=f"{name} .* at most 100"):
-        LossRules(**{name: 100.5})
-    assert getattr(LossRules(**{name: 100}), name) == 100
+        LossRules(**wrong)
+    assert getattr(LossRules(**right), name) == 100
