@@ -191,6 +191,19 @@ def spool_check(pending_bytes: Callable[[], int], warn_bytes: int = 10 << 20, fa
     return probe
 
 
+def writer_check(trouble: Callable[[], str]) -> Probe:
+    """Return a check of the journal's writer; `trouble` is `runtime.journal.status.writer_trouble` of a spool."""
+
+    def probe() -> Check:
+        found = trouble()
+        if not found:
+            return Check(name="writer", status=Status.OK, what="feeds the database")
+        fix = "start or mend the journal's writer; records wait in the spool meanwhile"
+        return Check(name="writer", status=Status.FAILING, what=found, fix=fix)
+
+    return probe
+
+
 def database_check(ping: Callable[[], object]) -> Probe:
     """Return a check that asks the database for something; `ping` raises where it does not answer."""
 

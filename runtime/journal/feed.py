@@ -111,7 +111,7 @@ class LaneFeed:
                     _add(connection, shape, batch)
                 done = replace(done, damaged_bytes=held.damaged_bytes + damaged_bytes)
                 self._store(connection, done)
-        except (IntegrityError, SqlDataError, StatementError) as error:
+        except (IntegrityError, SqlDataError, StatementError, OverflowError) as error:
             if getattr(error, "connection_invalidated", False) or not _is_content(error) or len(frames) == 0:
                 raise
             if len(frames) == 1:
@@ -134,6 +134,9 @@ class LaneFeed:
             if frame.seq < next_seq:
                 continue
             shape, values = self._row(frame)
+            if shape is REJECTED and self.lane != JOURNAL:
+                next_seq = frame.seq + 1  # telemetry has no place in the chain: it is dropped
+                continue
             if shape.is_chained:
                 last_hash = next_hash(last_hash, shape.name, shape.names, values)
                 values.append(last_hash)
@@ -158,6 +161,11 @@ class LaneFeed:
         """Keep a record that the database refuses for what it says, where nobody overlooks it."""
         with self._engine.begin() as connection:
             held = _progress_of(connection, self.session_id, self.lane, is_locked=True)
+            if self.lane != JOURNAL:
+                done = replace(held, next_seq=frame.seq + 1)
+                self._store(connection, done)
+                self._progress = done
+                return
             values = [*self._keys(frame), *REJECTED.values(_refusal(frame, error))]
             last_hash = next_hash(held.last_hash, REJECTED.name, REJECTED.names, values)
             _add(connection, REJECTED, [(*values, last_hash)])
@@ -187,7 +195,8 @@ class LaneFeed:
 
 def _is_content(error: Exception) -> bool:
     """Return whether the database refuses what a row says, and would refuse it for ever."""
-    return isinstance(error, IntegrityError | SqlDataError) or type(error) is StatementError
+    # SQLite's driver raises OverflowError for an integer of more than 64 bits.
+    return isinstance(error, IntegrityError | SqlDataError | OverflowError) or type(error) is StatementError
 
 
 def _refusal(frame: Frame, error: Exception) -> Any:

@@ -6,7 +6,9 @@ A lane numbers its records from 0 without a gap. Two lanes exist: what must not 
 import fcntl
 import itertools
 import os
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -19,6 +21,9 @@ TELEMETRY_LANE: Final[Lane] = "telemetry"
 LANES: Final[tuple[Lane, ...]] = (JOURNAL, TELEMETRY_LANE)
 SUFFIX: Final = ".spool"
 LOCK: Final = "lock"
+RESERVE: Final = "reserve"
+# Other files are not ours: they are neither read nor removed.
+_SEGMENT: Final = re.compile(rf"(?:{'|'.join(LANES)})-(?P<first>[0-9]{{20}}){re.escape(SUFFIX)}")
 CHUNK: Final = 2 * MAX_BODY  # holds any frame
 
 
@@ -29,8 +34,8 @@ def segment_path(folder: Path, lane: Lane, first_seq: int) -> Path:
 
 def segments_of(folder: Path, lane: Lane) -> list[tuple[int, Path]]:
     """Return the lane's segments in order: number of the first record, file."""
-    found = list(folder.glob(f"{lane}-*{SUFFIX}"))
-    return sorted((int(path.name[len(lane) + 1 : -len(SUFFIX)]), path) for path in found)
+    found = ((_SEGMENT.fullmatch(path.name), path) for path in folder.glob(f"{lane}-*{SUFFIX}"))
+    return sorted((int(match["first"]), path) for match, path in found if match is not None)
 
 
 class SessionLock:
@@ -182,6 +187,22 @@ def _open_read(path: Path) -> int:
 
 
 def sessions_in(root: Path) -> Iterator[Path]:
-    """Yield the session folders of a spool, oldest name first."""
+    """Yield the session folders of a spool, oldest name first; folders of others are passed over."""
     if root.is_dir():
-        yield from sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        yield from (path for path in folders if (path / LOCK).exists() or _has_segments(path))
+
+
+def remove_session(folder: Path) -> None:
+    """Remove what a session put into its folder, and the folder unless something else is in it."""
+    for lane in LANES:
+        for _first, path in segments_of(folder, lane):
+            path.unlink(missing_ok=True)
+    for name in (RESERVE, LOCK):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _has_segments(folder: Path) -> bool:
+    return any(segments_of(folder, lane) for lane in LANES)

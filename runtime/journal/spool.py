@@ -16,13 +16,12 @@ from typing import Any, Final
 
 from runtime.journal.framing import frame_of
 from runtime.journal.records import SYNCED
-from runtime.journal.segments import JOURNAL, Lane, segment_path, segments_of
+from runtime.journal.segments import JOURNAL, RESERVE, Lane, segment_path, segments_of
 
 SEGMENT_BYTES: Final = 8 << 20
 RESERVE_BYTES: Final = 4 << 20
 BACKLOG_RECORDS: Final = 50_000
 RETRY_SECS: Final = 0.5
-RESERVE: Final = "reserve"
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

@@ -1,0 +1,112 @@
+"""Sessions of one spool do not disturb each other, and each goes into its own database once."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from runtime.errors import OperatorError
+from runtime.health import writer_check
+from runtime.journal.database import open_engine
+from runtime.journal.records import EquityRecord, SessionEnd
+from runtime.journal.segments import sessions_in
+from runtime.journal.session import SessionJournal
+from runtime.journal.spool import Spool
+from runtime.journal.status import WriterStatus, say_status, writer_trouble
+from runtime.journal.verify import verify
+from runtime.journal.writer import Writer
+from tests.journal_records import START, order, trade
+
+EQUITY = ((2**63, "1"), (1, "many"), (2, "2"))  # the last is the only one that SQL can hold
+
+
+def session(root: Path, name: str, *records: object) -> None:
+    """Journal a session that ended."""
+    journal = SessionJournal(root, name, START, reserve_bytes=0)
+    for record in records:
+        journal.append(record)
+    journal.end(SessionEnd(ts_ns=9, reason="stopped"))
+
+
+def findings(url: str, name: str) -> tuple[int, list[tuple[str, int | None]]]:
+    """Return rows and findings of a session."""
+    engine = open_engine(url, read_only=True)
+    (report,) = verify(engine, name)
+    engine.dispose()
+    return report.rows, [(one.kind, one.seq) for one in report.findings]
+
+
+def test_a_number_beyond_64_bits_is_kept_aside(tmp_path: Path, journal_url: str) -> None:
+    """What no integer column holds goes to the refused records, and the writer goes on."""
+    telemetry = [EquityRecord(ts_ns=moment, equity=equity) for moment, equity in EQUITY]
+    session(tmp_path, "a", order(1), trade(2, zone_id=2**63), order(3), *telemetry)
+    session(tmp_path, "b", order(1))
+    Writer(tmp_path, journal_url).drain()
+    assert findings(journal_url, "a") == (5, [("refused", 2)])
+    assert findings(journal_url, "b") == (3, [])
+    engine = open_engine(journal_url, read_only=True)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT ts_ns FROM equity_points")).all() == [(2,)]
+    engine.dispose()
+    assert list(tmp_path.glob("[ab]")) == []
+
+
+def test_foreign_files_are_left_alone(tmp_path: Path, journal_url: str) -> None:
+    """What the journal did not write is neither read nor removed."""
+    session(tmp_path, "good", order(1))
+    (tmp_path / "good" / "notes.txt").write_text("mine")
+    (tmp_path / "good" / "journal-old.spool").write_bytes(b"x")
+    (tmp_path / "aaa").mkdir()
+    (tmp_path / "aaa" / "journal-old.spool").write_bytes(b"x")
+    Writer(tmp_path, journal_url).drain()
+    assert findings(journal_url, "good") == (3, [])
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == [
+        "journal-old.spool", "journal-old.spool", "notes.txt",
+    ]  # fmt: skip
+    assert list(sessions_in(tmp_path)) == []
+
+
+def test_a_session_that_cannot_be_fed_stops_no_other(tmp_path: Path) -> None:
+    """It stays in the spool, with the reason; those behind it are fed."""
+    url = f"sqlite:///{tmp_path}/journal.sqlite"
+    root = tmp_path / "spool"
+    session(root, "a", order(1))
+    (root / "a" / "journal-00000000000000000003.spool").mkdir()  # reading it fails
+    session(root, "b", order(1))
+    with pytest.raises(OperatorError, match=r"spool/a: .*directory"):
+        Writer(root, url).drain()
+    assert findings(url, "b") == (3, [])
+    assert [folder.name for folder in sessions_in(root)] == ["a"]
+
+
+def test_a_long_session_id_stops_no_other(tmp_path: Path, journal_url: str) -> None:
+    """What PostgreSQL has no room for is not begun; if it is there all the same, it blocks nobody."""
+    Spool(tmp_path / ("L" * 120), reserve_bytes=0).append(START)
+    session(tmp_path, "z", order(1))
+    if journal_url.startswith("sqlite"):
+        Writer(tmp_path, journal_url).drain()
+    else:
+        with pytest.raises(OperatorError, match="too long"):
+            Writer(tmp_path, journal_url).drain()
+    assert findings(journal_url, "z") == (3, [])
+
+
+def test_a_dead_writer_is_said(tmp_path: Path) -> None:
+    """A process that is gone, and one that is silent, are dead; one that speaks is not."""
+    assert "no writer feeds" in writer_trouble(tmp_path)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    now_ns = time.time_ns()
+    said = WriterStatus(ts_ns=now_ns, pid=gone.pid, state="working")
+    say_status(tmp_path, said)
+    assert "is dead" in writer_trouble(tmp_path)
+    say_status(tmp_path, WriterStatus(ts_ns=now_ns - 20 * 10**9, pid=os.getpid(), state="working"))
+    assert "silent for 20 s" in writer_trouble(tmp_path)
+    check = writer_check(lambda: writer_trouble(tmp_path))
+    assert check().status == "failing"
+    say_status(tmp_path, WriterStatus(ts_ns=now_ns, pid=os.getpid(), state="working"))
+    assert (writer_trouble(tmp_path), check().status) == ("", "ok")
