@@ -192,7 +192,7 @@ def spool_check(pending_bytes: Callable[[], int], warn_bytes: int = 10 << 20, fa
 
 
 def writer_check(trouble: Callable[[], str]) -> Probe:
-    """Return a check of the journal's writer; `trouble` is `runtime.journal.status.writer_trouble` of a spool."""
+    """Return a check of the journal's writer by `runtime.journal.status.writer_trouble` of its spool."""
 
     def probe() -> Check:
         found = trouble()

@@ -16,6 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError as SqlDataError
 from sqlalchemy.exc import IntegrityError, StatementError
 
+from runtime.errors import ConfigurationError
+from runtime.journal.binding import read_binding
 from runtime.journal.chain import GENESIS, next_hash
 from runtime.journal.framing import Frame
 from runtime.journal.models import Checkpoint, Position, Session
@@ -51,6 +53,7 @@ class LaneFeed:
 
     def __init__(self, engine: Engine, folder: Path, lane: Lane) -> None:
         self._engine, self.lane, self.session_id = engine, lane, folder.name
+        self._folder, self._nonce = folder, read_binding(folder).nonce
         self._reader = LaneReader(folder, lane)
         self._progress: Progress | None = None
         self._mode: str | None = None
@@ -71,6 +74,8 @@ class LaneFeed:
             When the database refuses; nothing was committed and the next step begins at the same record.
         OSError
             When the spool cannot be read.
+        ConfigurationError
+            When the database has another session of this id: records of two would share numbers.
         """
         if self._progress is None:
             self._resume()
@@ -96,7 +101,7 @@ class LaneFeed:
 
     def _resume(self) -> None:
         with self._engine.begin() as connection:
-            self._progress = _progress_of(connection, self.session_id, self.lane)
+            self._progress = self._held(connection)
             self._mode = connection.scalar(select(Session.mode).where(Session.session_id == self.session_id))
         self._checkpoint_count = 0
         self._reader.rewind(self._progress.next_seq)
@@ -105,7 +110,7 @@ class LaneFeed:
         try:
             with self._engine.begin() as connection:
                 # The row is locked: a second writer waits here and then finds the records done.
-                held = _progress_of(connection, self.session_id, self.lane, is_locked=True)
+                held = self._held(connection, is_locked=True)
                 rows, done = self._rows(frames, held)
                 for shape, batch in rows.items():
                     _add(connection, shape, batch)
@@ -123,9 +128,41 @@ class LaneFeed:
         self._progress = done
 
     def _store(self, connection: Connection, done: Progress) -> None:
-        _upsert_position(connection, self.session_id, self.lane, done)
+        _upsert_position(connection, self._position(done))
         if self.lane == JOURNAL and time.monotonic() >= self._checkpoint_at_s:
             self._add_checkpoint(connection, done)
+
+    def _held(self, connection: Connection, *, is_locked: bool = False) -> Progress:
+        """Return how far the database is, of this session and no other of its id."""
+        query = select(
+            Position.next_seq, Position.row_count, Position.last_hash, Position.damaged_bytes, Position.nonce
+        ).where(Position.session_id == self.session_id, Position.lane == self.lane)
+        if is_locked:
+            table: Any = Position.__table__
+            _insert(connection, table, self._position(Progress()))  # nothing to lock otherwise
+            query = query.with_for_update()
+        found = connection.execute(query).one_or_none()
+        if found is None:
+            return Progress()
+        *done, nonce = found
+        if nonce != self._nonce:
+            raise ConfigurationError(
+                f"{self._folder}: the journal has another session {self.session_id!r} already; its records are "
+                f"kept here: move the folder to another name in the spool to feed them as a session of that name"
+            )
+        return Progress(*done)
+
+    def _position(self, done: Progress) -> dict[str, Any]:
+        return {
+            "session_id": self.session_id,
+            "lane": self.lane,
+            "next_seq": done.next_seq,
+            "row_count": done.row_count,
+            "last_hash": done.last_hash,
+            "damaged_bytes": done.damaged_bytes,
+            "nonce": self._nonce,
+            "updated_ns": time.time_ns(),
+        }
 
     def _rows(self, frames: Sequence[Frame], held: Progress) -> tuple[dict[Shape, list[Row]], Progress]:
         rows: dict[Shape, list[Row]] = {}
@@ -160,7 +197,7 @@ class LaneFeed:
     def _reject(self, frame: Frame, error: Exception) -> None:
         """Keep a record that the database refuses for what it says, where nobody overlooks it."""
         with self._engine.begin() as connection:
-            held = _progress_of(connection, self.session_id, self.lane, is_locked=True)
+            held = self._held(connection, is_locked=True)
             if self.lane != JOURNAL:
                 done = replace(held, next_seq=frame.seq + 1)
                 self._store(connection, done)
@@ -208,37 +245,12 @@ def _add(connection: Connection, shape: Shape, rows: list[Row]) -> None:
     connection.exec_driver_sql(shape.insert(connection.dialect.name), rows)
 
 
-def _progress_of(connection: Connection, session_id: str, lane: Lane, *, is_locked: bool = False) -> Progress:
-    query = select(Position.next_seq, Position.row_count, Position.last_hash, Position.damaged_bytes).where(
-        Position.session_id == session_id, Position.lane == lane
-    )
-    if is_locked:
-        table: Any = Position.__table__
-        _insert(connection, table, _position(session_id, lane, Progress()))  # nothing to lock otherwise
-        query = query.with_for_update()
-    found = connection.execute(query).one_or_none()
-    return Progress() if found is None else Progress(*found)
-
-
 def _insert(connection: Connection, table: Table, values: Mapping[str, Any]) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(dialect.insert(table).on_conflict_do_nothing(), values)
 
 
-def _upsert_position(connection: Connection, session_id: str, lane: Lane, done: Progress) -> None:
-    values = _position(session_id, lane, done)
+def _upsert_position(connection: Connection, values: Mapping[str, Any]) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Position).values(values)
     connection.execute(statement.on_conflict_do_update(index_elements=["session_id", "lane"], set_=values))
-
-
-def _position(session_id: str, lane: Lane, done: Progress) -> dict[str, Any]:
-    return {
-        "session_id": session_id,
-        "lane": lane,
-        "next_seq": done.next_seq,
-        "row_count": done.row_count,
-        "last_hash": done.last_hash,
-        "damaged_bytes": done.damaged_bytes,
-        "updated_ns": time.time_ns(),
-    }

@@ -291,6 +291,7 @@ class Position(Base):
     row_count: Mapped[int]
     last_hash: Mapped[str] = mapped_column(String(64))
     damaged_bytes: Mapped[int]
+    nonce: Mapped[str] = mapped_column(String(32))  # of the session whose records these are
     updated_ns: Mapped[int]
 
 

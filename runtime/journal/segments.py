@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from runtime.errors import ConfigurationError
+from runtime.journal.binding import BINDING
 from runtime.journal.framing import MAX_BODY, Damage, Frame, frames_in
 
 type Lane = Literal["journal", "telemetry"]
@@ -198,7 +199,7 @@ def remove_session(folder: Path) -> None:
     for lane in LANES:
         for _first, path in segments_of(folder, lane):
             path.unlink(missing_ok=True)
-    for name in (RESERVE, LOCK):
+    for name in (RESERVE, BINDING, LOCK):
         (folder / name).unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()

@@ -1,7 +1,7 @@
 """One session's journal as the node sees it: append, ask how it is, end it."""
 
+import errno
 import hashlib
-import os
 import threading
 import time
 from collections import deque
@@ -9,8 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from runtime.errors import ConfigurationError
+from runtime.journal.binding import Binding, new_nonce, write_binding
 from runtime.journal.records import TELEMETRY, SessionEnd, SessionStart
-from runtime.journal.segments import JOURNAL, TELEMETRY_LANE, SessionLock
+from runtime.journal.segments import JOURNAL, TELEMETRY_LANE, SessionLock, remove_session
 from runtime.journal.spool import Spool
 from runtime.journal.status import read_status
 
@@ -18,6 +20,7 @@ TELEMETRY_CAPACITY: Final = 20_000
 TELEMETRY_MAX_BYTES: Final = 64 << 20
 FLUSH_SECS: Final = 0.25
 STATUS_SECS: Final = 1.0
+MAX_ID_LENGTH: Final = 96  # of the database's column
 MAX_PENDING_BYTES: Final = 2 << 30
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("indicators", "packet_builder", "ml", "strategies", "runtime")
@@ -41,6 +44,8 @@ class SessionJournal:
 
     Raises
     ------
+    ConfigurationError
+        When the spool holds a session of this id, or the id is no name for one.
     OSError
         When the spool cannot be made: a session without a journal must not start.
     """
@@ -55,7 +60,7 @@ class SessionJournal:
         **spool_options: int,
     ) -> None:
         self.session_id, self.root = session_id, root
-        self._lock = _claim(root, session_id)
+        self._lock = _claim(root, session_id, Binding(nonce=new_nonce()))
         folder = root / session_id
         self.spool = Spool(folder, JOURNAL, **spool_options)
         self._telemetry = TelemetryQueue(folder, telemetry_capacity)
@@ -187,15 +192,27 @@ class TelemetryQueue:
             return True
 
 
-def _claim(root: Path, session_id: str) -> SessionLock:
+def _claim(root: Path, session_id: str, binding: Binding) -> SessionLock:
     """Make the session's folder and hold it before anybody can see it."""
-    if not session_id or session_id.startswith(".") or "/" in session_id:
-        raise ValueError(f"session id {session_id!r} is no name of a folder")
+    if not session_id or session_id.startswith(".") or "/" in session_id or len(session_id) > MAX_ID_LENGTH:
+        raise ConfigurationError(
+            f"session id {session_id!r} is no name of a folder with at most {MAX_ID_LENGTH} characters"
+        )
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    hidden = root / f".new-{session_id}-{os.getpid()}"
+    hidden = root / f".new-{session_id}-{binding.nonce}"
     hidden.mkdir(mode=0o700)
     lock = SessionLock(hidden)
-    hidden.rename(root / session_id)
+    try:
+        write_binding(hidden, binding)
+        hidden.rename(root / session_id)
+    except OSError as error:
+        lock.release()
+        remove_session(hidden)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise ConfigurationError(
+                f"{root / session_id}: a session of this id waits to be fed or runs; take another id"
+            ) from error
+        raise
     return lock
 
 

@@ -110,3 +110,18 @@ def test_a_dead_writer_is_said(tmp_path: Path) -> None:
     assert check().status == "failing"
     say_status(tmp_path, WriterStatus(ts_ns=now_ns, pid=os.getpid(), state="working"))
     assert (writer_trouble(tmp_path), check().status) == ("", "ok")
+
+
+def test_a_second_session_of_an_id_is_refused_and_kept(tmp_path: Path, journal_url: str) -> None:
+    """Its numbers are taken: nothing is fed, and nothing is removed; under a new name it is a session."""
+    session(tmp_path, "s", order(1))
+    Writer(tmp_path, journal_url).drain()
+    session(tmp_path, "s", order(1), order(2))
+    for _attempt in range(2):
+        with pytest.raises(OperatorError, match="another session 's' already"):
+            Writer(tmp_path, journal_url).drain()
+    assert findings(journal_url, "s") == (3, [])
+    (tmp_path / "s").rename(tmp_path / "t")
+    Writer(tmp_path, journal_url).drain()
+    assert findings(journal_url, "t") == (4, [])
+    assert list(sessions_in(tmp_path)) == []

@@ -169,8 +169,11 @@ def test_a_session_has_one_owner(tmp_path: Path) -> None:
 def test_a_session_is_not_begun_twice(tmp_path: Path) -> None:
     """A session id belongs to one process's life: records of two would share numbers."""
     SessionJournal(tmp_path, "s1", START, reserve_bytes=0).abandon()
-    with pytest.raises(OSError):
+    with pytest.raises(ConfigurationError, match="take another id"):
         SessionJournal(tmp_path, "s1", START, reserve_bytes=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["s1"]
+    with pytest.raises(ConfigurationError, match="at most 96 characters"):
+        SessionJournal(tmp_path, "L" * 97, START, reserve_bytes=0)
 
 
 def test_full_disk_halts_entries_and_loses_nothing(small_disk: Path) -> None:
