@@ -147,8 +147,8 @@ class LaneFeed:
         *done, nonce = found
         if nonce != self._nonce:
             raise ConfigurationError(
-                f"{self._folder}: the journal has another session {self.session_id!r} already; its records are "
-                f"kept here: move the folder to another name in the spool to feed them as a session of that name"
+                f"{self._folder}: the journal has another session {self.session_id!r} already; these records "
+                f"are kept: rename the folder within the spool to feed them as a session of that name"
             )
         return Progress(*done)
 

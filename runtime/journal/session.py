@@ -37,6 +37,9 @@ class SessionJournal:
         New name of the session, also of its folder.
     start
         The first record.
+    binding
+        Of :func:`runtime.journal.database.binding_of`: only writers of that database feed the session.
+        Without one, any writer does.
     telemetry_capacity
         Telemetry records kept in memory; older ones are dropped and counted.
     spool_options
@@ -56,11 +59,12 @@ class SessionJournal:
         session_id: str,
         start: SessionStart,
         *,
+        binding: Binding | None = None,
         telemetry_capacity: int = TELEMETRY_CAPACITY,
         **spool_options: int,
     ) -> None:
         self.session_id, self.root = session_id, root
-        self._lock = _claim(root, session_id, Binding(nonce=new_nonce()))
+        self._lock = _claim(root, session_id, binding or Binding(nonce=new_nonce()))
         folder = root / session_id
         self.spool = Spool(folder, JOURNAL, **spool_options)
         self._telemetry = TelemetryQueue(folder, telemetry_capacity)

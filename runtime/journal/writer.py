@@ -17,8 +17,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError as SqlDataError
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from runtime.cli import warn
 from runtime.errors import OperatorError
-from runtime.journal.database import masked, migrate, open_engine, parse_url, short
+from runtime.journal.binding import read_binding
+from runtime.journal.database import identity, masked, migrate, open_engine, parse_url, short
 from runtime.journal.feed import LaneFeed
 from runtime.journal.segments import LANES, is_held, remove_session, sessions_in
 from runtime.journal.status import State, WriterStatus, pending_bytes, say_status
@@ -46,7 +48,8 @@ _FINAL: Final = (
 class Writer:
     """Feeds all sessions below a folder.
 
-    A session that cannot be fed is left alone, with the reason in `stuck`; the others go on.
+    A session that cannot be fed is left alone, with the reason in `stuck`; the others go on. One of another
+    database is left to the writer of that, which `foreign` names.
 
     Parameters
     ----------
@@ -54,9 +57,12 @@ class Writer:
         Folder of the spool, one folder per session in it.
     url
         Of the database; made and migrated when it can be reached.
+    any_database
+        Also feed sessions that were journaled for another database: it has moved.
     """
 
-    def __init__(self, root: Path, url: str) -> None:
+    def __init__(self, root: Path, url: str, *, any_database: bool = False) -> None:
+        self._identity = "" if any_database else identity(url)
         self._root, self._url = root, str(parse_url(url).render_as_string(hide_password=False))
         self._engine: Engine | None = None
         self._feeds: dict[Path, list[LaneFeed]] = {}
@@ -64,6 +70,8 @@ class Writer:
         self._retry_at_s: dict[Path, float] = {}
         self._is_running = False
         self.stuck: dict[str, str] = {}
+        self.foreign: dict[str, str] = {}
+        self._warned: set[str] = set()
         self.state: State = "working"
         self.reason = ""
         self.rows = 0
@@ -85,7 +93,9 @@ class Writer:
         folders = list(sessions_in(self._root))
         for gone in self._feeds.keys() - set(folders):
             self._close_feeds(gone)
-        self.stuck = {folder.name: self.stuck[folder.name] for folder in folders if folder.name in self.stuck}
+        names = {folder.name for folder in folders}
+        self.stuck = {name: why for name, why in self.stuck.items() if name in names}
+        self.foreign = {name: url for name, url in self.foreign.items() if name in names}
         moved = 0
         for folder in folders:
             if time.monotonic() < self._retry_at_s.get(folder, 0.0):
@@ -110,6 +120,10 @@ class Writer:
         if not (is_over or with_held):
             return 0
         if folder not in self._feeds:
+            binding = read_binding(folder)
+            if binding.database and self._identity not in ("", binding.database):
+                self.foreign[folder.name] = binding.url
+                return 0
             self._feeds[folder] = [LaneFeed(engine, folder, lane) for lane in LANES]
         fed = sum(feed.step(is_over=is_over) for feed in self._feeds[folder])
         self.rows += fed
@@ -142,6 +156,7 @@ class Writer:
             ) from error
         finally:
             self.close()
+        self._warn_of_foreign()
         if self.stuck:
             words = "; ".join(f"{self._root / name}: {reason}" for name, reason in self.stuck.items())
             raise OperatorError(f"journal {masked(self._url)}: these sessions stay in the spool: {words}")
@@ -168,9 +183,10 @@ class Writer:
                 continue
             pause_s = BACKOFF_SECS
             self._say("working", self._stuck_words())
+            self._warn_of_foreign()
             if moved:
                 continue
-            if parent_pid is not None and os.getppid() != parent_pid and not any(sessions_in(self._root)):
+            if parent_pid is not None and os.getppid() != parent_pid and not self._has_work():
                 return
             time.sleep(POLL_SECS)
 
@@ -198,6 +214,26 @@ class Writer:
     def _close_feeds(self, folder: Path) -> None:
         for feed in self._feeds.pop(folder, ()):
             feed.close()
+
+    def _has_work(self) -> bool:
+        return any(
+            folder.name not in self.stuck and folder.name not in self.foreign
+            for folder in sessions_in(self._root)
+        )
+
+    def _warn_of_foreign(self) -> None:
+        """Say once which sessions wait for another database, and how they get there."""
+        by_url: dict[str, list[str]] = {}
+        for name in self.foreign.keys() - self._warned:
+            by_url.setdefault(self.foreign[name], []).append(name)
+        self._warned |= self.foreign.keys()
+        for url, names in sorted(by_url.items()):
+            some = ", ".join(sorted(names)[:3]) + (", .." if len(names) > 3 else "")
+            warn(
+                f"{self._root}: {len(names)} sessions ({some}) were journaled for {url}, not for {masked(self._url)}, and wait; feed them: "
+                f"`python -m runtime.journal write --once --spool {self._root} --url {url}` "
+                "(with --any-database into another one)"
+            )
 
     def _stuck_words(self) -> str:
         words = "; ".join(f"{name}: {reason}" for name, reason in self.stuck.items())

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from runtime.errors import OperatorError
 from runtime.health import writer_check
-from runtime.journal.database import open_engine
+from runtime.journal.binding import Binding
+from runtime.journal.database import binding_of, identity, open_engine
 from runtime.journal.records import EquityRecord, SessionEnd
 from runtime.journal.segments import sessions_in
 from runtime.journal.session import SessionJournal
@@ -24,9 +25,9 @@ from tests.journal_records import START, order, trade
 EQUITY = ((2**63, "1"), (1, "many"), (2, "2"))  # the last is the only one that SQL can hold
 
 
-def session(root: Path, name: str, *records: object) -> None:
+def session(root: Path, name: str, *records: object, binding: Binding | None = None) -> None:
     """Journal a session that ended."""
-    journal = SessionJournal(root, name, START, reserve_bytes=0)
+    journal = SessionJournal(root, name, START, binding=binding, reserve_bytes=0)
     for record in records:
         journal.append(record)
     journal.end(SessionEnd(ts_ns=9, reason="stopped"))
@@ -125,3 +126,32 @@ def test_a_second_session_of_an_id_is_refused_and_kept(tmp_path: Path, journal_u
     Writer(tmp_path, journal_url).drain()
     assert findings(journal_url, "t") == (4, [])
     assert list(sessions_in(tmp_path)) == []
+
+
+def test_a_session_goes_into_its_own_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A writer of another database leaves it alone and says how to feed it; asked to, it takes it."""
+    root, mine, other = tmp_path / "spool", f"sqlite:///{tmp_path}/a.sqlite", f"sqlite:///{tmp_path}/b.sqlite"
+    for name in ("s1", "s2"):
+        session(root, name, order(1), binding=binding_of(mine))
+    session(root, "s3", order(1))
+    assert Writer(root, other).drain() == 3
+    said = capsys.readouterr().err
+    assert f"2 sessions (s1, s2) were journaled for {mine}" in said
+    assert f"write --once --spool {root} --url {mine}" in said
+    assert [folder.name for folder in sessions_in(root)] == ["s1", "s2"]
+    assert Writer(root, mine).drain() == 6
+    assert capsys.readouterr().err == ""
+    assert findings(mine, "s1") == findings(mine, "s2") == (3, [])
+    session(root, "s4", order(1), binding=binding_of(mine))
+    assert Writer(root, other, any_database=True).drain() == 3
+
+
+def test_a_password_does_not_name_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Password, options and a relative path change nothing; host, user and name do."""
+    base = "postgresql://bot:one@host/db"
+    assert identity(base) == identity("postgresql+psycopg://bot:two@host:5432/db?sslmode=require")
+    others = ("postgresql://bot@host2/db", "postgresql://ann@host/db", "postgresql://bot@host/db2")
+    assert len({identity(url) for url in (base, *others)}) == 4
+    monkeypatch.chdir(tmp_path)
+    assert identity("sqlite:///var/j.sqlite") == identity(f"sqlite:///{tmp_path}/var/j.sqlite")
+    assert "one" not in str(binding_of(base))
