@@ -204,6 +204,17 @@ def writer_check(trouble: Callable[[], str]) -> Probe:
     return probe
 
 
+def records_check(lost: Callable[[], int]) -> Probe:
+    """Return a check of how many records a session could not journal whole."""
+
+    def probe() -> Check:
+        count = lost()
+        fix = "`python -m runtime.journal verify` names them; report what cannot be encoded"
+        return _judged("records", count, 0, 0, f"{count} records could not be journaled whole", fix)
+
+    return probe
+
+
 def database_check(ping: Callable[[], object]) -> Probe:
     """Return a check that asks the database for something; `ping` raises where it does not answer."""
 

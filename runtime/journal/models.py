@@ -66,6 +66,7 @@ class SessionEnding(Chained, Base):
     reason: Mapped[str]
     final_balance: Mapped[Decimal | None]
     telemetry_dropped: Mapped[int]
+    records_lost: Mapped[int]
     detail: Mapped[dict[str, Any] | None]
 
 
@@ -248,7 +249,7 @@ class AccessRow(Chained, Base):
 
 
 class RejectedRow(Chained, Base):
-    """A record that the database refused for its content, kept whole so that nothing is lost."""
+    """A record that the database refused for its content, kept whole; or the text of one without encoding."""
 
     __tablename__ = "rejected_records"
     stream: Mapped[int]

@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from runtime.errors import ConfigurationError
 from runtime.journal.binding import Binding, new_nonce, write_binding
 from runtime.journal.records import TELEMETRY, SessionEnd, SessionStart
@@ -77,6 +79,11 @@ class SessionJournal:
         """Telemetry records dropped so far."""
         return self._telemetry.dropped
 
+    @property
+    def records_lost(self) -> int:
+        """Other records that could not be journaled whole so far; for metrics and health."""
+        return self.spool.lost
+
     def append(self, record: Any) -> None:
         """Journal a record: telemetry into memory, everything else by one `write()` on this thread."""
         if type(record) in TELEMETRY:
@@ -101,9 +108,10 @@ class SessionJournal:
         return self._writer_reason
 
     def end(self, end: SessionEnd) -> None:
-        """Append the last record and let the session go; the writer does the rest."""
+        """Append the last record, with what was lost and dropped, and let the session go."""
         self._telemetry.close()
-        self.append(end)
+        lost, dropped = self.records_lost, max(end.telemetry_dropped, self.telemetry_dropped)
+        self.append(msgspec.structs.replace(end, records_lost=lost, telemetry_dropped=dropped))
         self.spool.close()
         self._lock.release()
 

@@ -14,7 +14,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.journal.framing import frame_of
+from runtime.journal.framing import frame_of, stand_in
 from runtime.journal.records import SYNCED
 from runtime.journal.segments import JOURNAL, RESERVE, Lane, segment_path, segments_of
 
@@ -98,10 +98,9 @@ class Spool:
             seq = self.next_seq
             try:
                 frame = frame_of(record, seq)
-            except (ValueError, TypeError, OverflowError) as error:
-                self.lost += 1
-                self.failure = f"{type(record).__name__} cannot be journaled: {error}"
-                return -1
+            except (ValueError, TypeError, OverflowError, KeyError, RecursionError) as error:
+                self.lost += 1  # its place is kept, so that verify names it
+                frame = stand_in(record, seq, error)
             self.next_seq = seq + 1
             if self._backlog or not self._write(frame, seq):
                 self._keep(frame, seq)

@@ -230,7 +230,8 @@ class Writer:
         for url, names in sorted(by_url.items()):
             some = ", ".join(sorted(names)[:3]) + (", .." if len(names) > 3 else "")
             warn(
-                f"{self._root}: {len(names)} sessions ({some}) were journaled for {url}, not for {masked(self._url)}, and wait; feed them: "
+                f"{self._root}: {len(names)} sessions ({some}) were journaled for {url}, not for "
+                f"{masked(self._url)}, and wait; feed them: "
                 f"`python -m runtime.journal write --once --spool {self._root} --url {url}` "
                 "(with --any-database into another one)"
             )

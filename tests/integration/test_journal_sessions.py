@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from runtime.errors import OperatorError
-from runtime.health import writer_check
+from runtime.health import records_check, writer_check
 from runtime.journal.binding import Binding
 from runtime.journal.database import binding_of, identity, open_engine
 from runtime.journal.records import EquityRecord, SessionEnd
@@ -20,7 +20,7 @@ from runtime.journal.spool import Spool
 from runtime.journal.status import WriterStatus, say_status, writer_trouble
 from runtime.journal.verify import verify
 from runtime.journal.writer import Writer
-from tests.journal_records import START, order, trade
+from tests.journal_records import START, decision, order, trade
 
 EQUITY = ((2**63, "1"), (1, "many"), (2, "2"))  # the last is the only one that SQL can hold
 
@@ -155,3 +155,20 @@ def test_a_password_does_not_name_a_database(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     assert identity("sqlite:///var/j.sqlite") == identity(f"sqlite:///{tmp_path}/var/j.sqlite")
     assert "one" not in str(binding_of(base))
+
+
+def test_lost_records_are_reported(tmp_path: Path, journal_url: str) -> None:
+    """One that cannot be encoded is named by verify, and counted in the session's end and by health."""
+    journal = SessionJournal(tmp_path, "s", START, reserve_bytes=0)
+    check = records_check(lambda: journal.records_lost)
+    assert check().status == "ok"
+    journal.append(decision(1, reason="\ud800"))
+    assert (check().status, journal.halt_reason()) == ("failing", "")
+    journal.end(SessionEnd(ts_ns=9, reason="stopped"))
+    Writer(tmp_path, journal_url).drain()
+    assert findings(journal_url, "s") == (3, [("refused", 1)])
+    engine = open_engine(journal_url, read_only=True)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT records_lost FROM session_ends")) == 1
+        assert str(connection.scalar(text("SELECT error FROM rejected_records"))).startswith("Decision: ")
+    engine.dispose()

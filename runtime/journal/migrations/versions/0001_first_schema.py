@@ -174,6 +174,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("final_balance", Exact(), nullable=True),
         sa.Column("telemetry_dropped", sa.BigInteger(), nullable=False),
+        sa.Column("records_lost", sa.BigInteger(), nullable=False),
         sa.Column("detail", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("session_id", "seq"),
