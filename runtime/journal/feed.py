@@ -120,10 +120,10 @@ class LaneFeed:
             if getattr(error, "connection_invalidated", False) or not _is_content(error) or len(frames) == 0:
                 raise
             if len(frames) == 1:
-                self._reject(frames[0], error)
+                self._reject(frames[0], damaged_bytes, error)
                 return
-            for frame in frames:  # find the one that the database does not take
-                self._commit([frame], 0)
+            for number, frame in enumerate(frames):  # find the one that the database does not take
+                self._commit([frame], 0 if number else damaged_bytes)
             return
         self._progress = done
 
@@ -194,10 +194,11 @@ class LaneFeed:
     def _keys(self, frame: Frame) -> tuple[str, int, str]:
         return self.session_id, frame.seq, UNKNOWN_MODE if self._mode is None else self._mode
 
-    def _reject(self, frame: Frame, error: Exception) -> None:
+    def _reject(self, frame: Frame, damaged_bytes: int, error: Exception) -> None:
         """Keep a record that the database refuses for what it says, where nobody overlooks it."""
         with self._engine.begin() as connection:
             held = self._held(connection, is_locked=True)
+            held = replace(held, damaged_bytes=held.damaged_bytes + damaged_bytes)
             if self.lane != JOURNAL:
                 done = replace(held, next_seq=frame.seq + 1)
                 self._store(connection, done)

@@ -7,13 +7,14 @@ import fcntl
 import itertools
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from runtime.errors import ConfigurationError
-from runtime.journal.binding import BINDING
+from runtime.journal.binding import BINDING, read_binding
 from runtime.journal.framing import MAX_BODY, Damage, Frame, frames_in
 
 type Lane = Literal["journal", "telemetry"]
@@ -23,6 +24,7 @@ LANES: Final[tuple[Lane, ...]] = (JOURNAL, TELEMETRY_LANE)
 SUFFIX: Final = ".spool"
 LOCK: Final = "lock"
 RESERVE: Final = "reserve"
+DAMAGED: Final = ".damaged"  # in the spool: segments with bytes that are no records, one folder per session
 # Other files are not ours: they are neither read nor removed.
 _SEGMENT: Final = re.compile(rf"(?:{'|'.join(LANES)})-(?P<first>[0-9]{{20}}){re.escape(SUFFIX)}")
 CHUNK: Final = 2 * MAX_BODY  # holds any frame
@@ -122,20 +124,27 @@ class LaneReader:
             # Before the read: a segment that has a successor gets no more bytes.
             is_last = segments[-1][0] == self._first_seq
             chunk = os.pread(self._fd, CHUNK, self._offset)
-            start = self._offset
+            start, skipped = self._offset, 0
             for behind, item in frames_in(chunk):
                 self._offset = start + behind
                 if isinstance(item, Damage):
-                    damaged += item.length
-                elif item.seq >= self.next_seq:
+                    skipped = item.length  # a frame follows
+                    continue
+                if item.seq >= self.next_seq:  # earlier damage is counted already
                     self.next_seq = item.seq + 1
                     frames.append(item)
+                    damaged += skipped
+                if skipped:
+                    self._keep_damaged()
+                skipped = 0
             rest = start + len(chunk) - self._offset
             if self._offset > start:
                 continue
             if is_last and not is_over:
                 break  # more may come
             damaged += rest  # a tail that nobody will complete
+            if rest:
+                self._keep_damaged(is_cut=is_last)
             if is_last:
                 if rest:
                     self._cut_tail()
@@ -178,6 +187,29 @@ class LaneReader:
         self.close()
         first_seq, path = next(one for one in segments if one[0] > current)
         self._fd, self._first_seq, self._offset = _open_read(path), first_seq, 0
+
+    def _keep_damaged(self, *, is_cut: bool = False) -> None:
+        """Keep the segment beside the sessions: a person may read more of it than this program.
+
+        Parameters
+        ----------
+        is_cut
+            The segment is cut after this, so a copy is needed; otherwise the file gets a second name.
+        """
+        source = segment_path(self.folder, self.lane, self._first_seq)
+        nonce = read_binding(self.folder).nonce
+        kept = self.folder.parent / DAMAGED / f"{self.folder.name}-{nonce}" / source.name
+        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not is_cut:
+            try:
+                os.link(source, kept)
+            except FileExistsError:
+                return
+            except OSError:  # a file system without second names
+                shutil.copy2(source, kept)
+            return
+        kept.unlink(missing_ok=True)
+        shutil.copy2(source, kept)
 
     def _cut_tail(self) -> None:
         os.truncate(segment_path(self.folder, self.lane, self._first_seq), self._offset)

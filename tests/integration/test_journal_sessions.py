@@ -13,8 +13,9 @@ from runtime.errors import OperatorError
 from runtime.health import records_check, writer_check
 from runtime.journal.binding import Binding
 from runtime.journal.database import binding_of, identity, open_engine
+from runtime.journal.framing import frames_in
 from runtime.journal.records import EquityRecord, SessionEnd
-from runtime.journal.segments import sessions_in
+from runtime.journal.segments import JOURNAL, segment_path, sessions_in
 from runtime.journal.session import SessionJournal
 from runtime.journal.spool import Spool
 from runtime.journal.status import WriterStatus, say_status, writer_trouble
@@ -172,3 +173,37 @@ def test_lost_records_are_reported(tmp_path: Path, journal_url: str) -> None:
         assert connection.scalar(text("SELECT records_lost FROM session_ends")) == 1
         assert str(connection.scalar(text("SELECT error FROM rejected_records"))).startswith("Decision: ")
     engine.dispose()
+
+
+def test_damaged_segments_are_kept_and_counted_once(tmp_path: Path) -> None:
+    """However often the writer starts, each damaged byte counts once, and its segment is not removed."""
+    root, url = tmp_path / "spool", f"sqlite:///{tmp_path}/journal.sqlite"
+    journal = SessionJournal(root, "s", START, reserve_bytes=0)
+    for number in range(10):
+        journal.append(order(number))
+    path = segment_path(root / "s", JOURNAL, 0)
+    content = bytearray(path.read_bytes())
+    frames = [behind for behind, _frame in frames_in(bytes(content))]
+    content[frames[4] + 20] ^= 255  # within the frame of number 5
+    with path.open("r+b") as file:
+        file.write(content)
+    for number in range(3):
+        writer = Writer(root, url)
+        while writer.step():
+            pass
+        writer.close()
+        journal.append(order(10 + number))
+    journal.abandon()
+    with path.open("ab") as file:
+        file.write(b"torn")
+    torn = path.read_bytes()
+    Writer(root, url).drain()
+    engine = open_engine(url, read_only=True)
+    with engine.connect() as connection:
+        counted = connection.scalar(text("SELECT damaged_bytes FROM spool_positions WHERE lane = 'journal'"))
+    engine.dispose()
+    assert counted == frames[5] - frames[4] + len(b"torn")
+    assert findings(url, "s")[0] == 13
+    (kept,) = (root / ".damaged").glob("s-*/*")
+    assert (kept.name, kept.read_bytes()) == (path.name, torn)
+    assert list(sessions_in(root)) == []
