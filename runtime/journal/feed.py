@@ -23,9 +23,10 @@ from runtime.journal.framing import Frame
 from runtime.journal.models import Checkpoint, Position, Session
 from runtime.journal.records import STREAMS, SessionStart
 from runtime.journal.rows import REJECTED, SHAPES, Shape
-from runtime.journal.segments import JOURNAL, Lane, LaneReader
+from runtime.journal.segments import JOURNAL, Lane, LaneReader, Read
 
 CHECKPOINT_SECS: Final = 10.0
+READ_ATTEMPTS: Final = 5
 type Row = tuple[Any, ...]
 UNKNOWN_MODE: Final = ""  # of a session whose first record is damaged
 
@@ -80,7 +81,7 @@ class LaneFeed:
         if self._progress is None:
             self._resume()
         assert self._progress is not None
-        found = self._reader.read(is_over=is_over)
+        found = self._read(is_over=is_over)
         if not found.frames and not found.damaged_bytes:
             self._checkpoint(is_due=is_over or time.monotonic() >= self._checkpoint_at_s)
             return 0
@@ -96,6 +97,14 @@ class LaneFeed:
     def close(self) -> None:
         """Close the spool's file."""
         self._reader.close()
+
+    def _read(self, *, is_over: bool) -> Read:
+        for _attempt in range(READ_ATTEMPTS):
+            try:
+                return self._reader.read(is_over=is_over)
+            except FileNotFoundError:  # another writer committed the segment and removed it
+                self._resume()
+        return self._reader.read(is_over=is_over)
 
     # -- transactions ------------------------------------------------------------------------------------
 
@@ -144,13 +153,12 @@ class LaneFeed:
         found = connection.execute(query).one_or_none()
         if found is None:
             return Progress()
-        *done, nonce = found
-        if nonce != self._nonce:
+        if found.nonce != self._nonce:
             raise ConfigurationError(
                 f"{self._folder}: the journal has another session {self.session_id!r} already; these records "
                 f"are kept: rename the folder within the spool to feed them as a session of that name"
             )
-        return Progress(*done)
+        return Progress(found.next_seq, found.row_count, found.last_hash, found.damaged_bytes)
 
     def _position(self, done: Progress) -> dict[str, Any]:
         return {

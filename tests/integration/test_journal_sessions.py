@@ -11,7 +11,9 @@ from sqlalchemy import text
 
 from runtime.errors import OperatorError
 from runtime.health import records_check, writer_check
+from runtime.journal import segments
 from runtime.journal.binding import Binding
+from runtime.journal.columns import exact
 from runtime.journal.database import binding_of, identity, open_engine
 from runtime.journal.framing import frames_in
 from runtime.journal.records import EquityRecord, SessionEnd
@@ -207,3 +209,42 @@ def test_damaged_segments_are_kept_and_counted_once(tmp_path: Path) -> None:
     (kept,) = (root / ".damaged").glob("s-*/*")
     assert (kept.name, kept.read_bytes()) == (path.name, torn)
     assert list(sessions_in(root)) == []
+
+
+@pytest.mark.parametrize("amount", ["1E+100000000", "1E-100000000", "0E-100000000", "1E+1001"])
+def test_an_amount_of_endless_digits_is_no_amount(amount: str) -> None:
+    """Written out it would be megabytes of text."""
+    with pytest.raises(ValueError, match="is no amount"):
+        exact(amount)
+    assert exact("1E-30") == "0." + "0" * 29 + "1"
+
+
+def test_a_segment_that_another_writer_removed_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between listing and opening it the other one committed it: the position tells where to go on."""
+    root, url = tmp_path / "spool", f"sqlite:///{tmp_path}/journal.sqlite"
+    journal = SessionJournal(root, "s", START, reserve_bytes=0, segment_bytes=1)  # a segment for each record
+    for number in range(5):
+        journal.append(order(number))
+    slow, fast = Writer(root, url), Writer(root, url)
+    removed: list[Path] = []
+    open_file = segments._open_read
+
+    def open_late(path: Path) -> int:
+        if not removed:
+            removed.append(path)
+            while fast.step():
+                pass
+            assert not path.exists()
+        return open_file(path)
+
+    monkeypatch.setattr(segments, "_open_read", open_late)
+    while slow.step():
+        pass
+    assert (len(removed), slow.stuck, fast.stuck) == (1, {}, {})
+    slow.close()
+    fast.close()
+    journal.abandon()
+    Writer(root, url).drain()
+    assert findings(url, "s") == (6, [])
