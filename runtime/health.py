@@ -191,6 +191,30 @@ def spool_check(pending_bytes: Callable[[], int], warn_bytes: int = 10 << 20, fa
     return probe
 
 
+def writer_check(trouble: Callable[[], str]) -> Probe:
+    """Return a check of the journal's writer by `runtime.journal.status.writer_trouble` of its spool."""
+
+    def probe() -> Check:
+        found = trouble()
+        if not found:
+            return Check(name="writer", status=Status.OK, what="feeds the database")
+        fix = "start or mend the journal's writer; records wait in the spool meanwhile"
+        return Check(name="writer", status=Status.FAILING, what=found, fix=fix)
+
+    return probe
+
+
+def records_check(lost: Callable[[], int]) -> Probe:
+    """Return a check of how many records a session could not journal whole."""
+
+    def probe() -> Check:
+        count = lost()
+        fix = "`python -m runtime.journal verify` names them; report what cannot be encoded"
+        return _judged("records", count, 0, 0, f"{count} records could not be journaled whole", fix)
+
+    return probe
+
+
 def database_check(ping: Callable[[], object]) -> Probe:
     """Return a check that asks the database for something; `ping` raises where it does not answer."""
 

@@ -48,6 +48,11 @@ def command_line() -> CommandParser:
     write.add_argument("--spool", metavar="DIR", help="folder of the spool (default: the settings')")
     write.add_argument("--once", action="store_true", help="stop when everything is committed")
     write.add_argument(
+        "--any-database",
+        action="store_true",
+        help="also feed sessions that were journaled for another database",
+    )
+    write.add_argument(
         "--with-parent",
         action="store_true",
         help="stop when the starting process is gone and all is committed",
@@ -121,7 +126,7 @@ def write_spool(arguments: Namespace) -> int:
     from runtime.logs import service_logs
 
     root = Path(arguments.spool or load_settings(arguments.config).journal.spool)
-    writer = Writer(root, _url(arguments))
+    writer = Writer(root, _url(arguments), any_database=arguments.any_database)
     if arguments.once:
         say(f"{writer.drain():,} records committed")
         return EXIT_DONE

@@ -79,12 +79,12 @@ def backtest_journal(
     if not (settings.backtests and url):
         yield None
         return
-    from runtime.journal.database import parse_url  # brings SQLAlchemy: runs without a journal need not pay
+    from runtime.journal.database import binding_of  # brings SQLAlchemy: runs without a journal need not pay
     from runtime.journal.writer import Writer
 
-    parse_url(url)
+    binding = binding_of(url)
     root = Path(settings.spool)
-    journal = SessionJournal(root, run_id, _start(plan, config))
+    journal = SessionJournal(root, run_id, _start(plan, config), binding=binding)
     run = BacktestJournal(journal, plan)
     reason, refused = "failed", None
     try:

@@ -8,6 +8,8 @@ import msgspec
 from sqlalchemy import Dialect, Numeric, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+# Written out, 1E+100000000 is 100 MB of text.
+MAX_EXPONENT: Final = 1000
 _JSON: Final = msgspec.json.Encoder(order="sorted", enc_hook=str)
 
 
@@ -40,7 +42,7 @@ def exact(amount: Any) -> str | None:
     decimal.InvalidOperation
         When it is no number.
     ValueError
-        When it is not finite.
+        When it is not finite, or of more digits before or behind the point than :data:`MAX_EXPONENT`.
 
     Examples
     --------
@@ -50,8 +52,8 @@ def exact(amount: Any) -> str | None:
     if amount is None or amount == "":
         return None
     value = Decimal(amount)
-    if not value.is_finite():
-        raise ValueError(f"{amount} is no amount")
+    if not value.is_finite() or abs(value.adjusted()) > MAX_EXPONENT:
+        raise ValueError(f"{amount[:40] if isinstance(amount, str) else value} is no amount")
     return format(value or value.copy_abs(), "f")
 
 

@@ -1,5 +1,6 @@
 """The journal's database by one URL: SQLite (WAL) by default, PostgreSQL by name."""
 
+import hashlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from runtime.errors import ConfigurationError, DataError
+from runtime.journal.binding import Binding, new_nonce
 from runtime.journal.columns import from_json, to_json
 
 DEFAULT_URL: Final = "sqlite:///var/journal.sqlite"
@@ -50,6 +52,31 @@ def parse_url(url: str) -> URL:
 def masked(url: URL | str) -> str:
     """Return a URL for messages: without its password."""
     return make_url(url).render_as_string(hide_password=True)
+
+
+def binding_of(url: str) -> Binding:
+    """Return what a new session folder says so that only writers of this database feed it."""
+    shown = parse_url(url).difference_update_query(["password"])
+    return Binding(nonce=new_nonce(), database=identity(url), url=masked(shown))
+
+
+def identity(url: str) -> str:
+    """Return what names a database whatever the password, the working folder and the driver's options are.
+
+    Returns
+    -------
+    str
+        16 hex digits of the SHA-256 of kind, user, host, port and name. The user belongs to it: hosted
+        PostgreSQL tells projects apart by it.
+    """
+    parsed = parse_url(url)
+    if parsed.drivername == "sqlite":
+        facts = ["sqlite", str(Path(str(parsed.database)).resolve())]
+    else:
+        place = [str(parsed.query.get(name, "")) for name in ("host", "port", "user", "dbname", "service")]
+        facts = ["postgresql", parsed.username or "", parsed.host or "", str(parsed.port or 5432)]
+        facts += [parsed.database or "", *place]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
 def open_engine(url: str, *, read_only: bool = False) -> Engine:

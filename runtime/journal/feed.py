@@ -16,14 +16,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError as SqlDataError
 from sqlalchemy.exc import IntegrityError, StatementError
 
+from runtime.errors import ConfigurationError
+from runtime.journal.binding import read_binding
 from runtime.journal.chain import GENESIS, next_hash
 from runtime.journal.framing import Frame
 from runtime.journal.models import Checkpoint, Position, Session
 from runtime.journal.records import STREAMS, SessionStart
 from runtime.journal.rows import REJECTED, SHAPES, Shape
-from runtime.journal.segments import JOURNAL, Lane, LaneReader
+from runtime.journal.segments import JOURNAL, Lane, LaneReader, Read
 
 CHECKPOINT_SECS: Final = 10.0
+READ_ATTEMPTS: Final = 5
 type Row = tuple[Any, ...]
 UNKNOWN_MODE: Final = ""  # of a session whose first record is damaged
 
@@ -51,6 +54,7 @@ class LaneFeed:
 
     def __init__(self, engine: Engine, folder: Path, lane: Lane) -> None:
         self._engine, self.lane, self.session_id = engine, lane, folder.name
+        self._folder, self._nonce = folder, read_binding(folder).nonce
         self._reader = LaneReader(folder, lane)
         self._progress: Progress | None = None
         self._mode: str | None = None
@@ -71,11 +75,13 @@ class LaneFeed:
             When the database refuses; nothing was committed and the next step begins at the same record.
         OSError
             When the spool cannot be read.
+        ConfigurationError
+            When the database has another session of this id: records of two would share numbers.
         """
         if self._progress is None:
             self._resume()
         assert self._progress is not None
-        found = self._reader.read(is_over=is_over)
+        found = self._read(is_over=is_over)
         if not found.frames and not found.damaged_bytes:
             self._checkpoint(is_due=is_over or time.monotonic() >= self._checkpoint_at_s)
             return 0
@@ -92,11 +98,19 @@ class LaneFeed:
         """Close the spool's file."""
         self._reader.close()
 
+    def _read(self, *, is_over: bool) -> Read:
+        for _attempt in range(READ_ATTEMPTS):
+            try:
+                return self._reader.read(is_over=is_over)
+            except FileNotFoundError:  # another writer committed the segment and removed it
+                self._resume()
+        return self._reader.read(is_over=is_over)
+
     # -- transactions ------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
         with self._engine.begin() as connection:
-            self._progress = _progress_of(connection, self.session_id, self.lane)
+            self._progress = self._held(connection)
             self._mode = connection.scalar(select(Session.mode).where(Session.session_id == self.session_id))
         self._checkpoint_count = 0
         self._reader.rewind(self._progress.next_seq)
@@ -105,27 +119,58 @@ class LaneFeed:
         try:
             with self._engine.begin() as connection:
                 # The row is locked: a second writer waits here and then finds the records done.
-                held = _progress_of(connection, self.session_id, self.lane, is_locked=True)
+                held = self._held(connection, is_locked=True)
                 rows, done = self._rows(frames, held)
                 for shape, batch in rows.items():
                     _add(connection, shape, batch)
                 done = replace(done, damaged_bytes=held.damaged_bytes + damaged_bytes)
                 self._store(connection, done)
-        except (IntegrityError, SqlDataError, StatementError) as error:
+        except (IntegrityError, SqlDataError, StatementError, OverflowError) as error:
             if getattr(error, "connection_invalidated", False) or not _is_content(error) or len(frames) == 0:
                 raise
             if len(frames) == 1:
-                self._reject(frames[0], error)
+                self._reject(frames[0], damaged_bytes, error)
                 return
-            for frame in frames:  # find the one that the database does not take
-                self._commit([frame], 0)
+            for number, frame in enumerate(frames):  # find the one that the database does not take
+                self._commit([frame], 0 if number else damaged_bytes)
             return
         self._progress = done
 
     def _store(self, connection: Connection, done: Progress) -> None:
-        _upsert_position(connection, self.session_id, self.lane, done)
+        _upsert_position(connection, self._position(done))
         if self.lane == JOURNAL and time.monotonic() >= self._checkpoint_at_s:
             self._add_checkpoint(connection, done)
+
+    def _held(self, connection: Connection, *, is_locked: bool = False) -> Progress:
+        """Return how far the database is, of this session and no other of its id."""
+        query = select(
+            Position.next_seq, Position.row_count, Position.last_hash, Position.damaged_bytes, Position.nonce
+        ).where(Position.session_id == self.session_id, Position.lane == self.lane)
+        if is_locked:
+            table: Any = Position.__table__
+            _insert(connection, table, self._position(Progress()))  # nothing to lock otherwise
+            query = query.with_for_update()
+        found = connection.execute(query).one_or_none()
+        if found is None:
+            return Progress()
+        if found.nonce != self._nonce:
+            raise ConfigurationError(
+                f"{self._folder}: the journal has another session {self.session_id!r} already; these records "
+                f"are kept: rename the folder within the spool to feed them as a session of that name"
+            )
+        return Progress(found.next_seq, found.row_count, found.last_hash, found.damaged_bytes)
+
+    def _position(self, done: Progress) -> dict[str, Any]:
+        return {
+            "session_id": self.session_id,
+            "lane": self.lane,
+            "next_seq": done.next_seq,
+            "row_count": done.row_count,
+            "last_hash": done.last_hash,
+            "damaged_bytes": done.damaged_bytes,
+            "nonce": self._nonce,
+            "updated_ns": time.time_ns(),
+        }
 
     def _rows(self, frames: Sequence[Frame], held: Progress) -> tuple[dict[Shape, list[Row]], Progress]:
         rows: dict[Shape, list[Row]] = {}
@@ -134,6 +179,9 @@ class LaneFeed:
             if frame.seq < next_seq:
                 continue
             shape, values = self._row(frame)
+            if shape is REJECTED and self.lane != JOURNAL:
+                next_seq = frame.seq + 1  # telemetry has no place in the chain: it is dropped
+                continue
             if shape.is_chained:
                 last_hash = next_hash(last_hash, shape.name, shape.names, values)
                 values.append(last_hash)
@@ -154,10 +202,16 @@ class LaneFeed:
     def _keys(self, frame: Frame) -> tuple[str, int, str]:
         return self.session_id, frame.seq, UNKNOWN_MODE if self._mode is None else self._mode
 
-    def _reject(self, frame: Frame, error: Exception) -> None:
+    def _reject(self, frame: Frame, damaged_bytes: int, error: Exception) -> None:
         """Keep a record that the database refuses for what it says, where nobody overlooks it."""
         with self._engine.begin() as connection:
-            held = _progress_of(connection, self.session_id, self.lane, is_locked=True)
+            held = self._held(connection, is_locked=True)
+            held = replace(held, damaged_bytes=held.damaged_bytes + damaged_bytes)
+            if self.lane != JOURNAL:
+                done = replace(held, next_seq=frame.seq + 1)
+                self._store(connection, done)
+                self._progress = done
+                return
             values = [*self._keys(frame), *REJECTED.values(_refusal(frame, error))]
             last_hash = next_hash(held.last_hash, REJECTED.name, REJECTED.names, values)
             _add(connection, REJECTED, [(*values, last_hash)])
@@ -187,7 +241,8 @@ class LaneFeed:
 
 def _is_content(error: Exception) -> bool:
     """Return whether the database refuses what a row says, and would refuse it for ever."""
-    return isinstance(error, IntegrityError | SqlDataError) or type(error) is StatementError
+    # SQLite's driver raises OverflowError for an integer of more than 64 bits.
+    return isinstance(error, IntegrityError | SqlDataError | OverflowError) or type(error) is StatementError
 
 
 def _refusal(frame: Frame, error: Exception) -> Any:
@@ -199,37 +254,12 @@ def _add(connection: Connection, shape: Shape, rows: list[Row]) -> None:
     connection.exec_driver_sql(shape.insert(connection.dialect.name), rows)
 
 
-def _progress_of(connection: Connection, session_id: str, lane: Lane, *, is_locked: bool = False) -> Progress:
-    query = select(Position.next_seq, Position.row_count, Position.last_hash, Position.damaged_bytes).where(
-        Position.session_id == session_id, Position.lane == lane
-    )
-    if is_locked:
-        table: Any = Position.__table__
-        _insert(connection, table, _position(session_id, lane, Progress()))  # nothing to lock otherwise
-        query = query.with_for_update()
-    found = connection.execute(query).one_or_none()
-    return Progress() if found is None else Progress(*found)
-
-
 def _insert(connection: Connection, table: Table, values: Mapping[str, Any]) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(dialect.insert(table).on_conflict_do_nothing(), values)
 
 
-def _upsert_position(connection: Connection, session_id: str, lane: Lane, done: Progress) -> None:
-    values = _position(session_id, lane, done)
+def _upsert_position(connection: Connection, values: Mapping[str, Any]) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Position).values(values)
     connection.execute(statement.on_conflict_do_update(index_elements=["session_id", "lane"], set_=values))
-
-
-def _position(session_id: str, lane: Lane, done: Progress) -> dict[str, Any]:
-    return {
-        "session_id": session_id,
-        "lane": lane,
-        "next_seq": done.next_seq,
-        "row_count": done.row_count,
-        "last_hash": done.last_hash,
-        "damaged_bytes": done.damaged_bytes,
-        "updated_ns": time.time_ns(),
-    }

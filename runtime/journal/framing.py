@@ -5,18 +5,20 @@ short, or a page of zeros that a crash left behind, is recognised.
 """
 
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from runtime.journal.records import CODES, STREAMS
+from runtime.journal.records import CODES, STREAMS, RejectedRecord
 
 HEAD: Final = struct.Struct("<IIQB")  # body length, CRC-32, number, stream
 _COVERED: Final = struct.Struct("<QB")
 _OPENING: Final = struct.Struct("<II")
 MAX_BODY: Final = 1 << 20
+MAX_TEXT: Final = 1 << 14  # of a record that cannot be encoded, bytes
 _ENCODE: Final = msgspec.msgpack.Encoder(enc_hook=str).encode
 _DECODERS: Final = {code: msgspec.msgpack.Decoder(struct) for code, struct in STREAMS.items()}
 
@@ -62,6 +64,14 @@ def frame_of(record: Any, seq: int) -> bytes:
     if length > MAX_BODY:
         raise ValueError(f"{type(record).__name__} of {length:,} bytes: records have at most {MAX_BODY:,}")
     return _OPENING.pack(length, zlib.crc32(body, zlib.crc32(covered))) + covered + body
+
+
+def stand_in(record: Any, seq: int, error: Exception) -> bytes:
+    """Return the frame that stands for a record which :func:`frame_of` refuses: its text, mended and cut."""
+    text = repr(record).encode("utf-8", "replace")[:MAX_TEXT]
+    words = f"{type(record).__name__}: {error}".encode("ascii", "backslashreplace").decode()[:500]
+    code = CODES.get(type(record), 0)
+    return frame_of(RejectedRecord(ts_ns=time.time_ns(), stream=code, body_hex=text.hex(), error=words), seq)
 
 
 def frames_in(buffer: bytes) -> Iterator[tuple[int, Frame | Damage]]:

@@ -66,6 +66,7 @@ class SessionEnding(Chained, Base):
     reason: Mapped[str]
     final_balance: Mapped[Decimal | None]
     telemetry_dropped: Mapped[int]
+    records_lost: Mapped[int]
     detail: Mapped[dict[str, Any] | None]
 
 
@@ -252,7 +253,7 @@ class AccessRow(Chained, Base):
 
 
 class RejectedRow(Chained, Base):
-    """A record that the database refused for its content, kept whole so that nothing is lost."""
+    """A record that the database refused for its content, kept whole; or the text of one without encoding."""
 
     __tablename__ = "rejected_records"
     stream: Mapped[int]
@@ -295,6 +296,7 @@ class Position(Base):
     row_count: Mapped[int]
     last_hash: Mapped[str] = mapped_column(String(64))
     damaged_bytes: Mapped[int]
+    nonce: Mapped[str] = mapped_column(String(32))  # of the session whose records these are
     updated_ns: Mapped[int]
 
 

@@ -59,6 +59,8 @@ class SessionEnd(msgspec.Struct, frozen=True, kw_only=True):
         Equity at the end, quote currency.
     telemetry_dropped
         Telemetry records that the bounded queue dropped.
+    records_lost
+        Other records of which the journal has a cut text only, or that the disk never took.
     detail
         Counters and the like.
     """
@@ -67,6 +69,7 @@ class SessionEnd(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     final_balance: str = ""
     telemetry_dropped: int = 0
+    records_lost: int = 0
     detail: Plain = {}
 
 
@@ -312,6 +315,27 @@ class AccessRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class RejectedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in the spool for a record that cannot be encoded: its text, mended and cut.
+
+    Parameters
+    ----------
+    ts_ns
+        Wall clock, UNIX nanoseconds.
+    stream
+        Code of the record's stream, 0 of a struct that is no record.
+    body_hex
+        UTF-8 of its text as Python shows it, as hex digits.
+    error
+        Why it cannot be encoded.
+    """
+
+    ts_ns: int
+    stream: int
+    body_hex: str
+    error: str
+
+
 type Record = (
     SessionStart
     | SessionEnd
@@ -325,6 +349,7 @@ type Record = (
     | EquityRecord
     | CommandRecord
     | AccessRecord
+    | RejectedRecord
 )
 
 # Code in the frame -> struct. Codes are for ever: spools outlive the program that wrote them.
@@ -341,6 +366,7 @@ STREAMS: Final[dict[int, type[Any]]] = {
     10: EquityRecord,
     11: CommandRecord,
     12: AccessRecord,
+    13: RejectedRecord,
 }
 CODES: Final = {struct: code for code, struct in STREAMS.items()}
 # Dropped rather than waited for; they have numbers of their own and no place in the hash chain.

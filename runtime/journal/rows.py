@@ -21,6 +21,7 @@ from runtime.journal.records import (
     FeatureRecord,
     FillRecord,
     OrderRecord,
+    RejectedRecord,
     SessionEnd,
     SessionStart,
     SignalRecord,
@@ -40,6 +41,7 @@ MODELS: Final[Mapping[type[Any], type[models.Base]]] = {
     EquityRecord: models.EquityRow,
     CommandRecord: models.CommandRow,
     AccessRecord: models.AccessRow,
+    RejectedRecord: models.RejectedRow,
 }
 KEYS: Final = ("session_id", "seq", "mode")
 HASH: Final = "hash"
@@ -56,10 +58,10 @@ class Shape:
     table
         Of the journal.
     struct
-        Whose records become its rows; None for a table that the writer fills itself.
+        Whose records become its rows.
     """
 
-    def __init__(self, table: Table, struct: type[Any] | None = None) -> None:
+    def __init__(self, table: Table, struct: type[Any]) -> None:
         self.table, self.name = table, str(table.name)
         self.is_chained = HASH in table.columns
         facts = sorted(str(column.name) for column in table.columns if column.name not in (*KEYS, HASH))
@@ -74,7 +76,7 @@ class Shape:
         self._as_text = [
             name for name, kind in zip(self.names, kinds, strict=True) if isinstance(kind, JSON | Exact)
         ]
-        moment = "ts_ns" if struct is None else _MOMENT.get(struct, "ts_ns")
+        moment = _MOMENT.get(struct, "ts_ns")
         self._get = attrgetter(*(moment if name == "ts_ns" else name for name in facts))
 
     def values(self, record: Any) -> list[Any]:
@@ -135,5 +137,5 @@ def _table(model: type[models.Base]) -> Table:
 
 
 SHAPES: Final = {struct: Shape(_table(model), struct) for struct, model in MODELS.items()}
-REJECTED: Final = Shape(_table(models.RejectedRow))
-CHAINED: Final = [shape for shape in (*SHAPES.values(), REJECTED) if shape.is_chained]
+REJECTED: Final = SHAPES[RejectedRecord]
+CHAINED: Final = [shape for shape in SHAPES.values() if shape.is_chained]

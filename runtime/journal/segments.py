@@ -6,11 +6,15 @@ A lane numbers its records from 0 without a gap. Two lanes exist: what must not 
 import fcntl
 import itertools
 import os
+import re
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from runtime.errors import ConfigurationError
+from runtime.journal.binding import BINDING, read_binding
 from runtime.journal.framing import MAX_BODY, Damage, Frame, frames_in
 
 type Lane = Literal["journal", "telemetry"]
@@ -19,6 +23,10 @@ TELEMETRY_LANE: Final[Lane] = "telemetry"
 LANES: Final[tuple[Lane, ...]] = (JOURNAL, TELEMETRY_LANE)
 SUFFIX: Final = ".spool"
 LOCK: Final = "lock"
+RESERVE: Final = "reserve"
+DAMAGED: Final = ".damaged"  # in the spool: segments with bytes that are no records, one folder per session
+# Other files are not ours: they are neither read nor removed.
+_SEGMENT: Final = re.compile(rf"(?:{'|'.join(LANES)})-(?P<first>[0-9]{{20}}){re.escape(SUFFIX)}")
 CHUNK: Final = 2 * MAX_BODY  # holds any frame
 
 
@@ -29,8 +37,8 @@ def segment_path(folder: Path, lane: Lane, first_seq: int) -> Path:
 
 def segments_of(folder: Path, lane: Lane) -> list[tuple[int, Path]]:
     """Return the lane's segments in order: number of the first record, file."""
-    found = list(folder.glob(f"{lane}-*{SUFFIX}"))
-    return sorted((int(path.name[len(lane) + 1 : -len(SUFFIX)]), path) for path in found)
+    found = ((_SEGMENT.fullmatch(path.name), path) for path in folder.glob(f"{lane}-*{SUFFIX}"))
+    return sorted((int(match["first"]), path) for match, path in found if match is not None)
 
 
 class SessionLock:
@@ -116,20 +124,27 @@ class LaneReader:
             # Before the read: a segment that has a successor gets no more bytes.
             is_last = segments[-1][0] == self._first_seq
             chunk = os.pread(self._fd, CHUNK, self._offset)
-            start = self._offset
+            start, skipped = self._offset, 0
             for behind, item in frames_in(chunk):
                 self._offset = start + behind
                 if isinstance(item, Damage):
-                    damaged += item.length
-                elif item.seq >= self.next_seq:
+                    skipped = item.length  # a frame follows
+                    continue
+                if item.seq >= self.next_seq:  # earlier damage is counted already
                     self.next_seq = item.seq + 1
                     frames.append(item)
+                    damaged += skipped
+                if skipped:
+                    self._keep_damaged()
+                skipped = 0
             rest = start + len(chunk) - self._offset
             if self._offset > start:
                 continue
             if is_last and not is_over:
                 break  # more may come
             damaged += rest  # a tail that nobody will complete
+            if rest:
+                self._keep_damaged(is_cut=is_last)
             if is_last:
                 if rest:
                     self._cut_tail()
@@ -173,6 +188,29 @@ class LaneReader:
         first_seq, path = next(one for one in segments if one[0] > current)
         self._fd, self._first_seq, self._offset = _open_read(path), first_seq, 0
 
+    def _keep_damaged(self, *, is_cut: bool = False) -> None:
+        """Keep the segment beside the sessions: a person may read more of it than this program.
+
+        Parameters
+        ----------
+        is_cut
+            The segment is cut after this, so a copy is needed; otherwise the file gets a second name.
+        """
+        source = segment_path(self.folder, self.lane, self._first_seq)
+        nonce = read_binding(self.folder).nonce
+        kept = self.folder.parent / DAMAGED / f"{self.folder.name}-{nonce}" / source.name
+        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not is_cut:
+            try:
+                os.link(source, kept)
+            except FileExistsError:
+                return
+            except OSError:  # a file system without second names
+                shutil.copy2(source, kept)
+            return
+        kept.unlink(missing_ok=True)
+        shutil.copy2(source, kept)
+
     def _cut_tail(self) -> None:
         os.truncate(segment_path(self.folder, self.lane, self._first_seq), self._offset)
 
@@ -182,6 +220,22 @@ def _open_read(path: Path) -> int:
 
 
 def sessions_in(root: Path) -> Iterator[Path]:
-    """Yield the session folders of a spool, oldest name first."""
+    """Yield the session folders of a spool, oldest name first; folders of others are passed over."""
     if root.is_dir():
-        yield from sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        yield from (path for path in folders if (path / LOCK).exists() or _has_segments(path))
+
+
+def remove_session(folder: Path) -> None:
+    """Remove what a session put into its folder, and the folder unless something else is in it."""
+    for lane in LANES:
+        for _first, path in segments_of(folder, lane):
+            path.unlink(missing_ok=True)
+    for name in (RESERVE, BINDING, LOCK):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _has_segments(folder: Path) -> bool:
+    return any(segments_of(folder, lane) for lane in LANES)

@@ -1,7 +1,7 @@
 """One session's journal as the node sees it: append, ask how it is, end it."""
 
+import errno
 import hashlib
-import os
 import threading
 import time
 from collections import deque
@@ -9,8 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
+from runtime.errors import ConfigurationError
+from runtime.journal.binding import Binding, new_nonce, write_binding
 from runtime.journal.records import TELEMETRY, SessionEnd, SessionStart
-from runtime.journal.segments import JOURNAL, TELEMETRY_LANE, SessionLock
+from runtime.journal.segments import JOURNAL, TELEMETRY_LANE, SessionLock, remove_session
 from runtime.journal.spool import Spool
 from runtime.journal.status import pending_bytes, read_status
 
@@ -18,6 +22,7 @@ TELEMETRY_CAPACITY: Final = 20_000
 TELEMETRY_MAX_BYTES: Final = 64 << 20
 FLUSH_SECS: Final = 0.25
 STATUS_SECS: Final = 1.0
+MAX_ID_LENGTH: Final = 96  # of the database's column
 MAX_PENDING_BYTES: Final = 2 << 30
 # A writer that said nothing for so long is gone: what it said does not count any more.
 STATUS_MAX_AGE_NS: Final = 30 * 1_000_000_000
@@ -43,6 +48,9 @@ class SessionJournal:
         New name of the session, also of its folder.
     start
         The first record.
+    binding
+        Of :func:`runtime.journal.database.binding_of`: only writers of that database feed the session.
+        Without one, any writer does.
     telemetry_capacity
         Telemetry records kept in memory; older ones are dropped and counted.
     spool_options
@@ -50,6 +58,8 @@ class SessionJournal:
 
     Raises
     ------
+    ConfigurationError
+        When the spool holds a session of this id, or the id is no name for one.
     OSError
         When the spool cannot be made: a session without a journal must not start.
     """
@@ -60,11 +70,12 @@ class SessionJournal:
         session_id: str,
         start: SessionStart,
         *,
+        binding: Binding | None = None,
         telemetry_capacity: int = TELEMETRY_CAPACITY,
         **spool_options: int,
     ) -> None:
         self.session_id, self.root = session_id, root
-        self._lock = _claim(root, session_id)
+        self._lock = _claim(root, session_id, binding or Binding(nonce=new_nonce()))
         folder = root / session_id
         self.spool = Spool(folder, JOURNAL, **spool_options)
         self._telemetry = TelemetryQueue(folder, telemetry_capacity)
@@ -76,6 +87,11 @@ class SessionJournal:
     def telemetry_dropped(self) -> int:
         """Telemetry records dropped so far."""
         return self._telemetry.dropped
+
+    @property
+    def records_lost(self) -> int:
+        """Other records that could not be journaled whole so far; for metrics and health."""
+        return self.spool.lost
 
     def append(self, record: Any) -> None:
         """Journal a record: telemetry into memory, everything else by one `write()` on this thread."""
@@ -111,9 +127,10 @@ class SessionJournal:
         return "" if found is None else f"{found.reason}: {found.remedy}; entries halt, exits go on"
 
     def end(self, end: SessionEnd) -> None:
-        """Append the last record and let the session go; the writer does the rest."""
+        """Append the last record, with what was lost and dropped, and let the session go."""
         self._telemetry.close()
-        self.append(end)
+        lost, dropped = self.records_lost, max(end.telemetry_dropped, self.telemetry_dropped)
+        self.append(msgspec.structs.replace(end, records_lost=lost, telemetry_dropped=dropped))
         self.spool.close()
         self._lock.release()
 
@@ -207,15 +224,27 @@ class TelemetryQueue:
             return True
 
 
-def _claim(root: Path, session_id: str) -> SessionLock:
+def _claim(root: Path, session_id: str, binding: Binding) -> SessionLock:
     """Make the session's folder and hold it before anybody can see it."""
-    if not session_id or session_id.startswith(".") or "/" in session_id:
-        raise ValueError(f"session id {session_id!r} is no name of a folder")
+    if not session_id or session_id.startswith(".") or "/" in session_id or len(session_id) > MAX_ID_LENGTH:
+        raise ConfigurationError(
+            f"session id {session_id!r} is no name of a folder with at most {MAX_ID_LENGTH} characters"
+        )
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    hidden = root / f".new-{session_id}-{os.getpid()}"
+    hidden = root / f".new-{session_id}-{binding.nonce}"
     hidden.mkdir(mode=0o700)
     lock = SessionLock(hidden)
-    hidden.rename(root / session_id)
+    try:
+        write_binding(hidden, binding)
+        hidden.rename(root / session_id)
+    except OSError as error:
+        lock.release()
+        remove_session(hidden)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise ConfigurationError(
+                f"{root / session_id}: a session of this id waits to be fed or runs; take another id"
+            ) from error
+        raise
     return lock
 
 

@@ -14,15 +14,14 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.journal.framing import frame_of
+from runtime.journal.framing import frame_of, stand_in
 from runtime.journal.records import SYNCED
-from runtime.journal.segments import JOURNAL, Lane, segment_path, segments_of
+from runtime.journal.segments import JOURNAL, RESERVE, Lane, segment_path, segments_of
 
 SEGMENT_BYTES: Final = 8 << 20
 RESERVE_BYTES: Final = 4 << 20
 BACKLOG_RECORDS: Final = 50_000
 RETRY_SECS: Final = 0.5
-RESERVE: Final = "reserve"
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -100,11 +99,9 @@ class Spool:
             seq = self.next_seq
             try:
                 frame = frame_of(record, seq)
-            except (ValueError, TypeError, OverflowError) as error:
-                self.lost += 1
-                self.failure = f"{type(record).__name__} cannot be journaled: {error}"
-                self.remedy = "report this bug; the record is only in the log"
-                return -1
+            except (ValueError, TypeError, OverflowError, KeyError, RecursionError) as error:
+                self.lost += 1  # its place is kept, so that verify names it
+                frame = stand_in(record, seq, error)
             self.next_seq = seq + 1
             if self._backlog or not self._write(frame, seq):
                 self._keep(frame, seq)

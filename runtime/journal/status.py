@@ -1,11 +1,15 @@
 """What the writer says to the node: a small file in the spool, so that the node needs no SQL."""
 
+import os
+import time
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 STATUS: Final = ".writer.json"
+# The writer speaks every second, and after its longest wait for a database, which is ten seconds.
+STALE_SECS: Final = 15.0
 
 type State = Literal["working", "waiting", "refused"]
 
@@ -55,6 +59,34 @@ def read_status(root: Path) -> WriterStatus | None:
         return msgspec.json.decode((root / STATUS).read_bytes(), type=WriterStatus)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def writer_trouble(root: Path) -> str:
+    """Return what is wrong with the writer of a spool, empty where nothing is.
+
+    A writer whose process is gone, or that said nothing for :data:`STALE_SECS`, is dead: records then wait in
+    the spool.
+    """
+    status = read_status(root)
+    if status is None:
+        return f"no writer feeds {root}: start `python -m runtime.journal write`"
+    age_s = time.time() - status.ts_ns / 1e9
+    if not _is_alive(status.pid) or age_s > STALE_SECS:
+        return (
+            f"the writer of {root} is dead (process {status.pid}, silent for {age_s:.0f} s): start "
+            "`python -m runtime.journal write`"
+        )
+    return status.reason
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def pending_bytes(root: Path) -> int:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import ConfigurationError
-from runtime.journal.framing import Damage, Frame, frame_of, frames_in
+from runtime.journal.framing import MAX_BODY, MAX_TEXT, Damage, Frame, frame_of, frames_in
 from runtime.journal.records import EquityRecord
 from runtime.journal.segments import (
     JOURNAL,
@@ -169,8 +169,11 @@ def test_a_session_has_one_owner(tmp_path: Path) -> None:
 def test_a_session_is_not_begun_twice(tmp_path: Path) -> None:
     """A session id belongs to one process's life: records of two would share numbers."""
     SessionJournal(tmp_path, "s1", START, reserve_bytes=0).abandon()
-    with pytest.raises(OSError):
+    with pytest.raises(ConfigurationError, match="take another id"):
         SessionJournal(tmp_path, "s1", START, reserve_bytes=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["s1"]
+    with pytest.raises(ConfigurationError, match="at most 96 characters"):
+        SessionJournal(tmp_path, "L" * 97, START, reserve_bytes=0)
 
 
 def test_full_disk_halts_entries_and_loses_nothing(small_disk: Path) -> None:
@@ -203,14 +206,28 @@ def test_full_disk_halts_entries_and_loses_nothing(small_disk: Path) -> None:
     assert damaged == 0
 
 
-def test_a_record_that_cannot_be_encoded_never_raises_into_trading(tmp_path: Path) -> None:
-    """It is counted as lost, and said; the records around it are numbered without a gap."""
+def test_a_record_that_cannot_be_encoded_leaves_its_text(tmp_path: Path) -> None:
+    """It never raises into trading: it is counted as lost, and what can be kept of it stands in its place."""
     spool = Spool(tmp_path / "s", reserve_bytes=0)
-    spool.append(decision(1))
-    assert spool.append(decision(2, reason="\ud800")) == -1
-    assert (spool.lost, spool.is_failing) == (1, True)
-    assert "cannot be journaled" in spool.failure
-    assert spool.append(decision(3)) == 1
+    refused = (
+        decision(0, reason="bad \ud800 text"),
+        decision(1, reason="x" * (MAX_BODY + 1)),
+        decision(2, detail={"much": 2**70}),
+        {"no": "record"},
+    )
+    for number, record in enumerate(refused):
+        assert spool.append(record) == number
+    assert spool.append(decision(4)) == 4
+    assert (spool.lost, spool.failure) == (4, "")
+    spool.close()
+    frames, damaged = drained(tmp_path / "s")
+    *stand_ins, whole = (frame.record() for frame in frames)
+    assert (whole, damaged) == (decision(4), 0)
+    assert [one.stream for one in stand_ins] == [4, 4, 4, 0]
+    texts = [bytes.fromhex(one.body_hex).decode() for one in stand_ins]
+    assert "reason='bad \\ud800 text'" in texts[0]
+    assert len(texts[1]) == MAX_TEXT
+    assert str(2**70) in texts[2]
 
 
 def test_telemetry_drops_the_oldest_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

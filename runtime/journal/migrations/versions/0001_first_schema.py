@@ -174,6 +174,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("final_balance", Exact(), nullable=True),
         sa.Column("telemetry_dropped", sa.BigInteger(), nullable=False),
+        sa.Column("records_lost", sa.BigInteger(), nullable=False),
         sa.Column("detail", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("session_id", "seq"),
@@ -229,6 +230,7 @@ def upgrade() -> None:
         sa.Column("next_seq", sa.BigInteger(), nullable=False),
         sa.Column("row_count", sa.BigInteger(), nullable=False),
         sa.Column("last_hash", sa.String(length=64), nullable=False),
+        sa.Column("nonce", sa.String(length=32), nullable=False, server_default=""),
         sa.Column("updated_ns", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("session_id", "lane"),
     )

@@ -1,0 +1,45 @@
+"""What a session folder says about its session: which life of its id it is, and which database it is for."""
+
+import secrets
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+BINDING: Final = "session.json"
+
+
+class Binding(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of `<spool>/<session>/session.json`, written before anybody sees the folder.
+
+    Parameters
+    ----------
+    nonce
+        Random; two sessions of one id differ in it. Empty in a folder without the file.
+    database
+        See :func:`runtime.journal.database.identity`; empty for a session that any writer may feed.
+    url
+        Of that database, without its password: for messages.
+    """
+
+    nonce: str = ""
+    database: str = ""
+    url: str = ""
+
+
+def new_nonce() -> str:
+    """Return a fresh random name, 16 hex digits."""
+    return secrets.token_hex(8)
+
+
+def write_binding(folder: Path, binding: Binding) -> None:
+    """Say what a new session folder is for."""
+    (folder / BINDING).write_bytes(msgspec.json.encode(binding))
+
+
+def read_binding(folder: Path) -> Binding:
+    """Return what a session folder is for; a damaged file raises `msgspec.DecodeError`."""
+    try:
+        return msgspec.json.decode((folder / BINDING).read_bytes(), type=Binding)
+    except FileNotFoundError:
+        return Binding()
