@@ -30,7 +30,7 @@ from strategies.confluence_config import (
 )
 from strategies.guard_log import GuardLog
 from strategies.guards import TradeGuards, result_of
-from strategies.market_context import MarketContext
+from strategies.market_context import BITCOIN, MarketContext
 from strategies.portfolio import BarBarrier, Holding, Pick, ReturnHistory, Round, pick
 from strategies.registry import StrategySpec
 from strategies.setup_desk import COUNTED_FROM_ZERO, side_name
@@ -478,7 +478,12 @@ class ConfluenceStrategy(Strategy):
             zone_id=self._signals,
             reason=skip.reason.value,
             price=repr(bar.close),
-            detail={"confidence": bar.score / 100, "figure": skip.figure, "atr": bar.atr},
+            detail={
+                "confidence": bar.score / 100,
+                "figure": skip.figure,
+                "atr": bar.atr,
+                **self._context.metadata(self._returns, desk.name),
+            },
         )
 
     # -- money ---------------------------------------------------------------------------------------------
@@ -572,7 +577,7 @@ def context_of(config: ConfluenceConfig) -> str:
     if config.context_instrument_id is not None:
         return str(config.context_instrument_id.value)
     names = sorted(one.value for one in config.instrument_ids)
-    return next((name for name in names if name.startswith(("BTCUSD", "XBTUSD"))), "")
+    return next((name for name in names if name.startswith(BITCOIN)), "")
 
 
 def _money(money: Any) -> Decimal:

@@ -7,7 +7,7 @@ its event is already on this thread: nothing here asks a venue or a database.
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -31,9 +31,10 @@ from runtime.recorder import (
     ORDERS_TOPIC,
     TRADES_TOPIC,
     account_equity,
-    last_price,
     order_record,
 )
+from strategies.market_context import BITCOIN, MAX_AGE_NS
+from strategies.market_price import last_known
 from strategies.trade_manager.record import ClosedTrade, Decision
 
 COMMANDS_TOPIC: Final = "commands.*"
@@ -62,7 +63,8 @@ class JournalActorConfig(ActorConfig, frozen=True):
     mark_from_ns
         No equity points before this time (warm-up), UNIX nanoseconds.
     context_id
-        Instrument whose price stands for the market in every signal, usually Bitcoin's; empty for none.
+        Instrument whose price stands for the market in signals that bring no price of Bitcoin themselves;
+        empty for none.
     timeframes
         Strategy id -> interval of its bars or size of its buckets, as signals name it.
     """
@@ -95,7 +97,7 @@ class MarketMarks:
             self._prices.clear()
 
     def change_pct(self, price: float) -> float | None:
-        """Return the change of a price against an hour ago, percent, None before an hour has passed."""
+        """Return the change of a price against the mark an hour ago, percent, None before there is one."""
         if len(self._prices) <= MARKS_PER_HOUR:
             return None
         return (price / self._prices[0] - 1) * 100
@@ -176,7 +178,6 @@ class JournalActor(Actor):
     def _signal(self, decision: Decision, *, is_taken: bool) -> SignalRecord:
         detail = decision.detail
         confidence = detail.get("confidence", decision.probability)
-        price = Decimal(0) if self._context is None else last_price(self.cache, self._context)
         return SignalRecord(
             ts_ns=decision.ts_ns,
             strategy_id=decision.strategy_id,
@@ -197,15 +198,39 @@ class JournalActor(Actor):
             stop=decision.stop,
             target=decision.target,
             qty=decision.qty,
-            btc_price=str(price) if price else "",
-            btc_change_1h_pct=self._marks.change_pct(float(price)) if price else None,
-            market_volatility_pct=self._marks.volatility_pct(),
+            **self._market(detail),
             detail={
                 name: value
                 for name, value in detail.items()
                 if name not in _OWN_COLUMNS and not name.startswith(FACTOR)
             },
         )
+
+    def _market(self, detail: Mapping[str, Any]) -> dict[str, Any]:
+        """Return price, change and volatility of Bitcoin: by the strategy's own bars, else by the cache.
+
+        A backtest over columns brings the engine few bars: what the cache has last may be days old there.
+        """
+        if str(detail.get("context_id", "")).startswith(BITCOIN):
+            told = detail.get("context_price")
+            return {
+                "btc_price": "" if told is None else repr(told),
+                "btc_change_1h_pct": detail.get("context_change_1h_pct"),
+                "market_volatility_pct": detail.get("context_volatility_1h_pct"),
+            }
+        price = self._context_price(self.clock.timestamp_ns())
+        return {
+            "btc_price": str(price) if price else "",
+            "btc_change_1h_pct": self._marks.change_pct(float(price)) if price else None,
+            "market_volatility_pct": self._marks.volatility_pct() if price else None,
+        }
+
+    def _context_price(self, now_ns: int) -> Decimal:
+        """Return the context's last price, zero where it is older than ten minutes."""
+        known = None if self._context is None else last_known(self.cache, self._context)
+        if known is None or now_ns - known[1] > MAX_AGE_NS:
+            return Decimal(0)
+        return Decimal(known[0].as_decimal())
 
     def _on_asked(self, decision: Decision) -> None:
         _remember(self._asked, (decision.instrument_id, decision.setup_id), decision)
@@ -243,7 +268,7 @@ class JournalActor(Actor):
 
     def _on_mark(self, event: Any) -> None:
         if self._context is not None:
-            self._marks.push(float(last_price(self.cache, self._context)))
+            self._marks.push(float(self._context_price(event.ts_event)))
         if event.ts_event >= self._mark_from_ns:
             self._append(EquityRecord(ts_ns=event.ts_event, equity=str(account_equity(self.cache))))
 
