@@ -327,6 +327,24 @@ def test_views_answer_the_questions(tmp_path: Path, journal_url: str, engine: En
     assert asked("session_id, mode, trades", "session_overview") == [("s1", "paper", 3)]
 
 
+@pytest.mark.parametrize("view", ["trade_facts", "performance_by_model_verdict", "performance_by_factor"])
+def test_views_look_rows_up(tmp_path: Path, view: str) -> None:
+    """A trade's signal and its last decision are found by every column that is asked for, none is scanned."""
+    engine = open_engine(f"sqlite:///{tmp_path}/journal.sqlite")
+    migrate(engine)
+    with engine.connect() as connection:
+        plan = connection.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN SELECT * FROM {view} WHERE session_id = 's1'"  # noqa: S608 - our own names
+        ).all()
+    engine.dispose()
+    searches = [row[3] for row in plan]
+    decisions = [line for line in searches if " d " in line]
+    assert bool(decisions) == (view != "performance_by_factor")
+    assert all("(session_id=? AND setup_id=? AND kind=?)" in line for line in decisions)
+    (ours,) = (line for line in searches if " b " in line)
+    assert "(session_id=? AND setup_id=? AND signal_id=?)" in ours
+
+
 def test_a_password_belongs_into_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings with a password in the URL are refused, the environment's URL replaces theirs."""
     with pytest.raises(ConfigurationError, match="SMCBOT_JOURNAL_URL"):
