@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from runtime.cli import format_ns
 from runtime.errors import DataError
 from runtime.journal import models
-from runtime.journal.database import masked, require_schema, short
+from runtime.journal.database import masked, require_schema, short, snapshot
 
 # What the chain has besides its keys, told by the order of events.
 _HIDDEN: Final = frozenset(
@@ -87,7 +87,7 @@ def explain(engine: Engine, setup_id: str, session_id: str | None = None) -> Sto
     """
     require_schema(engine)
     try:
-        with engine.connect() as connection:
+        with snapshot(engine) as connection:
             trade = _trade(connection, setup_id, session_id, masked(engine.url))
             return _story(connection, trade)
     except SQLAlchemyError as error:

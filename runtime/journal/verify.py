@@ -6,6 +6,7 @@ long the chain was: every change leaves at least one finding, with the table and
 """
 
 import heapq
+import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -15,13 +16,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.errors import DataError
 from runtime.journal.chain import GENESIS, next_hash
-from runtime.journal.database import masked, require_schema, short
+from runtime.journal.database import masked, require_schema, short, snapshot
 from runtime.journal.models import Checkpoint, Position, SessionEnding
 from runtime.journal.rows import CHAINED, REJECTED, Shape
 from runtime.journal.segments import JOURNAL
 
 MAX_FINDINGS: Final = 100  # a session that lost a table would say so a million times
 _FETCH: Final = 2_000
+_HASH: Final = re.compile("[0-9a-f]{64}")
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +98,7 @@ def verify(engine: Engine, session_id: str | None = None) -> list[SessionReport]
     """
     require_schema(engine)
     try:
-        with engine.connect() as connection:
+        with snapshot(engine) as connection:
             names = _sessions(connection) if session_id is None else [session_id]
             reports = [_check(connection, name) for name in names]
     except SQLAlchemyError as error:
@@ -145,7 +147,7 @@ class _Walk:
                 self.next_seq,
             )
             # The chain cannot be followed over the gap; from here on the stored hash is taken as given.
-            self.last_hash = row.hash
+            self.last_hash = str(row.hash)
         elif row.seq < self.next_seq:
             self.find("added", f"{name} {row.seq} exists a second time", name, row.seq)
             return
@@ -159,11 +161,13 @@ class _Walk:
 
     def _check_hash(self, row: _Row) -> None:
         name, stored = row.shape.name, row.hash
-        if next_hash(self.last_hash, name, row.shape.names, row.values) != stored:
+        # After an edited hash nothing can be computed: the row behind it is told as edited, too.
+        known = _HASH.fullmatch(self.last_hash)
+        if not known or next_hash(self.last_hash, name, row.shape.names, row.values) != stored:
             self.find(
                 "edited", f"{name} {row.seq} is not what was written (or stood elsewhere)", name, row.seq
             )
-        self.last_hash = stored
+        self.last_hash = str(stored)
         expected = self._checkpoints.pop(self.count + 1, stored)
         if expected != stored:
             self.find("checkpoint", f"{name} {row.seq}: the checkpoint says another hash", name, row.seq)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -12,6 +13,7 @@ from sqlalchemy import Engine, func, select, text
 
 from runtime.errors import ConfigurationError
 from runtime.journal import models, place
+from runtime.journal import verify as verify_module
 from runtime.journal.__main__ import main
 from runtime.journal.columns import to_json
 from runtime.journal.database import masked, migrate, open_engine
@@ -130,6 +132,47 @@ def test_any_change_is_found(
     assert verify(engine)[0].findings == []
     found = tampered(engine, statement)
     assert (kind, table, seq) in [(one.kind, one.table, one.seq) for one in found]
+
+
+@pytest.mark.parametrize("wrong", ["zz", "", "AB" * 32])
+def test_an_edited_hash_is_found(wrong: str, tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """A hash that is none is a finding, not a crash."""
+    filled(tmp_path / "spool", journal_url)
+    found = tampered(engine, f"UPDATE orders SET hash = '{wrong}' WHERE seq = 10")
+    assert ("edited", "orders", 10) in [(one.kind, one.table, one.seq) for one in found]
+
+
+def test_a_flag_that_is_no_flag_is_found(tmp_path: Path) -> None:
+    """SQLite takes 2 for true: it is not what was written."""
+    url = f"sqlite:///{tmp_path}/journal.sqlite"
+    filled(tmp_path / "spool", url)
+    engine = open_engine(url)
+    found = tampered(engine, "UPDATE signals SET is_taken = 2 WHERE seq = 14")
+    engine.dispose()
+    assert [(one.kind, one.table, one.seq) for one in found] == [("edited", "signals", 14)]
+
+
+def test_a_running_session_is_sound(
+    tmp_path: Path, journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the writer commits while a check reads is not part of the check."""
+    journal, writer = SessionJournal(tmp_path, "s1", START, reserve_bytes=0), Writer(tmp_path, journal_url)
+    journal.append(decision(0))
+    writer.step()
+    check = verify_module._table_rows
+
+    def slowly(*what: Any) -> Any:
+        journal.append(decision(1))
+        writer.step()
+        return check(*what)
+
+    monkeypatch.setattr(verify_module, "_table_rows", slowly)
+    reader = open_engine(journal_url, read_only=True)
+    (report,) = verify(reader)
+    reader.dispose()
+    assert (report.findings, report.rows) == ([], 2)
+    journal.abandon()
+    writer.close()
 
 
 def test_swapped_rows_are_found(tmp_path: Path, journal_url: str, engine: Engine) -> None:
