@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from msgspec import structs
 from sqlalchemy import Engine, func, select, text
 
 from runtime.errors import ConfigurationError
@@ -17,13 +18,14 @@ from runtime.journal import verify as verify_module
 from runtime.journal.__main__ import main
 from runtime.journal.columns import to_json
 from runtime.journal.database import masked, migrate, open_engine
+from runtime.journal.explain import as_text, explain
 from runtime.journal.records import EquityRecord, FeatureRecord, SessionEnd
 from runtime.journal.rows import CHAINED, SHAPES
 from runtime.journal.session import SessionJournal
 from runtime.journal.verify import Finding, verify
 from runtime.journal.writer import Writer
 from runtime.settings import parse_settings
-from tests.journal_records import COIN, DURABLE, START, decision, signal, trade
+from tests.journal_records import COIN, DURABLE, START, command, decision, fill, signal, trade
 
 
 @pytest.fixture
@@ -327,6 +329,36 @@ def test_commands_tell_and_exit(
     assert main(["verify", "--url", "mysql://x"]) == 2
     assert main(["verify", "--url", f"sqlite:///{tmp_path}/none.sqlite"]) == 2
     capsys.readouterr()
+
+
+def test_a_story_is_told_as_it_happened(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """In bar runs a decision bears the bar's time: it stays behind the fill that came before it."""
+    close_ns = START.ts_ns
+    journal = SessionJournal(tmp_path, "s1", START, reserve_bytes=0)
+    facts = {"setup_id": "L1", "zone_id": 1}
+    told = [
+        decision(0, kind="entry_submitted", **facts),
+        structs.replace(command(1), ts_ns=close_ns + 5, action="pause"),
+        decision(0, **facts),
+        structs.replace(fill(1), ts_ns=close_ns + 9),
+        decision(0, kind="protection", **facts),
+    ]
+    for record in told:
+        journal.append(record)
+    journal.append(
+        FeatureRecord(
+            ts_ns=close_ns, strategy_id="OTE-000", instrument_id=COIN, setup_id="L1", features={"f": 0.5}
+        )
+    )
+    journal.append(trade(1, r_multiple=float("nan")))
+    journal.abandon()
+    Writer(tmp_path, journal_url).drain()
+    story = explain(engine, "L1")
+    assert [step.table for step in story.steps] == [
+        "decisions", "commands", "decisions", "features", "fills", "decisions",
+    ]  # fmt: skip
+    assert [step.what for step in story.steps][-1] == "protection"
+    assert "- R, target" in as_text(story)
 
 
 def test_views_answer_the_questions(tmp_path: Path, journal_url: str, engine: Engine) -> None:
