@@ -32,7 +32,7 @@ def parse_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter: a port that is no number
         raise ConfigurationError(f"journal URL is no database URL; expected {DEFAULT_URL} or "
                                  "postgresql://user@host/name") from None  # fmt: skip
     if parsed.drivername in ("postgresql", "postgres"):
@@ -170,7 +170,10 @@ def require_schema(engine: Engine) -> None:
         current = schema_revision(engine)
     except SQLAlchemyError as error:
         raise DataError(f"journal {where} cannot be read: {short(error)}") from error
-    head = ScriptDirectory.from_config(migration_config()).get_current_head()
+    scripts = ScriptDirectory.from_config(migration_config())
+    head = scripts.get_current_head()
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        raise DataError(f"journal {where}: its schema {current} is newer than this program: update it")
     if current != head:
         raise DataError(
             f"journal {where}: schema {current or 'none'}, expected {head}; "

@@ -102,7 +102,8 @@ def as_text(story: Story) -> str:
     head = [
         (
             f"{trade['instrument_id']} {trade['side']} {trade['qty']} from {trade['entry_price']} to "
-            f"{trade['exit_price']}: pnl {trade['pnl']}, {_r(trade.get('r_multiple'))} R, {trade['exit_reason']}"
+            f"{trade['exit_price']}: pnl {trade['pnl']}, {_r(trade.get('r_multiple'))} R, "
+            f"{trade['exit_reason']}"
         ),
         (
             f"session {trade['session_id']} ({trade['mode']}), code {story.session.get('code_version', '?')}"

@@ -297,7 +297,7 @@ def test_the_journal_holds_what_the_run_did(result: RunResult) -> None:
 
 @pytest.mark.parametrize("feed", ["columns", "events"])
 def test_signals_know_the_market(run: Run, feed: str) -> None:
-    """Bitcoin's price, its change and volatility of the hour are those of its bars, whoever feeds the bars."""
+    """Bitcoin's price, its change and volatility of the hour are those of its bars on both feeds."""
     found = run(bar_feed=feed)
     closes = tapes()["BTCUSDT"].close_ticks / 100
     engine = open_engine(found.plan.request.settings.journal.url, read_only=True)

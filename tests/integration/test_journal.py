@@ -409,7 +409,7 @@ def test_views_look_rows_up(tmp_path: Path, view: str) -> None:
     migrate(engine)
     with engine.connect() as connection:
         plan = connection.exec_driver_sql(
-            f"EXPLAIN QUERY PLAN SELECT * FROM {view} WHERE session_id = 's1'"  # noqa: S608 - our own names
+            f"EXPLAIN QUERY PLAN SELECT * FROM {view} WHERE session_id = 's1'"
         ).all()
     engine.dispose()
     searches = [row[3] for row in plan]
@@ -418,6 +418,24 @@ def test_views_look_rows_up(tmp_path: Path, view: str) -> None:
     assert all("(session_id=? AND setup_id=? AND kind=?)" in line for line in decisions)
     (ours,) = (line for line in searches if " b " in line)
     assert "(session_id=? AND setup_id=? AND signal_id=?)" in ours
+
+
+def test_wrong_urls_and_newer_schemas_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that is no number is wrong usage; a newer schema is no reason to migrate."""
+    assert main(["verify", "--url", "postgresql://u:secret@host:port/db"]) == 2
+    told = capsys.readouterr().err
+    assert "journal URL is no database URL" in told
+    assert "secret" not in told
+    url = f"sqlite:///{tmp_path}/journal.sqlite"
+    engine = open_engine(url)
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
+    assert main(["verify", "--url", url]) == 1
+    told = capsys.readouterr().err
+    assert "newer than this program: update it" in told
+    assert "migrate" not in told
 
 
 def test_a_password_belongs_into_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

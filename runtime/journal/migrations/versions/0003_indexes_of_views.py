@@ -11,6 +11,8 @@ depends_on = None
 def upgrade() -> None:
     """Go to this revision."""
     op.drop_index("ix_decisions_setup", "decisions")
-    op.create_index("ix_decisions_setup", "decisions", ["session_id", "setup_id", "kind", "seq"], unique=False)
+    op.create_index(
+        "ix_decisions_setup", "decisions", ["session_id", "setup_id", "kind", "seq"], unique=False
+    )
     op.drop_index("ix_signals_setup", "signals")
     op.create_index("ix_signals_setup", "signals", ["session_id", "setup_id", "signal_id"], unique=False)
