@@ -20,7 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from runtime.errors import OperatorError
 from runtime.journal.database import masked, migrate, open_engine, parse_url, short
 from runtime.journal.feed import LaneFeed
-from runtime.journal.segments import LANES, is_held, sessions_in
+from runtime.journal.heads import add_head, heads_file
+from runtime.journal.segments import JOURNAL, LANES, is_held, sessions_in
 from runtime.journal.status import State, WriterStatus, pending_bytes, say_status
 
 POLL_SECS: Final = 0.1
@@ -159,6 +160,9 @@ class Writer:
         return self._engine
 
     def _forget(self, folder: Path) -> None:
+        for feed in self._feeds.get(folder, ()):
+            if feed.lane == JOURNAL and (head := feed.head) is not None:
+                add_head(heads_file(self._url, self._root), head)
         self._close_feeds(folder)
         shutil.rmtree(folder, ignore_errors=True)
 

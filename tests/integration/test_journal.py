@@ -19,6 +19,7 @@ from runtime.journal.__main__ import main
 from runtime.journal.columns import to_json
 from runtime.journal.database import masked, migrate, open_engine
 from runtime.journal.explain import as_text, explain
+from runtime.journal.heads import Head, add_head, heads_file, read_heads
 from runtime.journal.records import EquityRecord, FeatureRecord, SessionEnd
 from runtime.journal.rows import CHAINED, SHAPES
 from runtime.journal.session import SessionJournal
@@ -418,6 +419,34 @@ def test_views_look_rows_up(tmp_path: Path, view: str) -> None:
     assert all("(session_id=? AND setup_id=? AND kind=?)" in line for line in decisions)
     (ours,) = (line for line in searches if " b " in line)
     assert "(session_id=? AND setup_id=? AND signal_id=?)" in ours
+
+
+def test_a_removed_session_is_found(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """Who removes all rows of a session, its position and its checkpoints does not reach the file beside."""
+    spool = tmp_path / "spool"
+    for session in ("s1", "s2"):
+        filled(spool, journal_url, session=session)
+    heads = read_heads(heads_file(journal_url, spool))
+    assert [(name, head.rows) for name, head in heads.items()] == [("s1", 26), ("s2", 26)]
+    assert [one.findings for one in verify(engine, heads=heads)] == [[], []]
+    with engine.begin() as connection:
+        for table in models.Base.metadata.sorted_tables:
+            connection.execute(table.delete().where(table.c.session_id == "s1"))
+    assert [one.session_id for one in verify(engine)] == ["s2"]
+    gone, kept = verify(engine, heads=heads)
+    assert [(one.kind, one.session_id) for one in gone.findings] == [("removed", "s1")]
+    assert kept.findings == []
+    assert verify(engine, "s1", heads)[0].findings == gone.findings
+
+
+def test_torn_lines_of_ends_are_left_out(tmp_path: Path) -> None:
+    """A crash in the middle of a line costs that line only: it is written again."""
+    path = tmp_path / "journal.heads"
+    assert read_heads(path) == {}
+    path.write_bytes(b'{"session_id":"s0","ro')
+    head = Head(session_id="s1", rows=2, last_hash="ab" * 32)
+    add_head(path, head)
+    assert read_heads(path) == {"s1": head}
 
 
 def test_wrong_urls_and_newer_schemas_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
