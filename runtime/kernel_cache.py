@@ -35,10 +35,14 @@ def ensure_compiled(plan: RunPlan) -> None:
 
 
 def trial_run(request: RunRequest) -> None:
-    """Run a request over its first 20,000 trades, or its first day of bars, into a folder that is deleted."""
+    """Run a request over its first 20,000 trades, or its first day of bars, into a folder that is deleted.
+
+    Nothing of it goes into the journal: nobody asked for this run.
+    """
     with contextlib.suppress(Exception), tempfile.TemporaryDirectory() as runs:
         backtest = msgspec.structs.replace(request.settings.backtest, runs=runs)
-        settings = msgspec.structs.replace(request.settings, backtest=backtest)
+        journal = msgspec.structs.replace(request.settings.journal, backtests=False)
+        settings = msgspec.structs.replace(request.settings, backtest=backtest, journal=journal)
         plan = plan_run(replace(request, settings=settings))
         if plan.on_bars:
             end_ns = plan.first_ts_ns + TRIAL_BARS_NS

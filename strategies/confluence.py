@@ -33,7 +33,7 @@ from strategies.confluence_config import (
 from strategies.deadline_watch import CallSoon, live_call_soon
 from strategies.guard_log import GuardLog
 from strategies.guards import TradeGuards, result_of
-from strategies.market_context import MarketContext
+from strategies.market_context import BITCOIN, MarketContext
 from strategies.market_price import last_known_price
 from strategies.portfolio import BarBarrier, Holding, Pick, ReturnHistory, Round, pick
 from strategies.registry import StrategySpec
@@ -514,7 +514,12 @@ class ConfluenceStrategy(Strategy):
             zone_id=self._signals,
             reason=skip.reason.value,
             price=repr(bar.close),
-            detail={"confidence": bar.score / 100, "figure": skip.figure, "atr": bar.atr},
+            detail={
+                "confidence": bar.score / 100,
+                "figure": skip.figure,
+                "atr": bar.atr,
+                **self._context.metadata(self._returns, desk.name),
+            },
         )
 
     # -- money ---------------------------------------------------------------------------------------------
@@ -603,7 +608,7 @@ def context_of(config: ConfluenceConfig) -> str:
     if config.context_instrument_id is not None:
         return str(config.context_instrument_id.value)
     names = sorted(one.value for one in config.instrument_ids)
-    return next((name for name in names if name.startswith(("BTCUSD", "XBTUSD"))), "")
+    return next((name for name in names if name.startswith(BITCOIN)), "")
 
 
 def most_leverage(instrument: Instrument) -> int:

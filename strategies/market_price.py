@@ -20,16 +20,22 @@ def last_known_price(cache: Any, instrument_id: Any) -> Any:
     Price or None
         Nautilus' price; None before the first trade or bar.
     """
+    known = last_known(cache, instrument_id)
+    return None if known is None else known[0]
+
+
+def last_known(cache: Any, instrument_id: Any) -> tuple[Any, int] | None:
+    """Return what :func:`last_known_price` does with the time of that price, UNIX nanoseconds."""
     trade = cache.trade_tick(instrument_id)
     if trade is not None:
-        return trade.price
+        return trade.price, trade.ts_event
     types = cache.bar_types(
         instrument_id=instrument_id,
         price_type=PriceType.LAST,
         aggregation_source=AggregationSource.EXTERNAL,
     )
     bars = [cache.bar(one) for one in types]
-    return max(bars, key=lambda one: one.ts_event).close if bars else None
-
-
-__all__ = ["last_known_price"]
+    if not bars:
+        return None
+    newest = max(bars, key=lambda one: one.ts_event)
+    return newest.close, newest.ts_event

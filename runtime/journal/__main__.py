@@ -69,10 +69,13 @@ def command_line() -> CommandParser:
 def verify(arguments: Namespace) -> int:
     """Check the hash chain; exit 1 when something was found."""
     from runtime.journal.database import open_engine
+    from runtime.journal.heads import heads_file, read_heads
     from runtime.journal.verify import verify as check
 
-    engine = open_engine(_url(arguments), read_only=True)
-    reports = check(engine, arguments.session)
+    url = _url(arguments)
+    engine = open_engine(url, read_only=True)
+    spool = Path(load_settings(arguments.config).journal.spool)
+    reports = check(engine, arguments.session, read_heads(heads_file(url, spool)))
     findings = [finding for report in reports for finding in report.findings]
     if arguments.json:
         print_json({

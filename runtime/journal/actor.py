@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -34,10 +34,11 @@ from runtime.recorder import (
     ORDERS_TOPIC,
     TRADES_TOPIC,
     account_equity,
-    last_price,
     order_record,
 )
 from strategies.entry_halt import HALT_TOPIC, REARM_TOPIC, HaltEntries, RearmEntries
+from strategies.market_context import BITCOIN, MAX_AGE_NS
+from strategies.market_price import last_known
 from strategies.trade_manager.record import CancelShadow, ClosedTrade, Decision
 
 COMMANDS_TOPIC: Final = "commands.*"
@@ -48,7 +49,6 @@ SOURCE: Final = "journal"
 NANOS: Final = 1_000_000_000
 MARKS_PER_HOUR: Final = 3600 * 1_000_000_000 // MARK_INTERVAL_NS
 FACTOR: Final = "factor_"
-CHANGE_1H: Final = "context_change_1h_pct"
 # Of a signal's detail, in columns of their own.
 _OWN_COLUMNS: Final = frozenset({"confidence", "timeframe"})
 # Of a model's inputs: what it was told besides its features.
@@ -77,7 +77,8 @@ class JournalActorConfig(ActorConfig, frozen=True):
     mark_from_ns
         No equity points before this time (warm-up), UNIX nanoseconds.
     context_id
-        Instrument whose price stands for the market in every signal, usually Bitcoin's; empty for none.
+        Instrument whose price stands for the market in signals that bring no price of Bitcoin themselves;
+        empty for none.
     timeframes
         Strategy id -> interval of its bars or size of its buckets, as signals name it.
     watch_secs
@@ -114,7 +115,7 @@ class MarketMarks:
             self._prices.clear()
 
     def change_pct(self, price: float) -> float | None:
-        """Return the change of a price against an hour ago, percent, None before an hour has passed."""
+        """Return the change of a price against the mark an hour ago, percent, None before there is one."""
         if len(self._prices) <= MARKS_PER_HOUR:
             return None
         return (price / self._prices[0] - 1) * 100
@@ -137,19 +138,11 @@ class JournalActor(Actor):
         See :class:`JournalActorConfig`.
     sink
         Where records go.
-    closes
-        Tell the last close of an instrument whose bars the cache has not: a run over columns.
     """
 
-    def __init__(
-        self,
-        config: JournalActorConfig,
-        sink: Sink,
-        closes: Sequence[Callable[[InstrumentId], Decimal | None]] = (),
-    ) -> None:
+    def __init__(self, config: JournalActorConfig, sink: Sink) -> None:
         super().__init__(config)
         self._sink = sink
-        self._closes = closes
         self._has_halted = False
         self._loop: Any = None
         self._watch_ns = round(config.watch_secs * NANOS)
@@ -245,7 +238,6 @@ class JournalActor(Actor):
     def _signal(self, decision: Decision, *, is_taken: bool) -> SignalRecord:
         detail = decision.detail
         confidence = detail.get("confidence", decision.probability)
-        price = self._market_price()
         return SignalRecord(
             ts_ns=decision.ts_ns,
             strategy_id=decision.strategy_id,
@@ -266,9 +258,7 @@ class JournalActor(Actor):
             stop=decision.stop,
             target=decision.target,
             qty=decision.qty,
-            btc_price=str(price) if price else "",
-            btc_change_1h_pct=self._change_pct(detail, price),
-            market_volatility_pct=self._marks.volatility_pct(),
+            **self._market(detail),
             detail={
                 name: value
                 for name, value in detail.items()
@@ -276,20 +266,31 @@ class JournalActor(Actor):
             },
         )
 
-    def _market_price(self) -> Decimal:
-        """Return the last price of the instrument that stands for the market, zero for none."""
-        if self._context is None:
-            return Decimal(0)
-        if price := last_price(self.cache, self._context):
-            return price
-        found = (close for ask in self._closes if (close := ask(self._context)) is not None)
-        return next(found, Decimal(0))
+    def _market(self, detail: Mapping[str, Any]) -> dict[str, Any]:
+        """Return price, change and volatility of Bitcoin: by the strategy's own bars, else by the cache.
 
-    def _change_pct(self, detail: Mapping[str, Any], price: Decimal) -> float | None:
-        """Return the market's change over the hour: what the strategy decided on, else that of the marks."""
-        if (told := detail.get(CHANGE_1H)) is not None:
-            return float(told)
-        return self._marks.change_pct(float(price)) if price else None
+        A backtest over columns brings the engine few bars: what the cache has last may be days old there.
+        """
+        if str(detail.get("context_id", "")).startswith(BITCOIN):
+            told = detail.get("context_price")
+            return {
+                "btc_price": "" if told is None else repr(told),
+                "btc_change_1h_pct": detail.get("context_change_1h_pct"),
+                "market_volatility_pct": detail.get("context_volatility_1h_pct"),
+            }
+        price = self._context_price(self.clock.timestamp_ns())
+        return {
+            "btc_price": str(price) if price else "",
+            "btc_change_1h_pct": self._marks.change_pct(float(price)) if price else None,
+            "market_volatility_pct": self._marks.volatility_pct() if price else None,
+        }
+
+    def _context_price(self, now_ns: int) -> Decimal:
+        """Return the context's last price, zero where it is older than ten minutes."""
+        known = None if self._context is None else last_known(self.cache, self._context)
+        if known is None or now_ns - known[1] > MAX_AGE_NS:
+            return Decimal(0)
+        return Decimal(known[0].as_decimal())
 
     def _on_asked(self, decision: Decision) -> None:
         _remember(self._asked, (decision.instrument_id, decision.setup_id), decision)
@@ -350,8 +351,7 @@ class JournalActor(Actor):
 
     def _on_mark(self, event: Any) -> None:
         if self._context is not None:
-            # Not of `closes`: a run over columns jumps over quiet bars, so several marks would see one close.
-            self._marks.push(float(last_price(self.cache, self._context)))
+            self._marks.push(float(self._context_price(event.ts_event)))
         if event.ts_event >= self._mark_from_ns:
             self._append(EquityRecord(ts_ns=event.ts_event, equity=str(account_equity(self.cache))))
 

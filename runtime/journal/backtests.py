@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ml.passport import MODEL_FILE
 from runtime.cli import warn
@@ -16,8 +16,7 @@ from runtime.journal.records import SessionEnd, SessionStart
 from runtime.journal.session import SessionJournal, code_version
 from runtime.node_config import fill_assumptions, settlement_currency
 from runtime.run_plan import RunPlan
-
-CONTEXT_PREFIX: Final = "BTCUSD"
+from strategies.market_context import BITCOIN
 
 
 class BacktestJournal:
@@ -42,11 +41,10 @@ class BacktestJournal:
         names = (one.id.value for one in self._plan.instruments)
         config = JournalActorConfig(
             mark_from_ns=self._plan.trade_from_ns or self._plan.first_ts_ns,
-            context_id=next((name for name in names if name.startswith(CONTEXT_PREFIX)), ""),
+            context_id=next((name for name in names if name.startswith(BITCOIN)), ""),
             timeframes={one.id.value: timeframe_of(one.config) for one in engine.trader.strategies()},
         )
-        closes = [one.close_of for one in engine.trader.strategies() if hasattr(one, "close_of")]
-        engine.add_actor(JournalActor(config, self._journal, closes))
+        engine.add_actor(JournalActor(config, self._journal))
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """The journal's database by one URL: SQLite (WAL) by default, PostgreSQL by name."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -32,7 +34,7 @@ def parse_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter: a port that is no number
         raise ConfigurationError(f"journal URL is no database URL; expected {DEFAULT_URL} or "
                                  "postgresql://user@host/name") from None  # fmt: skip
     if parsed.drivername in ("postgresql", "postgres"):
@@ -142,6 +144,20 @@ def _teach_sqlite(engine: Engine, *, read_only: bool) -> None:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """Give a connection that sees the journal as it is now, however long it reads and whoever writes.
+
+    On SQLite a read transaction is that; PostgreSQL would show every statement the newest rows.
+    """
+    with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection = connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        yield connection
+
+
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the schema to a revision: from nothing, or from any earlier one, keeping every row.
 
@@ -181,7 +197,10 @@ def require_schema(engine: Engine) -> None:
         current = schema_revision(engine)
     except SQLAlchemyError as error:
         raise DataError(f"journal {where} cannot be read: {short(error)}") from error
-    head = ScriptDirectory.from_config(migration_config()).get_current_head()
+    scripts = ScriptDirectory.from_config(migration_config())
+    head = scripts.get_current_head()
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        raise DataError(f"journal {where}: its schema {current} is newer than this program: update it")
     if current != head:
         raise DataError(
             f"journal {where}: schema {current or 'none'}, expected {head}; "

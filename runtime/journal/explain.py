@@ -5,18 +5,19 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.cli import format_ns
 from runtime.errors import DataError
 from runtime.journal import models
-from runtime.journal.database import masked, require_schema, short
+from runtime.journal.database import masked, require_schema, short, snapshot
 
 # What the chain has besides its keys, told by the order of events.
 _HIDDEN: Final = frozenset(
     {"session_id", "mode", "hash", "seq", "ts_ns", "strategy_id", "instrument_id", "setup_id"}
 )
+_TELEMETRY: Final = frozenset({"features"})
 _ZONE_KINDS: Final = ("zone", "zone_skipped", "zone_ended", "expired", "signal_taken", "signal_skipped")
 
 
@@ -57,7 +58,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     probability, threshold
         What the model said last before the first entry fill, None where it was not asked.
     steps
-        Zone or signal, features, decisions, orders, fills, cancels and commands, in order.
+        Zone or signal, features, decisions, orders, fills, cancels and commands, as they were journaled: what
+        a closed bar led to bears the bar's time, and comes after what was known before.
     """
 
     trade: dict[str, Any]
@@ -87,7 +89,7 @@ def explain(engine: Engine, setup_id: str, session_id: str | None = None) -> Sto
     """
     require_schema(engine)
     try:
-        with engine.connect() as connection:
+        with snapshot(engine) as connection:
             trade = _trade(connection, setup_id, session_id, masked(engine.url))
             return _story(connection, trade)
     except SQLAlchemyError as error:
@@ -100,7 +102,8 @@ def as_text(story: Story) -> str:
     head = [
         (
             f"{trade['instrument_id']} {trade['side']} {trade['qty']} from {trade['entry_price']} to "
-            f"{trade['exit_price']}: pnl {trade['pnl']}, {trade['r_multiple']:+.2f} R, {trade['exit_reason']}"
+            f"{trade['exit_price']}: pnl {trade['pnl']}, {_r(trade.get('r_multiple'))} R, "
+            f"{trade['exit_reason']}"
         ),
         (
             f"session {trade['session_id']} ({trade['mode']}), code {story.session.get('code_version', '?')}"
@@ -126,6 +129,10 @@ def _line(step: Step) -> str:
     return f"{step.time} {step.table} {step.what} {facts}{more}".rstrip()
 
 
+def _r(multiple: float | None) -> str:
+    return "-" if multiple is None else f"{multiple:+.2f}"
+
+
 def _short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
@@ -147,7 +154,7 @@ def _trade(connection: Connection, setup_id: str, session_id: str | None, where:
 
 
 def _story(connection: Connection, trade: Mapping[str, Any]) -> Story:
-    steps = sorted(_steps(connection, trade), key=lambda step: (step.ts_ns, step.seq))
+    steps = _in_order(list(_steps(connection, trade)))
     buckets = [step.facts["bucket_seq"] for step in steps if step.facts.get("bucket_seq", -1) >= 0]
     start_ns = min([step.ts_ns for step in steps if step.table != "commands"], default=trade["entry_ts_ns"])
     sessions = _table(models.Session)
@@ -177,6 +184,33 @@ def _story(connection: Connection, trade: Mapping[str, Any]) -> Story:
     )
 
 
+def _in_order(steps: list[Step]) -> list[Step]:
+    """Sort by number; features have numbers of their own, they follow what they were computed for."""
+    journal = sorted((step for step in steps if step.table not in _TELEMETRY), key=lambda step: step.seq)
+
+    def place(step: Step) -> tuple[int, bool, int]:
+        if step.table not in _TELEMETRY:
+            return step.seq, False, 0
+        before = [one for one in journal if one.table == "decisions" and one.ts_ns <= step.ts_ns]
+        asked = [one for one in before if one.what == "cancel_asked" and one.ts_ns == step.ts_ns]
+        return max((one.seq for one in asked or before), default=-1), True, step.seq
+
+    return sorted(steps, key=place)
+
+
+def _first_ns(connection: Connection, trade: Mapping[str, Any]) -> int:
+    """Return when the setup's first decision or order was, UNIX nanoseconds."""
+    found = [trade["entry_ts_ns"]]
+    for table in (_table(models.DecisionRow), _table(models.OrderRow)):
+        query = select(func.min(table.c.ts_ns)).where(
+            table.c.session_id == trade["session_id"],
+            table.c.setup_id == trade["setup_id"],
+            table.c.instrument_id == trade["instrument_id"],
+        )
+        found.append(connection.scalar(query))
+    return min(ts_ns for ts_ns in found if ts_ns is not None)
+
+
 def _steps(connection: Connection, trade: Mapping[str, Any]) -> Iterator[Step]:
     decisions, signals = _table(models.DecisionRow), _table(models.SignalRow)
     setup_id, zone_id = trade["setup_id"], trade["zone_id"]
@@ -204,7 +238,7 @@ def _steps(connection: Connection, trade: Mapping[str, Any]) -> Iterator[Step]:
         yield from _rows(
             connection, trade, table, what, and_(condition, table.c.instrument_id == trade["instrument_id"])
         )
-    between = commands.c.ts_ns.between(trade["entry_ts_ns"], trade["exit_ts_ns"])
+    between = commands.c.ts_ns.between(_first_ns(connection, trade), trade["exit_ts_ns"])
     yield from _rows(connection, trade, commands, "action", between)
 
 

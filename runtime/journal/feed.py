@@ -20,6 +20,7 @@ from runtime.errors import ConfigurationError
 from runtime.journal.binding import read_binding
 from runtime.journal.chain import GENESIS, next_hash
 from runtime.journal.framing import Frame
+from runtime.journal.heads import Head
 from runtime.journal.models import Checkpoint, Position, Session
 from runtime.journal.records import STREAMS, SessionStart
 from runtime.journal.rows import REJECTED, SHAPES, Shape
@@ -93,6 +94,14 @@ class LaneFeed:
             raise
         self._reader.forget(self._progress.next_seq)
         return len(found.frames)
+
+    @property
+    def head(self) -> Head | None:
+        """Where the chain stands that was committed, None before the first step and for an empty one."""
+        done = self._progress
+        if done is None or not done.row_count:
+            return None
+        return Head(session_id=self.session_id, rows=done.row_count, last_hash=done.last_hash)
 
     def close(self) -> None:
         """Close the spool's file."""

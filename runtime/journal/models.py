@@ -74,7 +74,7 @@ class SignalRow(Chained, Base):
     """A possible trade, taken or not."""
 
     __tablename__ = "signals"
-    __table_args__ = (Index("ix_signals_setup", "session_id", "setup_id"),)
+    __table_args__ = (Index("ix_signals_setup", "session_id", "setup_id", "signal_id"),)
     strategy_id: Mapped[str]
     instrument_id: Mapped[str]
     side: Mapped[str]
@@ -99,7 +99,7 @@ class DecisionRow(Chained, Base):
     """What was decided, on which inputs."""
 
     __tablename__ = "decisions"
-    __table_args__ = (Index("ix_decisions_setup", "session_id", "setup_id"),)
+    __table_args__ = (Index("ix_decisions_setup", "session_id", "setup_id", "kind", "seq"),)
     strategy_id: Mapped[str]
     instrument_id: Mapped[str]
     kind: Mapped[str]

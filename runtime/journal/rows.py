@@ -113,7 +113,7 @@ class Shape:
         """Return a row of :meth:`select` as it was hashed, the hash last."""
         values = list(row)
         for index in self._booleans:
-            if values[index] is not None:
+            if values[index] in (0, 1):  # SQLite's; any other number was not written by us
                 values[index] = bool(values[index])
         return values
 

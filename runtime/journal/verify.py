@@ -6,7 +6,8 @@ long the chain was: every change leaves at least one finding, with the table and
 """
 
 import heapq
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,13 +16,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.errors import DataError
 from runtime.journal.chain import GENESIS, next_hash
-from runtime.journal.database import masked, require_schema, short
+from runtime.journal.database import masked, require_schema, short, snapshot
+from runtime.journal.heads import Head
 from runtime.journal.models import Checkpoint, Position, SessionEnding
 from runtime.journal.rows import CHAINED, REJECTED, Shape
 from runtime.journal.segments import JOURNAL
 
 MAX_FINDINGS: Final = 100  # a session that lost a table would say so a million times
 _FETCH: Final = 2_000
+_HASH: Final = re.compile("[0-9a-f]{64}")
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +35,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     session_id
         Of the session.
     kind
-        ``edited``, ``missing``, ``cut_tail``, ``added``, ``checkpoint``, ``refused`` or ``damaged``.
+        ``edited``, ``missing``, ``cut_tail``, ``added``, ``removed`` (a whole session), ``checkpoint``,
+        ``refused`` or ``damaged``.
     table, seq
         Where, as far as it is known; -1 for no row.
     text
@@ -79,7 +83,9 @@ class _Row(NamedTuple):
     hash: str
 
 
-def verify(engine: Engine, session_id: str | None = None) -> list[SessionReport]:
+def verify(
+    engine: Engine, session_id: str | None = None, heads: Mapping[str, Head] | None = None
+) -> list[SessionReport]:
     """Check every session of a journal, or one.
 
     Parameters
@@ -88,6 +94,9 @@ def verify(engine: Engine, session_id: str | None = None) -> list[SessionReport]
         From :func:`runtime.journal.database.open_engine`.
     session_id
         The one; None for all.
+    heads
+        Where sessions ended, as it is written down outside the database
+        (:func:`runtime.journal.heads.read_heads`); None compares with nothing.
 
     Raises
     ------
@@ -96,9 +105,10 @@ def verify(engine: Engine, session_id: str | None = None) -> list[SessionReport]
     """
     require_schema(engine)
     try:
-        with engine.connect() as connection:
-            names = _sessions(connection) if session_id is None else [session_id]
-            reports = [_check(connection, name) for name in names]
+        with snapshot(engine) as connection:
+            ends = heads or {}
+            names = sorted({*_sessions(connection), *ends}) if session_id is None else [session_id]
+            reports = [_check(connection, name, ends.get(name)) for name in names]
     except SQLAlchemyError as error:
         raise DataError(f"journal {masked(engine.url)} cannot be read: {short(error)}") from error
     if session_id is not None and not (reports[0].rows or reports[0].findings):
@@ -145,7 +155,7 @@ class _Walk:
                 self.next_seq,
             )
             # The chain cannot be followed over the gap; from here on the stored hash is taken as given.
-            self.last_hash = row.hash
+            self.last_hash = str(row.hash)
         elif row.seq < self.next_seq:
             self.find("added", f"{name} {row.seq} exists a second time", name, row.seq)
             return
@@ -159,11 +169,13 @@ class _Walk:
 
     def _check_hash(self, row: _Row) -> None:
         name, stored = row.shape.name, row.hash
-        if next_hash(self.last_hash, name, row.shape.names, row.values) != stored:
+        # After an edited hash nothing can be computed: the row behind it is told as edited, too.
+        known = _HASH.fullmatch(self.last_hash)
+        if not known or next_hash(self.last_hash, name, row.shape.names, row.values) != stored:
             self.find(
                 "edited", f"{name} {row.seq} is not what was written (or stood elsewhere)", name, row.seq
             )
-        self.last_hash = stored
+        self.last_hash = str(stored)
         expected = self._checkpoints.pop(self.count + 1, stored)
         if expected != stored:
             self.find("checkpoint", f"{name} {row.seq}: the checkpoint says another hash", name, row.seq)
@@ -192,8 +204,19 @@ class _Walk:
         if late:
             self.find("cut_tail", f"a checkpoint counted {max(late)} rows, there are {self.count}")
 
+    def compare(self, head: Head | None) -> None:
+        """Compare the end with what is written down outside the database."""
+        if head is None or (self.count, self.last_hash) == (head.rows, head.last_hash):
+            return
+        if not self.count:
+            self.find("removed", f"the whole session is gone: it had {head.rows} rows")
+        elif self.count < head.rows:
+            self.find("cut_tail", f"the session ended with {head.rows} rows, there are {self.count}")
+        else:
+            self.find("checkpoint", "the chain does not end as the session did")
 
-def _check(connection: Connection, session_id: str) -> SessionReport:
+
+def _check(connection: Connection, session_id: str, head: Head | None) -> SessionReport:
     counted = connection.execute(
         select(Checkpoint.row_count, Checkpoint.last_hash).where(Checkpoint.session_id == session_id)
     )
@@ -209,6 +232,7 @@ def _check(connection: Connection, session_id: str) -> SessionReport:
         )
     ).one_or_none()
     walk.finish(position)
+    walk.compare(head)
     ended = connection.scalar(select(SessionEnding.seq).where(SessionEnding.session_id == session_id))
     return SessionReport(
         session_id=session_id,

@@ -23,7 +23,8 @@ from runtime.errors import OperatorError
 from runtime.journal.binding import read_binding
 from runtime.journal.database import identity, masked, migrate, open_engine, parse_url, short
 from runtime.journal.feed import LaneFeed
-from runtime.journal.segments import LANES, is_held, remove_session, sessions_in
+from runtime.journal.heads import add_head, heads_file
+from runtime.journal.segments import JOURNAL, LANES, is_held, remove_session, sessions_in
 from runtime.journal.status import State, WriterStatus, pending_bytes, say_status
 
 log = logging.getLogger("smcbot.journal")
@@ -210,6 +211,9 @@ class Writer:
         return self._engine
 
     def _forget(self, folder: Path) -> None:
+        for feed in self._feeds.get(folder, ()):
+            if feed.lane == JOURNAL and (head := feed.head) is not None:
+                add_head(heads_file(self._url, self._root), head)
         self._close_feeds(folder)
         remove_session(folder)
 

@@ -302,3 +302,23 @@ def test_the_journal_holds_what_the_run_did(result: RunResult) -> None:
     assert sum(row.trades for row in by_confidence) == len(result.trades)
     assert verify(engine, result.run_id)[0].findings == []
     engine.dispose()
+
+
+@pytest.mark.parametrize("feed", ["columns", "events"])
+def test_signals_know_the_market(run: Run, feed: str) -> None:
+    """Bitcoin's price, its change and volatility of the hour are those of its bars on both feeds."""
+    found = run(bar_feed=feed)
+    closes = tapes()["BTCUSDT"].close_ticks / 100
+    engine = open_engine(found.plan.request.settings.journal.url, read_only=True)
+    with engine.connect() as connection:
+        signals = connection.execute(
+            select(SignalRow.__table__).where(SignalRow.session_id == found.run_id)
+        ).all()
+    engine.dispose()
+    assert len(signals) > 50
+    for row in signals:
+        last = (row.ts_ns - MIDNIGHT) // BAR_NS - 1
+        hour = closes[last - 12 : last + 1]
+        assert float(row.btc_price) == pytest.approx(hour[-1])
+        assert row.btc_change_1h_pct == pytest.approx((hour[-1] / hour[0] - 1) * 100)
+        assert row.market_volatility_pct == pytest.approx(np.sqrt(np.sum(np.diff(np.log(hour)) ** 2)) * 100)

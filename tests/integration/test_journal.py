@@ -5,24 +5,29 @@ import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from msgspec import structs
 from sqlalchemy import Engine, func, select, text
 
 from runtime.errors import ConfigurationError
 from runtime.journal import models, place
+from runtime.journal import verify as verify_module
 from runtime.journal.__main__ import main
 from runtime.journal.columns import to_json
 from runtime.journal.database import masked, migrate, open_engine
+from runtime.journal.explain import as_text, explain
+from runtime.journal.heads import Head, add_head, heads_file, read_heads
 from runtime.journal.records import EquityRecord, FeatureRecord, SessionEnd
 from runtime.journal.rows import CHAINED, SHAPES
 from runtime.journal.session import SessionJournal
 from runtime.journal.verify import Finding, verify
 from runtime.journal.writer import Writer
 from runtime.settings import parse_settings
-from tests.journal_records import COIN, DURABLE, START, decision, signal, trade
+from tests.journal_records import COIN, DURABLE, START, command, decision, fill, signal, trade
 
 # What PostgreSQL could do otherwise than SQLite is tested on both in every run, the rest by `make test-slow`.
 slow_on_postgresql = pytest.mark.parametrize(
@@ -167,6 +172,47 @@ def test_any_change_is_found(statement: str, kind: str, table: str, seq: int, so
     """The finding names what was done, the table and the row."""
     found = tampered(sound, statement)
     assert (kind, table, seq) in [(one.kind, one.table, one.seq) for one in found]
+
+
+@pytest.mark.parametrize("wrong", ["zz", "", "AB" * 32])
+def test_an_edited_hash_is_found(wrong: str, tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """A hash that is none is a finding, not a crash."""
+    filled(tmp_path / "spool", journal_url)
+    found = tampered(engine, f"UPDATE orders SET hash = '{wrong}' WHERE seq = 10")
+    assert ("edited", "orders", 10) in [(one.kind, one.table, one.seq) for one in found]
+
+
+def test_a_flag_that_is_no_flag_is_found(tmp_path: Path) -> None:
+    """SQLite takes 2 for true: it is not what was written."""
+    url = f"sqlite:///{tmp_path}/journal.sqlite"
+    filled(tmp_path / "spool", url)
+    engine = open_engine(url)
+    found = tampered(engine, "UPDATE signals SET is_taken = 2 WHERE seq = 14")
+    engine.dispose()
+    assert [(one.kind, one.table, one.seq) for one in found] == [("edited", "signals", 14)]
+
+
+def test_a_running_session_is_sound(
+    tmp_path: Path, journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the writer commits while a check reads is not part of the check."""
+    journal, writer = SessionJournal(tmp_path, "s1", START, reserve_bytes=0), Writer(tmp_path, journal_url)
+    journal.append(decision(0))
+    writer.step()
+    check = verify_module._table_rows
+
+    def slowly(*what: Any) -> Any:
+        journal.append(decision(1))
+        writer.step()
+        return check(*what)
+
+    monkeypatch.setattr(verify_module, "_table_rows", slowly)
+    reader = open_engine(journal_url, read_only=True)
+    (report,) = verify(reader)
+    reader.dispose()
+    assert (report.findings, report.rows) == ([], 2)
+    journal.abandon()
+    writer.close()
 
 
 def test_swapped_rows_are_found(sound: Engine) -> None:
@@ -324,6 +370,36 @@ def test_commands_tell_and_exit(
     capsys.readouterr()
 
 
+def test_a_story_is_told_as_it_happened(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """In bar runs a decision bears the bar's time: it stays behind the fill that came before it."""
+    close_ns = START.ts_ns
+    journal = SessionJournal(tmp_path, "s1", START, reserve_bytes=0)
+    facts = {"setup_id": "L1", "zone_id": 1}
+    told = [
+        decision(0, kind="entry_submitted", **facts),
+        structs.replace(command(1), ts_ns=close_ns + 5, action="pause"),
+        decision(0, **facts),
+        structs.replace(fill(1), ts_ns=close_ns + 9),
+        decision(0, kind="protection", **facts),
+    ]
+    for record in told:
+        journal.append(record)
+    journal.append(
+        FeatureRecord(
+            ts_ns=close_ns, strategy_id="OTE-000", instrument_id=COIN, setup_id="L1", features={"f": 0.5}
+        )
+    )
+    journal.append(trade(1, r_multiple=float("nan")))
+    journal.abandon()
+    Writer(tmp_path, journal_url).drain()
+    story = explain(engine, "L1")
+    assert [step.table for step in story.steps] == [
+        "decisions", "commands", "decisions", "features", "fills", "decisions",
+    ]  # fmt: skip
+    assert [step.what for step in story.steps][-1] == "protection"
+    assert "- R, target" in as_text(story)
+
+
 def test_views_answer_the_questions(tmp_path: Path, journal_url: str, engine: Engine) -> None:
     """Win rate by confidence, by factor, exit reason, hour, verdict and coin are those of a hand count."""
     journal = SessionJournal(tmp_path, "s1", START, reserve_bytes=0)
@@ -363,6 +439,70 @@ def test_views_answer_the_questions(tmp_path: Path, journal_url: str, engine: En
     assert asked("exit_date, trades, pnl", "daily_stats") == [("2026-03-18", 3, 4.0)]
     assert asked("skip_reason, signals", "skipped_signals") == [("correlated", 1)]
     assert asked("session_id, mode, trades", "session_overview") == [("s1", "paper", 3)]
+
+
+@pytest.mark.parametrize("view", ["trade_facts", "performance_by_model_verdict", "performance_by_factor"])
+def test_views_look_rows_up(tmp_path: Path, view: str) -> None:
+    """A trade's signal and its last decision are found by every column that is asked for, none is scanned."""
+    engine = open_engine(f"sqlite:///{tmp_path}/journal.sqlite")
+    migrate(engine)
+    with engine.connect() as connection:
+        plan = connection.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN SELECT * FROM {view} WHERE session_id = 's1'"
+        ).all()
+    engine.dispose()
+    searches = [row[3] for row in plan]
+    decisions = [line for line in searches if " d " in line]
+    assert bool(decisions) == (view != "performance_by_factor")
+    assert all("(session_id=? AND setup_id=? AND kind=?)" in line for line in decisions)
+    (ours,) = (line for line in searches if " b " in line)
+    assert "(session_id=? AND setup_id=? AND signal_id=?)" in ours
+
+
+def test_a_removed_session_is_found(tmp_path: Path, journal_url: str, engine: Engine) -> None:
+    """Who removes all rows of a session, its position and its checkpoints does not reach the file beside."""
+    spool = tmp_path / "spool"
+    for session in ("s1", "s2"):
+        filled(spool, journal_url, session=session)
+    heads = read_heads(heads_file(journal_url, spool))
+    assert [(name, head.rows) for name, head in heads.items()] == [("s1", 26), ("s2", 26)]
+    assert [one.findings for one in verify(engine, heads=heads)] == [[], []]
+    with engine.begin() as connection:
+        for table in models.Base.metadata.sorted_tables:
+            connection.execute(table.delete().where(table.c.session_id == "s1"))
+    assert [one.session_id for one in verify(engine)] == ["s2"]
+    gone, kept = verify(engine, heads=heads)
+    assert [(one.kind, one.session_id) for one in gone.findings] == [("removed", "s1")]
+    assert kept.findings == []
+    assert verify(engine, "s1", heads)[0].findings == gone.findings
+
+
+def test_torn_lines_of_ends_are_left_out(tmp_path: Path) -> None:
+    """A crash in the middle of a line costs that line only: it is written again."""
+    path = tmp_path / "journal.heads"
+    assert read_heads(path) == {}
+    path.write_bytes(b'{"session_id":"s0","ro')
+    head = Head(session_id="s1", rows=2, last_hash="ab" * 32)
+    add_head(path, head)
+    assert read_heads(path) == {"s1": head}
+
+
+def test_wrong_urls_and_newer_schemas_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that is no number is wrong usage; a newer schema is no reason to migrate."""
+    assert main(["verify", "--url", "postgresql://u:secret@host:port/db"]) == 2
+    told = capsys.readouterr().err
+    assert "journal URL is no database URL" in told
+    assert "secret" not in told
+    url = f"sqlite:///{tmp_path}/journal.sqlite"
+    engine = open_engine(url)
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
+    assert main(["verify", "--url", url]) == 1
+    told = capsys.readouterr().err
+    assert "newer than this program: update it" in told
+    assert "migrate" not in told
 
 
 def test_a_password_belongs_into_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
