@@ -101,7 +101,17 @@ def test_too_few_days_have_no_interval() -> None:
     """Four days say nothing about a year."""
     assert expectancy_interval([closed()], 0, 4 * DAY - 1) is None
     assert sharpe_interval([0.1, 0.2, 0.1, 0.3]) is None
-    assert interval_of(10, lambda drawn: np.full(len(drawn), np.nan)) is None
+    assert interval_of(10, 10, lambda drawn: np.full(len(drawn), np.nan)) is None
+
+
+def test_a_long_run_with_trades_on_few_days_has_no_interval() -> None:
+    """Two hundred days, one with trades: redrawn it is always itself, which is no certainty. Five have one."""
+    for traded, is_known in ((1, False), (4, False), (5, True)):
+        days = [number * 40 for number in range(traded)]
+        trades = [closed("1", 1.0 + number, exit_ts_ns=day * DAY + 1) for number, day in enumerate(days)]
+        assert (expectancy_interval(trades, 0, 200 * DAY - 1) is not None) is is_known
+        returns = [0.01 * (day + 1) if day in days else 0.0 for day in range(200)]
+        assert (sharpe_interval(returns) is not None) is is_known
 
 
 def test_sharpe_interval_holds_the_ratio() -> None:

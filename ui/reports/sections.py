@@ -23,7 +23,7 @@ from ui.reports.plots import cost_plot, factor_plot, group_plot, reliability_plo
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MANY_GROUPS: Final = 40
-FEW_DAYS: Final = "The run is shorter than five days: no interval."
+FEW_DAYS: Final = "Fewer than five days with trades: no interval."
 
 
 def certainty(summary: Mapping[str, Any]) -> str:
