@@ -97,10 +97,11 @@ def explain(engine: Engine, setup_id: str, session_id: str | None = None) -> Sto
 def as_text(story: Story) -> str:
     """Return a story for a person: the trade in a line, then a line per step."""
     trade, span = story.trade, story.span
+    r = "-" if trade["r_multiple"] is None else f"{trade['r_multiple']:+.2f}"
     head = [
         (
             f"{trade['instrument_id']} {trade['side']} {trade['qty']} from {trade['entry_price']} to "
-            f"{trade['exit_price']}: pnl {trade['pnl']}, {trade['r_multiple']:+.2f} R, {trade['exit_reason']}"
+            f"{trade['exit_price']}: pnl {trade['pnl']}, {r} R, {trade['exit_reason']}"
         ),
         (
             f"session {trade['session_id']} ({trade['mode']}), code {story.session.get('code_version', '?')}"

@@ -88,7 +88,8 @@ def compare(runs: Sequence[RunRecords], tolerance_secs: float = TOLERANCE_SECS) 
         ``runs``: what each was and its figures; ``warnings``: why they may not be comparable;
         ``settings``: path of each setting that differs -> its value in every run; ``against_first``: for each
         other run the difference of the expectancy on common days with its 95 % interval (None below five
-        days with trades in both), and the matched trades, as :func:`ui.reports.matching.match_figures` and one by one.
+        days with trades in both), and the matched trades, as :func:`ui.reports.matching.match_figures` and
+        one by one.
 
     Raises
     ------
