@@ -1,5 +1,6 @@
 """The journal's database by one URL: SQLite (WAL) by default, PostgreSQL by name."""
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from runtime.errors import ConfigurationError, DataError
 from runtime.journal.columns import from_json, to_json
+from runtime.redact import Redactor, secret_values
+from runtime.secret_urls import is_ambiguous, masked_url, url_secrets
 
 DEFAULT_URL: Final = "sqlite:///var/journal.sqlite"
 LOCK_TIMEOUT_SECS: Final = 5
@@ -28,9 +31,13 @@ def parse_url(url: str) -> URL:
     ConfigurationError
         When it is no URL of SQLite or PostgreSQL.
     """
+    if is_ambiguous(url):
+        raise ConfigurationError(
+            "journal URL: it is not clear where the password ends; write its @ as %40, / as %2F, ? as %3F"
+        )
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the text of a ValueError may be a piece of the password
         raise ConfigurationError(f"journal URL is no database URL; expected {DEFAULT_URL} or "
                                  "postgresql://user@host/name") from None  # fmt: skip
     if parsed.drivername in ("postgresql", "postgres"):
@@ -48,8 +55,12 @@ def parse_url(url: str) -> URL:
 
 
 def masked(url: URL | str) -> str:
-    """Return a URL for messages: without its password."""
-    return make_url(url).render_as_string(hide_password=True)
+    """Return a URL for messages: without its password, wherever in it that stands."""
+    return masked_url(_text(url))
+
+
+def _text(url: URL | str) -> str:
+    return url if isinstance(url, str) else url.render_as_string(hide_password=False)
 
 
 def open_engine(url: str, *, read_only: bool = False) -> Engine:
@@ -153,7 +164,7 @@ def require_schema(engine: Engine) -> None:
     try:
         current = schema_revision(engine)
     except SQLAlchemyError as error:
-        raise DataError(f"journal {where} cannot be read: {short(error)}") from error
+        raise DataError(f"journal {where} cannot be read: {short(error, engine.url)}") from error
     head = ScriptDirectory.from_config(migration_config()).get_current_head()
     if current != head:
         raise DataError(
@@ -169,7 +180,8 @@ def migration_config() -> Config:
     return config
 
 
-def short(error: BaseException) -> str:
-    """Return the first line of a database error, without SQL and parameters."""
+def short(error: BaseException, url: URL | str = "") -> str:
+    """Return the first line of a database error, without SQL, parameters, and secrets of the URL."""
     cause = getattr(error, "orig", None) or error
-    return str(cause).strip().split("\n", 1)[0]
+    redact = Redactor({*secret_values(os.environ), *url_secrets(_text(url))})
+    return redact(str(cause).strip().split("\n", 1)[0])

@@ -91,7 +91,7 @@ def explain(engine: Engine, setup_id: str, session_id: str | None = None) -> Sto
             trade = _trade(connection, setup_id, session_id, masked(engine.url))
             return _story(connection, trade)
     except SQLAlchemyError as error:
-        raise DataError(f"journal {masked(engine.url)} cannot be read: {short(error)}") from error
+        raise DataError(f"journal {masked(engine.url)} cannot be read: {short(error, engine.url)}") from error
 
 
 def as_text(story: Story) -> str:

@@ -108,8 +108,8 @@ class Writer:
                 moved += fed
         except (SQLAlchemyError, OSError) as error:
             raise OperatorError(
-                f"journal {masked(self._url)}: {short(error)}; the records stay in {self._root} and the "
-                "next run with a journal feeds them"
+                f"journal {masked(self._url)}: {short(error, self._url)}; the records stay in "
+                f"{self._root} and the next run with a journal feeds them"
             ) from error
         finally:
             self.close()
@@ -167,7 +167,7 @@ class Writer:
             feed.close()
 
     def _refused(self, error: Exception) -> None:
-        words = short(error)
+        words = short(error, self._url)
         is_final = any(mark in words.lower() for mark in _FINAL)
         what = "make it writable or free space" if is_final else "waiting for it"
         self._say("refused" if is_final else "waiting", f"journal {masked(self._url)}: {words}; {what}")
