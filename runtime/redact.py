@@ -27,16 +27,17 @@ _LONG_NAMES: Final = (
 )
 # Short words are parts of too many others (trend_sign).
 _NAMES: Final = (
-    rf"(?:[\w.-]{{0,60}}[_.-])?(?:{_LONG_NAMES})|signature|sign|sig|x-mbx-apikey|x-bapi-api-key|x-bapi-sign|"
-    r"x-shared-secret|cookie|set-cookie"
+    # What stands before is not matched: a run of words would be read from each of them to its end.
+    rf"(?:\b|(?<=_))(?:{_LONG_NAMES})|"
+    r"\b(?:signature|sign|sig|x-mbx-apikey|x-bapi-api-key|x-bapi-sign|x-shared-secret|cookie|set-cookie)"
 )
 SECRET_FIELD: Final = re.compile(rf"(?:[\w.-]*[_.-])?(?:{_LONG_NAMES})", re.IGNORECASE)
-_ASSIGNED: Final = rf"\b(?:{_NAMES})(?:\\*[\"'])?\s*[:=]\s*"
+_ASSIGNED: Final = rf"(?:{_NAMES})(?:\\*[\"'])?\s*[:=]\s*"
 SHAPES: Final = (
     # Notification addresses hold tokens in host and path: nothing but the scheme is kept.
     (
         re.compile(
-            r"\b(?!https?://|wss?://|sqlite|postgres|file://|tcp://|ipc://|redis)([a-z][a-z0-9+.-]*://)"
+            r"\b(?!https?://|wss?://|sqlite|postgres|file://|tcp://|ipc://|redis)([a-z][a-z0-9+.-]{0,30}://)"
             r"[^\s\"'<>]+",
             re.IGNORECASE,
         ),
@@ -46,7 +47,8 @@ SHAPES: Final = (
     # the password may not be encoded; a port is no password.
     (
         re.compile(
-            r"\b([a-z][a-z0-9+.-]*://)(?:[^\s/@:\"'<>]*:(?!\d+[/?])[^\s\"'<>]*|[^\s/\"'<>]+)@", re.IGNORECASE
+            r"\b([a-z][a-z0-9+.-]{0,30}://)(?:[^\s/@:\"'<>]*:(?!\d+[/?])[^\s\"'<>]*|[^\s/\"'<>]+)@",
+            re.IGNORECASE,
         ),
         rf"\1{MASK}@",
     ),
