@@ -31,7 +31,9 @@ _NAMES: Final = (
     rf"(?:\b|(?<=_))(?:{_LONG_NAMES})|"
     r"\b(?:signature|sign|sig|x-mbx-apikey|x-bapi-api-key|x-bapi-sign|x-shared-secret|cookie|set-cookie)"
 )
-SECRET_FIELD: Final = re.compile(rf"(?:[\w.-]*[_.-])?(?:{_LONG_NAMES})", re.IGNORECASE)
+SECRET_FIELD: Final = re.compile(
+    rf"(?:[\w.-]*[_.-])?(?:{_LONG_NAMES}|cookie|authorization|apikey|(?<=bapi-)sign)", re.IGNORECASE
+)
 _ASSIGNED: Final = rf"(?:{_NAMES})(?:\\*[\"'])?\s*[:=]\s*"
 SHAPES: Final = (
     # Notification addresses hold tokens in host and path: nothing but the scheme is kept.

@@ -190,8 +190,11 @@ def test_secrets_in_fields_and_tracebacks_are_taken_out(output: io.StringIO) -> 
 
 def test_keys_and_values_with_spaces_are_cleaned(output: io.StringIO) -> None:
     """A secret as a key; a secret field whose value is words or a number."""
-    log.info("x", extra={"by": {f"key {CANARY}": 1}, "db_password": "two words", "token": 123456})
-    (line,) = lines(output)
+    log.info("x", extra={"by": {f"key {CANARY}": 1}, "db_password": "two words", "token": 123456, "sign": -1})
+    log.info("x", extra={"headers": {"Set-Cookie": f"a=1; {CANARY[:20]}", "X-BAPI-SIGN": CANARY[:20]}})
+    line, second = lines(output)
+    assert CANARY[:20] not in json.dumps(second)
+    assert line["sign"] == -1
     assert line["by"] == {f"key {MASK}": 1}
     assert (line["db_password"], line["token"]) == (MASK, MASK)
 

@@ -98,7 +98,7 @@ def expectancy_interval(trades: Sequence[ClosedTrade], first_ns: int, last_ns: i
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), np.float64)
 
-    return interval_of(len(sums), np.count_nonzero(counts), mean)
+    return interval_of(len(sums), int(np.count_nonzero(counts)), mean)
 
 
 def daily_r(trades: Sequence[ClosedTrade], first_ns: int, last_ns: int) -> tuple[Floats, Floats]:
@@ -127,7 +127,7 @@ def sharpe_interval(returns: Sequence[float]) -> Interval | None:
             value = chosen.mean(axis=1) / chosen.std(axis=1, ddof=1) * math.sqrt(DAYS_PER_YEAR)
         return np.asarray(value, np.float64)
 
-    return interval_of(len(daily), np.count_nonzero(daily), ratio)
+    return interval_of(len(daily), int(np.count_nonzero(daily)), ratio)
 
 
 __all__ = [
