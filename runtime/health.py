@@ -119,7 +119,7 @@ class HealthChecks:
             found = probe()
             what, fix = self._redact(found.what), self._redact(found.fix)
             answers[name] = Check(name=name, status=found.status, what=what, fix=fix)
-        except Exception as error:  # whatever is wrong with it is the answer
+        except (Exception, SystemExit) as error:  # whatever is wrong with it is the answer
             what = self._redact(f"{type(error).__name__}: {error}")
             answers[name] = Check(name=name, status=Status.FAILING, what=what, fix="read the log of the node")
 

@@ -8,9 +8,10 @@ Session, intent (client order id) and trade (setup id) are context variables: wh
 import json
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from runtime.errors import ConfigurationError, OperatorError
-from runtime.redact import Redactor
+from runtime.redact import MASK, SECRET_FIELD, Redactor
 
 CORRELATION: Final = ("session", "intent", "trade")
 _IDS: Final[dict[str, ContextVar[str]]] = {name: ContextVar(name, default="") for name in CORRELATION}
@@ -103,17 +104,23 @@ class TextFormatter(logging.Formatter):
         return self._redact(text) + self._redact(fields)
 
 
+_NESTED: Final = (Mapping, list, tuple, set, frozenset)
+
+
 def clean(value: Any, redact: Redactor, name: str = "") -> Any:
     """Return a value whose texts, at any depth, hold no secret; what JSON has no form for becomes text.
 
     The name of a field counts: ``{"api_key": "x"}`` loses its value, whatever it looks like.
     """
+    if value is not None and name and SECRET_FIELD.fullmatch(name) and not isinstance(value, _NESTED):
+        return MASK
     if isinstance(value, str):
         return _by_name(name, redact(value), redact)
     if value is None or isinstance(value, bool | int | float):
         return value if value == value and value not in (float("inf"), float("-inf")) else str(value)
     if isinstance(value, Mapping):
-        return {str(key): clean(one, redact, str(key)) for key, one in value.items()}
+        # A key can be a secret, too: prices by account, answers by address.
+        return {redact(str(key)): clean(one, redact, str(key)) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [clean(one, redact, name) for one in value]
     return _by_name(name, redact(str(value)), redact)
@@ -137,6 +144,26 @@ def iso_millis(seconds: float) -> str:
     '2026-03-18T00:00:00.500Z'
     """
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _say_failed(record: logging.LogRecord) -> None:
+    """Say that a record could not be written; the standard library would print its arguments as they are."""
+    if logging.raiseExceptions and sys.stderr is not None:
+        kind = sys.exc_info()[0]
+        name = kind.__name__ if kind else "unknown"
+        where = f"{Path(record.pathname).name}:{record.lineno}"
+        with suppress(OSError, ValueError):  # stderr itself may be what is broken
+            sys.stderr.write(f"a log record of {where} could not be written: {name}\n")
+
+
+class _Console(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        _say_failed(record)
+
+
+class _File(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        _say_failed(record)
 
 
 def set_up_logs(
@@ -178,7 +205,7 @@ def set_up_logs(
     redactor = redact or Redactor.of_environment()
     output = sys.stderr if stream is None else stream
     is_terminal = bool(getattr(output, "isatty", lambda: False)())
-    console: logging.Handler = logging.StreamHandler(output)
+    console: logging.Handler = _Console(output)
     console.setFormatter(TextFormatter(redactor) if is_terminal else JsonFormatter(redactor))
     handlers = [console]
     if file is not None:
@@ -205,9 +232,7 @@ def set_up_logs(
 def _rotating(file: Path, file_bytes: int, files_kept: int, redact: Redactor) -> logging.Handler:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handler = RotatingFileHandler(
-            file, maxBytes=file_bytes, backupCount=files_kept, encoding="utf-8", errors="replace"
-        )
+        handler = _File(file, maxBytes=file_bytes, backupCount=files_kept, encoding="utf-8", errors="replace")
     except OSError as error:
         raise ConfigurationError(f"{file}: the log cannot be opened: {error.strerror}") from error
     handler.setFormatter(JsonFormatter(redact))
@@ -260,7 +285,7 @@ def crash_file(folder: Path, error: BaseException, redact: Redactor) -> str:
 
 
 def install_crash_handler(folder: Path, redact: Redactor | None = None) -> None:
-    """Write what ends the process unexpectedly into a file of its own, secrets taken out, and say where.
+    """Write what ends the process or a thread unexpectedly into a file, secrets taken out, and say where.
 
     Parameters
     ----------
@@ -275,7 +300,16 @@ def install_crash_handler(folder: Path, redact: Redactor | None = None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error, trace)
             return
+        write(kind, error, "crashed")
+
+    def handle_thread(failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_type is not SystemExit:
+            name = failed.thread.name if failed.thread else "unknown"
+            write(failed.exc_type, failed.exc_value or failed.exc_type(), f"thread {name} crashed")
+
+    def write(kind: type[BaseException], error: BaseException, what: str) -> None:
         where = crash_file(folder, error, redactor)
-        print(redactor(f"crashed: {kind.__name__}: {error}; {where}"), file=sys.stderr)
+        print(redactor(f"{what}: {kind.__name__}: {error}; {where}"), file=sys.stderr)
 
     sys.excepthook = handle
+    threading.excepthook = handle_thread

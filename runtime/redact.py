@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import quote
 
+from runtime.secret_urls import url_secrets
+
 MASK: Final = "[redacted]"
 # A value shorter than this would take ordinary words out of every line ("key", "1234").
 LEAST_LENGTH: Final = 6
@@ -18,23 +20,47 @@ SECRET_NAME: Final = re.compile(
     r"DSN|SIGNATURE|NOTIFY_URLS?|DATABASE_URL|DB_URL|WEBHOOK(_URL)?)(_|$)",
     re.IGNORECASE,
 )
-_WORD: Final = r"[^\s\"'&,;)}\]]+"
-_NAMES: Final = (
-    r"signature|sign|sig|api[-_]?key|apikey|access[-_]?key|secret[-_]?key|secret|api[-_]?secret|token|"
-    r"access[-_]?token|listen[-_]?key|password|passwd|passphrase|pwd|private[-_]?key|shared[-_]?secret|"
-    r"x-mbx-apikey|x-bapi-api-key|x-bapi-sign|x-shared-secret|cookie|set-cookie"
+# May stand behind a prefix: aws_secret, DB_PASSWORD, bybit.api-key.
+_LONG_NAMES: Final = (
+    r"api[-_]?key|access[-_]?key|secret[-_]?key|(?:api|client|shared)?[-_]?secret|(?:access|refresh)?[-_]?token|"
+    r"listen[-_]?key|(?:ssl)?password|passwd|passphrase|passfile|sslkey|pwd|private[-_]?key|secret[-_]?access[-_]?key"
 )
+# Short words are parts of too many others (trend_sign).
+_NAMES: Final = (
+    # What stands before is not matched: a run of words would be read from each of them to its end.
+    rf"(?:\b|(?<=_))(?:{_LONG_NAMES})|"
+    r"\b(?:signature|sign|sig|x-mbx-apikey|x-bapi-api-key|x-bapi-sign|x-shared-secret|cookie|set-cookie)"
+)
+SECRET_FIELD: Final = re.compile(
+    rf"(?:[\w.-]*[_.-])?(?:{_LONG_NAMES}|cookie|authorization|apikey|(?<=bapi-)sign)", re.IGNORECASE
+)
+_ASSIGNED: Final = rf"(?:{_NAMES})(?:\\*[\"'])?\s*[:=]\s*"
 SHAPES: Final = (
-    # user:password@host, and user@host: apprise keeps tokens there. The host stays readable.
-    (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@\"']+@", re.IGNORECASE), rf"\1{MASK}@"),
     # Notification addresses hold tokens in host and path: nothing but the scheme is kept.
     (
         re.compile(
-            r"\b(?!https?://|wss?://|sqlite|postgres|file://|tcp://|ipc://|redis)([a-z][a-z0-9+.-]*://)"
-            rf"(?!{re.escape(MASK)}@)[^\s\"'<>]+",
+            r"\b(?!https?://|wss?://|sqlite|postgres|file://|tcp://|ipc://|redis)([a-z][a-z0-9+.-]{0,30}://)"
+            r"[^\s\"'<>]+",
             re.IGNORECASE,
         ),
         rf"\1{MASK}",
+    ),
+    # user:password@host, and user@host: apprise keeps tokens there. The host stays readable. An @ or / of
+    # the password may not be encoded; a port is no password.
+    (
+        re.compile(
+            r"\b([a-z][a-z0-9+.-]{0,30}://)(?:[^\s/@:\"'<>]*:(?!\d+[/?])[^\s\"'<>]*|[^\s/\"'<>]+)@",
+            re.IGNORECASE,
+        ),
+        rf"\1{MASK}@",
+    ),
+    # The same without slashes (mailto:user:password@host), or without a scheme.
+    (re.compile(r"\b((?:mailto|smtp|imap)s?:)(?!//)[^\s\"'<>]+@", re.IGNORECASE), rf"\1{MASK}@"),
+    (
+        re.compile(
+            r"(?<![\w:/.@-])[\w.%+-]+:[^\s:@/\"']{3,}@(?=localhost|[a-z][\w-]*\.[a-z])", re.IGNORECASE
+        ),
+        f"{MASK}@",
     ),
     # Bots and webhooks put the token into the path of ordinary addresses.
     (re.compile(r"(/bot)\d{6,}:[A-Za-z0-9_-]{20,}"), rf"\1{MASK}"),
@@ -42,11 +68,25 @@ SHAPES: Final = (
     (re.compile(r"(hooks\.slack\.com/services/)[^\s\"']+"), rf"\1{MASK}"),
     (re.compile(r"(\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {MASK}"),
-    # name=value, name: value, "name": "value"
-    (re.compile(rf"(\b(?:{_NAMES})[\"']?\s*[:=]\s*[\"']?){_WORD}", re.IGNORECASE), rf"\1{MASK}"),
+    # JSON Web Tokens: a header that begins with {" in base64.
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"), MASK),
     (
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
         MASK,
+    ),
+)
+# Most lines hold none of the names: one search is cheaper than two attempts at every word.
+_HINT: Final = re.compile(r"key|secret|token|pass|pwd|sig|cookie", re.IGNORECASE)
+NAMED: Final = (
+    # "name": "the whole value, words and \" included", also inside a text that is quoted itself
+    (
+        re.compile(rf"({_ASSIGNED}[bru]?(\\*[\"']))(?:(?!\2)(?:\\.|[^\\]))*", re.IGNORECASE | re.DOTALL),
+        rf"\1{MASK}",
+    ),
+    # name=value, name: value
+    (
+        re.compile(rf"({_ASSIGNED})(?![bru]?\\*[\"'])(?:{re.escape(MASK)}|[^\s\"'&,;)}}\]])+", re.IGNORECASE),
+        rf"\1{MASK}",
     ),
 )
 
@@ -54,10 +94,14 @@ SHAPES: Final = (
 def secret_values(environment: Mapping[str, str]) -> frozenset[str]:
     """Return the values that must never be written, from variables whose names look secret.
 
-    Lists (of addresses) count as a whole and word by word; each also in its percent-encoded form.
+    Lists (of addresses) count as a whole and word by word; each also in its percent-encoded form. Addresses
+    with a login count whatever the variable is called, and their passwords on their own.
     """
     found: set[str] = set()
     for name, value in environment.items():
+        for word in value.split() if "://" in value else ():
+            inner = {one for one in url_secrets(word) if len(one) >= LEAST_LENGTH}
+            found |= inner | {quote(one, safe="") for one in inner} | ({word} if inner else set())
         if SECRET_NAME.search(name):
             for text in (value.strip(), *value.split()):
                 if len(text) >= LEAST_LENGTH and not text.isspace():
@@ -98,6 +142,6 @@ class Redactor:
         """
         if self._values is not None:
             text = self._values.sub(MASK, text)
-        for shape, replacement in SHAPES:
+        for shape, replacement in (*SHAPES, *NAMED) if _HINT.search(text) else SHAPES:
             text = shape.sub(replacement, text)
         return text

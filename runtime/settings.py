@@ -20,6 +20,7 @@ from ml.train_settings import TrainSettings
 from runtime.cli import did_you_mean
 from runtime.errors import ConfigurationError
 from runtime.notify.settings import NotifySettings
+from runtime.secret_urls import url_secrets
 from runtime.universe_settings import UniverseSettings
 
 DEFAULT_PATH: Final = Path("config.yaml")
@@ -205,9 +206,10 @@ class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     spool: str = "var/spool"
 
     def __post_init__(self) -> None:
-        if re.search(r"://[^/@]*:[^/@]+@", self.url):
+        if url_secrets(self.url):
             raise ValueError(
-                "url holds a password: put the whole URL into the environment variable SMCBOT_JOURNAL_URL"
+                "url holds a password, or the name of a file with one: put the whole URL into the "
+                "environment variable SMCBOT_JOURNAL_URL"
             )
 
 

@@ -1,6 +1,7 @@
 """The journal's database by one URL: SQLite (WAL) by default, PostgreSQL by name."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from runtime.errors import ConfigurationError, DataError
 from runtime.journal.binding import Binding, new_nonce
 from runtime.journal.columns import from_json, to_json
+from runtime.redact import Redactor, secret_values
+from runtime.secret_urls import is_ambiguous, masked_url, url_secrets
 
 DEFAULT_URL: Final = "sqlite:///var/journal.sqlite"
 LOCK_TIMEOUT_SECS: Final = 5
@@ -32,9 +35,13 @@ def parse_url(url: str) -> URL:
     ConfigurationError
         When it is no URL of SQLite or PostgreSQL.
     """
+    if is_ambiguous(url):
+        raise ConfigurationError(
+            "journal URL: it is not clear where the password ends; write its @ as %40, / as %2F, ? as %3F"
+        )
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # the latter: a port that is no number
+    except (ArgumentError, ValueError):  # the text of a ValueError may be a piece of the password
         raise ConfigurationError(f"journal URL is no database URL; expected {DEFAULT_URL} or "
                                  "postgresql://user@host/name") from None  # fmt: skip
     if parsed.drivername in ("postgresql", "postgres"):
@@ -52,8 +59,12 @@ def parse_url(url: str) -> URL:
 
 
 def masked(url: URL | str) -> str:
-    """Return a URL for messages: without its password."""
-    return make_url(url).render_as_string(hide_password=True)
+    """Return a URL for messages: without its password, wherever in it that stands."""
+    return masked_url(_text(url))
+
+
+def _text(url: URL | str) -> str:
+    return url if isinstance(url, str) else url.render_as_string(hide_password=False)
 
 
 def binding_of(url: str) -> Binding:
@@ -196,7 +207,7 @@ def require_schema(engine: Engine) -> None:
     try:
         current = schema_revision(engine)
     except SQLAlchemyError as error:
-        raise DataError(f"journal {where} cannot be read: {short(error)}") from error
+        raise DataError(f"journal {where} cannot be read: {short(error, engine.url)}") from error
     scripts = ScriptDirectory.from_config(migration_config())
     head = scripts.get_current_head()
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
@@ -215,7 +226,8 @@ def migration_config() -> Config:
     return config
 
 
-def short(error: BaseException) -> str:
-    """Return the first line of a database error, without SQL and parameters."""
+def short(error: BaseException, url: URL | str = "") -> str:
+    """Return the first line of a database error, without SQL, parameters, and secrets of the URL."""
     cause = getattr(error, "orig", None) or error
-    return str(cause).strip().split("\n", 1)[0]
+    redact = Redactor({*secret_values(os.environ), *url_secrets(_text(url))})
+    return redact(str(cause).strip().split("\n", 1)[0])

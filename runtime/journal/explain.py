@@ -93,7 +93,7 @@ def explain(engine: Engine, setup_id: str, session_id: str | None = None) -> Sto
             trade = _trade(connection, setup_id, session_id, masked(engine.url))
             return _story(connection, trade)
     except SQLAlchemyError as error:
-        raise DataError(f"journal {masked(engine.url)} cannot be read: {short(error)}") from error
+        raise DataError(f"journal {masked(engine.url)} cannot be read: {short(error, engine.url)}") from error
 
 
 def as_text(story: Story) -> str:
@@ -208,7 +208,7 @@ def _first_ns(connection: Connection, trade: Mapping[str, Any]) -> int:
             table.c.instrument_id == trade["instrument_id"],
         )
         found.append(connection.scalar(query))
-    return min(ts_ns for ts_ns in found if ts_ns is not None)
+    return min(int(ts_ns) for ts_ns in found if ts_ns is not None)
 
 
 def _steps(connection: Connection, trade: Mapping[str, Any]) -> Iterator[Step]:

@@ -110,7 +110,7 @@ def verify(
             names = sorted({*_sessions(connection), *ends}) if session_id is None else [session_id]
             reports = [_check(connection, name, ends.get(name)) for name in names]
     except SQLAlchemyError as error:
-        raise DataError(f"journal {masked(engine.url)} cannot be read: {short(error)}") from error
+        raise DataError(f"journal {masked(engine.url)} cannot be read: {short(error, engine.url)}") from error
     if session_id is not None and not (reports[0].rows or reports[0].findings):
         raise DataError(f"journal {masked(engine.url)}: no session {session_id}")
     return reports

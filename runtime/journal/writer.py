@@ -154,8 +154,8 @@ class Writer:
                 moved += fed
         except (SQLAlchemyError, OSError) as error:
             raise OperatorError(
-                f"journal {masked(self._url)}: {short(error)}; the records stay in {self._root} and the "
-                "next run with a journal feeds them"
+                f"journal {masked(self._url)}: {short(error, self._url)}; the records stay in "
+                f"{self._root} and the next run with a journal feeds them"
             ) from error
         finally:
             self.close()
@@ -247,7 +247,7 @@ class Writer:
         return f"sessions that cannot be fed: {words}" if words else ""
 
     def _refused(self, error: Exception) -> None:
-        words = short(error)
+        words = short(error, self._url)
         is_final = any(mark in words.lower() for mark in _FINAL)
         remedy = "make it writable or free space" if is_final else ""
         self._say("refused" if is_final else "waiting", f"journal {masked(self._url)}: {words}", remedy)

@@ -52,7 +52,7 @@ class MetricsServer:
         self._server: WSGIServer = server
         self._thread: threading.Thread = thread
         self.port: int = server.server_port
-        self.address = f"http://{host}:{self.port}/metrics"
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{self.port}/metrics"
 
     def __enter__(self) -> Self:
         return self

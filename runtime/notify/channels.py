@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, Protocol, TextIO
 
 from runtime.errors import ConfigurationError
@@ -16,6 +17,7 @@ from runtime.redact import MASK, Redactor
 URLS_VARIABLE: Final = "TRADING_NOTIFY_URLS"
 CONSOLE: Final = "console"
 ENTRY: Final = re.compile(r"(?:([a-z0-9_,-]+)=)?([A-Za-z][A-Za-z0-9+.-]*)://(\S+)")
+_BEGIN: Final = re.compile(r"(?:^|,)((?:[a-z0-9_,-]+=)?[A-Za-z][A-Za-z0-9+.-]*://)")
 WEBHOOKS: Final = frozenset({"json", "jsons"})
 
 
@@ -56,7 +58,9 @@ class Address:
 
 
 def parse_addresses(text: str) -> list[Address]:
-    """Read ``[tag[,tag]=]scheme://…`` entries that are separated by spaces or new lines.
+    """Read ``[tag[,tag]=]scheme://…`` entries that are separated by spaces, new lines or commas.
+
+    A comma separates only where an entry begins behind it: tags and addresses may hold commas.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def parse_addresses(text: str) -> list[Address]:
     [('1:json', ['night', 'ops']), ('2:tgram', [])]
     """
     found = []
-    for number, word in enumerate(text.split(), start=1):
+    for number, word in enumerate(_entries(text), start=1):
         match = ENTRY.fullmatch(word)
         if match is None:
             raise ConfigurationError(
@@ -83,6 +87,14 @@ def parse_addresses(text: str) -> list[Address]:
                     f"{URLS_VARIABLE}: entry {number} has the tag {tag!r}: choose another"
                 )
         found.append(Address(f"{number}:{match[2].lower()}", tags, f"{match[2]}://{match[3]}"))
+    return found
+
+
+def _entries(text: str) -> list[str]:
+    found = []
+    for word in filter(None, (one.strip(",") for one in text.split())):
+        ends = [match.start() for match in _BEGIN.finditer(word)][1:]
+        found += [word[first:last].lstrip(",") for first, last in pairwise((0, *ends, len(word)))]
     return found
 
 

@@ -1,5 +1,6 @@
 """What a UTC day brought, from the records of that day. Pure."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -59,7 +60,7 @@ class DayBook:
             "wins": wins,
             "pnl": str(pnl),
             "fees": str(sum((Decimal(one.fees) for one in self.trades), Decimal(0))),
-            "r": round(sum(one.r_multiple for one in self.trades), 4),
+            "r": round(sum(one.r_multiple for one in self.trades if math.isfinite(one.r_multiple)), 4),
             "by_exit": dict(Counter(one.exit_reason for one in self.trades)),
             "by_instrument": dict(Counter(one.instrument_id for one in self.trades)),
             "entries": self.decisions["entry_submitted"],

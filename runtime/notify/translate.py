@@ -1,5 +1,6 @@
 """Decisions, closed trades, order events and states in, events for people out. Pure but for its memory."""
 
+import math
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -104,10 +105,12 @@ class Translator:
 
     def trade(self, trade: ClosedTrade) -> Event:
         """Return the end of a position, with its money."""
+        has_r = math.isfinite(trade.r_multiple)
+        r = f"{trade.r_multiple:+.2f}" if has_r else "-"
         text = (
             f"{trade.instrument_id} {trade.side} closed at {_short(trade.exit_price)} "
             f"({trade.exit_reason.replace('_', ' ')}): "
-            f"PnL {Decimal(trade.pnl):+.2f}, {trade.r_multiple:+.2f} R, fees {Decimal(trade.fees):.2f}"
+            f"PnL {Decimal(trade.pnl):+.2f}, {r} R, fees {Decimal(trade.fees):.2f}"
         )
         return Event(
             kind=_CLOSED.get(trade.exit_reason, EventKind.POSITION_CLOSED),
@@ -122,7 +125,7 @@ class Translator:
                 "exit_reason": trade.exit_reason,
                 "pnl": trade.pnl,
                 "fees": trade.fees,
-                "r_multiple": trade.r_multiple,
+                "r_multiple": trade.r_multiple if has_r else None,
             },
         )
 

@@ -131,6 +131,14 @@ def test_days_of_one_run_alone_do_not_count() -> None:
     assert (found["common_days"], found["expectancy_r"], found["difference_ci"]) == (2, [1.0, 2.0], None)
 
 
+def test_few_days_with_trades_have_no_interval() -> None:
+    """Ten common days with trades on two of them: a difference, but nothing about its luck."""
+    first = Records([at(5, 1.0), at(4 * 86_400, 1.0)])
+    second = Records([at(day * 86_400 + 5, 2.0) for day in range(10)])
+    found = expectancy_difference(first, second)
+    assert (found["common_days"], found["difference"], found["difference_ci"]) == (10, 1.0, None)
+
+
 def test_spans_apart_have_nothing_in_common() -> None:
     """No common day, no difference."""
     other = {"start": "1971-01-01T00:00:00Z", "end": "1971-01-02T00:00:00Z"}

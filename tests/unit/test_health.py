@@ -107,3 +107,13 @@ def test_disk_and_database_are_looked_at_for_real(tmp_path: Path) -> None:
     ]
     assert statuses == ["ok", "failing", "failing"]
     assert not missing.exists()
+
+
+def test_a_check_that_ends_its_thread_is_failing() -> None:
+    """A library that calls exit is an answer, not silence."""
+
+    def ends() -> Check:
+        raise SystemExit(3)
+
+    (check,) = HealthChecks({"model": ends}).health_detailed()["checks"]
+    assert (check["status"], check["what"]) == ("failing", "SystemExit: 3")

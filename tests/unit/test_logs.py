@@ -111,6 +111,17 @@ def test_a_terminal_gets_readable_lines() -> None:
         f"https://api.telegram.org/bot123456:{CANARY}AAAAAAAAAAAAAAAAAAAAAAAA/sendMessage",
         f'{{"api_secret": "{CANARY}"}}',
         f"listenKey={CANARY}",
+        f"aws_secret={CANARY} and DB_PASSWORD: '{CANARY}'",
+        f"mailto:bot:{CANARY}@mail.example",
+        f"login bot:{CANARY}@mail.example failed",
+        f"json://bot:pw@hook.example/{CANARY}?x=1",
+        f"postgresql://bot:a@{CANARY}@db.example/x and postgresql://bot:a/{CANARY}@db.example/x",
+        f"postgresql://bot@db.example/x?sslpassword={CANARY}",
+        f"token eyJhbGciOiJIUzI1NiJ9.{CANARY}.abc-DEF_123",
+        f'{{"password": "two words, {CANARY}", "user": "x"}}',
+        f"password='two \\' words {CANARY}' next",
+        f'{{"body": "{{\\"api_secret\\": \\"two {CANARY}\\"}}"}}',
+        f"password=[redacted]{CANARY}",
     ],
 )
 def test_shapes_of_secrets_are_taken_out_even_if_the_value_is_unknown(text: str) -> None:
@@ -128,6 +139,9 @@ def test_shapes_of_secrets_are_taken_out_even_if_the_value_is_unknown(text: str)
         "https://api.binance.com/api/v3/klines?symbol=XRPUSDT&interval=5m",
         "sqlite:///var/journal.sqlite is locked",
         "key figures: 12 trades, design signed off",
+        "trend_sign: 1, design: blue, 5 tokens, levels 12:30:05, 10@1.05",
+        "http://localhost:8080/metrics?email=a@b.example",
+        "mail to admin@mail.example at 12:30",
     ],
 )
 def test_ordinary_text_stays(text: str) -> None:
@@ -151,6 +165,14 @@ def test_secret_variables_are_known_by_their_names() -> None:
     assert not found & {"1234", "de_DE.UTF-8", "de-latin1"}
 
 
+def test_passwords_inside_addresses_are_learned_whatever_the_variable_is_called() -> None:
+    """Alone, decoded, encoded, and with their address; an address without a login is no secret."""
+    url = "postgresql://bot:hunter%40two@db.example/x"
+    environment = {"SMCBOT_JOURNAL_URL": url, "CATALOG": "sqlite:///var/journal.sqlite"}
+    assert secret_values(environment) == {url, "hunter%40two", "hunter@two", "hunter%2540two"}
+    assert Redactor.of_environment(environment)("no login with hunter@two") == f"no login with {MASK}"
+
+
 def test_secrets_in_fields_and_tracebacks_are_taken_out(output: io.StringIO) -> None:
     """The arguments, the extra fields, a nested mapping, and the text of an exception and its cause."""
     try:
@@ -166,6 +188,54 @@ def test_secrets_in_fields_and_tracebacks_are_taken_out(output: io.StringIO) -> 
     assert "unknown-value-7" not in text
     (line,) = lines(output)
     assert f"OSError: refused {MASK}" in line["traceback"]
+
+
+def test_keys_and_values_with_spaces_are_cleaned(output: io.StringIO) -> None:
+    """A secret as a key; a secret field whose value is words or a number."""
+    log.info("x", extra={"by": {f"key {CANARY}": 1}, "db_password": "two words", "token": 123456, "sign": -1})
+    log.info("x", extra={"headers": {"Set-Cookie": f"a=1; {CANARY[:20]}", "X-BAPI-SIGN": CANARY[:20]}})
+    line, second = lines(output)
+    assert CANARY[:20] not in json.dumps(second)
+    assert line["sign"] == -1
+    assert line["by"] == {f"key {MASK}": 1}
+    assert (line["db_password"], line["token"]) == (MASK, MASK)
+
+
+def test_a_record_that_cannot_be_written_does_not_print_its_arguments(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Console and file say where, not what; the standard library prints the arguments."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # those of pytest raise
+    undo = set_up_logs(file=tmp_path / "node.jsonl", stream=io.StringIO(), redact=Redactor())
+    log.info("%d orders", CANARY)
+    undo()
+    said = capsys.readouterr().err
+    assert CANARY not in said
+    assert said.count("a log record of test_logs.py:") == 2
+    assert "TypeError" in said
+
+
+def test_a_crash_of_a_thread_leaves_a_file_without_secrets(
+    tmp_path: Path, canary_environment: dict[str, str]
+) -> None:
+    """As one of the process; a thread that ends itself is no crash."""
+    script = (
+        "import os, sys, threading\nfrom pathlib import Path\n"
+        "from runtime.logs import install_crash_handler\n"
+        "install_crash_handler(Path('crashes'))\n"
+        "def work(): raise RuntimeError('refused: ' + os.environ['BINANCE_API_SECRET'])\n"
+        "for one in (work, sys.exit):\n    t = threading.Thread(target=one, name='feed')\n"
+        "    t.start()\n    t.join()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env={**canary_environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    (crash,) = (tmp_path / "crashes").iterdir()
+    assert "RuntimeError: refused: " in crash.read_text()
+    assert done.stderr.startswith("thread feed crashed: RuntimeError: refused: ")
+    assert CANARY not in done.stderr + done.stdout
+    assert files_with_canary(tmp_path) == []
 
 
 def test_a_file_rotates_by_size_and_keeps_so_many(tmp_path: Path) -> None:

@@ -64,10 +64,19 @@ def test_trade_figures_by_hand() -> None:
         "win_rate": 0.5,
         "profit_factor": 2.0,
         "expectancy_r": 0.25,
+        "trades_without_r": 0,
         "pnl": Decimal(2),
         "fees": Decimal("0.4"),
         "funding": Decimal(0),
     }
+
+
+def test_a_trade_without_r_leaves_the_mean_of_the_others() -> None:
+    """One position without risk among three: counted, and the two others have a mean."""
+    figures = trade_figures([closed("1", 2.0), closed("1", math.nan, stop_price=""), closed("-1", -1.0)])
+    assert (figures["positions_closed"], figures["expectancy_r"], figures["trades_without_r"]) == (3, 0.5, 1)
+    alone = trade_figures([closed("1", math.nan)])
+    assert (alone["expectancy_r"], alone["trades_without_r"]) == (None, 1)
 
 
 def test_money_is_added_exactly() -> None:

@@ -109,3 +109,14 @@ def test_channels_are_shown_with_their_outcomes() -> None:
         found = read(server.address)
     assert found["smcbot_dropped_total"] == {(("queue", "notify-1:tgram"),): 2}
     assert found["smcbot_notifications_total"][("channel", "1:tgram"), ("outcome", "held")] == 4
+
+
+def test_an_address_of_version_6_can_be_read() -> None:
+    """In brackets, as in every URL."""
+    try:
+        server = MetricsServer(NodeCollector(NodeSources()), 0, "::1")
+    except ConfigurationError as error:
+        pytest.skip(f"no IPv6 on this machine: {error}")
+    with server:
+        assert server.address == f"http://[::1]:{server.port}/metrics"
+        assert "smcbot_rss_bytes" in read(server.address)

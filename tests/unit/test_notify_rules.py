@@ -222,6 +222,22 @@ def test_addresses_have_tags_and_are_never_shown() -> None:
     assert "canary" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "urls", "tags"),
+    [
+        ("json://a,json://b", ["json://a", "json://b"], ["", ""]),
+        ("json://a, json://b,", ["json://a", "json://b"], ["", ""]),
+        ("ops,x=json://a,y,z=tgram://b/c", ["json://a", "tgram://b/c"], ["ops,x", "y,z"]),
+        ("mailto://u:p@h?to=m@x.y,n@x.y,json://b", ["mailto://u:p@h?to=m@x.y,n@x.y", "json://b"], ["", ""]),
+    ],
+)
+def test_commas_separate_addresses_too(text: str, urls: list[str], tags: list[str]) -> None:
+    """Where an entry begins behind them; those of tags and of an address stay."""
+    found = parse_addresses(text)
+    assert [one.url for one in found] == urls
+    assert [one.tags for one in found] == [frozenset(one.split(",")) - {""} for one in tags]
+
+
 def test_a_rule_about_a_channel_that_does_not_exist_is_refused() -> None:
     """Nobody would hear that event."""
     channels = open_channels(1.0, console=True, environment={"TRADING_NOTIFY_URLS": "ops=json://127.0.0.1"})

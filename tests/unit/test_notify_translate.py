@@ -1,5 +1,6 @@
 """What a person reads of a decision, a trade, a refusal, a pause, a drift, and of a day."""
 
+import math
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -147,3 +148,13 @@ def test_the_day_is_summed_up_from_its_records() -> None:
         "2026-03-19: 2 trades, 1 won, PnL 4.03 after 0.20 fees, +1.30 R; 1 entries, 1 filled, "
         "1 cancelled by the model; equity 10004.03 (+4.03)"
     )
+
+
+def test_a_trade_without_risk_has_no_r() -> None:
+    """A dash in words, null in data, nothing in the sum of the day."""
+    event = Translator().trade(trade(r_multiple=math.nan))
+    assert "PnL +7.04, - R" in event.text
+    assert event.data["r_multiple"] is None
+    book = DayBook(0)
+    book.trade(trade(r_multiple=math.nan))
+    assert book.figures()["r"] == 0

@@ -1,5 +1,6 @@
 """Intervals, costs, slippage and months of a run, with a pencil."""
 
+import math
 from decimal import Decimal
 
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 from tests.unit.test_metrics import closed
 from ui.reports.bootstrap import daily_r, drawn_days, expectancy_interval, interval_of, sharpe_interval
 from ui.reports.execution import execution_figures
-from ui.reports.metrics import NANOS_PER_DAY, calmar, monthly_returns_pct
+from ui.reports.markup import group_table
+from ui.reports.metrics import NANOS_PER_DAY, calmar, monthly_returns_pct, trade_figures
 from ui.reports.run_figures import run_figures
 from ui.reports.sensitivity import sensitivity
+from ui.reports.signal_tables import signal_cards
+from ui.reports.signals import group_text
 
 D = Decimal
 DAY = NANOS_PER_DAY
@@ -33,6 +37,7 @@ def test_expectancy_moves_by_cost_over_risk() -> None:
 def test_costs_as_they_were_are_the_result_itself() -> None:
     """Factor one repeats the figures of the run."""
     trades = [closed("1", 1.0), closed("-2", -2.0)]
+    trades += [closed("1", math.nan, stop_price="1.5"), closed("3", 3.0, stop_price="")]
     row = sensitivity(trades)["fees"][2]
     figures = run_figures(trades, [], D(1000))
     for name in ("pnl", "expectancy_r", "win_rate", "profit_factor"):
@@ -101,7 +106,17 @@ def test_too_few_days_have_no_interval() -> None:
     """Four days say nothing about a year."""
     assert expectancy_interval([closed()], 0, 4 * DAY - 1) is None
     assert sharpe_interval([0.1, 0.2, 0.1, 0.3]) is None
-    assert interval_of(10, lambda drawn: np.full(len(drawn), np.nan)) is None
+    assert interval_of(10, 10, lambda drawn: np.full(len(drawn), np.nan)) is None
+
+
+def test_a_long_run_with_trades_on_few_days_has_no_interval() -> None:
+    """Two hundred days, one with trades: redrawn it is always itself, which is no certainty."""
+    for traded, is_known in ((1, False), (4, False), (5, True)):
+        days = [number * 40 for number in range(traded)]
+        trades = [closed("1", 1.0 + number, exit_ts_ns=day * DAY + 1) for number, day in enumerate(days)]
+        assert (expectancy_interval(trades, 0, 200 * DAY - 1) is not None) is is_known
+        returns = [0.01 * (day + 1) if day in days else 0.0 for day in range(200)]
+        assert (sharpe_interval(returns) is not None) is is_known
 
 
 def test_sharpe_interval_holds_the_ratio() -> None:
@@ -136,3 +151,13 @@ def test_months_end_at_midnight_and_empty_ones_change_nothing() -> None:
     returns = monthly_returns_pct([(DAY, 100.0), (february, 110.0), (may, 121.0)], 100.0)
     assert list(returns) == ["1970-01", "1970-02", "1970-03", "1970-04"]
     assert list(returns.values()) == pytest.approx([10.0, 0.0, 0.0, 10.0])
+
+
+def test_groups_whose_trades_have_no_r_are_still_said() -> None:
+    """A dash instead of a mean, in the terminal and on the page."""
+    figures = trade_figures([closed("1", math.nan)])
+    assert group_text(figures) == "1 trades, 100.0 % won, - R, +1.00"
+    assert "<td>–</td>" in group_table("hour", {"01": figures})
+    signals = {"bars_ready": 0, "skipped": {}, "bars_by_score": {}}
+    (card,) = signal_cards({"signals": signals, "by_category": {"majors": figures}})
+    assert card[3] == [["majors", "1", "100.0 %", "–", "+1.00"]]

@@ -12,7 +12,7 @@ MARKET = Market(
 )
 
 
-def sized(max_qty: D | None, stop: int = 98, target: int = 103) -> Size | Skip:
+def sized(max_qty: Decimal | None, stop: int = 98, target: int = 103) -> Size | Skip:
     """Return the size of a trade at 100 that risk alone would make 50."""
     return size_position(
         Decimal(100),

@@ -50,20 +50,27 @@ def drawn_days(days: int, rounds: int = ROUNDS, seed: int = SEED) -> NDArray[np.
 
 
 def interval_of(
-    days: int, figure: Callable[[NDArray[np.int64]], Floats], rounds: int = ROUNDS, seed: int = SEED
+    days: int,
+    informative_days: int,
+    figure: Callable[[NDArray[np.int64]], Floats],
+    rounds: int = ROUNDS,
+    seed: int = SEED,
 ) -> Interval | None:
-    """Return the middle 95 % of a figure over redrawn runs; None below five days or without values.
+    """Return the middle 95 % of a figure over redrawn runs; None below five informative days.
 
     Parameters
     ----------
     days
         Length of the run.
+    informative_days
+        Days that say something about the figure, for a mean of trades those with trades: a single one,
+        redrawn, is always itself, and its interval would have no width however long the run was.
     figure
         Takes day numbers of shape (rounds, days) and returns one value for each round, NaN for none.
     rounds, seed
         As in :func:`drawn_days`.
     """
-    if days < MIN_DAYS:
+    if min(days, informative_days) < MIN_DAYS:
         return None
     values = figure(drawn_days(days, rounds, seed))
     values = values[np.isfinite(values)]
@@ -75,6 +82,8 @@ def interval_of(
 
 def expectancy_interval(trades: Sequence[ClosedTrade], first_ns: int, last_ns: int) -> Interval | None:
     """Return the 95 % interval of the mean R multiple, by blocks of UTC days of the exits.
+
+    None below five days with trades.
 
     Parameters
     ----------
@@ -89,7 +98,7 @@ def expectancy_interval(trades: Sequence[ClosedTrade], first_ns: int, last_ns: i
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), np.float64)
 
-    return interval_of(len(sums), mean)
+    return interval_of(len(sums), int(np.count_nonzero(counts)), mean)
 
 
 def daily_r(trades: Sequence[ClosedTrade], first_ns: int, last_ns: int) -> tuple[Floats, Floats]:
@@ -106,7 +115,10 @@ def daily_r(trades: Sequence[ClosedTrade], first_ns: int, last_ns: int) -> tuple
 
 
 def sharpe_interval(returns: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval of the Sharpe ratio of daily returns, annualised with 365 days."""
+    """Return the 95 % interval of the Sharpe ratio of daily returns, annualised with 365 days.
+
+    None below five days on which equity changed.
+    """
     daily = np.array(returns, np.float64)
 
     def ratio(drawn: NDArray[np.int64]) -> Floats:
@@ -115,7 +127,7 @@ def sharpe_interval(returns: Sequence[float]) -> Interval | None:
             value = chosen.mean(axis=1) / chosen.std(axis=1, ddof=1) * math.sqrt(DAYS_PER_YEAR)
         return np.asarray(value, np.float64)
 
-    return interval_of(len(daily), ratio)
+    return interval_of(len(daily), int(np.count_nonzero(daily)), ratio)
 
 
 __all__ = [

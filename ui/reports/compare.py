@@ -88,7 +88,8 @@ def compare(runs: Sequence[RunRecords], tolerance_secs: float = TOLERANCE_SECS) 
         ``runs``: what each was and its figures; ``warnings``: why they may not be comparable;
         ``settings``: path of each setting that differs -> its value in every run; ``against_first``: for each
         other run the difference of the expectancy on common days with its 95 % interval (None below five
-        days), and the matched trades, as :func:`ui.reports.matching.match_figures` and one by one.
+        days with trades in both), and the matched trades, as :func:`ui.reports.matching.match_figures` and
+        one by one.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def expectancy_difference(first: RunRecords, second: RunRecords) -> dict[str, An
     dict
         ``common_days`` (UTC); ``expectancy_r`` of both on these days and ``difference``, None where one has
         no trades there; ``difference_ci``: 95 %, the same days redrawn in blocks for both, so that what the
-        market did to both of them does not count as a difference.
+        market did to both of them does not count as a difference; None below five days with trades in both.
     """
     start = max(_ns(one.summary["start"]) for one in (first, second))
     end = min(_ns(one.summary["end"]) for one in (first, second))
@@ -158,11 +159,12 @@ def expectancy_difference(first: RunRecords, second: RunRecords) -> dict[str, An
         return np.asarray(other - one, np.float64)
 
     days = len(both[0][0])
+    informative = min(int(np.count_nonzero(counts)) for _sums, counts in both)
     return {
         "common_days": days,
         "expectancy_r": means,
         "difference": difference,
-        "difference_ci": None if difference is None else interval_of(days, drawn_difference),
+        "difference_ci": None if difference is None else interval_of(days, informative, drawn_difference),
     }
 
 

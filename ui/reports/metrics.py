@@ -66,17 +66,20 @@ def trade_figures(trades: Sequence[ClosedTrade]) -> Figures:
     -------
     dict
         `positions_closed`; `win_rate` in [0, 1], a win is a profit above zero after fees and funding;
-        `profit_factor` = gross profit / gross loss; `expectancy_r` = mean R multiple;
+        `profit_factor` = gross profit / gross loss; `expectancy_r` = mean R multiple
+        of the trades that have one (a trade without risk has none), `trades_without_r` = how many have not;
         `pnl`, `fees` and `funding` (negative: paid) as exact decimals, quote currency.
     """
     profits = [Decimal(trade.pnl) for trade in trades]
     won = sum((profit for profit in profits if profit > 0), Decimal(0))
     lost = -sum((profit for profit in profits if profit < 0), Decimal(0))
+    known_r = [trade.r_multiple for trade in trades if math.isfinite(trade.r_multiple)]
     return {
         "positions_closed": len(trades),
         "win_rate": ratio(sum(profit > 0 for profit in profits), len(profits)),
         "profit_factor": ratio(float(won), float(lost)),
-        "expectancy_r": ratio(math.fsum(trade.r_multiple for trade in trades), len(trades)),
+        "expectancy_r": ratio(math.fsum(known_r), len(known_r)),
+        "trades_without_r": len(trades) - len(known_r),
         "pnl": won - lost,
         "fees": sum((Decimal(trade.fees) for trade in trades), Decimal(0)),
         "funding": sum((Decimal(trade.funding) for trade in trades), Decimal(0)),

@@ -26,7 +26,8 @@ def run_figures(trades: Sequence[ClosedTrade], marks: Sequence[Mark], balance: D
     Returns
     -------
     dict
-        Also ``expectancy_r_ci`` and ``sharpe_ci`` (95 %, by blocks of days, None below five days),
+        Also ``expectancy_r_ci`` and ``sharpe_ci`` (95 %, by blocks of days, None below five days
+        with trades, or with a change of equity),
         ``execution`` (see :func:`ui.reports.execution.execution_figures`) and ``sensitivity`` (see
         :func:`ui.reports.sensitivity.sensitivity`).
     """

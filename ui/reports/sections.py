@@ -23,13 +23,15 @@ from ui.reports.plots import cost_plot, factor_plot, group_plot, reliability_plo
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MANY_GROUPS: Final = 40
-FEW_DAYS: Final = "The run is shorter than five days: no interval."
+FEW_DAYS: Final = "Fewer than five days with trades: no interval."
 
 
 def certainty(summary: Mapping[str, Any]) -> str:
     """Return how sure the two figures are that people look at first."""
+    without_r = summary.get("trades_without_r")
     rows = (
         ("expectancy in R, 95 % interval", interval(summary["expectancy_r_ci"], "{:+.3f}")),
+        *((("trades without R", str(without_r)),) if without_r else ()),
         ("Sharpe (365 d), 95 % interval", interval(summary["sharpe_ci"], "{:+.2f}")),
         ("Calmar (365 d)", signed(summary["calmar"], "{:.2f}")),
     )

@@ -6,6 +6,7 @@ spot how many coins a purchase leaves. A fill model that changes *whether* an or
 cannot be judged this way: repeat the run with other ``backtest.fills`` and compare the two.
 """
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -69,13 +70,14 @@ def _with(trades: Sequence[ClosedTrade], changes: Sequence[Decimal]) -> dict[str
     won = sum((one for one in profits if one > 0), Decimal(0))
     lost = -sum((one for one in profits if one < 0), Decimal(0))
     r = [
-        trade.r_multiple + float(change / risk)
+        # The same trades count as in the headline; one whose stop is not known keeps its R.
+        trade.r_multiple + (float(change / risk) if (risk := risk_of(trade)) else 0.0)
         for trade, change in zip(trades, changes, strict=True)
-        if (risk := risk_of(trade))
+        if math.isfinite(trade.r_multiple)
     ]
     return {
         "pnl": won - lost,
-        "expectancy_r": ratio(sum(r), len(r)),
+        "expectancy_r": ratio(math.fsum(r), len(r)),
         "win_rate": ratio(sum(one > 0 for one in profits), len(profits)),
         "profit_factor": ratio(float(won), float(lost)),
     }

@@ -91,7 +91,8 @@ def _scores(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 def _figures(figures: Mapping[str, Any]) -> list[str]:
     if not figures["positions_closed"]:
         return ["0", "–", "–", "–"]
-    r, profit = f"{figures['expectancy_r']:+.3f}", f"{figures['pnl']:+,.2f}"
+    mean = figures["expectancy_r"]
+    r, profit = "–" if mean is None else f"{mean:+.3f}", f"{figures['pnl']:+,.2f}"
     won = f"{100 * figures['win_rate']:.1f} %"
     return [f"{figures['positions_closed']:,}", won, r.replace("-", "−"), profit.replace("-", "−")]
 

@@ -134,8 +134,9 @@ def group_text(figures: Mapping[str, Any]) -> str:
     count = figures["positions_closed"]
     if not count:
         return "no trades"
+    r = figures["expectancy_r"]
     return (
-        f"{count:,} trades, {100 * figures['win_rate']:.1f} % won, {figures['expectancy_r']:+.3f} R, "
+        f"{count:,} trades, {100 * figures['win_rate']:.1f} % won, {'-' if r is None else f'{r:+.3f}'} R, "
         f"{figures['pnl']:+,.2f}"
     )
 

@@ -49,7 +49,11 @@ def format_summary(summary: Mapping[str, Any]) -> str:
                 (
                     "expectancy",
                     _number(summary["expectancy_r"], 1, "+.3f", " R")
-                    + _limits(summary["expectancy_r_ci"], "+.3f"),
+                    + _limits(summary["expectancy_r_ci"], "+.3f")
+                    + (
+                        f", {summary['trades_without_r']} trades without R"
+                        * bool(summary["trades_without_r"])
+                    ),
                 ),
                 ("profit", _number(summary["pnl"], 1, "+,.2f", f" {currency}")),
                 ("of which fees", _number(summary["fees"], 1, ",.2f", f" {currency}")),
