@@ -200,7 +200,7 @@ def _in_order(steps: list[Step]) -> list[Step]:
 
 def _first_ns(connection: Connection, trade: Mapping[str, Any]) -> int:
     """Return when the setup's first decision or order was, UNIX nanoseconds."""
-    found = [trade["entry_ts_ns"]]
+    found: list[int | None] = [trade["entry_ts_ns"]]
     for table in (_table(models.DecisionRow), _table(models.OrderRow)):
         query = select(func.min(table.c.ts_ns)).where(
             table.c.session_id == trade["session_id"],

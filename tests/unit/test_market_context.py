@@ -1,6 +1,7 @@
 """What signals are told of the market, where bars are missing."""
 
 import math
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from strategies.market_context import MarketContext
 BAR_SECS = 300
 
 
-def context_of(closes: list[float | None], bar_secs: int = BAR_SECS) -> MarketContext:
+def context_of(closes: Sequence[float | None], bar_secs: int = BAR_SECS) -> MarketContext:
     """Return a context that was told these closes, None for a missing bar."""
     context = MarketContext("BTCUSDT.BINANCE", bar_secs)
     for number, close in enumerate(closes):
