@@ -25,7 +25,14 @@ from strategies.trade_manager.management import RuleSetName, TradeManager, rules
 from strategies.trade_manager.orders import ZERO, Leg
 from strategies.trade_manager.plan import SideKind, side_allowed
 from strategies.trade_manager.setup import ExitRules
-from strategies.trade_manager.sizing import Funds, RiskRules, Size, quantity_for_volume, size_position
+from strategies.trade_manager.sizing import (
+    CASH_RESERVE,
+    Funds,
+    RiskRules,
+    Size,
+    quantity_for_volume,
+    size_position,
+)
 from strategies.trade_manager.skips import Skip, SkipReason
 
 # How long an exit that should have filled is waited for. Without trades the close of a bar is all there is.
@@ -262,6 +269,7 @@ class BarStrategy(SetupStrategy):
         if pause is not None:
             return pause
         funds = self.funds()
+        reserve = CASH_RESERVE if self.account_kind() == "cash" else ZERO
         return size_position(
             signal.entry,
             signal.stop,
@@ -269,7 +277,7 @@ class BarStrategy(SetupStrategy):
             rules=self._risk_rules,
             market=self.market,
             equity=funds.equity,
-            free_margin=funds.spendable,
+            free_margin=funds.spendable * (1 - reserve),
             max_qty=quantity_for_volume(self._volumes, config.max_volume_pct),
         )
 

@@ -45,7 +45,7 @@ from strategies.trade_manager.increments import floor_to, round_down
 from strategies.trade_manager.orders import ZERO
 from strategies.trade_manager.plan import EntryKind, side_allowed
 from strategies.trade_manager.record import ClosedTrade
-from strategies.trade_manager.sizing import Size, size_position
+from strategies.trade_manager.sizing import CASH_RESERVE, Size, size_position
 from strategies.trade_manager.skips import Skip, SkipReason
 from strategies.trade_manager.targets import atr_stop_and_target
 from strategies.universe_rule import Attendance, UniverseGate
@@ -560,7 +560,7 @@ class ConfluenceStrategy(Strategy):
         if account.type == AccountType.CASH:
             # Until the venue acknowledges an entry the free balance still counts its money.
             sent = (one.setup.entering_qty * one.setup.plan.entry_price for one in others if one.setup)
-            free -= sum(sent, ZERO)
+            free = (free - sum(sent, ZERO)) * (1 - CASH_RESERVE)
             most = 1
         else:
             free = min(free + desk.bound_margin, equity - sum((one.bound_margin for one in others), ZERO))

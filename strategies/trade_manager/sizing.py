@@ -11,6 +11,8 @@ from strategies.trade_manager.skips import Skip, SkipReason
 # Leverage up to the bound is a multiple of the step, beyond the last bound of LARGEST_STEP.
 LEVERAGE_STEPS: Final = ((10, 1), (25, 5))
 LARGEST_STEP: Final = 10
+CASH_RESERVE: Final = Decimal("0.025")
+"""Share of the cash that an entry at market leaves: it fills at a later price than it was sized by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from runtime.settings import BacktestSettings, FundingSettings, Settings, Strate
 from tests.integration import tiny_strategy
 from tests.integration.test_backtest_run import tape, write
 from tests.integration.test_confluence_run import BAR_NS, BARS, EASY, NAMES, instrument_of, tapes
-from ui.reports.metrics import summarise
+from ui.reports.run_figures import run_figures
 from ui.reports.summary import format_summary
 
 D = Decimal
@@ -74,7 +74,7 @@ def run(klines: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def finish(request: RunRequest) -> tuple[RunResult, dict[str, Any]]:
     """Run a request."""
     result = run_backtest(plan_run(request))
-    return result, summary_of(result, summarise(result.trades, result.marks, result.starting_balance))
+    return result, summary_of(result, run_figures(result.trades, result.marks, result.starting_balance))
 
 
 def events(result: RunResult) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from runtime.errors import ConfigurationError
 from runtime.instruments import make_instrument
 from runtime.run_plan import plan_run
 from runtime.run_request import RunRequest
-from runtime.settings import BacktestSettings, Settings, StrategySettings
+from runtime.settings import BacktestSettings, FillSettings, Settings, StrategySettings
 from strategies.confluence_config import ConfluenceConfig, coin_of, score_config
 from tests.bars import load_klines
 
@@ -79,7 +79,8 @@ def run(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Run:
             strategy="confluence", parameters=PARAMETERS | changes, symbols=symbols or {}
         )
         # So small an account takes no more than the first price has: fills of one price each.
-        backtest = BacktestSettings(runs=str(runs), balance=Decimal(1_000), bar_feed=feed)
+        fills = FillSettings(impact_bps=Decimal(0))  # a label knows no size
+        backtest = BacktestSettings(runs=str(runs), balance=Decimal(1_000), bar_feed=feed, fills=fills)
         settings = Settings(backtest=backtest, strategies=(entry,))
         request = RunRequest(
             settings=settings, source="config.yaml", catalog=catalog.path, instruments=NAMES_OF_COINS

@@ -53,7 +53,10 @@ def replacing() -> Desk:
 def test_the_next_entry_is_sent_only_if_it_can_still_be_paid(is_affordable: bool) -> None:
     """With the money spent by another strategy the setup ends as "funds", nothing is sent."""
     desk = replacing()
-    host = cast("Any", SimpleNamespace(_affords=lambda plan: plan.entry_price == 102 and is_affordable))
+    host = cast("Any", SimpleNamespace(
+        _affords=lambda plan: plan.entry_price == 102 and is_affordable,
+        last_price=lambda: None,
+    ))  # fmt: skip
     actions = SetupDesk._report(host, desk.setup, canceled(desk.id_of(Leg.ENTRY)))
     assert any(isinstance(one, Submit) for one in actions) is is_affordable
     assert desk.setup.is_closed is not is_affordable
