@@ -10,7 +10,7 @@ from strategies.confluence import ConfluenceConfig
 from strategies.trade_manager.management import rules_of
 from strategies.trade_manager.plan import EntryPlan
 from strategies.trade_manager.record import Decision
-from tests.integration.bar_harness import ManagedStrategy, run_engine
+from tests.integration.bar_harness import BAR_NS, ManagedStrategy, run_engine
 from tests.integration.test_confluence_run import COINS, EASY, NAMES, Watched, bars_in_order, instrument_of
 
 HYBRID: dict[str, Any] = {**EASY, "entry": "hybrid", "hybrid_better_pct": 0.3, "max_positions": 4}
@@ -41,6 +41,15 @@ def test_a_pause_takes_waiting_limits_back() -> None:
     assert reasons & {"cooldown", "daily_loss"}
     assert len(sent) > 5
     assert not [ts_ns for ts_ns in sent for begin, end in pauses if begin < ts_ns < end]
+
+
+def test_a_long_wait_ends_with_the_pause_that_begins() -> None:
+    """An entry that may wait for hours is taken back within the bar in which a pause begins."""
+    decided = decisions_of({**HYBRID, **PAUSES, "hybrid_wait_secs": 36_000})
+    began = [one.ts_ns for one in decided if one.kind == "pause_began"]
+    taken_back = [one.ts_ns for one in decided if one.reason == "cooldown" and one.kind == "entry_cancelled"]
+    assert taken_back
+    assert all(any(0 <= ts_ns - begin <= BAR_NS for begin in began) for ts_ns in taken_back)
 
 
 def test_the_equity_of_the_guards_is_that_of_the_account() -> None:
