@@ -29,12 +29,8 @@ from runtime.bar_venue import WAIT_BARS
 from runtime.coin_settings import coin_settings
 from runtime.errors import ConfigurationError
 from runtime.funding_schedule import funding_text
-from runtime.settings import (
-    BacktestSettings,
-    StrategySettings,
-    check_parameters,
-    merged_parameters,
-)
+from runtime.settings import BacktestSettings, StrategySettings
+from runtime.strategy_parameters import check_parameters, merged_parameters
 from strategies.registry import StrategySpec
 
 NANOS_PER_MILLI: Final = 1_000_000

@@ -1,19 +1,18 @@
 """One settings file: `config.yaml` into frozen structs, refused with the path of the wrong setting.
 
-A strategy's parameters stay a plain dictionary here: they are checked against the strategy's own config
-class (:func:`merged_parameters`), so that a new field of a strategy needs no second definition.
+A strategy's parameters stay a plain dictionary here: `runtime.strategy_parameters` checks them against the
+strategy's own config class.
 """
 
 import hashlib
 import re
 import types
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-import yaml
 from msgspec import Meta, Struct
 
 from ml.train_settings import TrainSettings
@@ -22,9 +21,9 @@ from runtime.errors import ConfigurationError
 from runtime.notify.settings import NotifySettings
 from runtime.secret_urls import url_secrets
 from runtime.universe_settings import UniverseSettings
+from runtime.yaml_text import load_yaml
 
 DEFAULT_PATH: Final = Path("config.yaml")
-COMMAND_LINE: Final = "command line"
 # These keys of a strategy entry are ours; every other key is a field of the strategy's config class.
 STRATEGY_KEYS: Final = ("strategy", "instruments", "symbols", "categories")
 CATEGORY: Final = "category"  # of an instrument, in its entry of `symbols`
@@ -387,7 +386,7 @@ def load_settings(path: Path | str | None = None) -> Settings:
 
 def parse_settings(text: str, source: str = "config.yaml") -> Settings:
     """Convert YAML text to settings; `source` names the text in errors (ConfigurationError)."""
-    content = _load_yaml(text, source)
+    content = load_yaml(text, source)
     if content is None:
         return Settings()
     if not isinstance(content, dict):
@@ -399,98 +398,6 @@ def parse_settings(text: str, source: str = "config.yaml") -> Settings:
         content["strategies"] = _strategy_entries(content["strategies"], source)
     _refuse_unknown(Settings, content, "$", source)
     return _convert(content, source)
-
-
-def merged_parameters(
-    entry: StrategySettings, instrument_id: str, command_line: Mapping[str, str]
-) -> dict[str, tuple[Any, str]]:
-    """Merge a strategy's parameters for one instrument: entry < category < symbols < ``--set``.
-
-    Parameters
-    ----------
-    entry
-        Strategy entry of the settings.
-    instrument_id
-        Whose overrides apply.
-    command_line
-        ``--set`` values as typed.
-
-    Returns
-    -------
-    dict
-        Parameter -> (value, where it comes from: `entry`, `categories.NAME`, `symbols` or `command line`).
-    """
-    merged = {key: (value, "entry") for key, value in entry.parameters.items()}
-    own = entry.symbols.get(instrument_id, {})
-    category = str(own.get(CATEGORY, ""))
-    merged |= {
-        key: (value, f"categories.{category}") for key, value in entry.categories.get(category, {}).items()
-    }
-    merged |= {key: (value, "symbols") for key, value in own.items() if key != CATEGORY}
-    merged |= {key: (_scalar(value), COMMAND_LINE) for key, value in command_line.items()}
-    return merged
-
-
-def check_parameters(
-    config_class: type[Any],
-    parameters: Mapping[str, tuple[Any, str]],
-    instrument_id: str,
-    entry_path: str,
-    source: str,
-    given: Mapping[str, Any] | None = None,
-) -> Any:
-    """Build the strategy's config from merged parameters.
-
-    Parameters
-    ----------
-    config_class
-        Frozen msgspec struct with a ``parse(bytes)`` class method (Nautilus' StrategyConfig).
-    parameters
-        As :func:`merged_parameters` returns them.
-    instrument_id
-        The instrument the config is for.
-    entry_path, source
-        Where the entry stands, for errors: ``$.strategies[0]`` of ``config.yaml``.
-    given
-        What the program sets itself; None for the instrument alone.
-
-    Returns
-    -------
-    object
-        The validated config.
-
-    Raises
-    ------
-    ConfigurationError
-        Unknown parameter (with a suggestion), wrong type, value out of range, impossible combination.
-    """
-    known = [name for name in config_class.__struct_fields__ if name not in RESERVED_PARAMETERS]
-    for name, (_value, origin) in parameters.items():
-        where = _parameter_path(name, origin, entry_path, instrument_id)
-        if name in RESERVED_PARAMETERS:
-            raise ConfigurationError(f"{where} is set by the program for each instrument: remove it")
-        if name not in known:
-            hint = did_you_mean(name, known) or f"; known: {', '.join(sorted(known))}"
-            raise ConfigurationError(
-                f"unknown setting {where}{hint}"
-                if origin == COMMAND_LINE
-                else f"{source}: unknown setting {where}{hint}"
-            )
-    hints = get_type_hints(config_class)
-    values = {name: _as_word(value, hints[name]) for name, (value, _origin) in parameters.items()}
-    try:
-        return config_class.parse(
-            msgspec.json.encode({**values, **(given or {"instrument_id": instrument_id})})
-        )
-    except (msgspec.ValidationError, ValueError, TypeError) as error:
-        message, _, path = str(error).replace("`", "").partition(" - at ")
-        name = path.removeprefix("$.").split("[")[0].split(".")[0] or _blamed(message, parameters)
-        if name in parameters:
-            origin = parameters[name][1]
-            where = _parameter_path(name, origin, entry_path, instrument_id)
-            prefix = "" if origin == COMMAND_LINE else f"{source}: "
-            raise ConfigurationError(f"{prefix}{message} - at {where}") from error
-        raise ConfigurationError(f"{source}: {message} - at {entry_path}") from error
 
 
 def as_plain(settings: Settings) -> dict[str, Any]:
@@ -512,47 +419,6 @@ def as_plain(settings: Settings) -> dict[str, Any]:
 def settings_hash(plain: Mapping[str, Any]) -> str:
     """Return the SHA-256 of settings in canonical JSON (keys sorted)."""
     return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without the traps: no silent duplicate keys, no dates, `1e-3` is a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _value in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(None, None, f"key {key!r} is not text", key_node.start_mark)
-            if key in seen:
-                raise yaml.MarkedYAMLError(None, None, f"{key} is set twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_FLOAT_WITHOUT_DOT = re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$")
-_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT_WITHOUT_DOT, list("-+0123456789"))
-
-
-def _load_yaml(text: str, source: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader with fewer types
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" - at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigurationError(f"{source}: {error.problem}{where}") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{source}: not YAML: {error}") from error
-
-
-def _scalar(text: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
-    except yaml.YAMLError:
-        return text
 
 
 def _strategy_entries(raw: Any, source: str) -> list[Any]:
@@ -631,42 +497,3 @@ def _convert(content: Mapping[str, Any], source: str) -> Settings:
     except msgspec.ValidationError as error:
         message, _, path = str(error).replace("`", "").partition(" - at ")
         raise ConfigurationError(f"{source}: {message} - at {path or '$'}") from error
-
-
-def _as_word(value: Any, annotation: Any) -> Any:
-    """Return a boolean as the word that was meant: YAML reads on, off, yes and no as booleans."""
-    if not isinstance(value, bool):
-        return value
-    words = _words_of(annotation)
-    if not words:
-        return value
-    meant = ("on", "yes", "true") if value else ("off", "no", "false")
-    return next((one for one in meant if one in words), meant[0])
-
-
-def _words_of(annotation: Any) -> tuple[str, ...]:
-    """Return the words that a setting may be, empty where it may be something else as well."""
-    annotation = getattr(annotation, "__value__", annotation)  # `type X = Literal[...]`
-    choices = get_args(annotation)
-    if get_origin(annotation) in (Union, types.UnionType):
-        return tuple(word for one in choices if one is not types.NoneType for word in _words_of(one))
-    if get_origin(annotation) is Literal and all(isinstance(one, str) for one in choices):
-        return choices
-    return ()
-
-
-def _blamed(message: str, parameters: Mapping[str, tuple[Any, str]]) -> str:
-    """Return the first setting that a message of the config class names, the command line's before others."""
-    named = [one for one in re.findall(r"\w+", message) if one in parameters]
-    typed = [one for one in named if parameters[one][1] == COMMAND_LINE]
-    return next(iter(typed or named), "")
-
-
-def _parameter_path(name: str, origin: str, entry_path: str, instrument_id: str) -> str:
-    if origin == COMMAND_LINE:
-        return f"--set {name}"
-    if origin == "symbols":
-        return f"{entry_path}.symbols.{instrument_id}.{name}"
-    if origin != "entry":
-        return f"{entry_path}.{origin}.{name}"
-    return f"{entry_path}.{name}"

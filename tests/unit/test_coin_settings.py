@@ -8,7 +8,8 @@ import pytest
 from runtime.coin_settings import unmatched_settings
 from runtime.errors import ConfigurationError
 from runtime.node_config import strategy_configs
-from runtime.settings import merged_parameters, parse_settings
+from runtime.settings import parse_settings
+from runtime.strategy_parameters import merged_parameters
 from strategies.registry import discover
 
 BTC, DOGE, PEPE, XRP = (f"{coin}USDT.BINANCE" for coin in ("BTC", "DOGE", "PEPE", "XRP"))

@@ -20,13 +20,12 @@ from runtime.settings import (
     Settings,
     StrategySettings,
     as_plain,
-    check_parameters,
     load_settings,
-    merged_parameters,
     parse_settings,
     settings_hash,
 )
 from runtime.settings_schema import settings_schema
+from runtime.strategy_parameters import check_parameters, merged_parameters
 from strategies.registry import documented_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
