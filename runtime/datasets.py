@@ -33,8 +33,8 @@ from runtime.run_entries import sha256_of, trade_files
 from runtime.run_plan import RunPlan, perception_of, terms_of
 from runtime.run_summary import json_values
 from runtime.ungated import run_ungated, ungated
+from strategies.account_view import market_of
 from strategies.protection import capabilities
-from strategies.setup_strategy import market_of
 
 DAY_NS: Final = 86_400_000_000_000
 LOOKBACK_SHARE: Final = 0.99
