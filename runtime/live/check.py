@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -84,19 +84,14 @@ class Preflight:
     async def findings(self) -> list[Finding]:
         """Look at everything."""
         async with PublicRest(self.plan.settings) as rest:
-            found = [await _guarded("journal", self._journal), await _guarded("disk", self._disk)]
+            found = [await _guarded("journal", self._journal()), await _guarded("disk", self._disk())]
             for venue in self.plan.venues:
                 name = venue.venue_name
-                found.append(await _guarded(f"keys {name}", lambda v=venue: self._keys(v)))
-                found.append(await _guarded(f"clock {name}", lambda v=venue: self._clock(v, rest)))
-                found.append(
-                    await _guarded(f"instruments {name}", lambda v=venue: self._instruments(v, rest))
-                )
-        found += [
-            await _guarded(f"model {one.spec.name}", lambda p=one: self._models(p))
-            for one in self.plan.strategies
-        ]
-        found.append(await _guarded("limits", self._limits))
+                found.append(await _guarded(f"keys {name}", self._keys(venue)))
+                found.append(await _guarded(f"clock {name}", self._clock(venue, rest)))
+                found.append(await _guarded(f"instruments {name}", self._instruments(v, rest)))
+        found += [await _guarded(f"model {one.spec.name}", self._models(one)) for one in self.plan.strategies]
+        found.append(await _guarded("limits", self._limits()))
         return found
 
     async def _journal(self) -> Finding:
@@ -129,12 +124,13 @@ class Preflight:
             return Finding(name=name, verdict="warning", what=words)
         if allowed.may_withdraw:
             raise ConfigurationError(
-                f"the key of {venue.venue_name} may withdraw: make one that may only trade (docs/how-to/live.md)"
+                f"the key of {venue.venue_name} may withdraw: make one that may only trade "
+                "(docs/how-to/live.md)"
             )
         if not allowed.may_trade:
             raise ConfigurationError(
-                f"the key of {venue.venue_name} may not trade on {venue.venue} {venue.market}: allow it at the "
-                "venue"
+                f"the key of {venue.venue_name} may not trade on {venue.venue} {venue.market}: allow it "
+                "at the venue"
             )
         if not allowed.is_bound:
             words = "may trade, from any address: bind it to this machine's (docs/how-to/live.md)"
@@ -199,10 +195,10 @@ class Preflight:
         return Finding(name="limits", verdict="ok", what="; ".join(words) or "none")
 
 
-async def _guarded(name: str, look: Callable[[], Awaitable[Finding]]) -> Finding:
+async def _guarded(name: str, look: Awaitable[Finding]) -> Finding:
     """Return a finding; an error of the operator's or of the venue's becomes a refusal."""
     try:
-        return await look()
+        return await look
     except OperatorError as error:
         return Finding(name=name, verdict="refused", what=str(error), exit_code=error.exit_code)
 

@@ -1,4 +1,4 @@
-"""The clock of this machine against the venues', which refuse orders that come a second too early or too late."""
+"""The clock of this machine against the venues', which refuse orders that are a second off."""
 
 import time
 from collections.abc import Callable, Sequence

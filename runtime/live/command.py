@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.config)
     plan = plan_live(settings, arguments.mode, str(arguments.config or DEFAULT_PATH))
     config = effective_config(plan)
+    if arguments.mode == "live" and not arguments.check:
+        require_approved(arguments.live_approved, str(config["config_sha256"]))
     findings = Preflight(plan).run()
     if arguments.check:
         show(plan, config, findings, as_json=arguments.json)
@@ -61,8 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
     for one in findings:
         if one.verdict == "warning":
             warn(f"{one.name}: {one.what}")
-    if arguments.mode == "live":
-        require_approved(arguments.live_approved, str(config["config_sha256"]))
     from runtime.live.session import run_session
 
     run_session(plan, config, arguments.config)
@@ -114,5 +114,6 @@ def show(plan: LivePlan, config: dict[str, object], findings: list[Finding], *, 
     for one in findings:
         say(f"{one.verdict:<8} {one.name}: {one.what}")
     say(
-        f"{verdict}: {plan.mode}, {len(plan.instruments)} instruments; config_sha256 {config['config_sha256']}"
+        f"{verdict}: {plan.mode}, {len(plan.instruments)} instruments; config_sha256 "
+        f"{config['config_sha256']}"
     )
