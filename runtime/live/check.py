@@ -89,7 +89,7 @@ class Preflight:
                 name = venue.venue_name
                 found.append(await _guarded(f"keys {name}", self._keys(venue)))
                 found.append(await _guarded(f"clock {name}", self._clock(venue, rest)))
-                found.append(await _guarded(f"instruments {name}", self._instruments(v, rest)))
+                found.append(await _guarded(f"instruments {name}", self._instruments(venue, rest)))
         found += [await _guarded(f"model {one.spec.name}", self._models(one)) for one in self.plan.strategies]
         found.append(await _guarded("limits", self._limits()))
         return found
