@@ -63,7 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     for one in findings:
         if one.verdict == "warning":
             warn(f"{one.name}: {one.what}")
+    from runtime.live.compiling import ensure_compiled
     from runtime.live.session import run_session
+
+    ensure_compiled(plan)
 
     run_session(plan, config, arguments.config)
     return EXIT_DONE

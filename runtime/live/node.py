@@ -75,7 +75,6 @@ def node_config(plan: LivePlan, folder: Path) -> TradingNodeConfig:
             log_level_file="INFO",
             log_directory=str(folder / "logs"),
             log_file_name=LOG_NAME,
-            log_file_max_size=20_000_000,
             log_colors=False,
         ),
         load_state=live.redis is not None,
