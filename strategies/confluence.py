@@ -175,8 +175,8 @@ class ConfluenceStrategy(Strategy):
 
     def may_enter(self, desk: CoinDesk, ts_ns: int) -> Skip | None:
         """Return why a coin must not be entered at a moment (UNIX nanoseconds), whatever the signal."""
-        if desk.is_halted:
-            return Skip(SkipReason.HALTED)
+        if (closed := desk.closed_to_entries) is not None:
+            return Skip(closed)
         return self.universe.check(desk.name, ts_ns) or self.guards.blocked(desk.name, ts_ns)
 
     # -- bars ----------------------------------------------------------------------------------------------
@@ -422,8 +422,8 @@ class ConfluenceStrategy(Strategy):
     def _check(self, signal: Signal) -> Skip | None:
         """Return why a signal must not be traded, whatever the others are."""
         desk, config = self.coins[signal.instrument_id], self.config
-        if desk.is_halted:
-            return Skip(SkipReason.HALTED)
+        if (closed := desk.closed_to_entries) is not None:
+            return Skip(closed)
         if signal.ts_ns < config.trade_from_ns:
             return Skip(SkipReason.WARM_UP)
         if not side_allowed(signal.direction, config.side, shorts=desk.market.shorts):

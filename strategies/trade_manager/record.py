@@ -23,6 +23,8 @@ type DecisionKind = Literal[
     "expired",
     "halted",
     "rearmed",
+    "held",
+    "released",
     "signal_taken",
     "signal_skipped",
     "pause_began",
