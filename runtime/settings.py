@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 from ml.train_settings import TrainSettings
 from runtime.cli import did_you_mean
 from runtime.errors import ConfigurationError
+from runtime.live.settings import LiveSettings
 from runtime.notify.settings import NotifySettings
 from runtime.secret_urls import url_secrets
 from runtime.universe_settings import UniverseSettings
@@ -332,6 +333,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Who hears of what; the channels' addresses are secrets and come from the environment.
     journal
         Where the journal is kept.
+    live
+        Accounts and state of paper and live nodes.
     strategies
         Strategies with their parameters; the first one runs unless ``--strategy`` names another.
     """
@@ -344,6 +347,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     universe: UniverseSettings = UniverseSettings()
     notifications: NotifySettings = NotifySettings()
     journal: JournalSettings = JournalSettings()
+    live: LiveSettings = LiveSettings()
     strategies: tuple[StrategySettings, ...] = (StrategySettings(strategy="ote"),)
 
     def strategy(self, name: str | None) -> tuple[StrategySettings, str]:
@@ -481,12 +485,16 @@ def _refuse_unknown(struct: type[Any], content: Mapping[str, Any], path: str, so
         inner = _struct_of(hints[key])
         if inner is not None and isinstance(value, dict):
             _refuse_unknown(inner, value, f"{path}.{key}", source)
+        elif inner is not None and isinstance(value, list):
+            for index, one in enumerate(value):
+                if isinstance(one, dict):
+                    _refuse_unknown(inner, one, f"{path}.{key}[{index}]", source)
 
 
 def _struct_of(annotation: Any) -> type[Any] | None:
     if isinstance(annotation, type) and issubclass(annotation, Struct):
         return annotation
-    if get_origin(annotation) in (Union, types.UnionType):
+    if get_origin(annotation) in (Union, types.UnionType, tuple):
         return next((found for arg in get_args(annotation) if (found := _struct_of(arg))), None)
     return None
 

@@ -256,8 +256,8 @@ class BarStrategy(SetupStrategy):
         config = self.config
         if signal.ts_ns < config.trade_from_ns:
             return Skip(SkipReason.WARM_UP)
-        if self.is_halted:
-            return Skip(SkipReason.HALTED)
+        if self.closed_to_entries is not None:
+            return Skip(self.closed_to_entries)
         if not side_allowed(signal.direction, config.side, shorts=self.market.shorts):
             return Skip(SkipReason.SIDE)
         weak = refused(signal, config.min_reward_risk)

@@ -320,6 +320,7 @@ class OteStrategy(GatedSetupStrategy):
                     is_tainted=is_tainted,
                     bucket_move_ratio=move_ratio,
                     bias=self.bias,
+                    is_held=bool(self.holds),
                 )
             if zone.is_used:
                 self._follow(zone, now)

@@ -28,7 +28,15 @@ from nautilus_trader.model.orders import Order
 
 from strategies.account_view import AccountView, market_of
 from strategies.deadline_watch import CallSoon, DeadlineWatch
-from strategies.entry_halt import HaltEntries, RearmEntries, listen_to_halts
+from strategies.entry_halt import (
+    HaltEntries,
+    HoldEntries,
+    Holds,
+    RearmEntries,
+    ReleaseEntries,
+    listen_to_halts,
+    listen_to_holds,
+)
 from strategies.protection import VenueCapabilities, capabilities
 from strategies.trade_manager.client_ids import setup_id
 from strategies.trade_manager.funding import FundingPayment, funding_topic
@@ -48,8 +56,9 @@ from strategies.trade_manager.orders import (
     Submit,
 )
 from strategies.trade_manager.plan import EntryPlan, check_plan
-from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind
+from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind, ExitReason
 from strategies.trade_manager.setup import NEVER_NS, ExitRules, Identity, Setup
+from strategies.trade_manager.skips import SkipReason
 
 # Setups whose orders may still report something late (a fill after its cancellation was confirmed).
 REMEMBERED_SETUPS: Final = 16
@@ -102,6 +111,7 @@ class SetupDesk(AccountView):
         super().__init__(host, instrument_id)
         self.counters = counters
         self.is_halted = False
+        self.holds = Holds(instrument_id.value)
         self.bucket_seq = -1
         self.instrument = None
         self.venue: VenueCapabilities
@@ -134,6 +144,7 @@ class SetupDesk(AccountView):
         topic = funding_topic(self.instrument_id.value)
         self._host.msgbus.subscribe(topic=topic, handler=self.on_funding)
         listen_to_halts(self._host.msgbus, self)
+        listen_to_holds(self._host.msgbus, self)
         return True
 
     def open_setup(self, plan: EntryPlan, known_ts_ns: int, ts_ns: int) -> Setup:
@@ -251,6 +262,79 @@ class SetupDesk(AccountView):
             detail = {"actor": message.actor}
             self.decide("rearmed", ts_ns=message.ts_ns, reason=message.reason, detail=detail)
 
+    @property
+    def closed_to_entries(self) -> SkipReason | None:
+        """Return why nothing may be opened here, whatever the signal; None when it may."""
+        if self.is_halted:
+            return SkipReason.HALTED
+        return SkipReason.HELD if self.holds else None
+
+    def on_hold_entries(self, message: HoldEntries) -> None:
+        """Open nothing until this is released; a waiting entry is taken back."""
+        if not self.holds.begin(message):
+            return
+        ts_ns = self._host.clock.timestamp_ns()
+        self._host.log.warning(f"{self.instrument_id} held ({message.source}): {message.reason}")
+        self.count("held")
+        self.decide("held", ts_ns=ts_ns, reason=message.source, detail={"text": message.reason})
+        if self.setup is not None and not self.setup.is_closed:
+            self.carry_out(self.setup, self.setup.cancel_entry(f"held_{message.source}", ts_ns))
+
+    def on_release_entries(self, message: ReleaseEntries) -> None:
+        """Open again when no other hold stands."""
+        if self.holds.end(message):
+            ts_ns = self._host.clock.timestamp_ns()
+            others = self.holds.text
+            self._host.log.info(
+                f"{self.instrument_id} released ({message.source}); still held: {others or 'no'}"
+            )
+            self.decide("released", ts_ns=ts_ns, reason=message.source, detail={"still": others})
+
+    def close_by_hand(self, reason: str, who: str) -> bool:
+        """Close the position at market and take its entry back, because a person wants it.
+
+        Parameters
+        ----------
+        reason
+            In the person's words.
+        who
+            Whom to ask about it.
+
+        Returns
+        -------
+        bool
+            False when there was nothing to close.
+        """
+        setup = self.setup
+        if setup is None or setup.is_closed:
+            return False
+        ts_ns = self._host.clock.timestamp_ns()
+        self._say_command("close", setup, ts_ns, reason, who)
+        self.carry_out(setup, setup.close(ExitReason.MANUAL.value, ts_ns))
+        return True
+
+    def cancel_entry_by_hand(self, who: str, reason: str = "") -> bool:
+        """Take an entry back that waits, because a person wants it; a position keeps its exits.
+
+        Returns
+        -------
+        bool
+            False when no entry was alive.
+        """
+        setup = self.setup
+        if setup is None or not setup.is_entering:
+            return False
+        ts_ns = self._host.clock.timestamp_ns()
+        self._say_command("cancel_entry", setup, ts_ns, reason, who)
+        self.carry_out(setup, setup.cancel_entry(ExitReason.MANUAL.value, ts_ns))
+        return True
+
+    def _say_command(self, action: str, setup: Setup, ts_ns: int, reason: str, who: str) -> None:
+        self._host.log.warning(f"{self.instrument_id} {action} asked for by {who}: {reason or 'no reason'}")
+        self.count(f"commanded_{action}")
+        detail: dict[str, str | int | float] = {"actor": who, "action": action, "text": reason}
+        self.decide("commanded", ts_ns=ts_ns, setup=setup, reason=action, detail=detail)
+
     def stop_setup(self) -> None:
         """Take a living entry back when the strategy stops; a position keeps its exits at the venue."""
         if self._deadlines is not None:
@@ -353,10 +437,10 @@ class SetupDesk(AccountView):
 
     def _perform(self, setup: Setup, action: Action) -> None:
         match action:
-            case Submit() if self.is_halted and action.order.leg is Leg.ENTRY:
+            case Submit() if action.order.leg is Leg.ENTRY and (closed := self.closed_to_entries):
                 # Halted between the decision and its order, or while another entry was being replaced.
                 client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
-                self.carry_out(setup, setup.on_rejected(client_id, "halted", ts_ns, due_post_only=False))
+                self.carry_out(setup, setup.on_rejected(client_id, closed.value, ts_ns, due_post_only=False))
             case Submit():
                 self._by_order[action.order.client_id] = setup
                 if action.order.leg is Leg.ENTRY:

@@ -23,12 +23,15 @@ type DecisionKind = Literal[
     "expired",
     "halted",
     "rearmed",
+    "held",
+    "released",
     "signal_taken",
     "signal_skipped",
     "pause_began",
     "pause_extended",
     "pause_ended",
     "signal_outcome",
+    "commanded",
 ]
 """The words of ``Decision.kind``; ``docs/glossary.md`` uses the same ones."""
 
