@@ -56,7 +56,7 @@ from strategies.trade_manager.orders import (
     Submit,
 )
 from strategies.trade_manager.plan import EntryPlan, check_plan
-from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind
+from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind, ExitReason
 from strategies.trade_manager.setup import NEVER_NS, ExitRules, Identity, Setup
 from strategies.trade_manager.skips import SkipReason
 
@@ -289,6 +289,51 @@ class SetupDesk(AccountView):
                 f"{self.instrument_id} released ({message.source}); still held: {others or 'no'}"
             )
             self.decide("released", ts_ns=ts_ns, reason=message.source, detail={"still": others})
+
+    def close_by_hand(self, reason: str, who: str) -> bool:
+        """Close the position at market and take its entry back, because a person wants it.
+
+        Parameters
+        ----------
+        reason
+            In the person's words.
+        who
+            Whom to ask about it.
+
+        Returns
+        -------
+        bool
+            False when there was nothing to close.
+        """
+        setup = self.setup
+        if setup is None or setup.is_closed:
+            return False
+        ts_ns = self._host.clock.timestamp_ns()
+        self._say_command("close", setup, ts_ns, reason, who)
+        self.carry_out(setup, setup.close(ExitReason.MANUAL.value, ts_ns))
+        return True
+
+    def cancel_entry_by_hand(self, who: str, reason: str = "") -> bool:
+        """Take an entry back that waits, because a person wants it; a position keeps its exits.
+
+        Returns
+        -------
+        bool
+            False when no entry was alive.
+        """
+        setup = self.setup
+        if setup is None or not setup.is_entering:
+            return False
+        ts_ns = self._host.clock.timestamp_ns()
+        self._say_command("cancel_entry", setup, ts_ns, reason, who)
+        self.carry_out(setup, setup.cancel_entry(ExitReason.MANUAL.value, ts_ns))
+        return True
+
+    def _say_command(self, action: str, setup: Setup, ts_ns: int, reason: str, who: str) -> None:
+        self._host.log.warning(f"{self.instrument_id} {action} asked for by {who}: {reason or 'no reason'}")
+        self.count(f"commanded_{action}")
+        detail: dict[str, str | int | float] = {"actor": who, "action": action, "text": reason}
+        self.decide("commanded", ts_ns=ts_ns, setup=setup, reason=action, detail=detail)
 
     def stop_setup(self) -> None:
         """Take a living entry back when the strategy stops; a position keeps its exits at the venue."""

@@ -31,6 +31,7 @@ type DecisionKind = Literal[
     "pause_extended",
     "pause_ended",
     "signal_outcome",
+    "commanded",
 ]
 """The words of ``Decision.kind``; ``docs/glossary.md`` uses the same ones."""
 

@@ -779,7 +779,7 @@ class Setup:
         if self.stage is Stage.CLOSED and not self._is_reported:
             self._is_reported = True
             actions.append(self._finished())
-        self._arm()
+        self.arm()
         return actions
 
     def _wanted_exits(self) -> list[WantedExit]:
@@ -847,7 +847,7 @@ class Setup:
                 change = "moved" if is_moved else "resized"
                 actions.append(self._note("protection", f"{order.leg.name.lower()}_{change}", qty=wanted.qty))
 
-    def _arm(self) -> None:
+    def arm(self) -> None:
         """Set what wakes `on_price` up."""
         self.low_alarm, self.high_alarm = -math.inf, math.inf
         in_position = self.stage in IN_POSITION
