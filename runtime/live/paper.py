@@ -220,6 +220,7 @@ class PaperExecutionClient(LiveExecutionClient):
         if self._pulse is not None:
             self._pulse.cancel()
             self._pulse = None
+        self.paper_venue.note_prices()
         self._store.note(SESSION_END, str(self._clock.timestamp_ns()))
 
     def _dispose(self) -> None:
@@ -241,6 +242,7 @@ class PaperExecutionClient(LiveExecutionClient):
         """Let time pass at the venue while nothing trades: funding times, mostly."""
         if not self._on_data_time:
             self._pass_time()
+            self.paper_venue.note_prices()
             self._pulse = self._loop.call_later(PASS_TIME_SECS, self._beat)
 
     def _pass_time(self) -> None:
@@ -430,7 +432,7 @@ class SandboxLiveExecClientFactory(LiveExecClientFactory):
     """Makes the client. Nautilus passes ``portfolio`` to a factory of exactly this name."""
 
     @staticmethod
-    def create(
+    def create(  # type: ignore[override]
         loop: asyncio.AbstractEventLoop,
         name: str,
         config: PaperExecClientConfig,

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import msgspec
 
@@ -35,7 +36,7 @@ CREATE TABLE IF NOT EXISTS fills (
 CREATE INDEX IF NOT EXISTS fills_by_order ON fills (client_order_id);
 CREATE TABLE IF NOT EXISTS positions (
     venue TEXT NOT NULL, position_id TEXT NOT NULL, is_open INTEGER NOT NULL, updated_ns INTEGER NOT NULL,
-    fills BLOB NOT NULL, PRIMARY KEY (venue, position_id));
+    fills BLOB NOT NULL, summary BLOB NOT NULL, PRIMARY KEY (venue, position_id));
 CREATE TABLE IF NOT EXISTS funding (
     venue TEXT NOT NULL, instrument_id TEXT NOT NULL, strategy_id TEXT NOT NULL, ts_ns INTEGER NOT NULL,
     payment BLOB NOT NULL, PRIMARY KEY (venue, instrument_id, strategy_id, ts_ns));
@@ -67,12 +68,13 @@ class FillRow:
 
 @dataclass(frozen=True, slots=True)
 class PositionRow:
-    """One position: the fills since it was last flat, serialised."""
+    """One position: the fills since it was last flat, serialised, and what a person reads of it."""
 
     position_id: str
     is_open: bool
     updated_ns: int
     fills: tuple[bytes, ...]
+    summary: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -103,17 +105,22 @@ class PaperStore:
     ----------
     folder
         Folder of the node's state; None keeps everything in memory.
+    readonly
+        Read what is there, also while a node writes it.
 
     Raises
     ------
     ConfigurationError
-        Another node has the file open.
+        Another node has the file open; to be read alone, there is none.
     DataError
         The file is no state of a paper node, or of another version.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, readonly: bool = False) -> None:
         self._lock: int | None = None
+        if folder is not None and readonly:
+            self._db = _open_readonly(folder)
+            return
         if folder is None:
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         else:
@@ -146,14 +153,8 @@ class PaperStore:
             for fill in change.fills:
                 self._put("fills", (fill.trade_id, venue, fill.client_order_id, fill.ts_ns, fill.event))
             for one in change.positions:
-                row = (
-                    venue,
-                    one.position_id,
-                    one.is_open,
-                    one.updated_ns,
-                    msgspec.json.encode(_texts(one.fills)),
-                )
-                self._put("positions", row)
+                texts = msgspec.json.encode(_texts(one.fills)), msgspec.json.encode(one.summary)
+                self._put("positions", (venue, one.position_id, one.is_open, one.updated_ns, *texts))
             for paid in change.payments:
                 key = (venue, paid.instrument_id, paid.strategy_id, paid.ts_ns)
                 self._put("funding", (*key, msgspec.json.encode(paid)))
@@ -214,12 +215,12 @@ class PaperStore:
     def positions(self, venue: str, *, open_only: bool = True) -> list[PositionRow]:
         """Return the positions of a venue."""
         query = (
-            "SELECT position_id, is_open, updated_ns, fills FROM positions "
+            "SELECT position_id, is_open, updated_ns, fills, summary FROM positions "
             "WHERE venue = ? AND (is_open OR NOT ?) ORDER BY rowid"
         )
         return [
-            PositionRow(name, bool(is_open), ts_ns, _bytes(events))
-            for name, is_open, ts_ns, events in self._db.execute(query, (venue, open_only))
+            PositionRow(name, bool(is_open), ts_ns, _bytes(events), msgspec.json.decode(summary))
+            for name, is_open, ts_ns, events, summary in self._db.execute(query, (venue, open_only))
         ]
 
     def payments(self, venue: str) -> list[FundingPayment]:
@@ -313,20 +314,13 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def open_readonly(folder: Path) -> sqlite3.Connection:
-    """Open the state for reading; a node may be writing it meanwhile.
-
-    Raises
-    ------
-    ConfigurationError
-        There is none.
-    """
+def _open_readonly(folder: Path) -> sqlite3.Connection:
     file = folder / FILE_NAME
     if not file.exists():
         raise ConfigurationError(
             f"{file}: no paper session was started here yet: `live_node.py --mode paper`"
         )
-    return sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    return sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
 
 
 def _open(file: Path) -> sqlite3.Connection:

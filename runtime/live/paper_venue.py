@@ -152,7 +152,7 @@ class PaperVenue:
         self._bus.subscribe(topic="events.order.*", handler=self._events.append)
         self._bus.subscribe(topic="funding.*", handler=self._payments.append)
         self._engine.start()
-        self._client._set_connected(True)
+        self._client._set_connected(True)  # noqa: SLF001 - no other way from Python
 
     # -- what the node does --------------------------------------------------------------------------------
 
@@ -203,6 +203,14 @@ class PaperVenue:
             self._open_market(instrument_id)
             self._traded.discard(instrument_id)
             self.commit()
+
+    def note_prices(self) -> None:
+        """Keep the last prices of what is held, for those who read the state from outside."""
+        held = {position.instrument_id for position in self.cache.positions_open()}
+        prices = {one: self._last_price(one) for one in held}
+        known = {one.value: str(price) for one, price in prices.items() if price is not None}
+        if known:
+            self._store.write(self.id.value, PaperChange(prices=known), self.now_ns)
 
     def update_instrument(self, instrument: Instrument) -> None:
         """Trade by changed rules of an instrument from now on."""
@@ -571,7 +579,17 @@ def restored_order(row: OrderRow) -> Order:
 
 def _position_row(position: Position) -> PositionRow:
     fills = tuple(SERIALIZER.serialize(fill) for fill in position.events)
-    return PositionRow(position.id.value, bool(position.is_open), int(position.ts_last), fills)
+    summary = {
+        "instrument": position.instrument_id.value,
+        "strategy": position.strategy_id.value,
+        "qty": f"{position.signed_decimal_qty():f}",
+        "entry": str(position.avg_px_open),
+        "realized": str(position.realized_pnl),
+        "value_currency": position.settlement_currency.code,
+        "coin": "" if position.base_currency is None else position.base_currency.code,
+        "multiplier": str(position.multiplier),
+    }
+    return PositionRow(position.id.value, bool(position.is_open), int(position.ts_last), fills, summary)
 
 
 def _is_news(event: OrderEvent) -> bool:
@@ -580,7 +598,7 @@ def _is_news(event: OrderEvent) -> bool:
 
 
 def _is_same(one: AccountState, other: AccountState) -> bool:
-    return one.balances == other.balances and one.margins == other.margins
+    return bool(one.balances == other.balances and one.margins == other.margins)
 
 
 def _is_malformed(tick: TradeTick, instrument: Instrument) -> bool:

@@ -76,9 +76,7 @@ class ReplayFactory(LiveDataClientFactory):
     """Makes the data client."""
 
     @staticmethod
-    def create(
-        loop: Any, name: str, config: ReplayConfig, msgbus: Any, cache: Any, clock: Any
-    ) -> ReplayDataClient:
+    def create(loop: Any, name: str, config: Any, msgbus: Any, cache: Any, clock: Any) -> ReplayDataClient:
         """Return the client."""
         del name
         return ReplayDataClient(loop, msgbus, cache, clock, config)
@@ -91,7 +89,7 @@ def replay_factory(instruments: Iterable[Instrument]) -> type[ReplayFactory]:
     class Factory(ReplayFactory):
         @staticmethod
         def create(
-            loop: Any, name: str, config: ReplayConfig, msgbus: Any, cache: Any, clock: Any
+            loop: Any, name: str, config: Any, msgbus: Any, cache: Any, clock: Any
         ) -> ReplayDataClient:
             client = ReplayFactory.create(loop, name, config, msgbus, cache, clock)
             client.instruments = known
@@ -111,7 +109,7 @@ class RhythmConfig(StrategyConfig, frozen=True, kw_only=True):
     qty: Decimal = Decimal(100)
 
 
-class Rhythm(Strategy):
+class Rhythm(Strategy):  # type: ignore[misc]
     """Buys with a resting limit below the last print, takes it back after a while, sells at market.
 
     Everything hangs on the number of prints, so that a node and an engine on the same prints do the same.
@@ -263,4 +261,3 @@ def run_node(
         return asyncio.run(life())
     finally:
         asyncio.set_event_loop(None)
-
