@@ -83,7 +83,7 @@ class Account:
     balances
         By asset; an asset that is not there counts as zero.
     positions
-        By symbol, linear markets only.
+        By the market's key, linear markets only.
     can_trade, can_withdraw, ip_restricted
         What the venue says about the key's permissions.
     """
@@ -110,10 +110,10 @@ class Account:
 
     def position(self, market: Market) -> Position:
         """Return the (possibly new, flat) position of a linear market."""
-        known = self.positions.get(market.symbol)
+        known = self.positions.get(market.key)
         if known is None:
             leverage = min(self.default_leverage, market.max_leverage)
-            known = self.positions[market.symbol] = Position(market, leverage=leverage)
+            known = self.positions[market.key] = Position(market, leverage=leverage)
         return known
 
     def lock(self, asset: str, amount: Decimal) -> None:

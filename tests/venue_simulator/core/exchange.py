@@ -74,7 +74,7 @@ class Exchange:
     ) -> None:
         self.clock = clock
         self.rules = rules or VenueRules()
-        self.markets = {market.symbol: market for market in markets}
+        self.markets = {market.key: market for market in markets}
         self.accounts = {account.name: account for account in accounts}
         self.books = {symbol: Book(market) for symbol, market in self.markets.items()}
         self.orders: dict[int, Order] = {}
@@ -87,8 +87,6 @@ class Exchange:
         self._next_fill_id = 900_000_000_001
         self._printed: dict[str, int] = {}  # trades that were made by hand, by symbol
         self._next_expiry_ns = 0
-
-    # --- questions -----------------------------------------------------------------------------------------
 
     def add_listener(self, listener: Listener) -> None:
         """Tell a listener everything from now on."""
@@ -109,7 +107,7 @@ class Exchange:
         return [
             order
             for order in self._open.values()
-            if order.account == account and (symbol is None or order.symbol == symbol)
+            if order.account == account and (symbol is None or order.market.key == symbol)
         ]
 
     def find(self, account: str = "main", *, order_id: int | None = None, client_id: str = "") -> Order:
@@ -120,8 +118,6 @@ class Exchange:
         if order is None or order.account != account:
             raise VenueRefusal("unknown_order", f"order {order_id or client_id}")
         return order
-
-    # --- requests ------------------------------------------------------------------------------------------
 
     def place(self, request: OrderRequest) -> Order:
         """Accept an order, match what crosses, and let the rest stand.
@@ -137,7 +133,7 @@ class Exchange:
             Nothing happened and nothing is kept.
         """
         market = self.market(request.symbol)
-        book = self.books[market.symbol]
+        book = self.books[market.key]
         filters.check(market, request, book.last_price)
         self._check_ids_and_counts(request)
         order = self._make(request, market)
@@ -198,7 +194,7 @@ class Exchange:
         after = (qty or order.qty, price or order.price, stop_price or order.stop_price)
         if before == after:
             raise VenueRefusal("no_change", f"order {order.order_id}")
-        market, book = order.market, self.books[order.symbol]
+        market, book = order.market, self.books[order.market.key]
         self._check_amendment(order, after)
         had_lock = bool(order.locked)
         self.ledger.release(order)
@@ -234,18 +230,16 @@ class Exchange:
         position.leverage = leverage
         position.seq += 1
 
-    # --- the market ----------------------------------------------------------------------------------------
-
     def on_trade(self, market: Market, trade: Trade) -> None:
         """Take one public trade; see `on_trades`."""
         self.on_trades(market, (trade,))
 
     def on_trades(self, market: Market, trades: Sequence[Trade]) -> None:
         """Take public trades of one market in the order of their ids: publish, match, trigger."""
-        shift = self._printed.get(market.symbol)
+        shift = self._printed.get(market.key)
         if shift:
             trades = [trade._replace(trade_id=trade.trade_id + shift) for trade in trades]
-        book = self.books[market.symbol]
+        book = self.books[market.key]
         for listener in self._listeners:
             listener.on_trades(market, trades)
         for trade in trades:
@@ -330,8 +324,6 @@ class Exchange:
         )
         return self.place(request)
 
-    # --- inside --------------------------------------------------------------------------------------------
-
     def _check_ids_and_counts(self, request: OrderRequest) -> None:
         known = self._by_client_id.get((request.account, request.client_id)) if request.client_id else None
         if known is not None and (known.is_open or self.rules.client_ids_for_ever):
@@ -376,7 +368,7 @@ class Exchange:
         if request.quote_qty is None:
             return request.qty
         bought, money = ZERO, request.quote_qty
-        for price, part in self.books[market.symbol].take(request.side, market.max_qty, None):
+        for price, part in self.books[market.key].take(request.side, market.max_qty, None):
             lots = min(part, money / price) // market.lot
             bought += lots * market.lot
             money -= lots * market.lot * price
@@ -514,7 +506,7 @@ class Exchange:
         order.updated_ns = now_ns
         order.status = "PARTIALLY_FILLED" if order.leaves_qty else "FILLED"
         if not order.leaves_qty:
-            self.books[market.symbol].remove(order)
+            self.books[market.key].remove(order)
             self._open.pop(order.order_id, None)
             self.ledger.release(order)  # a stop market buy locked at its stop price and may have paid less
         self._tell(order, "TRADE", fill)
@@ -533,7 +525,7 @@ class Exchange:
             self._attach_exits(order)
         if position.qty:
             return
-        for standing in self.open_orders(account.name, order.symbol):
+        for standing in self.open_orders(account.name, order.market.key):
             if standing is order or not standing.is_open:
                 continue
             if standing.is_waiting:
@@ -547,7 +539,7 @@ class Exchange:
             if stop_price is None:
                 continue
             request = OrderRequest(
-                symbol=entry.symbol,
+                symbol=entry.market.key,
                 side=opposite(entry.side),
                 type="STOP_MARKET" if kind == "STOP_MARKET" else "TAKE_PROFIT_MARKET",
                 stop_price=stop_price,
@@ -560,12 +552,12 @@ class Exchange:
             exit_order.parent_id = entry.order_id
             exit_order.status = "UNTRIGGERED"
             self._register(exit_order)
-            self.books[entry.symbol].wait(exit_order)
+            self.books[entry.market.key].wait(exit_order)
             self._tell(exit_order, "NEW")
 
     def _check_amendment(self, order: Order, after: tuple[Decimal, Decimal | None, Decimal | None]) -> None:
         qty, price, stop_price = after
-        book = self.books[order.symbol]
+        book = self.books[order.market.key]
         for value in (price, stop_price):
             if value is not None:
                 filters.check_price(order.market, value)
@@ -585,11 +577,11 @@ class Exchange:
 
     def _end(self, order: Order, status: OrderStatus, reason: str) -> None:
         assert status in {"CANCELED", "EXPIRED", "REJECTED"}
-        self.books[order.symbol].remove(order)
+        self.books[order.market.key].remove(order)
         self._open.pop(order.order_id, None)
         self.ledger.release(order)
         order.status, order.reason, order.updated_ns = status, reason, self.clock.now_ns()
-        self._tell(order, status)  # type: ignore[arg-type]  # the three statuses are executions too
+        self._tell(order, status)
         self._tell_balance(order)
 
     def _tell(self, order: Order, execution: Execution, fill: Fill | None = None) -> None:

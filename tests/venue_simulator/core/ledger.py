@@ -117,7 +117,7 @@ class Ledger:
 
     def mark(self, market: Market, default: Decimal) -> Decimal:
         """Return the mark price, `default` before the first trade."""
-        mark = self._mark_of(market.symbol)
+        mark = self._mark_of(market.key)
         return default if mark is None else mark
 
     def _check_margin(self, order: Order) -> None:

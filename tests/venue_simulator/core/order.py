@@ -18,7 +18,7 @@ from tests.venue_simulator.core.terms import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
-    """What a client asks for, protocol free.
+    """What a client asks for, protocol free; `symbol` is the market's key.
 
     `qty` may be 0 only with `close_position` (size taken from the position when it triggers). `quote_qty`
     replaces `qty` for MARKET orders on spot. `take_profit` and `stop_loss` are trigger prices that an entry

@@ -111,6 +111,9 @@ class Market:
     ----------
     symbol, base, quote
         The venue's own names; a linear market settles in `quote`.
+    key
+        How the exchange tells it from others; the symbol unless a venue uses one symbol twice (spot and linear
+        markets of Bybit). Requests, books and positions go by the key.
     kind
         "spot" or "linear" (perpetual, one-way, margined and settled in the quote currency).
     tick, lot
@@ -157,6 +160,10 @@ class Market:
     fee_decimals: int = 8
     max_orders: int = 200
     max_conditional: int = 5
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        self.key = self.key or self.symbol
 
     def price_of(self, ticks: int) -> Decimal:
         """Return a price in quote currency."""
