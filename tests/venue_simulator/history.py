@@ -75,7 +75,7 @@ class TradeHistory:
     def klines(self, interval_ms: int, start_ms: int | None, end_ms: int | None, count: int) -> list[Kline]:
         """Return klines of the intervals that begin in start..end, with the unfinished one, oldest first.
 
-        Intervals without a trade repeat the last close, as the venues' do. Without `start_ms` the newest ones.
+        An interval without a trade repeats the last close, as at the venues. Without `start_ms`: the newest.
         """
         if not len(self):
             return []

@@ -3,8 +3,9 @@
 from tests.venue_simulator.core.account import Account, Balance, Position
 from tests.venue_simulator.core.book import Book, Touch
 from tests.venue_simulator.core.events import BalanceReason, Execution, Listener
-from tests.venue_simulator.core.exchange import Exchange, VenueRules
+from tests.venue_simulator.core.exchange import Exchange
 from tests.venue_simulator.core.order import Fill, Order, OrderRequest
+from tests.venue_simulator.core.rules import VenueRules
 from tests.venue_simulator.core.terms import (
     Clock,
     ManualClock,

@@ -112,7 +112,7 @@ class Market:
     symbol, base, quote
         The venue's own names; a linear market settles in `quote`.
     key
-        How the exchange tells it from others; the symbol unless a venue uses one symbol twice (spot and linear
+        How the exchange tells it from others; the symbol unless a venue uses one twice (the spot and linear
         markets of Bybit). Requests, books and positions go by the key.
     kind
         "spot" or "linear" (perpetual, one-way, margined and settled in the quote currency).
