@@ -1,4 +1,4 @@
-"""The exchange as its clients and its market see it: place, amend, cancel, trades, and what a venue imposes."""
+"""The exchange as clients and market see it: place, amend, cancel, trades, and what a venue imposes."""
 
 from collections.abc import Sequence
 from decimal import Decimal
