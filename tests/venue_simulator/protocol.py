@@ -53,7 +53,7 @@ class SocketRoute:
 
 @dataclass(frozen=True, slots=True)
 class SymbolTerms:
-    """What a tape says about one of its symbols: increments, first price, and a typical trade's size."""
+    """What a tape says about one of its symbols: increments, first price, size that levels display."""
 
     symbol: str
     base: str
@@ -61,7 +61,15 @@ class SymbolTerms:
     tick: Decimal
     lot: Decimal
     first_price: Decimal
-    typical_qty: Decimal
+    level_qty: Decimal
+
+
+class RequestError(Exception):
+    """A request that never reaches the exchange (bad signature, missing parameter): what to answer."""
+
+    def __init__(self, response: web.Response) -> None:
+        super().__init__(response.text)
+        self.response = response
 
 
 class Protocol(Listener, ABC):

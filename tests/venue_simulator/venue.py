@@ -11,7 +11,7 @@ from tests.venue_simulator.core import Account, Exchange, Listener, Market, Trad
 from tests.venue_simulator.faults import EndpointFault, Faults
 from tests.venue_simulator.history import TradeHistory
 from tests.venue_simulator.limits import Limiter
-from tests.venue_simulator.protocol import Protocol, Route, SocketRoute
+from tests.venue_simulator.protocol import Protocol, RequestError, Route, SocketRoute
 from tests.venue_simulator.streams import Connection
 
 MOST_RECORDS = 100_000
@@ -126,6 +126,8 @@ class Venue:
             response = await route.handler(request)
         except VenueRefusal as refusal:
             response = self.protocol.refused(refusal)
+        except RequestError as error:
+            response = error.response
         if fault is not None and fault.when == "after":
             return self.protocol.failed(fault.status, fault.code, fault.text)
         return response
