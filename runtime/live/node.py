@@ -87,8 +87,8 @@ def exec_engine_config(plan: LivePlan) -> LiveExecEngineConfig:
     """Return how the node agrees with its venues about orders and positions.
 
     Spot accounts of real venues report no positions, and the engine would invent a short against what is
-    held: nothing is generated for them (`generate_missing_per_venue` keeps it for contracts of the same node). The
-    simulated venue reports what it kept.
+    held: nothing is generated for them. `generate_missing_per_venue` keeps it for contracts of the same node,
+    and the simulated venue reports what it kept.
     """
     is_live = plan.mode == "live"
     return LiveExecEngineConfig(

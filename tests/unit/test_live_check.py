@@ -1,13 +1,9 @@
 """What `--check` finds before anything trades, and how the command answers; venues are loopback servers."""
 
-import hashlib
-import hmac
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 import yaml
@@ -19,50 +15,8 @@ from runtime.live.command import require_approved
 from runtime.live.permissions import bybit_permissions
 from runtime.live.plan import effective_config, plan_live
 from runtime.settings import parse_settings
-from tests.local_server import Reply, local_server
-
-KEY, SECRET = "simulator-key-" + "0" * 50, "simulator-secret-" + "0" * 47
-GOOD = {"enableSpotAndMarginTrading": True, "enableWithdrawals": False, "ipRestrict": True}
-# The fields that are read of Binance's "Exchange information".
-XRP = {
-    "symbol": "XRPUSDT",
-    "status": "TRADING",
-    "baseAsset": "XRP",
-    "quoteAsset": "USDT",
-    "filters": [
-        {"filterType": "PRICE_FILTER", "tickSize": "0.00010000"},
-        {"filterType": "LOT_SIZE", "stepSize": "0.10000000", "minQty": "0.10000000"},
-        {"filterType": "NOTIONAL", "minNotional": "5.00000000"},
-    ],
-}
-
-
-class FakeBinance:
-    """As much of Binance spot as the check asks for, with a signature that is verified."""
-
-    def __init__(self) -> None:
-        self.skew_ms = 0
-        self.symbol: dict[str, Any] = XRP
-        self.restrictions: dict[str, Any] | None = GOOD
-        self.address = ""
-
-    def __call__(self, path: str, query: Mapping[str, str]) -> Reply:
-        """Answer a request."""
-        answers: dict[str, Callable[[Mapping[str, str]], tuple[int, Any]]] = {
-            "/api/v3/time": lambda _query: (200, {"serverTime": time.time_ns() // 1_000_000 + self.skew_ms}),
-            "/api/v3/exchangeInfo": lambda _query: (200, {"rateLimits": [], "symbols": [self.symbol]}),
-            "/sapi/v1/account/apiRestrictions": self._restrictions,
-        }
-        status, content = answers[path](query) if path in answers else (404, {})
-        return status, {"Content-Type": "application/json"}, json.dumps(content).encode()
-
-    def _restrictions(self, query: Mapping[str, str]) -> tuple[int, Any]:
-        if self.restrictions is None:
-            return 404, {}
-        signed = urlencode([(name, value) for name, value in query.items() if name != "signature"])
-        if hmac.new(SECRET.encode(), signed.encode(), hashlib.sha256).hexdigest() != query["signature"]:
-            return 401, {"code": -1022, "msg": "Signature for this request is not valid."}
-        return 200, self.restrictions
+from tests.fake_binance import GOOD, KEY, SECRET, XRP, FakeBinance
+from tests.local_server import local_server
 
 
 @pytest.fixture
