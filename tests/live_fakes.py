@@ -98,11 +98,10 @@ class FakeBus:
         """Take one."""
         self.sent.append((topic, message))
         for desk in self.desks:
-            if topic in (HALT_TOPIC, HOLD_TOPIC):
-                if topic == HALT_TOPIC:
-                    desk.is_halted = True
-                else:
-                    desk.holds.begin(message)
+            if topic == HALT_TOPIC:
+                desk.is_halted = True
+                desk.cancel_entry_by_hand("", "")
+            elif topic == HOLD_TOPIC and desk.holds.begin(message):
                 desk.cancel_entry_by_hand("", "")
             elif topic == REARM_TOPIC:
                 desk.is_halted = False
