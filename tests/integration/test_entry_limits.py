@@ -1,13 +1,14 @@
 """Limits at the one place that every entry passes, in a real engine; what lessens the risk always passes."""
 
-from collections.abc import Iterable
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nautilus_trader.common.component import TestClock
 from nautilus_trader.model.enums import TradingState
 from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.test_kit.stubs.component import TestComponentStubs
 
 from runtime.live.limit_watch import LimitWatch, read_guards
 from runtime.live.limits import (
@@ -20,25 +21,25 @@ from runtime.live.limits import (
 )
 from strategies.breakout import BreakoutConfig, BreakoutStrategy
 from strategies.entry_limits import EntryIntent, EntryLimits, LimitRules
+from strategies.exposure import notionals
 from strategies.guards import LossRules
-from strategies.trade_manager.skips import SkipReason
 from tests.integration.bar_harness import run_bars
 from tests.integration.engine_harness import instrument_of
-from tests.integration.test_bar_strategies import BREAK, EXTERNAL, MORE, QUIET, RULES, kept
+from tests.integration.test_bar_strategies import BREAK, EXTERNAL, QUIET, RULES, kept
 
-NOW = 1_773_792_000_000_000_000
+NOW = 1_773_795_600_000_000_000
 NAME = "XRPUSDT-PERP.BINANCE"
-CHART = [*QUIET, BREAK, *MORE]
+CHART = [*QUIET, BREAK, (1.515, 1.60, 1.51, 1.53), (1.53, 1.53, 1.40, 1.41), (1.41,) * 4]
 
 
-def run(settings: LimitSettings | None, rows: Iterable[Any] = CHART) -> tuple[Any, list[Any], list[Any]]:
+def run(settings: LimitSettings | None) -> tuple[Any, list[Any], list[Any]]:
     """Run the breakout strategy with limits; return it, its decisions, and its trades."""
     instrument = instrument_of("margin")
     strategy = BreakoutStrategy(BreakoutConfig(instrument_id=instrument.id, bar_type=EXTERNAL, **RULES))
     decisions, trades = kept(strategy)
     if settings is not None:
         limit_entries([strategy], settings)
-    run_bars(list(rows), strategy, instrument)
+    run_bars(CHART, strategy, instrument)
     return strategy, decisions, trades
 
 
@@ -50,27 +51,19 @@ LIMITED = {
         "symbol_notionals": {NAME: Decimal(1)},
     },
     "more of the account than allowed": {"max_account_notional": Decimal(1)},
-    "a price far from the last trades": {"price_band_pct": 0.0001},
 }
 
 
 @pytest.mark.parametrize("case", LIMITED)
 def test_an_entry_beyond_a_limit_never_leaves(case: str) -> None:
     """No order reaches the venue; the journal has the figure that decided, under the reason `risk`."""
-    rows = CHART
-    if case == "a price far from the last trades":  # the newest close is its own reference: the mark differs
-        limits = EntryLimits(LimitRules(price_band_pct=5.0))
-        skip = limits.check(intent(mark_price=2.0))
-        assert skip is not None
-        assert skip.reason is SkipReason.RISK
-        return
-    strategy, decisions, trades = run(LimitSettings(**LIMITED[case]), rows)
+    strategy, decisions, trades = run(LimitSettings(**LIMITED[case]))
     refused = [one for one in decisions if one.kind == "entry_refused"]
-    assert [one.reason for one in refused] == ["risk"]
+    assert {one.reason for one in refused} == {"risk"}
     assert refused[0].detail["text"]
-    assert [one.reason for one in decisions if one.kind == "entry_rejected"] == ["risk"]
+    assert {one.reason for one in decisions if one.kind == "entry_rejected"} == {"risk"}
     assert (trades, strategy.cache.orders_total_count()) == ([], 0)
-    assert strategy.counters["entries_over_limits"] == 1
+    assert strategy.counters["entries_over_limits"] == len(refused)
     assert strategy.counters["illegal_transitions"] == 0
 
 
@@ -86,16 +79,16 @@ def test_wide_limits_and_none_decide_alike() -> None:
         assert (decisions, same_trades) == (without, trades)
 
 
-def test_what_a_position_takes_is_counted() -> None:
-    """The second entry is refused where the first one's position already fills the limit; its exits pass."""
+def test_the_limit_is_where_it_says() -> None:
+    """A limit just above the entry lets it out, with all its exits; one just below does not."""
     _, decisions, trades = run(None)
-    (first,) = [one for one in decisions if one.kind == "entry_submitted"]
+    first = next(one for one in decisions if one.kind == "entry_submitted")
     notional = Decimal(first.qty) * Decimal(first.price)
     _, limited, same = run(LimitSettings(max_symbol_notional=notional * Decimal("1.05")))
     assert not [one for one in limited if one.kind == "entry_refused"]
     assert same == trades
     _, less, none = run(LimitSettings(max_symbol_notional=notional * Decimal("0.95")))
-    assert [one.reason for one in less if one.kind == "entry_refused"] == ["risk"]
+    assert {one.reason for one in less if one.kind == "entry_refused"} == {"risk"}
     assert none == []
 
 
@@ -214,9 +207,9 @@ class WatchedAccount:
         self.watch = LimitWatch(
             self.limits, folder, lambda: strategies, lambda call: call(), self.states.append
         )
-        from nautilus_trader.test_kit.stubs.component import TestComponentStubs
 
-        clock, bus = TestComponentStubs.clock(), TestComponentStubs.msgbus()
+
+        clock, bus = TestClock(), TestComponentStubs.msgbus()
         clock.set_time(NOW)
         self.clock = clock
         for topic in ("hold.entries", "release.entries"):
@@ -262,3 +255,33 @@ def test_the_days_loss_survives_a_restart(tmp_path: Any) -> None:
     again.equity = Decimal(940)
     again.watch.look()
     assert [topic for topic, _ in again.sent] == ["hold.entries"]
+
+
+def test_positions_and_entries_count_and_exits_do_not() -> None:
+    """Once filled, with stop and target at the venue, the position alone is what is at work."""
+    instrument = instrument_of("margin")
+    strategy = BreakoutStrategy(BreakoutConfig(instrument_id=instrument.id, bar_type=EXTERNAL, **RULES))
+    seen: list[tuple[Any, int, Decimal]] = []
+    start = strategy.on_start
+
+    def on_decision(decision: Any) -> None:
+        if decision.kind == "position_closed" or not strategy.cache.positions_open():
+            return
+        (position,) = strategy.cache.positions_open()
+        amount = position.quantity.as_decimal() * strategy.last_price()
+        seen.append((notionals(strategy.cache, instrument.id), strategy.cache.orders_open_count(), amount))
+
+    def on_start() -> None:
+        start()
+        strategy.msgbus.subscribe(topic="events.order.*", handler=on_order)
+
+    def on_order(event: Any) -> None:
+        if type(event).__name__ == "OrderAccepted":
+            on_decision(SimpleNamespace(kind="accepted"))
+
+    strategy.on_start = on_start
+    run_bars(CHART, strategy, instrument)
+    protected = [one for one in seen if one[1]]
+    assert protected
+    for (own, total), _, amount in protected:
+        assert own == total == amount
