@@ -5,6 +5,9 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
+from runtime.live.freshness import DataSettings
+from runtime.live.paper_settings import PaperSettings
+
 type VenueKind = Literal["binance", "bybit"]
 type MarketKind = Literal["spot", "usdm", "linear"]
 type EnvironmentKind = Literal["live", "testnet", "demo"]
@@ -89,10 +92,18 @@ class LiveVenue(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"name {self.name!r} is not made of capitals, digits and _: for example BINANCE_SPOT"
             )
+        if self.venue == "binance" and self.name is not None and self.name.split("_")[0] != "BINANCE":
+            raise ValueError(
+                f"name {self.name} must begin with BINANCE: what the venue can do is known by it"
+            )
         if self.venue == "bybit" and self.name not in (None, "BYBIT"):
             raise ValueError(f"name {self.name}: the adapter calls this venue BYBIT and nothing else")
         if self.market == "spot" and self.leverage is not None:
             raise ValueError(f"leverage {self.leverage}: spot has none, leave it out")
+        if self.venue == "bybit" and self.hosts.http is not None and self.hosts.ws is None:
+            raise ValueError(
+                "hosts.http is set and hosts.ws is not: the adapter would take it for the stream"
+            )
         if self.venue == "binance" and self.hosts.ws_orders is not None:
             raise ValueError("hosts.ws_orders: Binance takes orders by REST, leave it out")
 
@@ -127,10 +138,12 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Longest time in which all venues must be connected and reconciled at the start.
     lookback_mins
         How far back orders and fills are asked of the venue at the start.
-    max_clock_offset_secs
-        A start is refused when the machine's clock is further from a venue's.
     min_disk_mb
         Free space below which the node reports itself failing, beside the journal's own reserve.
+    paper
+        The simulated accounts of a paper node.
+    data
+        When market data are too old, late or incomplete to open anything.
     """
 
     venues: tuple[LiveVenue, ...] = ()
@@ -140,8 +153,9 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     connection_secs: Annotated[float, Meta(ge=1, le=600)] = 60.0
     lookback_mins: Annotated[int, Meta(ge=1, le=10_080)] = 1440
-    max_clock_offset_secs: Annotated[float, Meta(gt=0, le=1)] = 1.0
     min_disk_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 1024
+    paper: PaperSettings = PaperSettings()
+    data: DataSettings = DataSettings()
 
     def __post_init__(self) -> None:
         names = [one.venue_name for one in self.venues]
@@ -168,4 +182,4 @@ def _doubled(name: str) -> str:
 
 
 # Every struct of this section, for the schema and the tests.
-STRUCTS: Final[tuple[type[Any], ...]] = (LiveSettings, LiveVenue, VenueHosts)
+STRUCTS: Final[tuple[type[Any], ...]] = (LiveSettings, LiveVenue, VenueHosts, PaperSettings, DataSettings)
