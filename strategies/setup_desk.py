@@ -37,6 +37,8 @@ from strategies.entry_halt import (
     listen_to_halts,
     listen_to_holds,
 )
+from strategies.entry_limits import EntryLimits
+from strategies.exposure import entry_intent
 from strategies.protection import VenueCapabilities, capabilities
 from strategies.trade_manager.client_ids import setup_id
 from strategies.trade_manager.funding import FundingPayment, funding_topic
@@ -99,6 +101,9 @@ class SetupDesk(AccountView):
     counters
         Of the strategy; those of several desks add up in one.
     """
+
+    entry_limits: EntryLimits | None = None
+    """Asked before each entry goes out; None sets no limits."""
 
     def __init__(
         self,
@@ -322,12 +327,16 @@ class SetupDesk(AccountView):
             False when no entry was alive.
         """
         setup = self.setup
-        if setup is None or not setup.is_entering:
+        if setup is None or setup.is_closed:
             return False
         ts_ns = self._host.clock.timestamp_ns()
-        self._say_command("cancel_entry", setup, ts_ns, reason, who)
-        self.carry_out(setup, setup.cancel_entry(ExitReason.MANUAL.value, ts_ns))
-        return True
+        # The core knows whether one is alive, or on its way back to be sent again at another price.
+        actions = setup.cancel_entry(ExitReason.MANUAL.value, ts_ns)
+        is_new = any(isinstance(one, Note) and one.kind == "entry_cancelled" for one in actions)
+        if is_new:
+            self._say_command("cancel_entry", setup, ts_ns, reason, who)
+        self.carry_out(setup, actions)
+        return is_new
 
     def _say_command(self, action: str, setup: Setup, ts_ns: int, reason: str, who: str) -> None:
         self._host.log.warning(f"{self.instrument_id} {action} asked for by {who}: {reason or 'no reason'}")
@@ -441,6 +450,10 @@ class SetupDesk(AccountView):
                 # Halted between the decision and its order, or while another entry was being replaced.
                 client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
                 self.carry_out(setup, setup.on_rejected(client_id, closed.value, ts_ns, due_post_only=False))
+            case Submit() if self._over_limits(setup, action):
+                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
+                reason = SkipReason.RISK.value
+                self.carry_out(setup, setup.on_rejected(client_id, reason, ts_ns, due_post_only=False))
             case Submit():
                 self._by_order[action.order.client_id] = setup
                 if action.order.leg is Leg.ENTRY:
@@ -463,6 +476,20 @@ class SetupDesk(AccountView):
                 self.halt(reason)
             case Finished():
                 self._finish(setup, action)
+
+    def _over_limits(self, setup: Setup, action: Submit) -> bool:
+        """Ask the account's limits about an entry; publish why it must not go out."""
+        if self.entry_limits is None or action.order.leg is not Leg.ENTRY:
+            return False
+        intent = entry_intent(self, self._host, action.order)
+        skip = self.entry_limits.check(intent)
+        if skip is None:
+            return False
+        self._host.log.warning(f"{self.instrument_id} entry refused by the limits: {skip.text}")
+        self.count("entries_over_limits")
+        detail: dict[str, str | int | float] = {"text": skip.text, "figure": skip.figure, "limit": skip.limit}
+        self.decide("entry_refused", ts_ns=intent.ts_ns, setup=setup, reason=skip.reason.value, detail=detail)
+        return True
 
     def _order(self, action: Submit) -> Order:
         own = action.order
