@@ -70,6 +70,8 @@ AMPLE_FUNDS: Final = Funds(Decimal(10**12), Decimal(10**12))
 _SCOPES: Final = {"external": Scope.EXTERNAL, "internal": Scope.INTERNAL}
 _BUSY: Final = frozenset({SkipReason.IN_POSITION, SkipReason.ENTRY_RESTING})
 type TradeHandler = Callable[[TradeTick], None]
+type TradeGate = Callable[["OteStrategy", TradeHandler], TradeHandler]
+"""Called at the start with the strategy and its hot path; returns what is put on the message bus instead."""
 type Observer = Callable[[Any, EventTable], None]
 """Called with each closed bucket (a row of ``PACKET_DTYPE``) and its structure events."""
 
@@ -97,6 +99,8 @@ class OteStrategy(GatedSetupStrategy):
         self._trades_topic = ""
         # Zones to look at when the next bucket closes: new, waiting for a better moment, or to be followed.
         self._waiting: dict[int, Zone] = {}
+        # Stands between the trades and the hot path where trades may be missing: in a live node.
+        self.trade_gate: TradeGate | None = None
         self._push: Callable[[int, float, float, bool, int], int]
         self._update_structure: Callable[..., Any]
         self._take_trade: TradeHandler
@@ -114,6 +118,8 @@ class OteStrategy(GatedSetupStrategy):
             rearm = RearmRules(self.config.rearm_max, int(self.config.rearm_after_secs * 1e9))
             self.ask(judge, self.config.approach_band_pct, rearm, shadow_rules(self.config, self.market))
         self._take_trade = self.make_trade_handler()
+        if self.trade_gate is not None:
+            self._take_trade = self.trade_gate(self, self._take_trade)
         self.start_guards()
         self.listen()
         if self.config.htf_bar_type is not None:
@@ -223,12 +229,36 @@ class OteStrategy(GatedSetupStrategy):
             if closed:
                 on_packets(ts_ns, price)
 
+        def take_price(tick: TradeTick) -> None:
+            ts_ns, price = tick.ts_event, tick.price.as_double()
+            if is_watching and (ts_ns >= wake_ns or not wake_low <= price <= wake_high):
+                on_price(ts_ns, price)
+
         def watch(flag: bool, low: float, high: float, deadline_ns: int) -> None:
             nonlocal is_watching, wake_low, wake_high, wake_ns
             is_watching, wake_low, wake_high, wake_ns = flag, low, high, deadline_ns
 
         self.set_watch = watch
+        self.take_price = take_price
         return take_trade
+
+    take_price: TradeHandler
+    """Shows a trade to the setup alone, at once, while buckets wait for trades before it."""
+
+    def take_past_trade(self, tick: TradeTick) -> None:
+        """Take a trade that is over: buckets, structure and zones see it, the setup's prices do not."""
+        is_buyer = tick.aggressor_side is AggressorSide.BUYER
+        number = tick.trade_id.value
+        price, closed = tick.price.as_double(), 0
+        try:
+            if not is_buyer and tick.aggressor_side is not AggressorSide.SELLER:
+                raise ValueError("its aggressor side is unknown")  # noqa: TRY301
+            trade_id = int(number) if _is_number(number) else -1
+            closed = self._push(tick.ts_event, price, tick.size.as_double(), is_buyer, trade_id)
+        except ValueError as error:
+            self._on_unusual_trade(error)
+        if closed:
+            self._on_packets(tick.ts_event, price)
 
     def _on_unusual_trade(self, error: ValueError) -> None:
         self.count("trades_refused")
