@@ -215,7 +215,7 @@ class BinanceRest:
     async def single_trades(
         self, symbol: str, from_id: int, last_id: int
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        """Yield pages of a spot market's single trades by id, both ends included, in the order of their ids.
+        """Yield pages of a spot market's single trades by id, at least to the last one, in their order.
 
         Rows have id, price, qty, time (milliseconds) and isBuyerMaker. The vendor's page "Old trade lookup"
         asks for no key (2026); where the venue wants one all the same, this raises `Refused`.
@@ -227,13 +227,13 @@ class BinanceRest:
         """
         cursor = from_id
         while cursor <= last_id:
-            rows = min(PAGE_ROWS, last_id - cursor + 1)
+            rows = min(PAGE_ROWS, last_id - cursor + 2)  # the one after shows that the last does not exist
             page = await self._get("historicalTrades", symbol=symbol, fromId=cursor, limit=rows)
             with understood(f"{self._base}/historicalTrades"):
                 ids = [whole_number(row["id"]) for row in page]
             require_progress(ids, cursor, f"{self._base}/historicalTrades {symbol}")
             if page:
-                yield [row for row, number in zip(page, ids, strict=True) if number <= last_id]
+                yield page
             if len(page) < rows:
                 return
             cursor = ids[-1] + 1
