@@ -233,10 +233,10 @@ class PaperVenue:
         kept = self._store.account(self.id.value)
         if kept is not None:
             self._account().apply(SERIALIZER.deserialize(kept))
-        for row in self._store.positions(self.id.value):
-            self._restore_position([SERIALIZER.deserialize(one) for one in row.fills])
         for order in self._store.orders(self.id.value, open_only=True):
             self._restore_order(restored_order(order))
+        for row in self._store.positions(self.id.value):
+            self._restore_position([SERIALIZER.deserialize(one) for one in row.fills])
         self._events.clear()
         self.commit()
 
@@ -245,21 +245,23 @@ class PaperVenue:
         position = Position(instrument, fill=fills[0])
         for fill in fills[1:]:
             position.apply(fill)
-        for fill in fills:  # the venue asks its orders which position they belong to
-            row = self._store.order(fill.client_order_id.value)
-            if row is not None and not row.is_open and not self.cache.order_exists(fill.client_order_id):
-                order = restored_order(row)
-                self.cache.add_order(order, position.id)
-                self.cache.update_order(order)
+        # The venue asks its orders which position they belong to; those of it that are closed are not here.
+        names = list(dict.fromkeys(fill.client_order_id for fill in fills))
+        for name in names:
+            row = self._store.order(name.value)
+            if row is not None and not self.cache.order_exists(name):
+                self._restore_order(restored_order(row))
         self.cache.add_position(position, self.oms_type)
+        for name in names:
+            self.cache.add_position_id(position.id, self.id, name, position.strategy_id)
 
     def _restore_order(self, order: Order) -> None:
         self._known(order.instrument_id)
-        position = self.cache.positions_open(instrument_id=order.instrument_id, strategy_id=order.strategy_id)
-        self.cache.add_order(order, position[0].id if position and order.filled_qty else None)
+        self.cache.add_order(order, None)
         self.cache.update_order(order)
-        # Behind the first print: its place in the queue of before is not known, and must not be the first.
-        self._adopt.setdefault(order.instrument_id, []).append(order.client_order_id)
+        if not order.is_closed:
+            # Behind the first print: its place in the queue of before is lost, and must not be the first.
+            self._adopt.setdefault(order.instrument_id, []).append(order.client_order_id)
 
     def commit(self) -> None:
         """Keep what this step changed and tell the node of it."""
