@@ -50,6 +50,10 @@ class LiveContext:
         Stream -> times it was connected again: count yours.
     node
         Nautilus' `TradingNode`; for what no other field gives.
+    strategy_configs
+        Nautilus' importable configurations of the strategies.
+    config_sha256
+        Hash of the effective settings.
     """
 
     mode: LiveMode
@@ -67,3 +71,5 @@ class LiveContext:
     probes: dict[str, Probe] = field(default_factory=dict)
     reconnects: dict[str, float] = field(default_factory=dict)
     node: Any = None
+    strategy_configs: tuple[Any, ...] = ()
+    config_sha256: str = ""

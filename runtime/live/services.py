@@ -6,9 +6,13 @@ from runtime.health import clock_check
 from runtime.live.command_actor import make_command_actor
 from runtime.live.context import LiveContext
 from runtime.live.freshness_actor import make_freshness, make_hold_book
+from runtime.live.limit_watch import make_limit_watch
+from runtime.live.limits import limit_entries
 from runtime.live.node import Service
+from runtime.live.recording import SessionRecorder
 
 NANOS: Final = 1e9
+RECORDINGS: Final = "recordings"
 
 
 def keep_holds(context: LiveContext) -> None:
@@ -35,6 +39,31 @@ def take_commands(context: LiveContext) -> Any:
     return make_command_actor(context)
 
 
+def keep_limits(context: LiveContext) -> Any | None:
+    """Let the desks ask the account's limits before each entry; None where nothing is limited."""
+    limits = limit_entries(context.strategies(), context.settings.live.limits)
+    return None if limits is None else make_limit_watch(context, limits)
+
+
+def record_session(context: LiveContext) -> Any | None:
+    """Return what writes the session down for a replay; None where the settings want none."""
+    settings = context.settings.live.recording
+    if not settings.enabled:
+        return None
+    session = {
+        "session_id": context.session_id,
+        "mode": context.mode,
+        "trader_id": context.settings.live.trader_id,
+        "config_sha256": context.config_sha256,
+        "strategies": [
+            {"strategy_path": one.strategy_path, "config_path": one.config_path, "config": dict(one.config)}
+            for one in context.strategy_configs
+        ],
+    }
+    folder = context.folder / RECORDINGS / context.session_id
+    return SessionRecorder(folder, settings, session, context.strategies, context.call_soon)
+
+
 # Each is made from the context; None adds no actor. They start in this order, before the strategies, and stop
 # after them.
-SERVICES: Final[list[Service]] = [keep_holds, watch_data, take_commands]
+SERVICES: Final[list[Service]] = [keep_holds, record_session, watch_data, keep_limits, take_commands]
