@@ -3,8 +3,8 @@
 Trade k leaves at start + (t_k - t_0) / speed and carries that time. What lies before the point of start is
 history: it has been published at the same pace, up to now, and only REST knows it.
 
-Klines must close on the clock's own boundaries. So a tape made of klines, at speed 1, is moved by a whole number
-of intervals, fixed when its history is loaded: after a wait or a pause it catches up at once.
+Klines must close on the clock's own boundaries. So a tape made of klines, at speed 1, is moved by a whole
+number of intervals, fixed when its history is loaded: after a wait or a pause it catches up at once.
 """
 
 import asyncio
