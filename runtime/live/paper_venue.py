@@ -53,6 +53,7 @@ from nautilus_trader.model.identifiers import (
     ClientId,
     ClientOrderId,
     InstrumentId,
+    PositionId,
     TraderId,
     Venue,
     VenueOrderId,
@@ -143,6 +144,9 @@ class PaperVenue:
         self._waiting: dict[InstrumentId, list[TradingCommand]] = {}
         self._adopt: dict[InstrumentId, list[ClientOrderId]] = {}
         self._traded: set[InstrumentId] = set()
+        # First fill and number of fills of each position as they are kept: spot leaves dust, and a position
+        # that never is flat has thousands.
+        self._kept_fills: dict[PositionId, tuple[UUID4, int]] = {}
         self._events: list[OrderEvent] = []
         self._own: list[Report] = []
         self._payments: list[FundingPayment] = []
@@ -304,10 +308,24 @@ class PaperVenue:
         for position_id in dict.fromkeys(event.position_id for event in filled):
             position = None if position_id is None else self.cache.position(position_id)
             if position is not None:
-                change.positions.append(_position_row(position))
+                change.positions.append(self._position_row(position))
         for fill in filled:
             change.prices[fill.instrument_id.value] = str(fill.last_px)
         change.counters[ORDER_IDS] = self._numbers[ORDER_IDS]
+
+    def _position_row(self, position: Position) -> PositionRow:
+        events = position.events
+        opened, count = self._kept_fills.get(position.id, (None, 0))
+        first = count if opened == events[0].id else 0
+        self._kept_fills[position.id] = events[0].id, len(events)
+        return PositionRow(
+            position.id.value,
+            bool(position.is_open),
+            int(position.ts_last),
+            tuple(SERIALIZER.serialize(fill) for fill in events[first:]),
+            _summary_of(position),
+            first,
+        )
 
     # -- the exchange --------------------------------------------------------------------------------------
 
@@ -579,9 +597,8 @@ def restored_order(row: OrderRow) -> Order:
     return order
 
 
-def _position_row(position: Position) -> PositionRow:
-    fills = tuple(SERIALIZER.serialize(fill) for fill in position.events)
-    summary = {
+def _summary_of(position: Position) -> dict[str, str]:
+    return {
         "instrument": position.instrument_id.value,
         "strategy": position.strategy_id.value,
         "qty": f"{position.signed_decimal_qty():f}",
@@ -591,7 +608,6 @@ def _position_row(position: Position) -> PositionRow:
         "coin": "" if position.base_currency is None else position.base_currency.code,
         "multiplier": str(position.multiplier),
     }
-    return PositionRow(position.id.value, bool(position.is_open), int(position.ts_last), fills, summary)
 
 
 def _is_news(event: OrderEvent) -> bool:

@@ -26,9 +26,11 @@ from nautilus_trader.model.events import (
 )
 from nautilus_trader.serialization.serializer import MsgSpecSerializer
 
+from runtime.health import Check, Probe, Status
 from runtime.live.recording_files import CHECKPOINT_FILE, SESSION_FILE, Row, RowKind, write_json, write_rows
 from runtime.live.recording_settings import RecordingSettings
 from runtime.recorder import order_record
+from runtime.settings import as_plain, settings_hash
 from strategies.deadline_watch import hear_calls
 
 SERIALIZER: Final = MsgSpecSerializer(encoding=msgspec.json)
@@ -44,6 +46,9 @@ OWN_EVENTS: Final = (OrderPendingCancel, OrderPendingUpdate)
 STANDING_HOLDS: Final = "standing.holds"
 # Ways into a strategy beside the message bus: what stands between it and the market calls them.
 CALLS: Final = ("take_price", "take_past_trade")
+# What a person's command does to a desk.
+BY_HAND: Final = ("close_by_hand", "cancel_entry_by_hand")
+RECORDINGS: Final = "recordings"
 MEGABYTE: Final = 1_000_000
 
 
@@ -156,6 +161,7 @@ class SessionRecorder(Actor):
         self._writer: RowWriter | None = None
         self._seq = 0
         self._is_told = False
+        self._is_open = False
 
     @property
     def stopped(self) -> str:
@@ -173,6 +179,7 @@ class SessionRecorder(Actor):
         write_json(self.folder / CHECKPOINT_FILE, found)
         free = {} if self._free_bytes is None else {"free_bytes": self._free_bytes}
         self._writer = RowWriter(self.folder, self._settings, **free)
+        self._is_open = True
         bus = self.msgbus
         bus.subscribe(topic="data.trades.*", handler=self._on_tick, priority=PRIORITY)
         bus.subscribe(topic="data.bars.*", handler=self._on_bar_data, priority=PRIORITY)
@@ -184,6 +191,7 @@ class SessionRecorder(Actor):
             bus.subscribe(topic=topic, handler=self._on_message, priority=MESSAGE_PRIORITY)
         for strategy in self._strategies():
             hear_calls(strategy.clock, partial(self._put, RowKind.TIMER, strategy.id.value))
+            self._wrap(strategy)
         self._set_timer()
 
     def on_stop(self) -> None:
@@ -191,13 +199,14 @@ class SessionRecorder(Actor):
         for strategy in self._strategies():
             hear_calls(strategy.clock, None)
         if self._writer is not None:
+            self._is_open = False
             self._writer.close()
             self._tell()
 
     # -- rows ----------------------------------------------------------------------------------------------
 
     def _put(self, kind: RowKind, key: str, payload: bytes = b"", tick: TradeTick | None = None) -> None:
-        if self._writer is not None:
+        if self._writer is not None and self._is_open:
             self._seq += 1
             self._writer.add((self._seq, self.clock.timestamp_ns(), kind, key, payload, tick))
 
@@ -228,6 +237,34 @@ class SessionRecorder(Actor):
 
     def _on_message(self, message: Any) -> None:
         self._put(RowKind.MESSAGE, type_name(message), msgspec.json.encode(message))
+
+    # -- calls that reach a strategy beside the bus --------------------------------------------------------
+
+    def _wrap(self, strategy: Any) -> None:
+        """Note when a strategy is stopped and what commands do to its desks, which it makes at its start."""
+        start, stop, name = strategy.on_start, strategy.on_stop, strategy.id.value
+
+        def on_start() -> None:
+            start()
+            for number, desk in enumerate(getattr(strategy, "desks", ())):
+                for method in BY_HAND:
+                    if hasattr(desk, method):
+                        setattr(
+                            desk, method, self._by_hand(getattr(desk, method), f"{method}:{number}:{name}")
+                        )
+
+        def on_stop() -> None:
+            self._put(RowKind.STOP, name)
+            stop()
+
+        strategy.on_start, strategy.on_stop = on_start, on_stop
+
+    def _by_hand(self, method: Callable[..., Any], key: str) -> Callable[..., Any]:
+        def noted(*words: Any, **named: Any) -> Any:
+            self._put(RowKind.HAND, key, msgspec.json.encode([words, named]))
+            return method(*words, **named)
+
+        return noted
 
     # -- what stands between the market and a strategy -----------------------------------------------------
 
@@ -279,6 +316,46 @@ class SessionRecorder(Actor):
         if self.stopped and not self._is_told:
             self._is_told = True
             self._warn(self.stopped)
+
+
+def make_recorder(context: Any) -> SessionRecorder | None:
+    """Return the recorder of a node; None where the settings want no recording.
+
+    Parameters
+    ----------
+    context
+        `runtime.live.context.LiveContext`.
+    """
+    settings = context.settings.live.recording
+    if not settings.enabled:
+        return None
+    configs = context.node._config.strategies  # noqa: SLF001 - Nautilus offers no other way to them
+    session = {
+        "session_id": context.session_id,
+        "mode": context.mode,
+        "trader_id": context.settings.live.trader_id,
+        "config_sha256": settings_hash(as_plain(context.settings)),
+        "strategies": [
+            {"strategy_path": one.strategy_path, "config_path": one.config_path, "config": one.config}
+            for one in configs
+        ],
+    }
+    folder = context.folder / RECORDINGS / context.session_id
+    recorder = SessionRecorder(folder, settings, session, context.strategies, context.call_soon)
+    context.probes["recording"] = recording_check(recorder)
+    return recorder
+
+
+def recording_check(recorder: SessionRecorder) -> Probe:
+    """Return a check of whether the session is still recorded."""
+
+    def probe() -> Check:
+        if not recorder.stopped:
+            return Check(name="recording", status=Status.OK, what=str(recorder.folder))
+        fix = "free disk space, then start a new session"
+        return Check(name="recording", status=Status.DEGRADED, what=recorder.stopped, fix=fix)
+
+    return probe
 
 
 def sent_record(event: OrderEvent) -> bytes:

@@ -32,6 +32,8 @@ class RowKind(IntEnum):
     TIMER = 6
     INSTRUMENT = 7
     CALL = 8
+    HAND = 9
+    STOP = 10
     DECISION = 20
     ORDER_SENT = 21
 

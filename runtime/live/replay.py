@@ -223,14 +223,11 @@ class SessionReplay:
         return self.found
 
     def _end(self) -> None:
+        for strategy in self._strategies.values():
+            if strategy.is_running:
+                strategy.stop()
         kernel = self._kernel
-        for part in (
-            kernel.trader,
-            kernel.data_engine,
-            kernel.risk_engine,
-            kernel.exec_engine,
-            kernel.emulator,
-        ):
+        for part in (kernel.data_engine, kernel.risk_engine, kernel.exec_engine, kernel.emulator):
             part.stop()
         self._engine.dispose()
 
@@ -353,6 +350,10 @@ class SessionReplay:
                 self._take_timer(key)
             case RowKind.CALL:
                 self._take_call(key, tick)
+            case RowKind.HAND:
+                self._take_hand(key, payload)
+            case RowKind.STOP:
+                self._strategies[key].stop()
         self.found.inputs += 1
 
     def _take_order_event(self, event: Any) -> None:
@@ -388,6 +389,12 @@ class SessionReplay:
             self._takers[strategy](tick)
         else:
             getattr(self._strategies[strategy], name)(tick)
+
+    def _take_hand(self, key: str, payload: bytes) -> None:
+        method, number, strategy = key.split(":", 2)
+        words, named = msgspec.json.decode(payload)
+        desks = list(self._strategies[strategy].desks)
+        getattr(desks[int(number)], method)(*words, **named)
 
     # -- outputs -------------------------------------------------------------------------------------------
 
