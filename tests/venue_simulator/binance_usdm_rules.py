@@ -1,0 +1,255 @@
+"""How Binance USD-M says no: error codes and texts, signatures, request weights and order counts.
+
+Sources: developers.binance.com, "USDⓈ-M Futures", pages "Error Code", "General Info" (signed endpoints,
+limits) and the request weight named on every endpoint's page.
+"""
+
+import hashlib
+import hmac
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from tests.venue_simulator.binance_usdm_public import ORDERS_PER_10_SECS, ORDERS_PER_MINUTE, WEIGHT_LIMIT
+from tests.venue_simulator.core.terms import VenueRefusal
+
+# code -> text, as the page "Error Code" and live answers word them.
+TEXTS: Mapping[int, str] = {
+    -1000: "An unknown error occurred while processing the request.",
+    -1003: "Too many requests; current limit of IP is 2400 requests per minute. "
+    "Please use the websocket for live updates to avoid polling the API.",
+    -1006: "An unexpected response was received from the message bus. Execution status unknown.",
+    -1007: "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+    -1008: "Server is currently overloaded with other requests. Please try again in a few minutes.",
+    -1015: "Too many new orders.",
+    -1021: "Timestamp for this request is outside of the recvWindow.",
+    -1022: "Signature for this request is not valid.",
+    -1102: "A mandatory parameter was not sent, was empty/null, or malformed.",
+    -1106: "Parameter 'reduceonly' sent when not required.",
+    -1111: "Precision is over the maximum defined for this asset.",
+    -1116: "Invalid orderType.",
+    -1121: "Invalid symbol.",
+    -1125: "This listenKey does not exist.",
+    -2011: "Unknown order sent.",
+    -2013: "Order does not exist.",
+    -2014: "API-key format invalid.",
+    -2015: "Invalid API-key, IP, or permissions for action, request ip: 127.0.0.1",
+    -2019: "Margin is insufficient.",
+    -2021: "Order would immediately trigger.",
+    -2022: "ReduceOnly Order is rejected.",
+    -2025: "Reach max open order limit.",
+    -4003: "Quantity less than or equal to zero.",
+    -4004: "Quantity less than min quantity.",
+    -4005: "Quantity greater than max quantity.",
+    -4014: "Price not increased by tick size.",
+    -4016: "Limit price can't be higher than the price band.",
+    -4023: "Qty not increased by step size.",
+    -4024: "Limit price can't be lower than the price band.",
+    -4028: "Leverage is not valid.",
+    -4045: "Reach max stop order limit.",
+    -4046: "No need to change margin type.",
+    -4116: "ClientOrderId is duplicated.",
+    -4120: "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.",
+    -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
+    -4137: "Quantity must be zero with closePosition equals true",
+    -4138: "Reduce only must be true with closePosition equals true",
+    -4140: "Invalid symbol status for opening position.",
+    -4164: "Order's notional must be no smaller than the minimum (unless you choose reduce only)",
+    -5021: "Due to the order could not be filled immediately, the FOK order has been rejected.",
+    -5022: "Due to the order could not be executed as maker, the Post Only order will be rejected. "
+    "The order will not be recorded in the order history",
+    -5027: "No need to modify the order.",
+}
+# The core's word -> code; what depends on the order is settled in `code_of`.
+CODES: Mapping[str, int] = {
+    "unknown_symbol": -1121,
+    "not_trading": -4140,
+    "bad_parameter": -1102,
+    "duplicate_id": -4116,
+    "unknown_order": -2011,
+    "insufficient_balance": -2019,
+    "insufficient_margin": -2019,
+    "filter_price": -4014,
+    "filter_lot": -4023,
+    "filter_notional": -4164,
+    "percent_price": -4016,
+    "would_take": -5022,
+    "would_trigger": -2021,
+    "reduce_only": -2022,
+    "no_liquidity": -4131,
+    "too_many_orders": -2025,
+    "no_change": -5027,
+}
+STATUS_OF_CODE: Mapping[int, int] = {-1003: 429, -1006: 503, -1007: 408, -1008: 503, -2014: 401, -2015: 401}
+DEFAULT_RECV_WINDOW_MS = 5_000
+MAX_RECV_WINDOW_MS = 60_000
+FUTURE_MS = 1_000  # a timestamp may be this far ahead of the server's time
+
+
+class UsdmError(Exception):
+    """An answer that is an error: HTTP status, code, text."""
+
+    def __init__(self, code: int, text: str = "", status: int = 0) -> None:
+        self.code = code
+        self.text = text or TEXTS.get(code, "")
+        self.status = status or STATUS_OF_CODE.get(code, 400)
+        super().__init__(f"{self.status} {code} {self.text}")
+
+    def body(self) -> dict[str, object]:
+        """Return what goes over the wire."""
+        return {"code": self.code, "msg": self.text}
+
+
+def translated(refusal: VenueRefusal, *, is_market: bool = False, is_algo: bool = False) -> UsdmError:
+    """Say the core's refusal in the venue's codes."""
+    code = CODES[refusal.kind]
+    if refusal.kind == "percent_price":
+        code = -4131 if is_market else -4024 if "below" in refusal.detail else -4016
+    if refusal.kind == "too_many_orders" and is_algo:
+        code = -4045
+    return UsdmError(code)
+
+
+def sign(secret: str, query: str) -> str:
+    """Return the HMAC-SHA256 of a query string, in hexadecimal ("Signed Endpoint Examples")."""
+    return hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+
+
+def check_key(key: str, known: str) -> None:
+    """Refuse a missing (-2014) or unknown (-2015) API key."""
+    if not key:
+        raise UsdmError(-2014)
+    if not hmac.compare_digest(key, known):
+        raise UsdmError(-2015)
+
+
+def check_signature(raw_query: str, secret: str, now_ms: int) -> dict[str, str]:
+    """Verify a signed request as the venue does and return its parameters.
+
+    `raw_query` is the query string plus the body as they came, percent encoded, `signature` last.
+
+    Raises
+    ------
+    UsdmError
+        -1102 without timestamp or signature, -1022 for a wrong one, -1021 outside of the receive window.
+    """
+    signed, found, signature = raw_query.rpartition("signature=")
+    parameters = dict(parse_qsl(raw_query, keep_blank_values=True))
+    if not found or "timestamp" not in parameters:
+        raise UsdmError(-1102)
+    if not hmac.compare_digest(sign(secret, signed.removesuffix("&")), signature):
+        raise UsdmError(-1022)
+    window = min(int(parameters.get("recvWindow", DEFAULT_RECV_WINDOW_MS)), MAX_RECV_WINDOW_MS)
+    sent = int(parameters["timestamp"])
+    if not (sent < now_ms + FUTURE_MS and now_ms - sent <= window):
+        raise UsdmError(-1021)
+    return parameters
+
+
+# Weight of each endpoint; where it depends on the parameters see `weight_of`.
+WEIGHTS: Mapping[str, int] = {
+    "GET account": 5,
+    "GET positionRisk": 5,
+    "GET balance": 5,
+    "GET symbolConfig": 5,
+    "GET positionSide/dual": 30,
+    "GET allOrders": 5,
+    "GET allAlgoOrders": 5,
+    "GET userTrades": 5,
+    "GET aggTrades": 20,
+    "GET trades": 5,
+    "GET historicalTrades": 20,
+    "GET commissionRate": 20,
+    "GET depth": 2,
+    "POST countdownCancelAll": 10,
+    "POST order": 0,
+    "POST algoOrder": 0,
+    "POST batchOrders": 5,
+    "GET fundingRate": 0,
+}
+WITHOUT_SYMBOL: Mapping[str, int] = {
+    "GET openOrders": 40,
+    "GET openAlgoOrders": 40,
+    "GET premiumIndex": 10,
+    "GET ticker/bookTicker": 5,
+}
+ORDER_ENDPOINTS = frozenset({"POST order", "POST algoOrder", "PUT order"})
+
+
+def weight_of(endpoint: str, parameters: Mapping[str, str]) -> int:
+    """Return the request weight, for example of "GET klines" with its `limit`."""
+    if endpoint in WITHOUT_SYMBOL and not parameters.get("symbol"):
+        return WITHOUT_SYMBOL[endpoint]
+    if endpoint == "GET klines":
+        limit = int(parameters.get("limit", 500))
+        return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
+    return WEIGHTS.get(endpoint, 1)
+
+
+@dataclass(slots=True)
+class RequestLimits:
+    """Used weight of this minute, order counts, and the ban; time in milliseconds of the exchange.
+
+    The weight window is the clock minute, as `X-MBX-USED-WEIGHT-1M` shows. Whoever goes on after a 429 is
+    banned (418): here after `patience` further requests, for `ban_ms`.
+    """
+
+    weight_limit: int = WEIGHT_LIMIT
+    patience: int = 10
+    ban_ms: int = 120_000
+    used: int = 0
+    minute: int = 0
+    ignored: int = 0
+    banned_until_ms: int = 0
+    orders: deque[int] = field(default_factory=deque)
+
+    def charge(self, weight: int, now_ms: int, *, is_order: bool = False) -> None:
+        """Count a request.
+
+        Raises
+        ------
+        UsdmError
+            418 while banned, 429 above the weight limit, -1015 above the order limits.
+        """
+        if now_ms < self.banned_until_ms:
+            text = (
+                f"Way too many requests; IP banned until {self.banned_until_ms}. Please use the websocket "
+                "for live updates to avoid bans."
+            )
+            raise UsdmError(-1003, text, 418)
+        if now_ms // 60_000 != self.minute:
+            self.minute, self.used, self.ignored = now_ms // 60_000, 0, 0
+        self.used += weight
+        if self.used > self.weight_limit:
+            self.ignored += 1
+            if self.ignored > self.patience:
+                self.banned_until_ms = now_ms + self.ban_ms
+            raise UsdmError(-1003)
+        if is_order:
+            self._count_order(now_ms)
+
+    def _count_order(self, now_ms: int) -> None:
+        while self.orders and self.orders[0] <= now_ms - 60_000:
+            self.orders.popleft()
+        if len(self.orders) >= ORDERS_PER_MINUTE or self.recent_orders(now_ms) >= ORDERS_PER_10_SECS:
+            raise UsdmError(-1015, status=429)
+        self.orders.append(now_ms)
+
+    def recent_orders(self, now_ms: int) -> int:
+        """Return the orders of the last ten seconds."""
+        return sum(1 for ts_ms in reversed(self.orders) if ts_ms > now_ms - 10_000)
+
+    def headers(self, now_ms: int) -> dict[str, str]:
+        """Return the headers that every answer carries."""
+        return {
+            "X-MBX-USED-WEIGHT-1M": str(self.used),
+            "X-MBX-ORDER-COUNT-10S": str(self.recent_orders(now_ms)),
+            "X-MBX-ORDER-COUNT-1M": str(len(self.orders)),
+        }
+
+    def retry_after_secs(self, now_ms: int) -> int:
+        """Return what `Retry-After` of a 429 or 418 says."""
+        if now_ms < self.banned_until_ms:
+            return -(-(self.banned_until_ms - now_ms) // 1000)
+        return -(-(60_000 - now_ms % 60_000) // 1000)
