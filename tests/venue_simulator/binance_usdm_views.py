@@ -8,9 +8,8 @@ from decimal import Decimal
 
 from tests.venue_simulator.binance_usdm_private import AssetView, FillView, OrderView, PositionView
 from tests.venue_simulator.binance_usdm_public import places_of, plain
-from tests.venue_simulator.core.account import Account, Position
-from tests.venue_simulator.core.order import Fill, Order
-from tests.venue_simulator.core.terms import ZERO, Market, OrderType
+from tests.venue_simulator.core import Account, Exchange, Fill, Market, Order, OrderType, Position
+from tests.venue_simulator.core.terms import ZERO
 
 ACTUAL_ID_DISTANCE = 8_000_000_000
 MAINTENANCE_RATE = Decimal("0.004")  # of the lowest bracket of BTCUSDT
@@ -41,9 +40,15 @@ def qty_text(market: Market, qty: Decimal) -> str:
     return plain(qty, places_of(market.lot))
 
 
+def has_worked(order: Order) -> bool:
+    """Return whether a conditional order entered the book: it triggered and was not refused doing so."""
+    is_refused = order.status == "EXPIRED" and not order.fills and order.reason != "no_liquidity"
+    return order.triggered_ns > 0 and not is_refused
+
+
 def actual_id(order: Order) -> int | None:
     """Return the order id that a triggered algo order has in the book, None before."""
-    return order.order_id + ACTUAL_ID_DISTANCE if order.triggered_ns else None
+    return order.order_id + ACTUAL_ID_DISTANCE if has_worked(order) else None
 
 
 def wire_id(order: Order) -> int:
@@ -53,9 +58,11 @@ def wire_id(order: Order) -> int:
 
 def algo_status(order: Order) -> str:
     """Say an algo order's state: NEW, TRIGGERED, FINISHED, CANCELED, EXPIRED, REJECTED."""
-    if not order.triggered_ns:
-        return "NEW" if order.is_open else order.status
-    return "TRIGGERED" if order.is_open else "FINISHED"
+    if has_worked(order):
+        return "TRIGGERED" if order.is_open else "FINISHED"
+    if order.triggered_ns:
+        return "CANCELED"  # as recorded in algo_update_canceled.json, with the reason in `rm`
+    return "NEW" if order.is_open else order.status
 
 
 def order_view(order: Order) -> OrderView:
@@ -138,20 +145,27 @@ def position_view(position: Position, mark: Decimal, wallet: Decimal) -> Positio
     )
 
 
-def asset_view(account: Account, asset: str, unrealized: Decimal, position_margin: Decimal) -> AssetView:
-    """Describe a margin asset; what orders hold back is the locked part of the balance."""
-    balance = account.balance(asset)
-    margin = position_margin + balance.locked
-    wallet = balance.total
+def asset_view(exchange: Exchange, account: Account, asset: str) -> AssetView:
+    """Describe a margin asset: wallet, unrealized profit, margin of positions and orders, what is available."""
+    ledger = exchange.ledger
+    wallet = account.balance(asset).total
+    unrealized = position_margin = maintenance = ZERO
+    for position in account.open_positions():
+        mark = ledger.mark(position.market, position.entry_price)
+        unrealized += position.unrealized_pnl(mark)
+        position_margin += position.initial_margin(mark)
+        maintenance += abs(position.qty) * mark * MAINTENANCE_RATE
+    order_margin = sum((ledger.order_margin(order) for order in exchange.open_orders(account.name)), ZERO)
+    available = max(ZERO, ledger.available_margin(account, asset))
     return AssetView(
         asset=asset,
         wallet=money(wallet),
         unrealized=money(unrealized),
         margin_balance=money(wallet + unrealized),
-        maintenance_margin=money(ZERO),
-        initial_margin=money(margin),
+        maintenance_margin=money(maintenance),
+        initial_margin=money(position_margin + order_margin),
         position_margin=money(position_margin),
-        order_margin=money(balance.locked),
-        available=money(max(ZERO, wallet + unrealized - margin)),
+        order_margin=money(order_margin),
+        available=money(available),
         updated_ms=account.updated_ns // MILLION,
     )
