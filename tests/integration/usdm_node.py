@@ -1,4 +1,4 @@
-"""A TradingNode with Nautilus' own Binance futures adapters against the local exchange, and a probe strategy."""
+"""A TradingNode with Nautilus' own Binance futures adapters on the local exchange, and a probe strategy."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -52,9 +52,7 @@ class Probe(Strategy):
     def order_events(self, order: Order) -> list[Any]:
         """Return the events of one order."""
         return [
-            event
-            for event in self.events
-            if getattr(event, "client_order_id", None) == order.client_order_id
+            event for event in self.events if getattr(event, "client_order_id", None) == order.client_order_id
         ]
 
     def limit(self, side: OrderSide, qty: str, price: str, client_id: str = "", **options: Any) -> Order:
@@ -92,7 +90,9 @@ class Probe(Strategy):
 
     async def until(self, order: Order, *names: str) -> list[str]:
         """Wait until the last events of an order are these; return all of them."""
-        return await until(lambda: tuple(self.names(order)[-len(names) :]) == names, lambda: self.names(order))
+        return await until(
+            lambda: tuple(self.names(order)[-len(names) :]) == names, lambda: self.names(order)
+        )
 
 
 async def until[T](
@@ -123,7 +123,8 @@ def node_config(
     return TradingNodeConfig(
         trader_id="TESTER-001",
         logging=LoggingConfig(bypass_logging=True),
-        exec_engine=engine or LiveExecEngineConfig(reconciliation=True, reconciliation_startup_delay_secs=0.1),
+        exec_engine=engine
+        or LiveExecEngineConfig(reconciliation=True, reconciliation_startup_delay_secs=0.1),
         data_clients={BINANCE: BinanceDataClientConfig(**common, base_url_ws=ws)},
         exec_clients={
             BINANCE: BinanceExecClientConfig(

@@ -146,7 +146,7 @@ def position_view(position: Position, mark: Decimal, wallet: Decimal) -> Positio
 
 
 def asset_view(exchange: Exchange, account: Account, asset: str) -> AssetView:
-    """Describe a margin asset: wallet, unrealized profit, margin of positions and orders, what is available."""
+    """Describe a margin asset: wallet, unrealized profit, margin of positions and orders, the rest."""
     ledger = exchange.ledger
     wallet = account.balance(asset).total
     unrealized = position_margin = maintenance = ZERO
