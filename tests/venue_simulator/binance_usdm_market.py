@@ -3,20 +3,36 @@
 Sources: developers.binance.com, "USDⓈ-M Futures", sections Market Data and Account, one page per endpoint.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from tests.venue_simulator import binance_usdm_private as private
 from tests.venue_simulator import binance_usdm_public as public
-from tests.venue_simulator.binance_usdm_history import INTERVALS_MS, UsdmHistory, kline_row
 from tests.venue_simulator.binance_usdm_orders import Call
 from tests.venue_simulator.binance_usdm_public import places_of, plain
 from tests.venue_simulator.binance_usdm_rules import UsdmError
 from tests.venue_simulator.binance_usdm_views import MILLION, asset_view, money, position_view
 from tests.venue_simulator.core import Account, Exchange, Market, Trade, VenueRefusal
+from tests.venue_simulator.history import Kline, TradeHistory, turnover_of
 
 type Payload = dict[str, Any]
-FAR_MS = 1 << 62
+MINUTE_MS = 60_000
+# Names and lengths of "Kline/Candlestick chart intervals"; weeks and months are left out.
+INTERVALS_MS = {
+    "1m": MINUTE_MS,
+    "3m": 3 * MINUTE_MS,
+    "5m": 5 * MINUTE_MS,
+    "15m": 15 * MINUTE_MS,
+    "30m": 30 * MINUTE_MS,
+    "1h": 60 * MINUTE_MS,
+    "2h": 120 * MINUTE_MS,
+    "4h": 240 * MINUTE_MS,
+    "6h": 360 * MINUTE_MS,
+    "8h": 480 * MINUTE_MS,
+    "12h": 720 * MINUTE_MS,
+    "1d": 1440 * MINUTE_MS,
+}
 
 
 def price_and_size(market: Market, trade: Trade) -> tuple[str, str]:
@@ -25,12 +41,36 @@ def price_and_size(market: Market, trade: Trade) -> tuple[str, str]:
     return price, plain(market.qty_of(trade.size_lots), places_of(market.lot))
 
 
+def kline_row(market: Market, bar: Kline) -> list[Any]:
+    """Write a kline as "Kline/Candlestick Data" does, with first and last trade id appended."""
+    prices, sizes = places_of(market.tick), places_of(market.lot)
+    open_, high, low, close = (
+        plain(market.price_of(ticks), prices) for ticks in (bar.open, bar.high, bar.low, bar.close)
+    )
+    return [
+        bar.open_ms,
+        open_,
+        high,
+        low,
+        close,
+        plain(market.qty_of(bar.lots), sizes),
+        bar.close_ms,
+        money(turnover_of(market, bar.turnover)),
+        bar.trades,
+        plain(market.qty_of(bar.taker_lots), sizes),
+        money(turnover_of(market, bar.taker_turnover)),
+        "0",
+        bar.first_id,
+        bar.last_id,
+    ]
+
+
 class MarketDesk:
     """Answers what everybody may ask."""
 
-    def __init__(self, exchange: Exchange, history: UsdmHistory) -> None:
+    def __init__(self, exchange: Exchange, histories: Mapping[str, TradeHistory]) -> None:
         self.exchange = exchange
-        self.history = history
+        self.histories = histories
         self.funding_rates: dict[str, Decimal] = {}
         self.funding_history: list[Payload] = []
 
@@ -75,11 +115,10 @@ class MarketDesk:
         market, interval = self._market(call), call.need("interval")
         if interval not in INTERVALS_MS:
             raise UsdmError(-1120, "Invalid interval.")
-        start, end = int(call.get("startTime") or 0), int(call.get("endTime") or FAR_MS)
         most = min(int(call.get("limit") or 500), 1500)
-        bars = self.history.bars(market.symbol, interval, start, end)
-        chosen = bars[:most] if call.get("startTime") else bars[-most:]
-        return [kline_row(market, bar, interval)[:12] for bar in chosen]
+        start, end = call.number("startTime"), call.number("endTime")
+        bars = self.histories[market.key].klines(INTERVALS_MS[interval], start, end, most)
+        return [kline_row(market, bar)[:12] for bar in bars]
 
     def agg_trades(self, call: Call) -> list[Payload]:
         """GET aggTrades, by fromId, by time, or the newest."""
@@ -143,7 +182,7 @@ class MarketDesk:
         return (plain(touch.bid, places), size), (plain(touch.ask, places), size)
 
     def settle_funding(self, symbol: str, rate: Decimal, now_ms: int) -> None:
-        """Pay funding now: longs pay shorts position value times a positive rate (ACCOUNT_UPDATE FUNDING_FEE)."""
+        """Pay funding now: with a positive rate longs pay; the reason of the update is FUNDING_FEE."""
         market = self.exchange.market(symbol)
         mark = self.exchange.last_price(symbol) or Decimal(0)
         self.funding_history.append(
@@ -169,13 +208,15 @@ class MarketDesk:
     def _trades(self, call: Call) -> list[tuple[Market, Trade]]:
         market = self._market(call)
         most = min(int(call.get("limit") or 500), 1000)
-        if call.get("fromId"):
-            found = self.history.after(market.symbol, int(call.get("fromId")), most)
-        elif call.get("startTime") or call.get("endTime"):
-            start, end = int(call.get("startTime") or 0), int(call.get("endTime") or FAR_MS)
-            found = self.history.between(market.symbol, start, end, most)
+        history = self.histories[market.key]
+        first, start, end = call.number("fromId"), call.number("startTime"), call.number("endTime")
+        if first is not None:
+            found = history.from_id(first, most)
+        elif start is not None or end is not None:
+            start_ns = None if start is None else start * MILLION
+            found = history.between(start_ns, None if end is None else (end + 1) * MILLION, most)
         else:
-            found = self.history.of(market.symbol)[-most:]
+            found = history.last(most)
         return [(market, trade) for trade in found]
 
 

@@ -52,6 +52,11 @@ class Call:
             )
         return value
 
+    def number(self, name: str) -> int | None:
+        """Return a whole number; None without it."""
+        text = self.get(name)
+        return int(text) if text else None
+
     def is_true(self, name: str) -> bool:
         """Return whether a flag says true, in any case of letters (adapters send True)."""
         return self.get(name).lower() == "true"

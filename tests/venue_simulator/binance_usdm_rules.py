@@ -6,13 +6,12 @@ limits) and the request weight named on every endpoint's page.
 
 import hashlib
 import hmac
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from tests.venue_simulator.binance_usdm_public import ORDERS_PER_10_SECS, ORDERS_PER_MINUTE, WEIGHT_LIMIT
-from tests.venue_simulator.core.terms import VenueRefusal
+from tests.venue_simulator.core import VenueRefusal
+from tests.venue_simulator.limits import Window
 
 # code -> text, as the page "Error Code" and live answers word them.
 TEXTS: Mapping[int, str] = {
@@ -147,7 +146,7 @@ def check_signature(raw_query: str, secret: str, now_ms: int) -> dict[str, str]:
     return parameters
 
 
-# Weight of each endpoint; where it depends on the parameters see `weight_of`.
+# Weight of each endpoint without its parameters; `extra_weight` adds what they cost. 1 where not named.
 WEIGHTS: Mapping[str, int] = {
     "GET account": 5,
     "GET positionRisk": 5,
@@ -168,88 +167,36 @@ WEIGHTS: Mapping[str, int] = {
     "POST batchOrders": 5,
     "GET fundingRate": 0,
 }
-WITHOUT_SYMBOL: Mapping[str, int] = {
-    "GET openOrders": 40,
-    "GET openAlgoOrders": 40,
-    "GET premiumIndex": 10,
-    "GET ticker/bookTicker": 5,
+EXTRA_WITHOUT_SYMBOL: Mapping[str, int] = {
+    "GET openOrders": 39,
+    "GET openAlgoOrders": 39,
+    "GET premiumIndex": 9,
+    "GET ticker/bookTicker": 4,
 }
-ORDER_ENDPOINTS = frozenset({"POST order", "POST algoOrder", "PUT order"})
+COUNTED_ORDERS = frozenset({"POST order", "POST algoOrder", "PUT order"})
+WEIGHT_WINDOW, ORDERS_10_SECS, ORDERS_MINUTE = "weight_1m", "orders_10s", "orders_1m"
 
 
-def weight_of(endpoint: str, parameters: Mapping[str, str]) -> int:
-    """Return the request weight, for example of "GET klines" with its `limit`."""
-    if endpoint in WITHOUT_SYMBOL and not parameters.get("symbol"):
-        return WITHOUT_SYMBOL[endpoint]
+def windows() -> dict[str, Window]:
+    """Return the limits that exchangeInfo names."""
+    return {
+        WEIGHT_WINDOW: Window(WEIGHT_LIMIT, 60),
+        ORDERS_10_SECS: Window(ORDERS_PER_10_SECS, 10),
+        ORDERS_MINUTE: Window(ORDERS_PER_MINUTE, 60),
+    }
+
+
+def costs(endpoint: str) -> dict[str, int]:
+    """Return what a call of an endpoint ("GET klines") costs, by window."""
+    spent = {WEIGHT_WINDOW: WEIGHTS.get(endpoint, 1)}
+    return spent | ({ORDERS_10_SECS: 1, ORDERS_MINUTE: 1} if endpoint in COUNTED_ORDERS else {})
+
+
+def extra_weight(endpoint: str, parameters: Mapping[str, str]) -> int:
+    """Return the weight that the parameters add: no symbol, or many klines."""
+    if endpoint in EXTRA_WITHOUT_SYMBOL and not parameters.get("symbol"):
+        return EXTRA_WITHOUT_SYMBOL[endpoint]
     if endpoint == "GET klines":
         limit = int(parameters.get("limit", 500))
-        return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
-    return WEIGHTS.get(endpoint, 1)
-
-
-@dataclass(slots=True)
-class RequestLimits:
-    """Used weight of this minute, order counts, and the ban; time in milliseconds of the exchange.
-
-    The weight window is the clock minute, as `X-MBX-USED-WEIGHT-1M` shows. Whoever goes on after a 429 is
-    banned (418): here after `patience` further requests, for `ban_ms`.
-    """
-
-    weight_limit: int = WEIGHT_LIMIT
-    patience: int = 10
-    ban_ms: int = 120_000
-    used: int = 0
-    minute: int = 0
-    ignored: int = 0
-    banned_until_ms: int = 0
-    orders: deque[int] = field(default_factory=deque)
-
-    def charge(self, weight: int, now_ms: int, *, is_order: bool = False) -> None:
-        """Count a request.
-
-        Raises
-        ------
-        UsdmError
-            418 while banned, 429 above the weight limit, -1015 above the order limits.
-        """
-        if now_ms < self.banned_until_ms:
-            text = (
-                f"Way too many requests; IP banned until {self.banned_until_ms}. Please use the websocket "
-                "for live updates to avoid bans."
-            )
-            raise UsdmError(-1003, text, 418)
-        if now_ms // 60_000 != self.minute:
-            self.minute, self.used, self.ignored = now_ms // 60_000, 0, 0
-        self.used += weight
-        if self.used > self.weight_limit:
-            self.ignored += 1
-            if self.ignored > self.patience:
-                self.banned_until_ms = now_ms + self.ban_ms
-            raise UsdmError(-1003)
-        if is_order:
-            self._count_order(now_ms)
-
-    def _count_order(self, now_ms: int) -> None:
-        while self.orders and self.orders[0] <= now_ms - 60_000:
-            self.orders.popleft()
-        if len(self.orders) >= ORDERS_PER_MINUTE or self.recent_orders(now_ms) >= ORDERS_PER_10_SECS:
-            raise UsdmError(-1015, status=429)
-        self.orders.append(now_ms)
-
-    def recent_orders(self, now_ms: int) -> int:
-        """Return the orders of the last ten seconds."""
-        return sum(1 for ts_ms in reversed(self.orders) if ts_ms > now_ms - 10_000)
-
-    def headers(self, now_ms: int) -> dict[str, str]:
-        """Return the headers that every answer carries."""
-        return {
-            "X-MBX-USED-WEIGHT-1M": str(self.used),
-            "X-MBX-ORDER-COUNT-10S": str(self.recent_orders(now_ms)),
-            "X-MBX-ORDER-COUNT-1M": str(len(self.orders)),
-        }
-
-    def retry_after_secs(self, now_ms: int) -> int:
-        """Return what `Retry-After` of a 429 or 418 says."""
-        if now_ms < self.banned_until_ms:
-            return -(-(self.banned_until_ms - now_ms) // 1000)
-        return -(-(60_000 - now_ms % 60_000) // 1000)
+        return 0 if limit < 100 else 1 if limit < 500 else 4 if limit <= 1000 else 9
+    return 0
