@@ -1,9 +1,12 @@
 """A TradingNode with Nautilus' own Binance futures adapters on the local exchange, and a probe strategy."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from decimal import Decimal
+from typing import Any, Self
 
+from aiohttp import web
 from nautilus_trader.adapters.binance import (
     BINANCE,
     BinanceAccountType,
@@ -19,9 +22,15 @@ from nautilus_trader.core.message import Event
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.data import TradeTick
 from nautilus_trader.model.enums import OrderSide, TimeInForce
-from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, StrategyId
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.orders import Order
 from nautilus_trader.trading.strategy import Strategy
+
+from tests.venue_simulator.app import make_app
+from tests.venue_simulator.binance_usdm import BinanceUsdm
+from tests.venue_simulator.core import Account, Side
+from tests.venue_simulator.protocol import SymbolTerms
+from tests.venue_simulator.venue import Venue
 
 INSTRUMENT_ID = InstrumentId.from_str("BTCUSDT-PERP.BINANCE")
 ID_TAG = "001"
@@ -108,29 +117,80 @@ async def until[T](
     return state()
 
 
+def make_venue() -> Venue:
+    """Make a venue with one perpetual at about 50,000 USDT and 10,000 USDT in the account."""
+    terms = SymbolTerms(
+        "BTCUSDT", "BTC", "USDT", Decimal("0.10"), Decimal("0.001"), Decimal(50_000), Decimal("0.5")
+    )
+    return Venue(BinanceUsdm, BinanceUsdm.make_markets(terms), [Account.with_balances({"USDT": 10_000})])
+
+
+class RunningVenue:
+    """A venue that listens in a thread with a loop of its own: the node must have its loop for itself."""
+
+    def __init__(self) -> None:
+        self.venue = make_venue()
+        self.place = ""
+        self.loop = asyncio.new_event_loop()
+        self._is_ready = threading.Event()
+        self._stopped = asyncio.Event()
+        self._thread = threading.Thread(target=self.loop.run_until_complete, args=(self._serve(),))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._is_ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join(10)
+        self.loop.close()
+
+    def do[T](self, action: Callable[[Venue], T]) -> T:
+        """Do something with the venue in its own thread."""
+
+        async def act() -> T:
+            return action(self.venue)
+
+        return asyncio.run_coroutine_threadsafe(act(), self.loop).result(10)
+
+    def trade(self, price: str, qty: str = "1", side: Side = "SELL") -> None:
+        """Print a public trade; `side` is the aggressor's."""
+        self.do(lambda venue: venue.exchange.print_trade("BTCUSDT", side, Decimal(qty), Decimal(price)))
+
+    async def _serve(self) -> None:
+        runner = web.AppRunner(make_app([self.venue]))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.2).start()
+        self.place = f"127.0.0.1:{runner.addresses[0][1]}/{self.venue.name}"
+        self._is_ready.set()
+        await self._stopped.wait()
+        self.venue.drop_connections()
+        await runner.cleanup()
+
+
 def node_config(
-    http: str, ws: str, key: str, secret: str, engine: LiveExecEngineConfig | None = None, **execution: Any
+    place: str, account: Account, engine: LiveExecEngineConfig | None = None, **execution: Any
 ) -> TradingNodeConfig:
-    """Configure a node whose only venue is the local Binance USD-M at these base URLs."""
+    """Configure a node whose only venue is the local one at `place`."""
     provider = BinanceInstrumentProviderConfig(load_ids=frozenset({INSTRUMENT_ID}))
     common = {
-        "api_key": key,
-        "api_secret": secret,
+        "api_key": account.api_key,
+        "api_secret": account.api_secret,
         "account_type": BinanceAccountType.USDT_FUTURES,
-        "base_url_http": http,
+        "base_url_http": f"http://{place}",
         "instrument_provider": provider,
     }
     return TradingNodeConfig(
         trader_id="TESTER-001",
-        logging=LoggingConfig(bypass_logging=True),
-        exec_engine=engine
-        or LiveExecEngineConfig(reconciliation=True, reconciliation_startup_delay_secs=0.1),
-        data_clients={BINANCE: BinanceDataClientConfig(**common, base_url_ws=ws)},
+        logging=LoggingConfig(log_level="ERROR", print_config=False),
+        exec_engine=engine or LiveExecEngineConfig(reconciliation_startup_delay_secs=0.1),
+        data_clients={BINANCE: BinanceDataClientConfig(**common, base_url_ws=f"ws://{place}")},
         exec_clients={
             BINANCE: BinanceExecClientConfig(
                 **common,
                 # A base with a path of its own must end in /ws: the adapter then adds only the listen key.
-                base_url_ws_stream=f"{ws}/ws",
+                base_url_ws_stream=f"ws://{place}/ws",
                 futures_leverages={BinanceSymbol("BTCUSDT"): 7},
                 **execution,
             )
@@ -139,32 +199,34 @@ def node_config(
         timeout_reconciliation=10.0,
         timeout_portfolio=5.0,
         timeout_disconnection=5.0,
-        timeout_post_stop=0.5,
+        timeout_post_stop=0.2,
     )
 
 
-def run_node(config: TradingNodeConfig, scenario: Callable[[Probe, TradingNode], Awaitable[None]]) -> None:
-    """Start a node, play a scenario inside its loop, stop it."""
+def run_node(config: TradingNodeConfig, scenario: Callable[[Probe], Awaitable[None]]) -> None:
+    """Run a node with a probe that claims the instrument's orders, play a scenario in its loop, stop it."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    node = TradingNode(config=config, loop=loop)
+    node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
+    node.add_exec_client_factory(BINANCE, BinanceLiveExecClientFactory)
+    probe = Probe(StrategyConfig(order_id_tag=ID_TAG, external_order_claims=[INSTRUMENT_ID]))
+    node.trader.add_strategy(probe)
+    node.build()
 
     async def play() -> None:
-        node = TradingNode(config=config, loop=asyncio.get_running_loop())
-        node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
-        node.add_exec_client_factory(BINANCE, BinanceLiveExecClientFactory)
-        probe = Probe(
-            StrategyConfig(
-                strategy_id=StrategyId("PROBE"), order_id_tag=ID_TAG, external_order_claims=[INSTRUMENT_ID]
-            )
-        )
-        node.trader.add_strategy(probe)
-        node.build()
         running = asyncio.create_task(node.run_async())
         try:
             await until(lambda: probe.is_running, lambda: "no running strategy", within_secs=40.0)
-            await scenario(probe, node)
+            await asyncio.sleep(0.05)  # what on_start subscribed is under way
+            await scenario(probe)
         finally:
             await node.stop_async()
             running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            node.dispose()
+            await asyncio.wait({running}, timeout=1.0)
 
-    asyncio.run(play())
+    try:
+        loop.run_until_complete(play())
+    finally:
+        node.dispose()
+        asyncio.set_event_loop(None)

@@ -43,7 +43,8 @@ class BinanceUsdm(Protocol):
         self.accounts = AccountDesk(venue.exchange)
         self.market_streams = MarketStreams(self.market_desk, self.now_ms)
         self.user_streams = UserStreams(self.now_ms)
-        self.exchange.add_listener(UserEvents(self.exchange, self.now_ms, self.user_streams.push))
+        self.user_events = UserEvents(self.exchange, self.now_ms, self.user_streams.push)
+        self.exchange.add_listener(self.user_events)
 
     @staticmethod
     def make_markets(terms: SymbolTerms) -> Sequence[Market]:
@@ -234,6 +235,7 @@ class BinanceUsdm(Protocol):
     def on_tick(self) -> None:
         """Push what goes by time, run the countdowns, expire listen keys."""
         self.market_streams.on_tick()
+        self.user_events.on_tick()
         self.orders.expire_countdowns(self.now_ms())
         for account in self.user_streams.due():
             self.expire_listen_key(account)

@@ -55,6 +55,7 @@ class UserEvents(Listener):
         self.exchange = exchange
         self.now_ms = now_ms
         self.push = push
+        self._finished: list[Order] = []  # triggered algo orders whose end is still to be told
         self._wallets = {
             (account.name, asset): balance.total
             for account in exchange.accounts.values()
@@ -75,7 +76,12 @@ class UserEvents(Listener):
         elif execution in EXECUTIONS:
             self._tell_order(order, EXECUTIONS[execution])
         if order.is_algo and not order.is_open:
-            self._push_algo(order)
+            self._finished.append(order)
+
+    def on_tick(self) -> None:
+        """Tell that algo orders are FINISHED: another service says so, a little after the fill."""
+        while self._finished:
+            self._push_algo(self._finished.pop(0))
 
     def on_balance(self, account: Account, assets: Sequence[str], reason: BalanceReason) -> None:
         """Tell of deposits and funding at once; what a fill changes is told with the position."""
