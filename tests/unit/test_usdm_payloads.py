@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.venue_simulator import binance_usdm_account as owner
 from tests.venue_simulator import binance_usdm_private as private
 from tests.venue_simulator import binance_usdm_public as public
 
@@ -44,7 +45,7 @@ FILL = private.FillView(
     is_maker=True,
     ts_ms=NOW_MS,
 )
-POSITION = private.PositionView(
+POSITION = owner.PositionView(
     symbol="BTCUSDT",
     amount="0.001",
     entry_price="50000.0",
@@ -59,7 +60,7 @@ POSITION = private.PositionView(
     leverage=20,
     updated_ms=NOW_MS,
 )
-ASSET = private.AssetView(
+ASSET = owner.AssetView(
     asset="USDT",
     wallet="23.72469206",
     unrealized="0.00000000",
@@ -73,7 +74,7 @@ ASSET = private.AssetView(
 )
 KLINE = (NOW_MS, "1", "2", "1", "2", "1000", NOW_MS + 59_999, "1.0", 100, "500", "0.5", "0", 100, 200)
 FILLED = private.order_update(ORDER, "TRADE", NOW_MS, FILL)
-RISK = private.position_risk(POSITION, 3) | private.position_risk(POSITION, 2)
+RISK = owner.position_risk(POSITION, 3) | owner.position_risk(POSITION, 2)
 TRAILING_ONLY = {"o.AP", "o.cr"}  # of trailing stops, which the exchange does not offer
 
 # file -> our message and the fields that it need not have
@@ -81,8 +82,8 @@ MESSAGES: dict[str, tuple[Any, set[str]]] = {
     "http_json/order_response": (private.order(ORDER), set()),
     "http_json/open_algo_orders": ([private.algo_order(ORDER, 5, "NEW", None, 0)], set()),
     "http_json/position_risk": ([RISK], set()),
-    "http_json/account_info_v2": (private.account(ASSET, [POSITION], can_withdraw=False), set()),
-    "http_json/balance": ([private.balance(ASSET)], set()),
+    "http_json/account_info_v2": (owner.account(ASSET, [POSITION], can_withdraw=False), set()),
+    "http_json/balance": ([owner.balance(ASSET)], set()),
     "user_data_json/order_update_new": (
         private.order_update(ORDER, "NEW", NOW_MS),
         TRAILING_ONLY | {"o.N", "o.n"},
@@ -98,7 +99,7 @@ MESSAGES: dict[str, tuple[Any, set[str]]] = {
         set(),
     ),
     "user_data_json/account_update": (
-        private.account_update("ORDER", "USDT", "100.0", "0", [POSITION], NOW_MS),
+        owner.account_update("ORDER", "USDT", "100.0", "0", [POSITION], NOW_MS),
         set(),
     ),
     "market_data_json/agg_trade_stream": (

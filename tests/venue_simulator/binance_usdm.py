@@ -11,14 +11,15 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
-from tests.venue_simulator import binance_usdm_private as wire
+from tests.venue_simulator import binance_usdm_account as wire
 from tests.venue_simulator import binance_usdm_rules as rules
+from tests.venue_simulator.binance_common import account_of, error, params_of, reply, signed_params
 from tests.venue_simulator.binance_usdm_market import AccountDesk, MarketDesk
 from tests.venue_simulator.binance_usdm_orders import Call, OrderDesk
 from tests.venue_simulator.binance_usdm_rules import UsdmError
-from tests.venue_simulator.binance_usdm_streams import MarketStreams, UserStreams, encoded
+from tests.venue_simulator.binance_usdm_streams import MarketStreams, UserStreams
 from tests.venue_simulator.binance_usdm_user import UserEvents
-from tests.venue_simulator.core import Account, Market, Trade, VenueRefusal, VenueRules
+from tests.venue_simulator.core import Market, Trade, VenueRefusal, VenueRules
 from tests.venue_simulator.limits import Window
 from tests.venue_simulator.protocol import Protocol, Route, SocketRoute, SymbolTerms
 from tests.venue_simulator.streams import Connection
@@ -65,7 +66,7 @@ class BinanceUsdm(Protocol):
                 percent_down=Decimal("0.95"),
                 maker_rate=Decimal("0.0002"),
                 taker_rate=Decimal("0.0005"),
-                level_qty=terms.typical_qty,
+                level_qty=terms.level_qty,
                 max_leverage=Decimal(125),
                 max_conditional=10,
             )
@@ -145,21 +146,19 @@ class BinanceUsdm(Protocol):
     ) -> web.StreamResponse:
         try:
             call = await self._admitted(endpoint, security, request)
-            return _reply(200, answer(call))
-        except UsdmError as error:
-            return self.failed(error.status, error.code, error.text)
+            return reply(answer(call))
+        except UsdmError as refused:
+            return self.failed(refused.status, refused.code, refused.text)
 
     async def _admitted(self, endpoint: str, security: str, request: web.Request) -> Call:
-        raw = request.rel_url.raw_query_string
-        if request.can_read_body:
-            raw += ("&" if raw else "") + await request.text()
         now_ms = self.now_ms()
         account = next(iter(self.exchange.accounts.values()))
-        parameters = dict(request.rel_url.query)
-        if security != PUBLIC:
-            account = self._owner(request.headers.get("X-MBX-APIKEY", ""))
+        parameters = await params_of(request)
+        owners = self.exchange.accounts.values()
         if security == SIGNED:
-            parameters = rules.check_signature(raw, account.api_secret, now_ms)
+            account, parameters = await signed_params(request, owners, now_ms)
+        elif security == KEY:
+            account = account_of(request, owners)
         extra = rules.extra_weight(endpoint, parameters)
         if extra:
             wait = self.venue.limiter.refusal({rules.WEIGHT_WINDOW: extra})
@@ -167,20 +166,14 @@ class BinanceUsdm(Protocol):
                 raise UsdmError(-1003, status=wait[0])
         return Call(account, parameters, now_ms)
 
-    def _owner(self, key: str) -> Account:
-        for account in self.exchange.accounts.values():
-            if account.api_key == key:
-                return account
-        raise UsdmError(-2015 if key else -2014)
-
     def refused(self, refusal: VenueRefusal) -> web.Response:
         """Answer what a desk did not translate itself."""
-        error = rules.translated(refusal)
-        return self.failed(error.status, error.code, error.text)
+        refused = rules.translated(refusal)
+        return self.failed(refused.status, refused.code, refused.text)
 
     def failed(self, status: int, code: int, text: str) -> web.Response:
         """Answer with an error."""
-        return _reply(status, {"code": code, "msg": text or rules.TEXTS.get(code, "")})
+        return error(status, code, text or rules.TEXTS.get(code, ""))
 
     def limited(self, status: int, wait_secs: int) -> web.Response:
         """Answer 429 or 418 with `Retry-After` ("Limits": IP limits)."""
@@ -256,7 +249,3 @@ def _paths(name: str) -> Iterable[str]:
         yield f"/fapi/v1/{name}"
         if name == "ticker/price":
             yield "/fapi/v2/ticker/price"
-
-
-def _reply(status: int, body: Any) -> web.Response:
-    return web.Response(status=status, text=encoded(body), content_type="application/json")

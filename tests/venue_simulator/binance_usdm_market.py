@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from tests.venue_simulator import binance_usdm_private as private
+from tests.venue_simulator import binance_usdm_account as private
 from tests.venue_simulator import binance_usdm_public as public
+from tests.venue_simulator.binance_common import interval_ms_of
 from tests.venue_simulator.binance_usdm_orders import Call
 from tests.venue_simulator.binance_usdm_public import places_of, plain
 from tests.venue_simulator.binance_usdm_rules import UsdmError
@@ -17,22 +18,6 @@ from tests.venue_simulator.core import Account, Exchange, Market, Trade, VenueRe
 from tests.venue_simulator.history import Kline, TradeHistory, turnover_of
 
 type Payload = dict[str, Any]
-MINUTE_MS = 60_000
-# Names and lengths of "Kline/Candlestick chart intervals"; weeks and months are left out.
-INTERVALS_MS = {
-    "1m": MINUTE_MS,
-    "3m": 3 * MINUTE_MS,
-    "5m": 5 * MINUTE_MS,
-    "15m": 15 * MINUTE_MS,
-    "30m": 30 * MINUTE_MS,
-    "1h": 60 * MINUTE_MS,
-    "2h": 120 * MINUTE_MS,
-    "4h": 240 * MINUTE_MS,
-    "6h": 360 * MINUTE_MS,
-    "8h": 480 * MINUTE_MS,
-    "12h": 720 * MINUTE_MS,
-    "1d": 1440 * MINUTE_MS,
-}
 
 
 def price_and_size(market: Market, trade: Trade) -> tuple[str, str]:
@@ -112,12 +97,10 @@ class MarketDesk:
 
     def klines(self, call: Call) -> list[list[Any]]:
         """GET klines: twelve columns, the newest `limit` of the range."""
-        market, interval = self._market(call), call.need("interval")
-        if interval not in INTERVALS_MS:
-            raise UsdmError(-1120, "Invalid interval.")
+        market, length_ms = self._market(call), interval_ms_of(call.parameters)
         most = min(int(call.get("limit") or 500), 1500)
         start, end = call.number("startTime"), call.number("endTime")
-        bars = self.histories[market.key].klines(INTERVALS_MS[interval], start, end, most)
+        bars = self.histories[market.key].klines(length_ms, start, end, most)
         return [kline_row(market, bar)[:12] for bar in bars]
 
     def agg_trades(self, call: Call) -> list[Payload]:

@@ -1,13 +1,10 @@
-"""How Binance USD-M says no: error codes and texts, signatures, request weights and order counts.
+"""How Binance USD-M says no: error codes and texts, request weights and order counts.
 
-Sources: developers.binance.com, "USDⓈ-M Futures", pages "Error Code", "General Info" (signed endpoints,
-limits) and the request weight named on every endpoint's page.
+Sources: developers.binance.com, "USDⓈ-M Futures", pages "Error Code" and "General Info" (limits), and the
+request weight named on every endpoint's page.
 """
 
-import hashlib
-import hmac
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
 
 from tests.venue_simulator.binance_usdm_public import ORDERS_PER_10_SECS, ORDERS_PER_MINUTE, WEIGHT_LIMIT
 from tests.venue_simulator.core import VenueRefusal
@@ -22,8 +19,6 @@ TEXTS: Mapping[int, str] = {
     -1007: "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
     -1008: "Server is currently overloaded with other requests. Please try again in a few minutes.",
     -1015: "Too many new orders.",
-    -1021: "Timestamp for this request is outside of the recvWindow.",
-    -1022: "Signature for this request is not valid.",
     -1102: "A mandatory parameter was not sent, was empty/null, or malformed.",
     -1106: "Parameter 'reduceonly' sent when not required.",
     -1111: "Precision is over the maximum defined for this asset.",
@@ -32,8 +27,6 @@ TEXTS: Mapping[int, str] = {
     -1125: "This listenKey does not exist.",
     -2011: "Unknown order sent.",
     -2013: "Order does not exist.",
-    -2014: "API-key format invalid.",
-    -2015: "Invalid API-key, IP, or permissions for action, request ip: 127.0.0.1",
     -2019: "Margin is insufficient.",
     -2021: "Order would immediately trigger.",
     -2022: "ReduceOnly Order is rejected.",
@@ -80,10 +73,7 @@ CODES: Mapping[str, int] = {
     "too_many_orders": -2025,
     "no_change": -5027,
 }
-STATUS_OF_CODE: Mapping[int, int] = {-1003: 429, -1006: 503, -1007: 408, -1008: 503, -2014: 401, -2015: 401}
-DEFAULT_RECV_WINDOW_MS = 5_000
-MAX_RECV_WINDOW_MS = 60_000
-FUTURE_MS = 1_000  # a timestamp may be this far ahead of the server's time
+STATUS_OF_CODE: Mapping[int, int] = {-1003: 429, -1006: 503, -1007: 408, -1008: 503}
 
 
 class UsdmError(Exception):
@@ -108,42 +98,6 @@ def translated(refusal: VenueRefusal, *, is_market: bool = False, is_algo: bool 
     if refusal.kind == "too_many_orders" and is_algo:
         code = -4045
     return UsdmError(code)
-
-
-def sign(secret: str, query: str) -> str:
-    """Return the HMAC-SHA256 of a query string, in hexadecimal ("Signed Endpoint Examples")."""
-    return hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()
-
-
-def check_key(key: str, known: str) -> None:
-    """Refuse a missing (-2014) or unknown (-2015) API key."""
-    if not key:
-        raise UsdmError(-2014)
-    if not hmac.compare_digest(key, known):
-        raise UsdmError(-2015)
-
-
-def check_signature(raw_query: str, secret: str, now_ms: int) -> dict[str, str]:
-    """Verify a signed request as the venue does and return its parameters.
-
-    `raw_query` is the query string plus the body as they came, percent encoded, `signature` last.
-
-    Raises
-    ------
-    UsdmError
-        -1102 without timestamp or signature, -1022 for a wrong one, -1021 outside of the receive window.
-    """
-    signed, found, signature = raw_query.rpartition("signature=")
-    parameters = dict(parse_qsl(raw_query, keep_blank_values=True))
-    if not found or "timestamp" not in parameters:
-        raise UsdmError(-1102)
-    if not hmac.compare_digest(sign(secret, signed.removesuffix("&")), signature):
-        raise UsdmError(-1022)
-    window = min(int(parameters.get("recvWindow", DEFAULT_RECV_WINDOW_MS)), MAX_RECV_WINDOW_MS)
-    sent = int(parameters["timestamp"])
-    if not (sent < now_ms + FUTURE_MS and now_ms - sent <= window):
-        raise UsdmError(-1021)
-    return parameters
 
 
 # Weight of each endpoint without its parameters; `extra_weight` adds what they cost. 1 where not named.

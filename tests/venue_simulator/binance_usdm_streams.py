@@ -6,19 +6,28 @@ Sources: developers.binance.com, "USDⓈ-M Futures", "Websocket Market Streams" 
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.venue_simulator import binance_usdm_public as public
-from tests.venue_simulator.binance_usdm_market import INTERVALS_MS, MarketDesk, kline_row, price_and_size
+from tests.venue_simulator.binance_common import INTERVALS_MS
+from tests.venue_simulator.binance_usdm_market import MarketDesk, kline_row, price_and_size
 from tests.venue_simulator.binance_usdm_rules import UsdmError
 from tests.venue_simulator.binance_usdm_views import MILLION
 from tests.venue_simulator.core import Market, Trade
+from tests.venue_simulator.klines import KlineFeed
 from tests.venue_simulator.streams import Connection, frame
 
 LISTEN_KEY_MS = 60 * 60_000
 KLINE_EVERY_MS = 250
+KIND_OF_EVENT = {  # how stream faults name the events
+    "ORDER_TRADE_UPDATE": "private.order",
+    "TRADE_LITE": "private.lite",
+    "ALGO_UPDATE": "private.algo",
+    "ACCOUNT_UPDATE": "private.account",
+}
 MARK_PRICE_EVERY_MS = 1_000
 
 
@@ -28,124 +37,131 @@ def encoded(message: Any) -> str:
 
 
 class MarketStreams:
-    """Serves `/stream` and `/ws`: what is subscribed, and the frames for it."""
+    """Serves `/stream` and `/ws`: who listens to what, and the frames for it.
+
+    Parameters
+    ----------
+    desk
+        Markets, histories, touch, mark price and funding rate.
+    now_ms
+        Returns exchange time.
+    """
 
     def __init__(self, desk: MarketDesk, now_ms: Callable[[], int]) -> None:
         self.desk = desk
         self.now_ms = now_ms
-        self.connections: set[Connection] = set()
-        self._next_kline_ms = self._next_mark_ms = 0
+        self._markets = {market.symbol.lower(): market for market in desk.exchange.markets.values()}
+        self._listeners: defaultdict[str, set[Connection]] = defaultdict(set)
+        self._feeds: dict[str, tuple[Market, str, KlineFeed]] = {}  # by stream name
         self._moved: set[str] = set()  # markets with trades since the last tick
-        self._kline_open: dict[str, int] = {}  # stream -> open time of the bar that was pushed last
+        self._next_kline_ms = self._next_mark_ms = 0
 
     async def serve(self, connection: Connection, names: Iterable[str], *, is_combined: bool) -> None:
         """Serve one connection until it goes."""
         connection.state["is_combined"] = is_combined
-        connection.topics |= set(names)
-        self.connections.add(connection)
+        for name in names:
+            self._subscribe(connection, name)
         try:
             async for text in connection.texts():
                 self._obey(connection, json.loads(text))
         finally:
-            self.connections.discard(connection)
+            for name in connection.topics:
+                self._listeners[name].discard(connection)
 
     def publish(self, market: Market, trades: Sequence[Trade]) -> None:
         """Push public trades; the touch follows with the next tick, when the exchange has matched them."""
         self._moved.add(market.key)
         symbol = market.symbol.lower()
-        for stream, kind in ((f"{symbol}@aggTrade", "aggTrade"), (f"{symbol}@trade", "trade")):
-            listening = self._listening(stream)
-            if listening:
-                now_ms = self.now_ms()
-                events = [self._trade(kind, market, trade, now_ms) for trade in trades]
-                self._push(listening, f"public.{kind}", stream, events)
-
-    def publish_touch(self, market: Market) -> None:
-        """Push best bid and ask."""
-        stream = f"{market.symbol.lower()}@bookTicker"
-        listening = self._listening(stream)
-        if listening:
-            bid, ask = self.desk.touch(market.symbol)
-            now_ms = self.now_ms()
-            event = public.book_ticker_event(market.symbol, now_ms, bid, ask, now_ms)
-            self._push(listening, "public.bookTicker", stream, [event])
+        for kind in ("aggTrade", "trade"):
+            stream = f"{symbol}@{kind}"
+            if self._listeners.get(stream):
+                self._push("public.trade", stream, _trade_texts(kind, market, trades, self.now_ms()))
+        for fed, _, feed in self._feeds.values():
+            if fed is market:
+                feed.update(trades)
 
     def on_tick(self) -> None:
-        """Push touches, klines four times a second and mark prices every second, as the venue does."""
-        while self._moved:
-            self.publish_touch(self.desk.exchange.markets[self._moved.pop()])
+        """Push touches and closed klines at once, open ones four times a second, mark prices every second."""
         now_ms = self.now_ms()
-        if now_ms >= self._next_kline_ms:
+        while self._moved:
+            self._push_touch(self.desk.exchange.markets[self._moved.pop()], now_ms)
+        is_due = now_ms >= self._next_kline_ms
+        for stream, (market, interval, feed) in self._feeds.items():
+            bars = [(bar, True) for bar in feed.take_closed(now_ms)]
+            if is_due and feed.is_changed:
+                bars.append((feed.current, False))
+                feed.is_changed = False
+            rows = ((kline_row(market, bar), is_closed) for bar, is_closed in bars)
+            events = [
+                public.kline_event(market.symbol, interval, row, now_ms, is_closed=closed)
+                for row, closed in rows
+            ]
+            self._push("public.kline", stream, [encoded(event) for event in events])
+        if is_due:
             self._next_kline_ms = now_ms + KLINE_EVERY_MS
-            for market, stream, interval in self._kline_streams():
-                self._push_kline(market, stream, interval, now_ms)
         if now_ms >= self._next_mark_ms:
             self._next_mark_ms = now_ms + MARK_PRICE_EVERY_MS
-            for market in self.desk.exchange.markets.values():
-                for speed in ("@markPrice", "@markPrice@1s"):
-                    self._push_mark(market, f"{market.symbol.lower()}{speed}", now_ms)
+            for market in self._markets.values():
+                self._push_mark(market, now_ms)
 
     def _obey(self, connection: Connection, command: dict[str, Any]) -> None:
-        names = command.get("params") or []
         result: list[str] | None = None
-        match command.get("method"):
-            case "SUBSCRIBE":
-                connection.topics |= set(names)
-            case "UNSUBSCRIBE":
-                connection.topics -= set(names)
-            case "LIST_SUBSCRIPTIONS":
-                result = sorted(connection.topics)
+        for name in command.get("params") or []:
+            if command.get("method") == "SUBSCRIBE":
+                self._subscribe(connection, name)
+            elif command.get("method") == "UNSUBSCRIBE":
+                connection.topics.discard(name)
+                self._listeners[name].discard(connection)
+        if command.get("method") == "LIST_SUBSCRIPTIONS":
+            result = sorted(connection.topics)
         connection.send("reply", encoded({"result": result, "id": command.get("id")}))
 
-    def _listening(self, stream: str) -> list[Connection]:
-        return [connection for connection in self.connections if stream in connection.topics]
+    def _subscribe(self, connection: Connection, name: str) -> None:
+        connection.topics.add(name)
+        self._listeners[name].add(connection)
+        symbol, _, kind = name.partition("@")
+        interval = kind.removeprefix("kline_")
+        market = self._markets.get(symbol)
+        if market is not None and kind != interval and interval in INTERVALS_MS and name not in self._feeds:
+            feed = KlineFeed(self.desk.histories[market.key], INTERVALS_MS[interval], self.now_ms())
+            self._feeds[name] = (market, interval, feed)
 
-    def _push(
-        self, listening: Iterable[Connection], kind: str, stream: str, events: Iterable[dict[str, Any]]
-    ) -> None:
-        plain = [encoded(event) for event in events]
-        wrapped = [frame(f'{{"stream":"{stream}","data":{text}}}') for text in plain]
-        for connection in listening:
-            frames = wrapped if connection.state["is_combined"] else [frame(text) for text in plain]
-            connection.send_frames(kind, frames)
+    def _push(self, kind: str, stream: str, texts: Sequence[str]) -> None:
+        """Encode once for everybody; `/ws` goes without the envelope."""
+        listeners = self._listeners.get(stream)
+        if not listeners or not texts:
+            return
+        wrapped = [frame(f'{{"stream":"{stream}","data":{text}}}') for text in texts]
+        for connection in listeners:
+            is_combined = connection.state["is_combined"]
+            connection.send_frames(kind, wrapped if is_combined else [frame(text) for text in texts])
 
-    def _trade(self, kind: str, market: Market, trade: Trade, now_ms: int) -> dict[str, Any]:
-        build = public.agg_trade_event if kind == "aggTrade" else public.trade_event
+    def _push_touch(self, market: Market, now_ms: int) -> None:
+        stream = f"{market.symbol.lower()}@bookTicker"
+        if self._listeners.get(stream):
+            bid, ask = self.desk.touch(market.symbol)
+            event = public.book_ticker_event(market.symbol, now_ms, bid, ask, now_ms)
+            self._push("public.book", stream, [encoded(event)])
+
+    def _push_mark(self, market: Market, now_ms: int) -> None:
+        if self.desk.exchange.last_price(market.key) is None:
+            return
+        mark, rate = self.desk.mark(market.symbol), f"{self.desk.rate(market.symbol):.8f}"
+        due_ms = public.next_funding_ms(now_ms)
+        text = encoded(public.mark_price_event(market.symbol, mark, mark, rate, due_ms, now_ms))
+        for speed in ("@markPrice", "@markPrice@1s"):
+            self._push("public.markPrice", f"{market.symbol.lower()}{speed}", [text])
+
+
+def _trade_texts(kind: str, market: Market, trades: Sequence[Trade], now_ms: int) -> list[str]:
+    build = public.agg_trade_event if kind == "aggTrade" else public.trade_event
+    texts = []
+    for trade in trades:
         price, qty = price_and_size(market, trade)
-        ts_ms = trade.ts_ns // MILLION
-        symbol = market.symbol
-        return build(symbol, trade.trade_id, price, qty, ts_ms, now_ms, is_buyer_maker=not trade.is_buyer)
-
-    def _kline_streams(self) -> Iterator[tuple[Market, str, str]]:
-        wanted = {topic for connection in self.connections for topic in connection.topics}
-        for market in self.desk.exchange.markets.values():
-            for interval in INTERVALS_MS:
-                stream = f"{market.symbol.lower()}@kline_{interval}"
-                if stream in wanted:
-                    yield market, stream, interval
-
-    def _push_kline(self, market: Market, stream: str, interval: str, now_ms: int) -> None:
-        """Push the bars since the last push: a bar whose time is over is pushed once as closed."""
-        length = INTERVALS_MS[interval]
-        current = now_ms // length * length
-        begin = self._kline_open.get(stream, current)
-        bars = self.desk.histories[market.key].klines(length, begin, now_ms, 100)
-        events = [
-            public.kline_event(market.symbol, interval, kline_row(market, bar), now_ms, is_closed=is_closed)
-            for bar in bars
-            if (is_closed := bar.close_ms < now_ms) or bar.open_ms == current
-        ]
-        if events:
-            self._kline_open[stream] = max(bar.open_ms + length * (bar.close_ms < now_ms) for bar in bars)
-            self._push(self._listening(stream), "public.kline", stream, events)
-
-    def _push_mark(self, market: Market, stream: str, now_ms: int) -> None:
-        listening = self._listening(stream)
-        if listening and self.desk.exchange.last_price(market.key) is not None:
-            mark, rate = self.desk.mark(market.symbol), f"{self.desk.rate(market.symbol):.8f}"
-            due_ms = public.next_funding_ms(now_ms)
-            event = public.mark_price_event(market.symbol, mark, mark, rate, due_ms, now_ms)
-            self._push(listening, "public.markPrice", stream, [event])
+        ts_ms, is_maker = trade.ts_ns // MILLION, not trade.is_buyer
+        event = build(market.symbol, trade.trade_id, price, qty, ts_ms, now_ms, is_buyer_maker=is_maker)
+        texts.append(encoded(event))
+    return texts
 
 
 @dataclass(slots=True)
@@ -195,13 +211,13 @@ class UserStreams:
             key.connections.discard(connection)
 
     def push(self, account: str, message: dict[str, Any]) -> None:
-        """Send an event; stream faults know it as "private.<event type>"."""
+        """Send an event."""
         key = self.keys.get(account)
         if key is None:
             return
         text = encoded(message)
         for connection in list(key.connections):
-            connection.send(f"private.{message['e']}", text)
+            connection.send(KIND_OF_EVENT[message["e"]], text)
 
     def expire(self, account: str, build: Callable[[str, int], dict[str, Any]]) -> None:
         """End a listen key now: its streams hear so and get nothing more."""
@@ -209,7 +225,7 @@ class UserStreams:
         if key is not None:
             text = encoded(build(key.text, self.now_ms()))
             for connection in list(key.connections):
-                connection.send("private.listenKeyExpired", text)
+                connection.send("private.stream", text)
 
     def due(self) -> list[str]:
         """Return the accounts whose key was not kept alive for an hour."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.venue_simulator import binance_usdm_private as wire
+from tests.venue_simulator.binance_usdm_account import account_update
 from tests.venue_simulator.binance_usdm_views import (
     MILLION,
     algo_status,
@@ -91,7 +92,7 @@ class UserEvents(Listener):
             wallet = account.balance(asset).total
             change = wallet - self._wallets.get((account.name, asset), ZERO)
             self._wallets[account.name, asset] = wallet
-            message = wire.account_update(reason, asset, money(wallet), money(change), [], self.now_ms())
+            message = account_update(reason, asset, money(wallet), money(change), [], self.now_ms())
             self.push(account.name, message)
 
     def on_position(self, account: Account, position: Position) -> None:
@@ -101,7 +102,7 @@ class UserEvents(Listener):
         self._wallets[account.name, asset] = wallet
         mark = self.exchange.last_price(position.market.key) or position.entry_price
         view = position_view(position, mark, wallet)
-        message = wire.account_update("ORDER", asset, money(wallet), money(ZERO), [view], self.now_ms())
+        message = account_update("ORDER", asset, money(wallet), money(ZERO), [view], self.now_ms())
         self.push(account.name, message)
 
     def _tell_order(self, order: Order, execution: str) -> None:

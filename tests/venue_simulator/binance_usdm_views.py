@@ -6,7 +6,8 @@ it triggers has an order id of its own on the real venue, here a fixed distance 
 
 from decimal import Decimal
 
-from tests.venue_simulator.binance_usdm_private import AssetView, FillView, OrderView, PositionView
+from tests.venue_simulator.binance_usdm_account import AssetView, PositionView
+from tests.venue_simulator.binance_usdm_private import FillView, OrderView
 from tests.venue_simulator.binance_usdm_public import places_of, plain
 from tests.venue_simulator.core import Account, Exchange, Fill, Market, Order, OrderType, Position
 from tests.venue_simulator.core.terms import ZERO
