@@ -26,10 +26,9 @@ from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.orders import Order
 from nautilus_trader.trading.strategy import Strategy
 
+from tests.integration.usdm_client import SYMBOL, make_venue
 from tests.venue_simulator.app import make_app
-from tests.venue_simulator.binance_usdm import BinanceUsdm
 from tests.venue_simulator.core import Account, Side
-from tests.venue_simulator.protocol import SymbolTerms
 from tests.venue_simulator.venue import Venue
 
 INSTRUMENT_ID = InstrumentId.from_str("BTCUSDT-PERP.BINANCE")
@@ -117,19 +116,12 @@ async def until[T](
     return state()
 
 
-def make_venue() -> Venue:
-    """Make a venue with one perpetual at about 50,000 USDT and 10,000 USDT in the account."""
-    terms = SymbolTerms(
-        "BTCUSDT", "BTC", "USDT", Decimal("0.10"), Decimal("0.001"), Decimal(50_000), Decimal("0.5")
-    )
-    return Venue(BinanceUsdm, BinanceUsdm.make_markets(terms), [Account.with_balances({"USDT": 10_000})])
-
-
 class RunningVenue:
     """A venue that listens in a thread with a loop of its own: the node must have its loop for itself."""
 
     def __init__(self) -> None:
         self.venue = make_venue()
+        self.venue.latency_secs = 0.005
         self.place = ""
         self.loop = asyncio.new_event_loop()
         self._is_ready = threading.Event()
@@ -156,12 +148,12 @@ class RunningVenue:
 
     def trade(self, price: str, qty: str = "1", side: Side = "SELL") -> None:
         """Print a public trade; `side` is the aggressor's."""
-        self.do(lambda venue: venue.exchange.print_trade("BTCUSDT", side, Decimal(qty), Decimal(price)))
+        self.do(lambda venue: venue.exchange.print_trade(SYMBOL, side, Decimal(qty), Decimal(price)))
 
     async def _serve(self) -> None:
-        runner = web.AppRunner(make_app([self.venue]))
+        runner = web.AppRunner(make_app([self.venue]), shutdown_timeout=0.2)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.2).start()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.place = f"127.0.0.1:{runner.addresses[0][1]}/{self.venue.name}"
         self._is_ready.set()
         await self._stopped.wait()
@@ -191,7 +183,7 @@ def node_config(
                 **common,
                 # A base with a path of its own must end in /ws: the adapter then adds only the listen key.
                 base_url_ws_stream=f"ws://{place}/ws",
-                futures_leverages={BinanceSymbol("BTCUSDT"): 7},
+                futures_leverages={BinanceSymbol(SYMBOL): 7},
                 **execution,
             )
         },

@@ -26,7 +26,7 @@ KIND_OF_EVENT = {  # how stream faults name the events
     "ORDER_TRADE_UPDATE": "private.order",
     "TRADE_LITE": "private.lite",
     "ALGO_UPDATE": "private.algo",
-    "ACCOUNT_UPDATE": "private.account",
+    "ACCOUNT_UPDATE": "private.balance",
 }
 MARK_PRICE_EVERY_MS = 1_000
 
