@@ -98,9 +98,10 @@ def test_node_trades_every_order_that_a_protected_entry_needs() -> None:
         assert nodes == theirs
         await until(
             lambda: (
-                probe.portfolio.account(INSTRUMENT_ID.venue).balance_total().as_decimal() == venue.do(wallet)
+                probe.portfolio.account(INSTRUMENT_ID.venue).balance_total(USDT).as_decimal()
+                == venue.do(wallet)
             ),
-            lambda: probe.portfolio.account(INSTRUMENT_ID.venue).balance_total(),
+            lambda: probe.portfolio.account(INSTRUMENT_ID.venue).balance_total(USDT),
         )
         assert venue.do(lambda v: v.exchange.accounts["main"].positions[SYMBOL].leverage) == 7
         assert venue.do(lambda v: v.exchange.open_orders()) == []
