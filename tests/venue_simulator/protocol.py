@@ -61,7 +61,7 @@ class SymbolTerms:
     tick: Decimal
     lot: Decimal
     first_price: Decimal
-    level_qty: Decimal
+    typical_qty: Decimal
 
 
 class RequestError(Exception):
@@ -125,6 +125,9 @@ class Protocol(Listener, ABC):
 
     def stamp(self, response: web.StreamResponse) -> None:
         """Add the headers that every answer has (used weight, ...)."""
+
+    def expire_user_stream(self, account: str) -> None:
+        """End the private stream of an account as the venue does (listenKey expired, session ended)."""
 
     def on_tick(self) -> None:
         """Take the passing of time, about every 20 ms: closes of klines, funding, expiring listen keys."""

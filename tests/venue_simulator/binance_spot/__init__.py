@@ -48,7 +48,7 @@ class BinanceSpot(Protocol):
                 lot=terms.lot,
                 min_qty=terms.lot,
                 max_qty=Decimal(9_000_000),
-                level_qty=terms.level_qty,
+                level_qty=terms.typical_qty,
             )
         ]
 
@@ -99,6 +99,10 @@ class BinanceSpot(Protocol):
     def on_trades(self, market: Market, trades: Sequence[Trade]) -> None:
         """Send trades, book tickers and klines."""
         self.streams.on_trades(market, trades)
+
+    def expire_user_stream(self, account: str) -> None:
+        """End the subscriptions of an account."""
+        self.users.terminate(account)
 
     def on_tick(self) -> None:
         """Close klines."""
