@@ -1,7 +1,7 @@
 """Section `limits` of the settings: what an account may risk, whatever a strategy wants.
 
-The same figures go to two places. The desks ask :class:`strategies.entry_limits.EntryLimits` before each entry,
-in backtest, paper and live alike; Nautilus' risk engine is the second fence behind it.
+The same figures go to two places. The desks ask :class:`strategies.entry_limits.EntryLimits` before each
+entry, in backtest, paper and live alike; Nautilus' risk engine is the second fence behind it.
 
 The engine's own limits meet exits as well: a rate that refused a protective stop, or the state ``HALTED``,
 which refuses every order but a cancellation, would leave a position naked. So its rates are a backstop far
@@ -11,14 +11,16 @@ above what entries may use, and its state is ``REDUCING`` where nothing may be o
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta, Struct
-from nautilus_trader.live.config import LiveRiskEngineConfig
 
 from strategies.entry_limits import EntryLimits, LimitRules
 from strategies.guards import LossRules
 from strategies.price_band import BandRules
+
+if TYPE_CHECKING:
+    from nautilus_trader.live.config import LiveRiskEngineConfig
 
 type Pct = Annotated[float, Meta(ge=0, lt=100)]
 # Orders per second that the risk engine passes at least: the exits of a hundred positions at once.
@@ -101,7 +103,7 @@ NO_LIMITS: Final = LimitSettings(max_entries_per_min=0, price_band_pct=0.0)
 """Of a backtest, unless its settings say otherwise."""
 
 
-def risk_engine_config(settings: LimitSettings, instruments: Iterable[str] = ()) -> LiveRiskEngineConfig:
+def risk_engine_config(settings: LimitSettings, instruments: Iterable[str] = ()) -> "LiveRiskEngineConfig":
     """Return the limits as Nautilus' risk engine takes them.
 
     Parameters
@@ -117,6 +119,8 @@ def risk_engine_config(settings: LimitSettings, instruments: Iterable[str] = ())
     which the entries' limit bounds at entry prices, but a price that has doubled doubles it: so the engine's
     limit is four times that of the desks, and catches what no strategy can have meant.
     """
+    from nautilus_trader.live.config import LiveRiskEngineConfig  # slow to load, and settings are for all
+
     notionals: dict[str, int] = {}
     for name in instruments:
         limit = settings.symbol_notionals.get(name, settings.max_symbol_notional)
@@ -126,6 +130,7 @@ def risk_engine_config(settings: LimitSettings, instruments: Iterable[str] = ())
         max_order_submit_rate=f"{settings.max_orders_per_sec}/00:00:01",
         max_order_modify_rate=f"{settings.max_changes_per_sec}/00:00:01",
         max_notional_per_order=notionals,
+        graceful_shutdown_on_exception=True,
     )
 
 

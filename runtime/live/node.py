@@ -11,7 +11,6 @@ from nautilus_trader.common.config import DatabaseConfig
 from nautilus_trader.config import (
     LiveDataEngineConfig,
     LiveExecEngineConfig,
-    LiveRiskEngineConfig,
     LoggingConfig,
     MessageBusConfig,
     TradingNodeConfig,
@@ -21,6 +20,7 @@ from nautilus_trader.live.node import TradingNode
 from runtime.live.adapters import data_config, data_factory, exec_config, exec_factory
 from runtime.live.context import LiveContext
 from runtime.live.keys import keys_of, require_keys
+from runtime.live.limits import risk_engine_config
 from runtime.live.paper import PaperExecClientConfig, SandboxLiveExecClientFactory
 from runtime.live.plan import LivePlan
 from runtime.live.settings import LiveSettings, LiveVenue
@@ -64,7 +64,7 @@ def node_config(plan: LivePlan, folder: Path, session_id: str = "") -> TradingNo
         data_engine=LiveDataEngineConfig(
             time_bars_timestamp_on_close=True, graceful_shutdown_on_exception=True
         ),
-        risk_engine=LiveRiskEngineConfig(graceful_shutdown_on_exception=True),
+        risk_engine=risk_engine_config(live.limits, plan.instruments),
         exec_engine=exec_engine_config(plan),
         cache=cache_config(live),
         message_bus=MessageBusConfig(types_filter=published_types()),

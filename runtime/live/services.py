@@ -5,8 +5,12 @@ from typing import Any, Final
 from runtime.health import clock_check
 from runtime.live.command_actor import make_command_actor
 from runtime.live.context import LiveContext
+from runtime.live.dead_man_actor import make_dead_man
 from runtime.live.freshness_actor import make_freshness, make_hold_book
+from runtime.live.limit_watch import make_limit_watch
+from runtime.live.limits import attach_limits
 from runtime.live.node import Service
+from strategies.entry_limits import EntryLimits
 
 NANOS: Final = 1e9
 
@@ -30,11 +34,29 @@ def watch_data(context: LiveContext) -> Any:
     return actor
 
 
+def limit_risk(context: LiveContext) -> Any:
+    """Let every desk ask the limits before an entry; return the watch over losses."""
+    limits = EntryLimits(context.settings.live.limits.rules)
+    attach_limits(context.strategies(), limits)
+    context.entry_limits.append(limits)
+    return make_limit_watch(context, limits)
+
+
 def take_commands(context: LiveContext) -> Any:
-    """Return the ear for commands of people and other programs."""
-    return make_command_actor(context)
+    """Return the ear for commands of people and other programs; a kill closes the limits' gate at once."""
+    (limits,) = context.entry_limits
+    return make_command_actor(
+        context,
+        on_kill=limits.close,
+        on_rearm=lambda: limits.reopen(context.node.kernel.clock.timestamp_ns()),
+    )
+
+
+def arm_dead_man(context: LiveContext) -> Any:
+    """Return the dead man's switch; None on paper and where the settings leave it off."""
+    return make_dead_man(context)
 
 
 # Each is made from the context; None adds no actor. They start in this order, before the strategies, and stop
 # after them.
-SERVICES: Final[list[Service]] = [keep_holds, watch_data, take_commands]
+SERVICES: Final[list[Service]] = [keep_holds, watch_data, limit_risk, take_commands, arm_dead_man]

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
+from runtime.live.dead_man_settings import DeadManSettings
 from runtime.live.freshness import DataSettings
+from runtime.live.limits import LimitSettings
 from runtime.live.paper_settings import PaperSettings
 
 type VenueKind = Literal["binance", "bybit"]
@@ -144,6 +146,10 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         The simulated accounts of a paper node.
     data
         When market data are too old, late or incomplete to open anything.
+    limits
+        What an account may risk, whatever a strategy wants.
+    dead_man
+        Whether venues take entries back that the node has forsaken.
     """
 
     venues: tuple[LiveVenue, ...] = ()
@@ -156,6 +162,8 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     min_disk_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 1024
     paper: PaperSettings = PaperSettings()
     data: DataSettings = DataSettings()
+    limits: LimitSettings = LimitSettings()
+    dead_man: DeadManSettings = DeadManSettings()
 
     def __post_init__(self) -> None:
         names = [one.venue_name for one in self.venues]
@@ -182,4 +190,6 @@ def _doubled(name: str) -> str:
 
 
 # Every struct of this section, for the schema and the tests.
-STRUCTS: Final[tuple[type[Any], ...]] = (LiveSettings, LiveVenue, VenueHosts, PaperSettings, DataSettings)
+STRUCTS: Final[tuple[type[Any], ...]] = (
+    LiveSettings, LiveVenue, VenueHosts, PaperSettings, DataSettings, LimitSettings, DeadManSettings,
+)  # fmt: skip
