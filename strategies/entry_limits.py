@@ -115,7 +115,7 @@ class EntryLimits:
         self.closed_by = reason
 
     def reopen(self, ts_ns: int) -> None:
-        """Refuse entries by the limits alone again; losses count from the present equity (UNIX nanoseconds)."""
+        """Refuse by the limits alone again; losses count from the equity of now (UNIX nanoseconds)."""
         self.closed_by = ""
         for guards in self.guards.values():
             guards.rearm(ts_ns)

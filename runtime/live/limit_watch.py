@@ -155,7 +155,7 @@ class LimitWatch(Actor):
             other.write_bytes(msgspec.json.encode(states))
             other.replace(self._path)
         except OSError as error:
-            self.log.error(f"{self._path}: the loss limits are not saved ({error.strerror})")
+            self.log.warning(f"{self._path}: the loss limits are not saved ({error.strerror})")
 
 
 def read_guards(path: Path) -> dict[str, GuardState]:

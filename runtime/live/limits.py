@@ -19,7 +19,7 @@ from strategies.entry_limits import EntryLimits, LimitRules
 from strategies.guards import LossRules
 from strategies.price_band import BandRules
 
-if TYPE_CHECKING:  # settings are read by commands that need not pay for Nautilus
+if TYPE_CHECKING:
     from nautilus_trader.live.config import LiveRiskEngineConfig
 
 type Pct = Annotated[float, Meta(ge=0, lt=100)]
@@ -119,7 +119,7 @@ def risk_engine_config(settings: LimitSettings, instruments: Iterable[str] = ())
     which the entries' limit bounds at entry prices, but a price that has doubled doubles it: so the engine's
     limit is four times that of the desks, and catches what no strategy can have meant.
     """
-    from nautilus_trader.live.config import LiveRiskEngineConfig
+    from nautilus_trader.live.config import LiveRiskEngineConfig  # slow to load, and settings are for all
 
     notionals: dict[str, int] = {}
     for name in instruments:
@@ -130,6 +130,7 @@ def risk_engine_config(settings: LimitSettings, instruments: Iterable[str] = ())
         max_order_submit_rate=f"{settings.max_orders_per_sec}/00:00:01",
         max_order_modify_rate=f"{settings.max_changes_per_sec}/00:00:01",
         max_notional_per_order=notionals,
+        graceful_shutdown_on_exception=True,
     )
 
 

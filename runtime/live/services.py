@@ -5,11 +5,13 @@ from typing import Any, Final
 from runtime.health import clock_check
 from runtime.live.command_actor import make_command_actor
 from runtime.live.context import LiveContext
+from runtime.live.dead_man_actor import make_dead_man
 from runtime.live.freshness_actor import make_freshness, make_hold_book
 from runtime.live.limit_watch import make_limit_watch
-from runtime.live.limits import limit_entries
+from runtime.live.limits import attach_limits
 from runtime.live.node import Service
 from runtime.live.recording import SessionRecorder
+from strategies.entry_limits import EntryLimits
 
 NANOS: Final = 1e9
 RECORDINGS: Final = "recordings"
@@ -34,15 +36,27 @@ def watch_data(context: LiveContext) -> Any:
     return actor
 
 
+def limit_risk(context: LiveContext) -> Any:
+    """Let every desk ask the limits before an entry; return the watch over losses."""
+    limits = EntryLimits(context.settings.live.limits.rules)
+    attach_limits(context.strategies(), limits)
+    context.entry_limits.append(limits)
+    return make_limit_watch(context, limits)
+
+
 def take_commands(context: LiveContext) -> Any:
-    """Return the ear for commands of people and other programs."""
-    return make_command_actor(context)
+    """Return the ear for commands of people and other programs; a kill closes the limits' gate at once."""
+    (limits,) = context.entry_limits
+    return make_command_actor(
+        context,
+        on_kill=limits.close,
+        on_rearm=lambda: limits.reopen(context.node.kernel.clock.timestamp_ns()),
+    )
 
 
-def keep_limits(context: LiveContext) -> Any | None:
-    """Let the desks ask the account's limits before each entry; None where nothing is limited."""
-    limits = limit_entries(context.strategies(), context.settings.live.limits)
-    return None if limits is None else make_limit_watch(context, limits)
+def arm_dead_man(context: LiveContext) -> Any:
+    """Return the dead man's switch; None on paper and where the settings leave it off."""
+    return make_dead_man(context)
 
 
 def record_session(context: LiveContext) -> Any | None:
@@ -66,4 +80,11 @@ def record_session(context: LiveContext) -> Any | None:
 
 # Each is made from the context; None adds no actor. They start in this order, before the strategies, and stop
 # after them.
-SERVICES: Final[list[Service]] = [keep_holds, record_session, watch_data, keep_limits, take_commands]
+SERVICES: Final[list[Service]] = [
+    keep_holds,
+    record_session,
+    watch_data,
+    limit_risk,
+    take_commands,
+    arm_dead_man,
+]

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
+from runtime.live.dead_man_settings import DeadManSettings
 from runtime.live.freshness import DataSettings
 from runtime.live.limits import LimitSettings
 from runtime.live.paper_settings import PaperSettings
@@ -150,6 +151,8 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         What an account may risk, whatever a strategy wants.
     recording
         What is kept of a session, so that it can be replayed.
+    dead_man
+        Whether venues take entries back that the node has forsaken.
     """
 
     venues: tuple[LiveVenue, ...] = ()
@@ -164,6 +167,7 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     data: DataSettings = DataSettings()
     limits: LimitSettings = LimitSettings()
     recording: RecordingSettings = RecordingSettings()
+    dead_man: DeadManSettings = DeadManSettings()
 
     def __post_init__(self) -> None:
         names = [one.venue_name for one in self.venues]
@@ -191,5 +195,6 @@ def _doubled(name: str) -> str:
 
 # Every struct of this section, for the schema and the tests.
 STRUCTS: Final[tuple[type[Any], ...]] = (
-    LiveSettings, LiveVenue, VenueHosts, PaperSettings, DataSettings, LimitSettings, RecordingSettings,
+    LiveSettings, LiveVenue, VenueHosts, PaperSettings, DataSettings, LimitSettings, DeadManSettings,
+    RecordingSettings,
 )  # fmt: skip

@@ -266,7 +266,9 @@ def test_signal_and_file_are_commands_too(tmp_path: Path) -> None:
     journal = SimpleNamespace(append=records.append)
     gate: list[str] = []
 
-    async def session(do: Callable[[CommandActor, FakeDesk], Any], until: Callable[[FakeDesk], bool]) -> FakeDesk:
+    async def session(
+        do: Callable[[CommandActor, FakeDesk], Any], until: Callable[[FakeDesk], bool]
+    ) -> FakeDesk:
         loop = asyncio.get_running_loop()
         desk = FakeDesk(XRP, entering=1, position=2)
         strategy = SimpleNamespace(id="OTE-000", desks=(desk,))
@@ -279,7 +281,10 @@ def test_signal_and_file_are_commands_too(tmp_path: Path) -> None:
             tmp_path, journal, lambda: [strategy], loop.call_soon_threadsafe, loop, on_kill=gate.append
         )
         actor.register_base(
-            portfolio=TestComponentStubs.portfolio(), msgbus=bus, cache=TestComponentStubs.cache(), clock=clock
+            portfolio=TestComponentStubs.portfolio(),
+            msgbus=bus,
+            cache=TestComponentStubs.cache(),
+            clock=clock,
         )
         actor.start()
         do(actor, desk)

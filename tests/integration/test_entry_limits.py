@@ -208,14 +208,18 @@ class WatchedAccount:
             self.limits, folder, lambda: strategies, lambda call: call(), self.states.append
         )
 
-
         clock, bus = TestClock(), TestComponentStubs.msgbus()
         clock.set_time(NOW)
         self.clock = clock
         for topic in ("hold.entries", "release.entries"):
-            bus.subscribe(topic=topic, handler=lambda message, topic=topic: self.sent.append((topic, message)))
+            bus.subscribe(
+                topic=topic, handler=lambda message, topic=topic: self.sent.append((topic, message))
+            )
         self.watch.register_base(
-            portfolio=TestComponentStubs.portfolio(), msgbus=bus, cache=TestComponentStubs.cache(), clock=clock
+            portfolio=TestComponentStubs.portfolio(),
+            msgbus=bus,
+            cache=TestComponentStubs.cache(),
+            clock=clock,
         )
         self.watch.start()
 

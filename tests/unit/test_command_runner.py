@@ -232,7 +232,9 @@ def test_close_says_when_the_fill_does_not_come(tmp_path: Path) -> None:
 def test_an_instrument_that_is_not_traded_is_refused(tmp_path: Path) -> None:
     """A misspelt name must not look like a success; nor closing what is not open."""
     actions, _ = actions_of(tmp_path, FakeDesk(XRP))
-    answers = run([command("close", instrument="XPRUSDT.BINANCE"), command("close", instrument=XRP)], actions, Log())
+    answers = run(
+        [command("close", instrument="XPRUSDT.BINANCE"), command("close", instrument=XRP)], actions, Log()
+    )
     assert [answer.outcome for answer in answers] == ["refused", "refused"]
     assert XRP in answers[0].reason
 

@@ -229,7 +229,7 @@ class Replays(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_executed_twice(self) -> None:
-        """The same command was new once at most."""
+        """Find no command that was new more than once."""
         assert len(self.executed) == len(set(self.executed))
 
 

@@ -39,7 +39,10 @@ LEVELS = {
         [0, 0, 0, 1, 0, 0],
     ),
     "prints that do not agree confirm nothing": ([130.0, 70.0, 130.0, 70.0, 130.0], [0, 0, 0, 0, 0]),
-    "rubbish between them counts for nothing": ([130.0, math.nan, 130.0, 130.0, 130.0, 130.0], [0, 0, 0, 0, 0, 1]),
+    "rubbish between them counts for nothing": (
+        [130.0, math.nan, 130.0, 130.0, 130.0, 130.0],
+        [0, 0, 0, 0, 0, 1],
+    ),
 }
 
 
