@@ -7,6 +7,7 @@ from runtime.live.command_actor import make_command_actor
 from runtime.live.context import LiveContext
 from runtime.live.freshness_actor import make_freshness, make_hold_book
 from runtime.live.node import Service
+from runtime.live.warmup import make_warm_up
 
 NANOS: Final = 1e9
 
@@ -30,6 +31,11 @@ def watch_data(context: LiveContext) -> Any:
     return actor
 
 
+def warm_up(context: LiveContext) -> Any:
+    """Return what rebuilds the perception of strategies on trades, and keeps their trades whole."""
+    return make_warm_up(context, context.settings.live.data)
+
+
 def take_commands(context: LiveContext) -> Any:
     """Return the ear for commands of people and other programs."""
     return make_command_actor(context)
@@ -37,4 +43,4 @@ def take_commands(context: LiveContext) -> Any:
 
 # Each is made from the context; None adds no actor. They start in this order, before the strategies, and stop
 # after them.
-SERVICES: Final[list[Service]] = [keep_holds, watch_data, take_commands]
+SERVICES: Final[list[Service]] = [keep_holds, watch_data, warm_up, take_commands]

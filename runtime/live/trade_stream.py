@@ -98,6 +98,12 @@ class TradeStream:
         """Tell whether buckets have all trades up to the newest."""
         return self._early is None and self.order.wanted is None
 
+    async def first_live(self) -> TradeTick:
+        """Return the first trade that is held back, once it has come."""
+        while not self._early:
+            await asyncio.sleep(AGAIN_SECS)
+        return self._early[0]
+
     async def catch_up(self, order: TradeOrder[TradeTick], tell: Progress) -> bool:
         """Go on after the last trade of `order`: fetch what is between it and the first live trade.
 
@@ -116,10 +122,9 @@ class TradeStream:
             Whether nothing is missing now; otherwise the trades that came were taken all the same, with the
             gap in their bucket.
         """
+        await self.first_live()
         self.order = order
-        while not self._early:
-            await asyncio.sleep(AGAIN_SECS)
-        early, self._early = self._early, None
+        early, self._early = self._early or [], None
         if isinstance(order, RecentIds):
             order.suspect()
         for tick in early:

@@ -163,9 +163,14 @@ class WarmUpActor(Actor):
 
     async def _warm(self, strategy: Any, stream: TradeStream) -> None:
         name = strategy.instrument_id.value
-        state, since = await self._state(strategy, name)
-        strategy.adopt(state)
         source = self._source_of(name)
+        state, since = await self._state(strategy, name)
+        first = (await stream.first_live()).trade_id.value
+        if source.has_ids and state.last_trade_id >= int(first):
+            text = f"{name}: {since} ends at trade {state.last_trade_id}, the stream begins at {first}"
+            self._tell(f"{text}: they are not of one market, nothing of it is used", Severity.WARNING)
+            state, since = await self._from_anchor(strategy, name, source)
+        strategy.adopt(state)
         order: TradeOrder[TradeTick] = (
             ConsecutiveIds(state.last_trade_id) if source.has_ids else RecentIds(state.names)
         )

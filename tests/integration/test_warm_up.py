@@ -242,6 +242,19 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert session.strategy.perceived() == uninterrupted(1700)
 
 
+def test_a_state_that_is_ahead_of_the_stream_is_of_another_market(tmp_path: Path) -> None:
+    """A testnet began anew: numbers start again, and what was saved is not gone on with."""
+
+    def history(_name: str, _start_ns: int) -> Iterator[TradeColumns]:
+        yield ALL[:1500]
+
+    market = Market(TAPE)
+    market.first = 1
+    session = live(Session(tmp_path, market, history), 300, 400)
+    assert session.strategy.perceived().last_trade_id == 400
+    assert session.said == [("hold", "warmup"), ("release", "warmup")]
+
+
 def test_where_the_tail_cannot_be_had_entries_wait_for_the_anchor(tmp_path: Path) -> None:
     """The venue is down: trades go on, tainted; held until the first trade after midnight."""
     market = Market(TAPE)
