@@ -146,13 +146,20 @@ class BinanceRest:
 
         The venue searches at most an hour at a time.
         """
+        return await self._first_agg_trade(symbol, start_ns, end_ns, "a")
+
+    async def single_trade_id_at(self, symbol: str, start_ns: int, end_ns: int) -> int | None:
+        """Return the id of the first single trade in [start_ns, end_ns), None without one."""
+        return await self._first_agg_trade(symbol, start_ns, end_ns, "f")
+
+    async def _first_agg_trade(self, symbol: str, start_ns: int, end_ns: int, column: str) -> int | None:
         start_ms, last_ms = -(-start_ns // NANOS_PER_MS), -(-end_ns // NANOS_PER_MS) - 1
         while start_ms <= last_ms:
             until_ms = min(start_ms + HOUR_MS - 1, last_ms)
             page = await self._get("aggTrades", symbol=symbol, startTime=start_ms, endTime=until_ms, limit=1)
             if page:
                 with understood(f"{self._base}/aggTrades"):
-                    return whole_number(page[0]["a"])
+                    return whole_number(page[0][column])
             start_ms = until_ms + 1
         return None
 

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
+import numpy as np
 from nautilus_trader.core.datetime import millis_to_nanos
 from nautilus_trader.model.data import TradeTick
 from nautilus_trader.model.enums import AggressorSide
 from nautilus_trader.model.identifiers import InstrumentId, TradeId
 from nautilus_trader.model.objects import Price, Quantity
+from numpy.typing import NDArray
 
 from runtime.download.binance_rest import BinanceRest
 from runtime.download.bybit_rest import BybitRest
@@ -52,8 +54,16 @@ class TradeSource(Protocol):
         """Yield what the venue has of the missing trades by now, oldest first, and perhaps later ones."""
         ...
 
+    async def first_id(self, symbol: str, since_ns: int, until_ns: int) -> int | None:
+        """Return the id of the first trade in [since_ns, until_ns), None where that cannot be had."""
+        ...
+
     def stamp_ns(self, ts_ms: int) -> int:
         """Return the time that the adapter gives a trade of this millisecond, UNIX nanoseconds."""
+        ...
+
+    def stamps(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the times that the adapter gives trades of these exchange times, shape (n,)."""
         ...
 
 
@@ -93,9 +103,18 @@ class BinanceTrades:
             if rows and int(rows[-1].trade_id) >= wanted.last_id:
                 return
 
+    async def first_id(self, symbol: str, since_ns: int, until_ns: int) -> int | None:
+        """Return the id of the first trade of a span, by the venue's aggregate trades."""
+        find = self._rest.single_trade_id_at if self._is_spot else self._rest.agg_trade_id_at
+        return await find(symbol, since_ns, until_ns)
+
     def stamp_ns(self, ts_ms: int) -> int:
         """Return the adapter's time of a millisecond."""
         return int(millis_to_nanos(ts_ms))
+
+    def stamps(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the adapter's times: microseconds of an archive are cut to the stream's milliseconds."""
+        return ((ts_ns // MS).astype(np.float64) * 1e6).astype(np.int64)
 
 
 class BybitTrades:
@@ -119,9 +138,17 @@ class BybitTrades:
         with understood(f"recent-trade {symbol}"):
             yield [_named(row) for row in rows]
 
+    async def first_id(self, symbol: str, since_ns: int, until_ns: int) -> None:
+        """Return None: names cannot be asked for."""
+        del symbol, since_ns, until_ns
+
     def stamp_ns(self, ts_ms: int) -> int:
         """Return the adapter's time of a millisecond, which is exact."""
         return ts_ms * MS
+
+    def stamps(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the exchange's times."""
+        return ts_ns
 
 
 def trade_source(rest: Any, venue: LiveVenue) -> TradeSource:

@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from typing import Final, Protocol
 
 NO_ID: Final = -1
+SAVED_NAMES: Final = 1000
 
 
 class Flow(Enum):
@@ -166,7 +167,7 @@ class ConsecutiveIds[T]:
         Parameters
         ----------
         trades
-            (id, trade), in any order, also later ones; those known already are passed over.
+            (id, trade), in any order; those that are not wanted are passed over.
         known_until
             The venue has answered for all ids from the first wanted one to this: those left out do not exist.
         """
@@ -175,9 +176,9 @@ class ConsecutiveIds[T]:
             return []
         for trade_id, trade in trades:
             number = int(trade_id)
-            if number > self.last_id and number not in self._waiting:
+            if wanted.first_id <= number <= wanted.last_id and number not in self._waiting:
                 self._keep(number, trade)
-                self.counters.missing += number <= wanted.last_id
+                self.counters.missing += 1
         return self._let_go(known_until)
 
     def give_up(self) -> list[T]:
@@ -221,6 +222,8 @@ class RecentIds[T]:
 
     Parameters
     ----------
+    names
+        Of the newest trades that were taken before, oldest first.
     remembered
         How many names of trades that went through are kept; at least as many as the venue's newest page.
 
@@ -233,12 +236,19 @@ class RecentIds[T]:
     ['b', 'c']
     """
 
-    def __init__(self, remembered: int = 5000) -> None:
+    def __init__(self, names: Iterable[str] = (), remembered: int = 5000) -> None:
         self.flow = Flow.FLOWING
         self.counters = GapCounters()
         self._names: deque[str] = deque(maxlen=remembered)
         self._known: set[str] = set()
         self._waiting: dict[str, T] = {}
+        for name in names:
+            self._remember(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the newest trades that went through, oldest first, at most `SAVED_NAMES`."""
+        return tuple(self._names)[-SAVED_NAMES:]
 
     @property
     def wanted(self) -> Missing | None:

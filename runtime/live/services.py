@@ -11,6 +11,7 @@ from runtime.live.limit_watch import make_limit_watch
 from runtime.live.limits import attach_limits
 from runtime.live.node import Service
 from runtime.live.recording import SessionRecorder
+from runtime.live.warmup import make_warm_up
 from strategies.entry_limits import EntryLimits
 
 NANOS: Final = 1e9
@@ -42,6 +43,11 @@ def limit_risk(context: LiveContext) -> Any:
     attach_limits(context.strategies(), limits)
     context.entry_limits.append(limits)
     return make_limit_watch(context, limits)
+
+
+def warm_up(context: LiveContext) -> Any:
+    """Return what rebuilds the perception of strategies on trades, and keeps their trades whole."""
+    return make_warm_up(context, context.settings.live.data)
 
 
 def take_commands(context: LiveContext) -> Any:
@@ -84,6 +90,7 @@ SERVICES: Final[list[Service]] = [
     keep_holds,
     record_session,
     watch_data,
+    warm_up,
     limit_risk,
     take_commands,
     arm_dead_man,

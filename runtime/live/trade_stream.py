@@ -22,6 +22,8 @@ GRACE_SECS: Final = 0.05
 AGAIN_SECS: Final = 0.25
 
 type TradeHandler = Callable[[TradeTick], None]
+type Progress = Callable[[int, int], None]
+"""Called with the number of trades done and of all, 0 where that is not known."""
 
 
 class Perceiving(Protocol):
@@ -83,6 +85,62 @@ class TradeStream:
         self._heard_ns = 0
         self._quiet_ns = round(settings.quiet_secs * NANOS)
         self._filling: asyncio.Task[None] | None = None
+        self._early: list[TradeTick] | None = None
+        self.newest_ns = 0
+        """Time of the newest trade, UNIX nanoseconds."""
+
+    def hold_back(self) -> None:
+        """Keep trades from buckets until `catch_up`; the setup sees their prices."""
+        self._early = []
+
+    @property
+    def is_flowing(self) -> bool:
+        """Tell whether buckets have all trades up to the newest."""
+        return self._early is None and self.order.wanted is None
+
+    async def first_live(self) -> TradeTick:
+        """Return the first trade that is held back, once it has come."""
+        while not self._early:
+            await asyncio.sleep(AGAIN_SECS)
+        return self._early[0]
+
+    async def catch_up(self, order: TradeOrder[TradeTick], tell: Progress) -> bool:
+        """Go on after the last trade of `order`: fetch what is between it and the first live trade.
+
+        Waits for a live trade. Nothing is fetched twice, and trades that come meanwhile wait.
+
+        Parameters
+        ----------
+        order
+            Knows the last trade that the strategy has.
+        tell
+            Called with the trades fetched so far and, where it is known, how many there are.
+
+        Returns
+        -------
+        bool
+            Whether nothing is missing now; otherwise the trades that came were taken all the same, with the
+            gap in their bucket.
+        """
+        await self.first_live()
+        self.order = order
+        early, self._early = self._early or [], None
+        if isinstance(order, RecentIds):
+            order.suspect()
+        for tick in early:
+            for one in order.take(tick.trade_id.value, tick):
+                self._strategy.take_past_trade(one)
+        if order.wanted is None:
+            return True
+        # Trades that come from now on find that something is missing, and this task at work on it.
+        self._filling = asyncio.current_task()
+        total = order.wanted.count
+        try:
+            await self._fetch(lambda: tell(order.counters.missing, total))
+        except (VenueError, DataError, ConfigurationError, ValueError) as error:
+            self._give_up(str(error))
+            return False
+        return True
 
     def take(self, tick: TradeTick) -> None:
         """Take a trade of the stream."""
@@ -90,6 +148,11 @@ class TradeStream:
             if self._heard_ns and tick.ts_init - self._heard_ns > self._quiet_ns:
                 self.suspect()
             self._heard_ns = tick.ts_init
+        self.newest_ns = tick.ts_event
+        if self._early is not None:
+            self._early.append(tick)
+            self._strategy.take_price(tick)
+            return
         order = self.order
         ready = order.take(tick.trade_id.value, tick)
         if order.wanted is None and len(ready) == 1:
@@ -139,7 +202,7 @@ class TradeStream:
                 self._give_up(reason)
             self._say(None)
 
-    async def _fetch(self) -> None:
+    async def _fetch(self, tell: Callable[[], None] | None = None) -> None:
         symbol = venue_symbol(self.instrument_id)
         while (wanted := self.order.wanted) is not None:
             async for page in self._source.pages(symbol, wanted):
@@ -151,7 +214,11 @@ class TradeStream:
                 known_until = int(ticks[-1][0]) if ticks and self._source.has_ids else NO_ID
                 for tick in self.order.fill(ticks, known_until=known_until):
                     self._strategy.take_past_trade(tick)
+                if tell is not None:
+                    tell()
             if self.order.wanted == wanted:
+                if tell is not None and not self._source.has_ids:
+                    raise DataError(f"{symbol}: the venue's newest trades do not reach back so far")
                 await asyncio.sleep(AGAIN_SECS)
 
     def _give_up(self, reason: str) -> None:
@@ -166,4 +233,4 @@ class TradeStream:
     """Why trades were given up last."""
 
 
-__all__ = ["Perceiving", "TradeStream"]
+__all__ = ["Perceiving", "Progress", "TradeStream"]
