@@ -36,6 +36,12 @@ class VenueCapabilities:
         Positions below zero exist.
     post_only_reasons
         Parts of a reject text that mean "would have taken liquidity" where the flag does not say so.
+    unknown_reasons
+        Parts of a reject text that leave open whether the venue took the order: its own errors and
+        timeouts. The adapter calls them rejections; they are none.
+    filter_reasons
+        Parts of a reject text that say the same order can never be taken: its price, size or value. Asking
+        again is no use.
     """
 
     stop_kind: OrderKind
@@ -44,10 +50,42 @@ class VenueCapabilities:
     modifiable: frozenset[Leg]
     shorts: bool
     post_only_reasons: tuple[str, ...] = ()
+    unknown_reasons: tuple[str, ...] = ()
+    filter_reasons: tuple[str, ...] = ()
 
 
 _NONE: Final[frozenset[Leg]] = frozenset()
 _BYBIT_POST_ONLY: Final = ("PostOnlyWillTakeLiquidity",)
+# Codes as the adapter prints them (the body as a dict, or as text) and its words for a body that is no JSON.
+# -1000 unknown error, -1001 disconnected, -1006 unexpected response, -1007 timeout; HTTP 5xx is "the execution
+# status is UNKNOWN and could have been a success" (vendor's "General Information"). UNKNOWN is Nautilus' own
+# word for an order that was in flight too long. 429, 418, -1003 and -1008 are refusals: nothing was done.
+_BINANCE_UNKNOWN: Final = (
+    *(f"'code': {code}," for code in (-1000, -1001, -1006, -1007)),
+    *(f'"code":{code},' for code in (-1000, -1001, -1006, -1007)),
+    "(HTTP 5",
+    "Canceled retry",
+    "UNKNOWN",
+)
+# Vendor's error codes: -1013 filter failure, -1111 precision, -4131 PERCENT_PRICE of a market order, -4164 min
+# notional, -4003 quantity below zero, -4005 above the maximum.
+_BINANCE_FILTERS: Final = (
+    "Filter failure",
+    "-1013",
+    "-1111",
+    "-4003",
+    "-4005",
+    "-4016",
+    "-4024",
+    "-4131",
+    "-4164",
+    "PERCENT_PRICE",
+    "NOTIONAL_LESS_THAN_MIN",
+    "QUANTITY_LESS_THAN_MIN",
+)
+# The adapter itself waits for reconciliation where the venue has not confirmed the refusal.
+_BYBIT_UNKNOWN: Final = ("UNKNOWN",)
+_BYBIT_FILTERS: Final = ("110017", "170124", "170134", "170136", "170140", "170193", "170194", "110094")
 
 # From the adapters' behaviour on the wire (nautilus.md 3.4).
 VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
@@ -57,6 +95,8 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         target_rests=False,
         modifiable=_NONE,
         shorts=False,
+        unknown_reasons=_BINANCE_UNKNOWN,
+        filter_reasons=_BINANCE_FILTERS,
     ),
     ("BINANCE", "margin"): VenueCapabilities(
         stop_kind=OrderKind.STOP_MARKET,
@@ -64,6 +104,8 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         target_rests=True,
         modifiable=frozenset({Leg.TARGET}),  # limit orders only
         shorts=True,
+        unknown_reasons=_BINANCE_UNKNOWN,
+        filter_reasons=_BINANCE_FILTERS,
     ),
     ("BYBIT", "cash"): VenueCapabilities(
         stop_kind=OrderKind.STOP_LIMIT,
@@ -72,6 +114,8 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         modifiable=frozenset({Leg.STOP, Leg.TARGET}),
         shorts=False,
         post_only_reasons=_BYBIT_POST_ONLY,
+        unknown_reasons=_BYBIT_UNKNOWN,
+        filter_reasons=_BYBIT_FILTERS,
     ),
     ("BYBIT", "margin"): VenueCapabilities(
         stop_kind=OrderKind.STOP_MARKET,
@@ -80,6 +124,8 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         modifiable=frozenset({Leg.STOP, Leg.TARGET}),
         shorts=True,
         post_only_reasons=_BYBIT_POST_ONLY,
+        unknown_reasons=_BYBIT_UNKNOWN,
+        filter_reasons=_BYBIT_FILTERS,
     ),
 }
 
@@ -95,6 +141,24 @@ def capabilities(venue: str, account: AccountKind) -> VenueCapabilities:
         ``cash`` (spot) or ``margin``.
     """
     return VENUES.get((venue.split("_")[0].upper(), account), VENUES["BINANCE", account])
+
+
+def unknown_outcome(venue: VenueCapabilities, reason: str | None) -> bool:
+    """Tell whether a rejection leaves open that the venue took the order.
+
+    Parameters
+    ----------
+    venue
+        Capabilities.
+    reason
+        Text of the rejection.
+    """
+    return any(text in (reason or "") for text in venue.unknown_reasons)
+
+
+def refused_by_filter(venue: VenueCapabilities, reason: str) -> bool:
+    """Tell whether a rejection means that the same order can never be taken."""
+    return any(text in reason for text in venue.filter_reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.model.orders import Order
 
-from strategies.account_view import AccountView, market_of
+from strategies.account_view import market_of
 from strategies.deadline_watch import CallSoon, DeadlineWatch
 from strategies.entry_halt import (
     HaltEntries,
@@ -37,7 +37,8 @@ from strategies.entry_halt import (
     listen_to_halts,
     listen_to_holds,
 )
-from strategies.protection import VenueCapabilities, capabilities
+from strategies.kept_desk import KeptDesk
+from strategies.protection import capabilities, unknown_outcome
 from strategies.trade_manager.client_ids import setup_id
 from strategies.trade_manager.funding import FundingPayment, funding_topic
 from strategies.trade_manager.lifecycle import IllegalTransition
@@ -60,8 +61,6 @@ from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind,
 from strategies.trade_manager.setup import NEVER_NS, ExitRules, Identity, Setup
 from strategies.trade_manager.skips import SkipReason
 
-# Setups whose orders may still report something late (a fill after its cancellation was confirmed).
-REMEMBERED_SETUPS: Final = 16
 COUNTED_FROM_ZERO: Final = (
     "buckets",
     "zones",
@@ -83,7 +82,7 @@ _NOTE_COUNTERS: Final[dict[str, str]] = {
 }
 
 
-class SetupDesk(AccountView):
+class SetupDesk(KeptDesk):
     """Everything about one instrument: its setup, the orders of it, and what comes of them.
 
     Parameters
@@ -108,22 +107,15 @@ class SetupDesk(AccountView):
         exit_rules: ExitRules,
         counters: dict[str, int],
     ) -> None:
-        super().__init__(host, instrument_id)
+        super().__init__(host, instrument_id, tag, exit_rules)
         self.counters = counters
         self.is_halted = False
         self.holds = Holds(instrument_id.value)
         self.bucket_seq = -1
         self.instrument = None
-        self.venue: VenueCapabilities
-        self._tag = tag
-        self._exit_rules = exit_rules
-        self._by_order: dict[str, Setup] = {}
-        self._remembered: deque[Setup] = deque()
         self._queue: deque[tuple[Setup, Action]] = deque()
         self._is_draining = False
         self._deadlines: DeadlineWatch | None = None
-        self._dust_qty = ZERO
-        self._dust_value = ZERO
         self._price_precision = 0
         self._size_precision = 0
 
@@ -144,6 +136,7 @@ class SetupDesk(AccountView):
         topic = funding_topic(self.instrument_id.value)
         self._host.msgbus.subscribe(topic=topic, handler=self.on_funding)
         listen_to_halts(self._host.msgbus, self)
+        self.restore()  # before holds are told: a hold takes a waiting entry back
         listen_to_holds(self._host.msgbus, self)
         return True
 
@@ -157,7 +150,7 @@ class SetupDesk(AccountView):
         """
         check_plan(plan)
         identity = Identity(
-            tag=self._tag,
+            tag=self.tag,
             symbol=self.instrument_id.symbol.value,
             strategy_id=self._host.id.value,
             instrument_id=self.instrument_id.value,
@@ -168,17 +161,15 @@ class SetupDesk(AccountView):
             plan,
             self.market,
             self.venue,
-            self._exit_rules,
+            self.exit_rules,
             bucket_seq=self.bucket_seq,
             carried_qty=self._dust_qty,
             carried_value=self._dust_value,
         )
         self._dust_qty = self._dust_value = ZERO
+        setup.asks_about_entry = self.keeper is not None
         self.setup = setup
-        self._remembered.append(setup)
-        if len(self._remembered) > REMEMBERED_SETUPS:
-            for client_id in self._remembered.popleft().orders:
-                self._by_order.pop(client_id, None)
+        self.remember(setup)
         self.carry_out(setup, setup.submit(ts_ns))
         return setup
 
@@ -193,6 +184,8 @@ class SetupDesk(AccountView):
                 self._perform(*self._queue.popleft())
         finally:
             self._is_draining = False
+            if self.keeper is not None:
+                self._keep(setup, is_intent=False)
             self.on_setup_changed()
             self.mind_deadline()
 
@@ -206,6 +199,7 @@ class SetupDesk(AccountView):
         """
         name = f"deadline-{self.instrument_id}"
         self._deadlines = DeadlineWatch(self._host.clock, name, call_soon, self._on_deadline)
+        self.mind_deadline()
 
     def mind_deadline(self) -> None:
         """Set the alert to the next deadline of the setup, where deadlines are watched."""
@@ -361,12 +355,29 @@ class SetupDesk(AccountView):
     def on_setup_finished(self, setup: Setup) -> None:
         """Run when a setup is closed and final."""
 
+    def say_restored(self, setup: Setup, stage: str) -> None:
+        """Publish that a setup was taken up again; `stage` is the one in which it was stored."""
+        self.count("setups_restored")
+        self.decide(
+            "restored",
+            ts_ns=self._host.clock.timestamp_ns(),
+            setup=setup,
+            reason=setup.stage.value.lower(),
+            price=_text(setup.plan.entry_price),
+            stop=_text(setup.stop_price),
+            target=_text(setup.plan.target_price),
+            qty=_text(setup.position_qty),
+            detail={"stored": stage.lower()},
+        )
+
     # -- Nautilus events -----------------------------------------------------------------------------------
 
     def on_order_event(self, event: OrderEvent) -> None:
         """Translate a venue's report for the setup that the order belongs to."""
         setup = self._by_order.get(event.client_order_id.value)
         if setup is None:
+            if self.keeper is not None and isinstance(event, OrderFilled):
+                self.on_foreign_fill(event)
             return
         if isinstance(event, OrderFilled):
             self.before_fill(setup)
@@ -376,7 +387,7 @@ class SetupDesk(AccountView):
             self.count("illegal_transitions")
             # Nautilus wants the exception as an argument.
             self._host.log.exception(f"{event.client_order_id} {type(event).__name__}", error)  # noqa: TRY401
-            self._flatten(setup, str(error))
+            self.give_up(setup, str(error))
             return
         self.carry_out(setup, actions)
 
@@ -407,6 +418,8 @@ class SetupDesk(AccountView):
             given_up = [] if planned is None or self._affords(planned) else setup.cancel_entry("funds", ts_ns)
             return [*given_up, *setup.on_canceled(client_id, ts_ns)]
         if isinstance(event, OrderRejected):
+            if unknown_outcome(self.venue, event.reason):
+                return setup.on_unanswered(client_id, ts_ns)
             return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=event.due_post_only)
         if isinstance(event, OrderDenied):
             return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=False)
@@ -441,6 +454,11 @@ class SetupDesk(AccountView):
                 # Halted between the decision and its order, or while another entry was being replaced.
                 client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
                 self.carry_out(setup, setup.on_rejected(client_id, closed.value, ts_ns, due_post_only=False))
+            case Submit() if not self._keep(setup, is_intent=True) and action.order.leg is Leg.ENTRY:
+                # What is not on the disk would be forgotten in a position. Exits go out nevertheless.
+                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
+                self.carry_out(setup, setup.on_rejected(client_id, "not_stored", ts_ns, due_post_only=False))
+                self.halt("the state file cannot be written: free space on the disk, then rearm")
             case Submit():
                 self._by_order[action.order.client_id] = setup
                 if action.order.leg is Leg.ENTRY:
@@ -548,7 +566,7 @@ class SetupDesk(AccountView):
         )
         self._host.msgbus.publish(topic=f"trades.{self.instrument_id.value}", msg=trade)
 
-    def _flatten(self, setup: Setup, reason: str) -> None:
+    def give_up(self, setup: Setup, reason: str) -> None:
         """Answer to a bug in the order life: open nothing any more and close this setup's position.
 
         The exit is an order of the setup like any other: it has an intent id, waits until the stop is
