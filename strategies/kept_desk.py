@@ -204,9 +204,7 @@ class KeptDesk(AccountView):
 
     def unanswered_orders(self) -> list[str]:
         """Return the orders of living setups that may be alive and that Nautilus does not know."""
-        known = {
-            one.client_order_id.value for one in self._host.cache.orders(instrument_id=self.instrument_id)
-        }
+        known = self.cached_orders()
         living = (one for one in self.setups if not one.is_closed)
         return [
             own.client_id
@@ -216,7 +214,7 @@ class KeptDesk(AccountView):
         ]
 
     def sweep_orphans(self) -> list[str]:
-        """Cancel the open orders that are ours by their ids and belong to no living setup; return their ids."""
+        """Cancel open orders that are ours by their ids and of no living setup; return their ids."""
         symbol = self.instrument_id.symbol.value
         by_id = {
             one.client_order_id.value: one
@@ -243,7 +241,7 @@ class KeptDesk(AccountView):
         return missing
 
     def on_foreign_fill(self, event: OrderFilled) -> None:
-        """Take a fill in our account that no order of ours explains: by hand, a liquidation, a deleveraging."""
+        """Take a fill that no order of ours explains: by hand, a liquidation, a deleveraging."""
         qty, price = event.last_qty.as_decimal(), event.last_px.as_decimal()
         side = "bought" if event.is_buy else "sold"
         self.hold_for_external(f"{qty} {side} at {price} by order {event.client_order_id}, which is not ours")

@@ -57,9 +57,9 @@ class VenueCapabilities:
 _NONE: Final[frozenset[Leg]] = frozenset()
 _BYBIT_POST_ONLY: Final = ("PostOnlyWillTakeLiquidity",)
 # Codes as the adapter prints them (the body as a dict, or as text) and its words for a body that is no JSON.
-# -1000 unknown error, -1001 disconnected, -1006 unexpected response, -1007 timeout; HTTP 5xx is "the execution
-# status is UNKNOWN and could have been a success" (vendor's "General Information"). UNKNOWN is Nautilus' own
-# word for an order that was in flight too long. 429, 418, -1003 and -1008 are refusals: nothing was done.
+# -1000 unknown error, -1001 disconnected, -1006 unexpected response, -1007 timeout; of HTTP 5xx the vendor
+# says that "the execution status is UNKNOWN and could have been a success". UNKNOWN is Nautilus' own word for
+# an order in flight too long. 429, 418, -1003 and -1008 refuse: nothing was done.
 _BINANCE_UNKNOWN: Final = (
     *(f"'code': {code}," for code in (-1000, -1001, -1006, -1007)),
     *(f'"code":{code},' for code in (-1000, -1001, -1006, -1007)),
@@ -67,8 +67,8 @@ _BINANCE_UNKNOWN: Final = (
     "Canceled retry",
     "UNKNOWN",
 )
-# Vendor's error codes: -1013 filter failure, -1111 precision, -4131 PERCENT_PRICE of a market order, -4164 min
-# notional, -4003 quantity below zero, -4005 above the maximum.
+# Vendor's error codes: -1013 filter failure, -1111 precision, -4131 PERCENT_PRICE of a market order, -4164
+# min notional, -4003 quantity below zero, -4005 above the maximum.
 _BINANCE_FILTERS: Final = (
     "Filter failure",
     "-1013",

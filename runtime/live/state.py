@@ -7,7 +7,7 @@ what follows from it survives the death of the process at once and that of the m
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +64,7 @@ class StateFile:
         # Numbers follow the order in which setups began; a state written again keeps its own.
         (last,) = self._db.execute("SELECT coalesce(max(number), 0) FROM setups").fetchone()
         self._next_number = last + 1
+        self._used: set[Key] = set(self._db.execute("SELECT strategy_id, instrument_id, setup_id FROM used"))
         self._written: dict[Key, bytes] = {}
         self._numbers: dict[Key, int] = {}
         self._closed: set[Key] = set()
@@ -116,6 +117,7 @@ class StateFile:
                 self._db.execute("INSERT OR IGNORE INTO used VALUES (?, ?, ?)", key)
             if setup.is_closed and key not in self._closed:
                 self._forget_oldest(key)
+        self._used.add(key)
         self._written[key] = data
         if setup.is_closed:
             self._closed.add(key)
@@ -164,11 +166,7 @@ class StateFile:
 
     def was_used(self, strategy_id: str, instrument_id: str, setup_id: str) -> bool:
         """Tell whether a setup of this id was ever sent."""
-        row = self._db.execute(
-            "SELECT 1 FROM used WHERE strategy_id = ? AND instrument_id = ? AND setup_id = ?",
-            (strategy_id, instrument_id, setup_id),
-        ).fetchone()
-        return row is not None
+        return (strategy_id, instrument_id, setup_id) in self._used
 
     # -- what desks and strategies remember ----------------------------------------------------------------
 
@@ -215,7 +213,7 @@ class StateFile:
             yield
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._db.in_transaction:
+            with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise OSError(f"{self.path}: {error}") from error
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from nautilus_trader.model.enums import OrderSide
 
@@ -58,6 +59,13 @@ class Forgetful:
             lose_memory(strategy)
 
 
+def told(trade: Any) -> dict[str, Any]:
+    """Return a trade without what single prices and buckets add: those are not stored one by one."""
+    fields: dict[str, Any] = msgspec.to_builtins(trade)
+    unstored = ("mae_", "mfe_", "entry_bucket", "exit_bucket")
+    return {name: value for name, value in fields.items() if not name.startswith(unstored)}
+
+
 def plain(decisions: list[Any]) -> list[Any]:
     """Return decisions without the record of restarts."""
     return [one for one in decisions if one.kind != "restored"]
@@ -72,7 +80,7 @@ def test_a_trade_ends_as_if_the_node_had_never_died(
     usual = run(CHART, {2: [FORMED]}, account=account, latency_ms=latency_ms)
     hook = Forgetful(tmp_path, set(range(3, len(CHART))))
     mortal = run(CHART, {2: [FORMED]}, account=account, latency_ms=latency_ms, hook=hook)
-    assert mortal.trades == usual.trades
+    assert [told(one) for one in mortal.trades] == [told(one) for one in usual.trades]
     assert plain(mortal.decisions) == plain(usual.decisions)
     assert len(mortal.orders) == len(usual.orders)
     assert mortal.strategy.counters["setups_restored"] > 20
@@ -100,8 +108,7 @@ def test_a_zone_is_not_entered_again_after_a_restart(tmp_path: Path) -> None:
     def hook(number: int, strategy: CheckedStrategy) -> None:
         forget(number, strategy)
         if number == 15:
-            assert strategy.setup is not None
-            assert strategy.setup.is_closed
+            assert strategy.setup is None  # the closed one is only listened to
             for zone in strategy.zones.live.values():
                 zone.is_used = False
                 strategy._waiting[zone.zone_id] = zone
@@ -161,10 +168,11 @@ def test_what_a_person_does_at_the_venue_is_external(tmp_path: Path) -> None:
             strategy.submit_order(order)
 
     result = run([*BEFORE_TARGET, *flat(1.08, 30)], {2: [FORMED]}, hook=hook)
-    (note,) = result.kinds("external")
+    gone = sum((Decimal(one.qty) for one in result.kinds("external")), Decimal(0))
     setup = result.strategy.setup
     assert setup is not None
-    assert Decimal(note.qty) + setup.position_qty == setup.ledger.entry_qty
+    assert 0 < gone == result.strategy.setup.ledger.exit_qty
+    assert gone + setup.position_qty == setup.ledger.entry_qty
     stops = [one for one in setup.orders.values() if one.leg is Leg.STOP and one.is_alive]
     assert [one.leaves_qty for one in stops] == [setup.position_qty]
     assert [one.source for one in result.strategy.holds.standing] == ["external"]
