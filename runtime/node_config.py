@@ -251,13 +251,45 @@ def _venue_config(
         raise ConfigurationError(
             f"{venue} has spot and perpetuals in one run: they are separate accounts, run them apart"
         )
+    currency = settlement_currency(instruments[0])
+    return simulated_venue(
+        venue, currency, settings, holds_spot=kinds == {True}, modules=modules, on_bars=on_bars
+    )
+
+
+def simulated_venue(
+    venue: str,
+    currency: str,
+    settings: BacktestSettings,
+    *,
+    holds_spot: bool,
+    modules: list[ImportableActorConfig] | None = None,
+    on_bars: bool = False,
+) -> BacktestVenueConfig:
+    """Return one simulated venue; backtests and paper nodes have the same.
+
+    Parameters
+    ----------
+    venue
+        Its name in instrument ids.
+    currency
+        Of the account.
+    settings
+        Account and fills.
+    holds_spot
+        What is bought is held (cash account) rather than margined.
+    modules
+        What happens at the venue besides matching.
+    on_bars
+        See `venue_configs`.
+    """
     fills = settings.fills
     return BacktestVenueConfig(
         name=venue,
         oms_type="NETTING",
-        account_type="CASH" if kinds == {True} else "MARGIN",
-        starting_balances=[f"{settings.balance:f} {settlement_currency(instruments[0])}"],
-        default_leverage=settings.leverage if kinds == {False} else 1.0,
+        account_type="CASH" if holds_spot else "MARGIN",
+        starting_balances=[f"{settings.balance:f} {currency}"],
+        default_leverage=1.0 if holds_spot else settings.leverage,
         bar_execution=on_bars,  # where trades move the market, a bar would move it a second time
         bar_adaptive_high_low_ordering=False,
         modules=modules,

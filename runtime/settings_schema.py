@@ -30,7 +30,7 @@ from runtime.universe_settings import UniverseSettings
 from strategies.registry import documented_parameters
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-STRUCTS: Final = (
+STRUCTS: Final[tuple[type[Any], ...]] = (
     Settings, HostSettings, DownloadSettings, BacktestSettings, FillSettings, FundingSettings, FeeSettings,
     StrategySettings, TrainSettings, TreeSettings, UniverseSettings, NotifySettings, QuietHours, EventRules,
     EventRule, *LIVE_STRUCTS,

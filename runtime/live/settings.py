@@ -89,10 +89,18 @@ class LiveVenue(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"name {self.name!r} is not made of capitals, digits and _: for example BINANCE_SPOT"
             )
+        if self.venue == "binance" and self.name is not None and self.name.split("_")[0] != "BINANCE":
+            raise ValueError(
+                f"name {self.name} must begin with BINANCE: what the venue can do is known by it"
+            )
         if self.venue == "bybit" and self.name not in (None, "BYBIT"):
             raise ValueError(f"name {self.name}: the adapter calls this venue BYBIT and nothing else")
         if self.market == "spot" and self.leverage is not None:
             raise ValueError(f"leverage {self.leverage}: spot has none, leave it out")
+        if self.venue == "bybit" and self.hosts.http is not None and self.hosts.ws is None:
+            raise ValueError(
+                "hosts.http is set and hosts.ws is not: the adapter would take it for the stream"
+            )
         if self.venue == "binance" and self.hosts.ws_orders is not None:
             raise ValueError("hosts.ws_orders: Binance takes orders by REST, leave it out")
 
