@@ -6,7 +6,7 @@ is missing before anything else; what only the venue can answer is asked by `run
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from strategies.trade_manager.catch_up import VenueOrder, catch_up, orphans
 from strategies.trade_manager.client_ids import base36, setup_id
 from strategies.trade_manager.increments import round_down
 from strategies.trade_manager.lifecycle import IllegalTransition
-from strategies.trade_manager.orders import ZERO, Action, Fill, OrderKind
+from strategies.trade_manager.orders import ZERO, Action, Fill, Leg, OrderKind
 from strategies.trade_manager.plan import EntryPlan
 from strategies.trade_manager.setup import ExitRules, Identity, Setup
 
@@ -55,6 +55,8 @@ class KeptDesk(AccountView):
 
     keeper: SetupKeeper | None = None
     """Where setups are kept; None in backtests."""
+    reach: Callable[[str], None] | None = None
+    """Told which point of the order life is passed, for tests that kill the process there."""
     venue: VenueCapabilities
 
     def __init__(self, host: Any, instrument_id: InstrumentId, tag: str, exit_rules: ExitRules) -> None:
@@ -101,6 +103,15 @@ class KeptDesk(AccountView):
     def _keep(self, setup: Setup, *, is_intent: bool) -> bool:
         return self.keeper is None or self.keeper.keep(self, setup, is_intent=is_intent)
 
+    def _keep_intent(self, setup: Setup, leg: Leg) -> bool:
+        if self.reach is None:
+            return self._keep(setup, is_intent=True)
+        name = leg.name.lower()
+        self.reach(f"{name}_before_stored")
+        is_kept = self._keep(setup, is_intent=True)
+        self.reach(f"{name}_stored")
+        return is_kept
+
     def remember(self, setup: Setup) -> None:
         """Listen to the orders of a setup, and to those of the oldest no more."""
         self._remembered.append(setup)
@@ -128,6 +139,8 @@ class KeptDesk(AccountView):
                 self.setup = setup
         if any(not one.is_closed for one in setups):
             self.is_restored = False  # until the venue has answered for all their orders
+        if self.reach is not None:
+            self.reach("restored")
         self.take_picture(self.cached_orders(), is_complete=False)
 
     def take_picture(self, at_venue: Mapping[str, VenueOrder], *, is_complete: bool) -> None:
@@ -186,7 +199,7 @@ class KeptDesk(AccountView):
 
     def venue_order(self, order: Order) -> VenueOrder:
         """Return a Nautilus order in plain words."""
-        fills = tuple(self._fill(one) for one in order.events if isinstance(one, OrderFilled))
+        fills = tuple(self.fill_of(one) for one in order.events if isinstance(one, OrderFilled))
         average = getattr(order, "avg_px", None)
         price, trigger = getattr(order, "price", None), getattr(order, "trigger_price", None)
         return VenueOrder(
@@ -223,6 +236,8 @@ class KeptDesk(AccountView):
         swept = orphans(self.tag, symbol, self.setups, by_id)
         for client_id in swept:
             self._host.cancel_order(by_id[client_id])
+        if self.reach is not None:
+            self.reach("orphans_swept")
         return swept
 
     # -- what others do in our account ---------------------------------------------------------------------
@@ -330,7 +345,8 @@ class KeptDesk(AccountView):
         """Publish that a setup was taken up again; `stage` is the one in which it was stored."""
         raise NotImplementedError
 
-    def _fill(self, event: OrderFilled) -> Fill:
+    def fill_of(self, event: Any) -> Fill:
+        """Return a fill (an event, or a report of one) in plain words."""
         raise NotImplementedError
 
 

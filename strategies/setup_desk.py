@@ -39,6 +39,7 @@ from strategies.entry_halt import (
 )
 from strategies.kept_desk import KeptDesk
 from strategies.protection import capabilities, unknown_outcome
+from strategies.setup_keeper import UNKNOWN_TOPIC, UnknownOrder
 from strategies.trade_manager.client_ids import setup_id
 from strategies.trade_manager.funding import FundingPayment, funding_topic
 from strategies.trade_manager.lifecycle import IllegalTransition
@@ -136,6 +137,8 @@ class SetupDesk(KeptDesk):
         topic = funding_topic(self.instrument_id.value)
         self._host.msgbus.subscribe(topic=topic, handler=self.on_funding)
         listen_to_halts(self._host.msgbus, self)
+        if self.keeper is not None:
+            self._host.msgbus.subscribe(topic=UNKNOWN_TOPIC, handler=self.on_unknown_order)
         self.restore()  # before holds are told: a hold takes a waiting entry back
         listen_to_holds(self._host.msgbus, self)
         return True
@@ -379,6 +382,8 @@ class SetupDesk(KeptDesk):
             if self.keeper is not None and isinstance(event, OrderFilled):
                 self.on_foreign_fill(event)
             return
+        if self.reach is not None:
+            self.reach(_point(setup, event))
         if isinstance(event, OrderFilled):
             self.before_fill(setup)
         try:
@@ -390,6 +395,14 @@ class SetupDesk(KeptDesk):
             self.give_up(setup, str(error))
             return
         self.carry_out(setup, actions)
+
+    def on_unknown_order(self, message: UnknownOrder) -> None:
+        """Take that a venue left open whether it took an order: it is asked about, never sent again blindly."""
+        setup = self._by_order.get(message.client_order_id)
+        if setup is not None and message.client_order_id in setup.orders:
+            self.count("orders_unknown")
+            ts_ns = self._host.clock.timestamp_ns()
+            self.carry_out(setup, setup.on_unanswered(message.client_order_id, ts_ns))
 
     def on_funding(self, payment: FundingPayment) -> None:
         """Book what our position paid or received at a funding time into its trade."""
@@ -407,7 +420,7 @@ class SetupDesk(KeptDesk):
         ts_ns: int = event.ts_event
         setup.last_price = float(self.last_price() or "nan")
         if isinstance(event, OrderFilled):
-            return setup.on_filled(client_id, self._fill(event))
+            return setup.on_filled(client_id, self.fill_of(event))
         if isinstance(event, OrderAccepted):
             return setup.on_accepted(client_id, ts_ns)
         if isinstance(event, OrderUpdated):
@@ -429,7 +442,8 @@ class SetupDesk(KeptDesk):
             return setup.on_change_refused(client_id, ts_ns)
         return []
 
-    def _fill(self, event: OrderFilled) -> Fill:
+    def fill_of(self, event: Any) -> Fill:
+        """Return a fill (an event, or a report of one) in plain words."""
         fee = event.commission
         amount, currency = (fee.as_decimal(), fee.currency) if fee is not None else (ZERO, None)
         is_base = currency is not None and currency == self.instrument.base_currency
@@ -454,7 +468,7 @@ class SetupDesk(KeptDesk):
                 # Halted between the decision and its order, or while another entry was being replaced.
                 client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
                 self.carry_out(setup, setup.on_rejected(client_id, closed.value, ts_ns, due_post_only=False))
-            case Submit() if not self._keep(setup, is_intent=True) and action.order.leg is Leg.ENTRY:
+            case Submit() if not self._keep_intent(setup, action.order.leg) and action.order.leg is Leg.ENTRY:
                 # What is not on the disk would be forgotten in a position. Exits go out nevertheless.
                 client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
                 self.carry_out(setup, setup.on_rejected(client_id, "not_stored", ts_ns, due_post_only=False))
@@ -464,8 +478,12 @@ class SetupDesk(KeptDesk):
                 if action.order.leg is Leg.ENTRY:
                     self.on_entry_sent(setup)
                 self._host.submit_order(self._order(action))
+                if self.reach is not None:
+                    self.reach(f"{action.order.leg.name.lower()}_sent")
             case Cancel(client_id):
                 self._cancel(client_id)
+                if self.reach is not None:
+                    self.reach("cancel_sent")
             case Change(client_id, qty, price, trigger_price):
                 self._host.modify_order(
                     self._host.cache.order(ClientOrderId(client_id)),
@@ -547,6 +565,8 @@ class SetupDesk(KeptDesk):
             self.decide("dust", ts_ns=ts_ns, setup=setup, qty=_text(finished.dust_qty))
         if finished.trade is not None:
             self._publish_trade(setup, finished.trade, ts_ns)
+            if self.reach is not None:
+                self.reach("trade_closed")
         self.on_setup_finished(setup)
 
     def _publish_trade(self, setup: Setup, trade: ClosedTrade, ts_ns: int) -> None:
@@ -593,6 +613,16 @@ class SetupDesk(KeptDesk):
 def side_name(direction: int) -> str:
     """Return ``long`` for +1 and ``short`` for -1."""
     return "long" if direction > 0 else "short"
+
+
+def _point(setup: Setup, event: OrderEvent) -> str:
+    """Return the name of the moment before an event is taken."""
+    leg = setup.orders[event.client_order_id.value].leg.name.lower()
+    if isinstance(event, OrderFilled):
+        return f"{leg}_fill_reported"
+    if isinstance(event, OrderCanceled):
+        return "cancel_confirmed"
+    return f"{leg}_accepted" if isinstance(event, OrderAccepted) else ""
 
 
 def _text(value: Decimal | None) -> str:

@@ -2,12 +2,30 @@
 
 import math
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from strategies.trade_manager.management import ManagementRules, Phase, TradeManager
 from strategies.trade_manager.setup import Setup
+
+UNKNOWN_TOPIC: Final = "unknown.orders"
+
+
+class UnknownOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody knows whether a venue took an order: it timed out or answered with an error of its own.
+
+    Parameters
+    ----------
+    client_order_id, instrument_id
+        Which order.
+    reason
+        What the adapter called its rejection.
+    """
+
+    client_order_id: str
+    instrument_id: str
+    reason: str
 
 
 class DeskMemory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,4 +98,4 @@ class SetupKeeper(Protocol):
         """Tell whether a setup of this id was ever sent: its zone was traded."""
 
 
-__all__ = ["DeskMemory", "SetupKeeper", "manager_of", "with_manager"]
+__all__ = ["UNKNOWN_TOPIC", "DeskMemory", "SetupKeeper", "UnknownOrder", "manager_of", "with_manager"]

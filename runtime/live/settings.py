@@ -5,6 +5,8 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
+from runtime.live.protection_settings import ProtectionSettings
+
 type VenueKind = Literal["binance", "bybit"]
 type MarketKind = Literal["spot", "usdm", "linear"]
 type EnvironmentKind = Literal["live", "testnet", "demo"]
@@ -139,6 +141,8 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         A start is refused when the machine's clock is further from a venue's.
     min_disk_mb
         Free space below which the node reports itself failing, beside the journal's own reserve.
+    protection
+        How long a position may be without a stop, and what happens to positions that nobody planned.
     """
 
     venues: tuple[LiveVenue, ...] = ()
@@ -150,6 +154,7 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     lookback_mins: Annotated[int, Meta(ge=1, le=10_080)] = 1440
     max_clock_offset_secs: Annotated[float, Meta(gt=0, le=1)] = 1.0
     min_disk_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 1024
+    protection: ProtectionSettings = ProtectionSettings()
 
     def __post_init__(self) -> None:
         names = [one.venue_name for one in self.venues]
@@ -176,4 +181,4 @@ def _doubled(name: str) -> str:
 
 
 # Every struct of this section, for the schema and the tests.
-STRUCTS: Final[tuple[type[Any], ...]] = (LiveSettings, LiveVenue, VenueHosts)
+STRUCTS: Final[tuple[type[Any], ...]] = (LiveSettings, LiveVenue, VenueHosts, ProtectionSettings)
