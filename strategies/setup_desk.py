@@ -40,7 +40,7 @@ from strategies.entry_halt import (
 from strategies.kept_desk import KeptDesk
 from strategies.protection import capabilities, unknown_outcome
 from strategies.setup_keeper import UNKNOWN_TOPIC, UnknownOrder
-from strategies.trade_manager.client_ids import setup_id
+from strategies.trade_manager.client_ids import base36, client_order_id, setup_id
 from strategies.trade_manager.funding import FundingPayment, funding_topic
 from strategies.trade_manager.lifecycle import IllegalTransition
 from strategies.trade_manager.orders import (
@@ -326,6 +326,32 @@ class SetupDesk(KeptDesk):
         self.carry_out(setup, setup.cancel_entry(ExitReason.MANUAL.value, ts_ns))
         return True
 
+    def close_unprotected(self, unprotected_secs: float) -> None:
+        """Close what the watchdog found without a stop at the venue for too long."""
+        ts_ns = self._host.clock.timestamp_ns()
+        setup = self.setup
+        if setup is not None and not setup.is_closed:
+            detail: dict[str, str | int | float] = {"unprotected_secs": unprotected_secs}
+            self.decide("watchdog", ts_ns=ts_ns, setup=setup, reason="unprotected", detail=detail)
+            self.carry_out(setup, setup.close_unprotected(ts_ns))
+        qty = self.unplanned_qty()
+        if abs(qty) < self.market.lot_size:
+            return
+        detail = {"unprotected_secs": unprotected_secs, "unplanned": str(qty)}
+        self.decide("watchdog", ts_ns=ts_ns, reason="unplanned", detail=detail)
+        order = self._host.order_factory.market(
+            instrument_id=self.instrument_id,
+            order_side=OrderSide.SELL if qty > 0 else OrderSide.BUY,
+            quantity=self._quantity(abs(qty)),
+            reduce_only=self.venue.reduce_only,
+            client_order_id=ClientOrderId(self._unplanned_id(ts_ns)),
+        )
+        self._host.submit_order(order)
+
+    def _unplanned_id(self, ts_ns: int) -> str:
+        name = f"U{base36(ts_ns // 1_000_000)}"
+        return client_order_id(self.tag, self.instrument_id.symbol.value, name, Leg.EXIT.value, 1)
+
     def _say_command(self, action: str, setup: Setup, ts_ns: int, reason: str, who: str) -> None:
         self._host.log.warning(f"{self.instrument_id} {action} asked for by {who}: {reason or 'no reason'}")
         self.count(f"commanded_{action}")
@@ -397,7 +423,7 @@ class SetupDesk(KeptDesk):
         self.carry_out(setup, actions)
 
     def on_unknown_order(self, message: UnknownOrder) -> None:
-        """Take that a venue left open whether it took an order: it is asked about, never sent again blindly."""
+        """Take that nobody knows whether an order arrived: it is asked about, never sent again blindly."""
         setup = self._by_order.get(message.client_order_id)
         if setup is not None and message.client_order_id in setup.orders:
             self.count("orders_unknown")

@@ -112,7 +112,7 @@ async def _binance_answer(request: Any) -> Answer:
         found = await request
     except BinanceError as error:
         code = get_binance_error_code(error)
-        return Answer.ABSENT if code is not None and int(code) in _BINANCE_NO_ORDER else Answer.SILENT
+        return Answer.ABSENT if code is not None and code.value in _BINANCE_NO_ORDER else Answer.SILENT
     except Exception:
         return Answer.SILENT
     return Answer.ABSENT if found is None else Answer.FOUND

@@ -120,7 +120,7 @@ class RecoveryActor(Actor):
             try:
                 self.keeper.file.put_strategy(strategy.id.value, strategy.on_save())
             except OSError as error:
-                self.log.exception(f"the memory of {strategy.id} could not be stored", error)
+                self.log.exception(f"the memory of {strategy.id} could not be stored", error)  # noqa: TRY401
 
     def _begin(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self.recover())

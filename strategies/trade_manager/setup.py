@@ -347,6 +347,18 @@ class Setup:
             self._exit_market(actions, reason)
         return self._settle(actions, ts_ns)
 
+    def close_unprotected(self, ts_ns: int) -> list[Action]:
+        """Close the position at market without waiting for exits that the venue did not acknowledge.
+
+        They may be alive: then they are withdrawn when they report, and until then they lock the coins on
+        spot, so that the market order is refused and tried again.
+        """
+        for order in self._exits():
+            if order.stage is OrderStage.SENT and order.kind is not OrderKind.MARKET:
+                order.stage = OrderStage.FINAL
+                order.is_given_up = True
+        return self.close(ExitReason.UNPROTECTED.value, ts_ns)
+
     def move_stop(self, stop_price: Decimal, reason: str, ts_ns: int) -> list[Action]:
         """Move the stop of the position closer, at the venue too; the risk (R) stays that of the first stop.
 
