@@ -4,10 +4,10 @@ import sys
 from collections.abc import Sequence
 
 from runtime.cli import CommandParser, run_main
-from runtime.live import command
+from runtime.live import command, ctl, paper_command
 
 # In the order of `--help`; each module has add(commands).
-COMMANDS = (command,)
+COMMANDS = (command, ctl, paper_command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from runtime.errors import EXIT_DONE, EXIT_FAILED, EXIT_MISUSE, ConfigurationError, OperatorError, VenueError
 from runtime.journal.place import URL_VARIABLE, journal_url
-from runtime.live.clocks import clock_offset
+from runtime.live.clocks import NANOS, measured_offset
 from runtime.live.keys import keys_of, require_keys, variable_names
 from runtime.live.permissions import permissions_of
 from runtime.live.plan import LivePlan, symbol_of
@@ -140,14 +140,14 @@ class Preflight:
         )
 
     async def _clock(self, venue: LiveVenue, rest: PublicRest) -> Finding:
-        offset = await clock_offset(rest.http, venue)
-        limit = self.plan.settings.live.max_clock_offset_secs
-        if abs(offset.least_secs) > limit:
+        offset = await measured_offset(rest.of(venue))
+        secs, limit = -offset.offset_ns / NANOS, self.plan.settings.live.data.max_clock_offset_secs
+        if offset.least_ns > limit * NANOS:
             raise ConfigurationError(
-                f"the clock is {offset.secs:+.3f} s off {venue.venue_name}, more than {limit:g} s: synchronise "
-                "it (NTP)"
+                f"the clock is {secs:+.3f} s off {venue.venue_name}, more than {limit:g} s: synchronise it "
+                "(NTP)"
             )
-        return Finding(name=f"clock {venue.venue_name}", verdict="ok", what=f"{offset.secs:+.3f} s off")
+        return Finding(name=f"clock {venue.venue_name}", verdict="ok", what=f"{secs:+.3f} s off")
 
     async def _instruments(self, venue: LiveVenue, rest: PublicRest) -> Finding:
         listed = {one.symbol: one for one in await rest.of(venue).symbols()}

@@ -21,16 +21,12 @@ from nautilus_trader.live.node import TradingNode
 from runtime.live.adapters import data_config, data_factory, exec_config, exec_factory
 from runtime.live.context import LiveContext
 from runtime.live.keys import keys_of, require_keys
+from runtime.live.paper import PaperExecClientConfig, SandboxLiveExecClientFactory
 from runtime.live.plan import LivePlan
-from runtime.live.sandbox import paper_config, paper_factory
 from runtime.live.settings import LiveSettings, LiveVenue
 from runtime.nodes import published_types
 
 type Service = Callable[[LiveContext], Any | None]
-
-# Actors of the node, each made from the context; None leaves it out. They start in this order, before the
-# strategies, and stop after them.
-SERVICES: Final[list[Service]] = []
 
 LOG_NAME: Final = "nautilus"
 CACHE_CAPACITY: Final = 1_000
@@ -42,7 +38,7 @@ RECONCILE_SECS: Final = 30.0
 POST_STOP_SECS: Final = 2.0
 
 
-def node_config(plan: LivePlan, folder: Path) -> TradingNodeConfig:
+def node_config(plan: LivePlan, folder: Path, session_id: str = "") -> TradingNodeConfig:
     """Return the configuration of the node of a plan.
 
     Parameters
@@ -50,7 +46,9 @@ def node_config(plan: LivePlan, folder: Path) -> TradingNodeConfig:
     plan
         What is traded.
     folder
-        Of this mode; receives Nautilus' log.
+        Of this mode; receives Nautilus' log, and the paper accounts' state.
+    session_id
+        Of the journal.
 
     Raises
     ------
@@ -62,7 +60,7 @@ def node_config(plan: LivePlan, folder: Path) -> TradingNodeConfig:
         trader_id=live.trader_id,
         strategies=plan.configs,
         data_clients={one.venue_name: _data_client(plan, one) for one in plan.venues},
-        exec_clients={one.venue_name: _exec_client(plan, one) for one in plan.venues},
+        exec_clients={one.venue_name: _exec_client(plan, one, folder, session_id) for one in plan.venues},
         data_engine=LiveDataEngineConfig(
             time_bars_timestamp_on_close=True, graceful_shutdown_on_exception=True
         ),
@@ -88,14 +86,15 @@ def node_config(plan: LivePlan, folder: Path) -> TradingNodeConfig:
 def exec_engine_config(plan: LivePlan) -> LiveExecEngineConfig:
     """Return how the node agrees with its venues about orders and positions.
 
-    Spot accounts report no positions, and the engine would invent a short against what is held: nothing is
-    generated for them (`generate_missing_per_venue` keeps it for contracts of the same node).
+    Spot accounts of real venues report no positions, and the engine would invent a short against what is held:
+    nothing is generated for them (`generate_missing_per_venue` keeps it for contracts of the same node). The
+    simulated venue reports what it kept.
     """
     is_live = plan.mode == "live"
     return LiveExecEngineConfig(
-        reconciliation=is_live,
+        reconciliation=True,
         reconciliation_lookback_mins=plan.settings.live.lookback_mins,
-        generate_missing_orders=not all(one.is_spot for one in plan.venues),
+        generate_missing_orders=not (is_live and all(one.is_spot for one in plan.venues)),
         filter_unclaimed_external_orders=False,
         # An order that the venue never acknowledged is asked about after two seconds, five times at most.
         inflight_check_interval_ms=1_000 if is_live else 0,
@@ -139,7 +138,9 @@ def redis_password() -> str | None:
     return os.environ.get("REDIS_PASSWORD") or None
 
 
-def make_node(plan: LivePlan, folder: Path, loop: asyncio.AbstractEventLoop) -> TradingNode:
+def make_node(
+    plan: LivePlan, folder: Path, loop: asyncio.AbstractEventLoop, session_id: str = ""
+) -> TradingNode:
     """Return the node with its strategies and clients, not started; the loop is its own.
 
     Raises
@@ -147,19 +148,20 @@ def make_node(plan: LivePlan, folder: Path, loop: asyncio.AbstractEventLoop) -> 
     ConfigurationError
         When a live account has no keys.
     """
-    node = TradingNode(config=node_config(plan, folder), loop=loop)
+    node = TradingNode(config=node_config(plan, folder, session_id), loop=loop)
     for venue in plan.venues:
         node.add_data_client_factory(venue.venue_name, data_factory(venue))
-        factory = exec_factory(venue) if plan.mode == "live" else paper_factory(plan, venue, folder)
+        factory = exec_factory(venue) if plan.mode == "live" else SandboxLiveExecClientFactory
         node.add_exec_client_factory(venue.venue_name, factory)
     node.build()
-    generate_missing_per_venue(node.kernel.exec_engine, plan.venues)
+    if plan.mode == "live":
+        generate_missing_per_venue(node.kernel.exec_engine, plan.venues)
     return node
 
 
-def add_services(context: LiveContext, services: Iterable[Service] | None = None) -> list[Any]:
-    """Make the actors of `SERVICES` and add them to the node; return them."""
-    made = [service(context) for service in (SERVICES if services is None else services)]
+def add_services(context: LiveContext, services: Iterable[Service]) -> list[Any]:
+    """Make actors of services and add them to the node; return them."""
+    made = [service(context) for service in services]
     actors = [one for one in made if one is not None]
     for actor in actors:
         context.node.trader.add_actor(actor)
@@ -194,7 +196,13 @@ def _data_client(plan: LivePlan, venue: LiveVenue) -> Any:
     return data_config(venue, plan.instruments_of(venue), keys)
 
 
-def _exec_client(plan: LivePlan, venue: LiveVenue) -> Any:
+def _exec_client(plan: LivePlan, venue: LiveVenue, folder: Path, session_id: str) -> Any:
     if plan.mode == "paper":
-        return paper_config(plan, venue)
+        return PaperExecClientConfig(
+            venue=venue.venue_name,
+            spot=venue.is_spot,
+            folder=str(folder),
+            session_id=session_id,
+            paper=plan.settings.live.paper,
+        )
     return exec_config(venue, plan.instruments_of(venue), require_keys(venue))

@@ -19,12 +19,11 @@ from runtime.journal.backtests import timeframe_of
 from runtime.journal.place import URL_VARIABLE, journal_url
 from runtime.journal.records import SessionEnd, SessionStart
 from runtime.journal.session import SessionJournal, code_version
-from runtime.live.clocks import ClockOffsets
 from runtime.live.context import LiveContext
 from runtime.live.node import LOG_NAME, add_services, make_node
 from runtime.live.plan import LivePlan
 from runtime.live.rest import PublicRest
-from runtime.live.sandbox import starting_balance
+from runtime.live.services import SERVICES
 from runtime.live.shutdown import Shutdown
 from runtime.live.voice import NodeVoice
 from runtime.live.writer_process import WriterProcess, writer_command
@@ -152,7 +151,7 @@ class _Session:
             parts.enter_context(writer)
             loop = asyncio.new_event_loop()
             asyncio.set_event_loop(loop)
-            node = make_node(self.plan, self.folder, loop)
+            node = make_node(self.plan, self.folder, loop, self.session_id)
             shutdown = Shutdown(node, loop)
             context = LiveContext(
                 mode=self.plan.mode,  # type: ignore[arg-type]
@@ -179,25 +178,22 @@ class _Session:
 
     def _trade(self, context: LiveContext, shutdown: Shutdown) -> None:
         node, loop = context.node, context.loop
-        clocks = ClockOffsets(self.plan.venues)
-        voice = NodeVoice(
-            context, clocks, {one.id.value: timeframe_of(one.config) for one in context.strategies()}
-        )
+        voice = NodeVoice(context, {one.id.value: timeframe_of(one.config) for one in context.strategies()})
         for actor in voice.actors():
             node.trader.add_actor(actor)
-        add_services(context)
+        add_services(context, SERVICES)
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, shutdown.ask, f"stopped by {number.name}")
         try:
             with voice:
-                loop.run_until_complete(self._until_stopped(context, shutdown, clocks))
+                loop.run_until_complete(self._until_stopped(context, shutdown))
         finally:
             self.final = _final_state(node)
             with contextlib.suppress(Exception):
                 loop.run_until_complete(context.rest.__aexit__(None, None, None))
             node.dispose()
 
-    async def _until_stopped(self, context: LiveContext, shutdown: Shutdown, clocks: ClockOffsets) -> None:
+    async def _until_stopped(self, context: LiveContext, shutdown: Shutdown) -> None:
         node = context.node
         await node.kernel.start_async()
         if not node.trader.is_running and not shutdown.is_asked:
@@ -209,7 +205,7 @@ class _Session:
                 f"cause in {self.folder / LOGS}/node.jsonl, at the venue's status page and at the network"
             )
         say(f"{self.plan.mode} node {self.session_id} trades {len(self.plan.instruments)} instruments")
-        await shutdown.wait(clocks, context)
+        await shutdown.wait(context)
 
     def _start_record(self) -> SessionStart:
         strategies = self.plan.strategies
@@ -244,6 +240,11 @@ class _Session:
                 detail=final,
             )
         )
+
+
+def starting_balance(plan: LivePlan) -> str:
+    """Return the money of fresh paper accounts together; empty live, where the first equity point tells."""
+    return str(plan.settings.live.paper.balance * len(plan.venues)) if plan.mode == "paper" else ""
 
 
 def _final_state(node: Any) -> dict[str, Any]:

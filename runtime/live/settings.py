@@ -5,6 +5,8 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
+from runtime.live.freshness import DataSettings
+from runtime.live.paper_settings import PaperSettings
 from runtime.live.protection_settings import ProtectionSettings
 
 type VenueKind = Literal["binance", "bybit"]
@@ -137,10 +139,12 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Longest time in which all venues must be connected and reconciled at the start.
     lookback_mins
         How far back orders and fills are asked of the venue at the start.
-    max_clock_offset_secs
-        A start is refused when the machine's clock is further from a venue's.
     min_disk_mb
         Free space below which the node reports itself failing, beside the journal's own reserve.
+    paper
+        The simulated accounts of a paper node.
+    data
+        When market data are too old, late or incomplete to open anything.
     protection
         How long a position may be without a stop, and what happens to positions that nobody planned.
     """
@@ -152,8 +156,9 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     connection_secs: Annotated[float, Meta(ge=1, le=600)] = 60.0
     lookback_mins: Annotated[int, Meta(ge=1, le=10_080)] = 1440
-    max_clock_offset_secs: Annotated[float, Meta(gt=0, le=1)] = 1.0
     min_disk_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 1024
+    paper: PaperSettings = PaperSettings()
+    data: DataSettings = DataSettings()
     protection: ProtectionSettings = ProtectionSettings()
 
     def __post_init__(self) -> None:
@@ -181,4 +186,11 @@ def _doubled(name: str) -> str:
 
 
 # Every struct of this section, for the schema and the tests.
-STRUCTS: Final[tuple[type[Any], ...]] = (LiveSettings, LiveVenue, VenueHosts, ProtectionSettings)
+STRUCTS: Final[tuple[type[Any], ...]] = (
+    LiveSettings,
+    LiveVenue,
+    VenueHosts,
+    PaperSettings,
+    DataSettings,
+    ProtectionSettings,
+)

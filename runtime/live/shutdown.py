@@ -6,20 +6,17 @@ import time
 from typing import Any, Final
 
 from runtime.errors import VenueError
-from runtime.live.clocks import ClockOffsets
 from runtime.live.context import LiveContext
 from runtime.metrics.meter import setups_of, uncovered_qty
-from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, ReleaseEntries
+from strategies.entry_halt import HOLD_TOPIC, HoldEntries
 from strategies.trade_manager.orders import Leg
 
 log = logging.getLogger("smcbot.node")
 
 STOP_SOURCE: Final = "stop"
-CLOCK_SOURCE: Final = "clock"
 # Longest wait for entries to be taken back and for stops of what filled meanwhile.
 SETTLE_SECS: Final = 10.0
 POLL_SECS: Final = 0.1
-CLOCK_SECS: Final = 60.0
 
 
 class Shutdown:
@@ -48,7 +45,7 @@ class Shutdown:
         self.reason = self.reason or reason
         self._loop.call_soon_threadsafe(self._asked.set)
 
-    async def wait(self, clocks: ClockOffsets, context: LiveContext) -> None:
+    async def wait(self, context: LiveContext) -> None:
         """Run until asked to stop or until an engine of the node ends, then stop.
 
         Raises
@@ -58,9 +55,7 @@ class Shutdown:
         """
         engines = [one for one in engine_tasks(self._node) if one is not None]
         asked = asyncio.ensure_future(self._asked.wait())
-        watch = asyncio.ensure_future(watch_clock(clocks, context))
         done, _waiting = await asyncio.wait([asked, *engines], return_when=asyncio.FIRST_COMPLETED)
-        watch.cancel()
         if asked in done:
             log.info("%s", self.reason)
             await settle(context)
@@ -117,21 +112,3 @@ def unsettled(context: LiveContext) -> list[str]:
             elif uncovered_qty(setup) > 0:
                 found.append(f"{name}: {uncovered_qty(setup)} without a stop at the venue")
     return found
-
-
-async def watch_clock(clocks: ClockOffsets, context: LiveContext, every_secs: float = CLOCK_SECS) -> None:
-    """Measure the clock by and by; hold entries while it is off by more than the settings allow."""
-    is_held, limit = False, context.settings.live.max_clock_offset_secs
-    bus, clock = context.node.kernel.msgbus, context.node.kernel.clock
-    while True:
-        await clocks.measure(context.rest.http)
-        worst, now_ns = clocks.worst_secs, clock.timestamp_ns()
-        if abs(worst) > limit and not is_held:
-            reason = f"the clock is {worst:+.3f} s off the venue's: synchronise it (NTP)"
-            log.error("%s", reason)
-            bus.publish(topic=HOLD_TOPIC, msg=HoldEntries(ts_ns=now_ns, source=CLOCK_SOURCE, reason=reason))
-            is_held = True
-        elif abs(worst) <= limit / 2 and is_held:
-            bus.publish(topic=RELEASE_TOPIC, msg=ReleaseEntries(ts_ns=now_ns, source=CLOCK_SOURCE))
-            is_held = False
-        await asyncio.sleep(every_secs)

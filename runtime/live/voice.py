@@ -13,7 +13,6 @@ from nautilus_trader.model.identifiers import InstrumentId
 
 from runtime.health import (
     HealthChecks,
-    clock_check,
     disk_check,
     lag_check,
     model_check,
@@ -25,7 +24,6 @@ from runtime.health import (
 )
 from runtime.journal.actor import JournalActor, JournalActorConfig
 from runtime.journal.status import pending_bytes, writer_trouble
-from runtime.live.clocks import ClockOffsets
 from runtime.live.context import LiveContext
 from runtime.metrics.collector import NodeCollector, NodeSources
 from runtime.metrics.meter import Meter, MeterConfig
@@ -53,17 +51,15 @@ class NodeVoice:
     ----------
     context
         Of the node.
-    clocks
-        Offsets of the clock.
     timeframes
         Strategy id -> interval of its bars or size of its buckets.
     """
 
-    def __init__(self, context: LiveContext, clocks: ClockOffsets, timeframes: Mapping[str, str]) -> None:
+    def __init__(self, context: LiveContext, timeframes: Mapping[str, str]) -> None:
         self._context = context
         self._timeframes = dict(timeframes)
         self.meter = Meter(MeterConfig(), context.strategies)
-        context.probes.update(_probes(context, clocks))
+        context.probes.update(_probes(context))
         self.health = HealthChecks(context.probes)
         self._parts = ExitStack()
         self._ended = threading.Event()
@@ -134,7 +130,7 @@ def _queues(kernel: Any) -> dict[str, float]:
     }
 
 
-def _probes(context: LiveContext, clocks: ClockOffsets) -> dict[str, Any]:
+def _probes(context: LiveContext) -> dict[str, Any]:
     """Return the checks of a node; they read what is there anyway."""
     journal = context.journal
     cache = context.node.kernel.cache
@@ -154,9 +150,6 @@ def _probes(context: LiveContext, clocks: ClockOffsets) -> dict[str, Any]:
     probes = {
         "streams": streams_check(ages, STREAM_WARN_SECS, STREAM_FAIL_SECS),
         "lag": lag_check(lags, LAG_WARN_SECS, LAG_FAIL_SECS),
-        "clock": clock_check(
-            lambda: clocks.worst_secs, fail_secs=context.settings.live.max_clock_offset_secs
-        ),
         "spool": spool_check(lambda: pending_bytes(journal.root)),
         "writer": writer_check(lambda: writer_trouble(journal.root)),
         "records": records_check(lambda: journal.records_lost),
