@@ -99,7 +99,7 @@ async def signed_params(
     account = account_of(request, accounts)
     body = await request.text() if request.can_read_body else ""
     params = await params_of(request)
-    payload = _unsigned(request.query_string) + _unsigned(body)
+    payload = _unsigned(request.rel_url.raw_query_string) + _unsigned(body)  # as sent, percent encoded
     if not params.get("signature"):
         raise missing("signature")
     if not hmac.compare_digest(sign(account.api_secret, payload), params["signature"].lower()):
