@@ -58,16 +58,8 @@ async def look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> L
     answer = await _knows(client, instrument_id, client_id)
     if answer is not Answer.FOUND:
         return Lookup(answer)
-    now_ns = client._clock.timestamp_ns()  # noqa: SLF001 - Nautilus offers no public name
-    report = await client.generate_order_status_report(
-        GenerateOrderStatusReport(
-            instrument_id=instrument_id,
-            client_order_id=ClientOrderId(client_id),
-            venue_order_id=None,
-            command_id=UUID4(),
-            ts_init=now_ns,
-        )
-    )
+    question = _question(client, instrument_id, client_id)
+    report = await client.generate_order_status_report(question)
     if report is None:
         return Lookup(Answer.SILENT)
     if not report.filled_qty:
@@ -79,11 +71,21 @@ async def look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> L
             start=None,
             end=None,
             command_id=UUID4(),
-            ts_init=now_ns,
+            ts_init=question.ts_init,
         )
     )
     own = tuple(one for one in fills if one.venue_order_id == report.venue_order_id)
     return Lookup(Answer.FOUND, report, own)
+
+
+def _question(client: Any, instrument_id: InstrumentId, client_id: str) -> GenerateOrderStatusReport:
+    return GenerateOrderStatusReport(
+        instrument_id=instrument_id,
+        client_order_id=ClientOrderId(client_id),
+        venue_order_id=None,
+        command_id=UUID4(),
+        ts_init=client._clock.timestamp_ns(),  # noqa: SLF001 - Nautilus offers no public name
+    )
 
 
 async def _knows(client: Any, instrument_id: InstrumentId, client_id: str) -> Answer:
@@ -91,8 +93,8 @@ async def _knows(client: Any, instrument_id: InstrumentId, client_id: str) -> An
         return await _binance_knows(client, instrument_id, client_id)
     if hasattr(client, "pyo3_account_id"):
         return await _bybit_knows(client, instrument_id, client_id)
-    order = client._cache.order(ClientOrderId(client_id))  # noqa: SLF001 - a venue inside the node
-    return Answer.ABSENT if order is None else Answer.FOUND
+    report = await client.generate_order_status_report(_question(client, instrument_id, client_id))
+    return Answer.ABSENT if report is None else Answer.FOUND  # a venue inside the node: it knows
 
 
 async def _binance_knows(client: Any, instrument_id: InstrumentId, client_id: str) -> Answer:
