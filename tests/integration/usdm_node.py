@@ -96,6 +96,12 @@ class Probe(Strategy):
         self.submit_order(order, params=params)
         return order
 
+    def net_position(self) -> Decimal:
+        """Return what the node believes to hold, signed."""
+        return sum(
+            (position.signed_decimal_qty() for position in self.cache.positions_open()), start=Decimal(0)
+        )
+
     async def until(self, order: Order, *names: str) -> list[str]:
         """Wait until the last events of an order are these; return all of them."""
         return await until(
@@ -149,6 +155,15 @@ class RunningVenue:
     def trade(self, price: str, qty: str = "1", side: Side = "SELL") -> None:
         """Print a public trade; `side` is the aggressor's."""
         self.do(lambda venue: venue.exchange.print_trade(SYMBOL, side, Decimal(qty), Decimal(price)))
+
+    @property
+    def account(self) -> Account:
+        """The account that the node trades."""
+        return self.venue.exchange.accounts["main"]
+
+    def position(self) -> Decimal:
+        """Return the venue's own figure of the position, signed."""
+        return self.do(lambda venue: self.account.position(venue.exchange.markets[SYMBOL]).qty)
 
     async def _serve(self) -> None:
         runner = web.AppRunner(make_app([self.venue]), shutdown_timeout=0.2)
@@ -214,8 +229,10 @@ def run_node(config: TradingNodeConfig, scenario: Callable[[Probe], Awaitable[No
             await scenario(probe)
         finally:
             await node.stop_async()
-            running.cancel()
-            await asyncio.wait({running}, timeout=1.0)
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in left:  # the node leaves its queues' tasks to the garbage collector, which complains
+                task.cancel()
+            await asyncio.wait(left | {running}, timeout=1.0)
 
     try:
         loop.run_until_complete(play())
