@@ -29,7 +29,7 @@ from strategies.trade_manager.setup import ExitRules
 from tests.integration.usdm_node import ID_TAG, INSTRUMENT_ID, node_config
 from tests.venue_simulator.core import Account
 
-ENTRY, STOP, TARGET, QTY = "49000.0", "48000.0", "52000.0", "0.100"
+ENTRY, STOP, TARGET, QTY = "49000.0", "48000.0", "50500.0", "0.100"
 LIFE_SECS = 60.0
 
 

@@ -77,7 +77,10 @@ def test_a_killed_node_protects_its_position_when_it_is_back(tmp_path: Path, poi
             wait("the node is dead", lambda: first.poll() is not None)
             assert first.returncode == -signal.SIGKILL
         assert position(venue) == Decimal(QTY)
+        began = time.monotonic()
         with node(venue, tmp_path, None, enters=False):
+            wait("a stop rests", lambda: any(one.client_id[-2] == "S" for one in living(venue)))
+            print(f"{point}: stop rests {time.monotonic() - began:.2f} s after the start of the process")
             wait("a stop and a target rest", lambda: len(living(venue)) == 2)
         stop, target = sorted(living(venue), key=lambda one: one.client_id[-2])
         assert (stop.client_id[-2], target.client_id[-2]) == ("S", "T")

@@ -66,7 +66,7 @@ class BinanceUsdm(Protocol):
                 percent_down=Decimal("0.95"),
                 maker_rate=Decimal("0.0002"),
                 taker_rate=Decimal("0.0005"),
-                level_qty=terms.level_qty,
+                level_qty=terms.typical_qty,
                 max_leverage=Decimal(125),
                 max_conditional=10,
             )
