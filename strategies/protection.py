@@ -39,9 +39,6 @@ class VenueCapabilities:
     unknown_reasons
         Parts of a reject text that leave open whether the venue took the order: its own errors and
         timeouts. The adapter calls them rejections; they are none.
-    filter_reasons
-        Parts of a reject text that say the same order can never be taken: its price, size or value. Asking
-        again is no use.
     """
 
     stop_kind: OrderKind
@@ -51,7 +48,6 @@ class VenueCapabilities:
     shorts: bool
     post_only_reasons: tuple[str, ...] = ()
     unknown_reasons: tuple[str, ...] = ()
-    filter_reasons: tuple[str, ...] = ()
 
 
 _NONE: Final[frozenset[Leg]] = frozenset()
@@ -67,25 +63,8 @@ _BINANCE_UNKNOWN: Final = (
     "Canceled retry",
     "UNKNOWN",
 )
-# Vendor's error codes: -1013 filter failure, -1111 precision, -4131 PERCENT_PRICE of a market order, -4164
-# min notional, -4003 quantity below zero, -4005 above the maximum.
-_BINANCE_FILTERS: Final = (
-    "Filter failure",
-    "-1013",
-    "-1111",
-    "-4003",
-    "-4005",
-    "-4016",
-    "-4024",
-    "-4131",
-    "-4164",
-    "PERCENT_PRICE",
-    "NOTIONAL_LESS_THAN_MIN",
-    "QUANTITY_LESS_THAN_MIN",
-)
 # The adapter itself waits for reconciliation where the venue has not confirmed the refusal.
 _BYBIT_UNKNOWN: Final = ("UNKNOWN",)
-_BYBIT_FILTERS: Final = ("110017", "170124", "170134", "170136", "170140", "170193", "170194", "110094")
 
 # From the adapters' behaviour on the wire (nautilus.md 3.4).
 VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
@@ -96,7 +75,6 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         modifiable=_NONE,
         shorts=False,
         unknown_reasons=_BINANCE_UNKNOWN,
-        filter_reasons=_BINANCE_FILTERS,
     ),
     ("BINANCE", "margin"): VenueCapabilities(
         stop_kind=OrderKind.STOP_MARKET,
@@ -105,7 +83,6 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         modifiable=frozenset({Leg.TARGET}),  # limit orders only
         shorts=True,
         unknown_reasons=_BINANCE_UNKNOWN,
-        filter_reasons=_BINANCE_FILTERS,
     ),
     ("BYBIT", "cash"): VenueCapabilities(
         stop_kind=OrderKind.STOP_LIMIT,
@@ -115,7 +92,6 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         shorts=False,
         post_only_reasons=_BYBIT_POST_ONLY,
         unknown_reasons=_BYBIT_UNKNOWN,
-        filter_reasons=_BYBIT_FILTERS,
     ),
     ("BYBIT", "margin"): VenueCapabilities(
         stop_kind=OrderKind.STOP_MARKET,
@@ -125,7 +101,6 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         shorts=True,
         post_only_reasons=_BYBIT_POST_ONLY,
         unknown_reasons=_BYBIT_UNKNOWN,
-        filter_reasons=_BYBIT_FILTERS,
     ),
 }
 
@@ -154,11 +129,6 @@ def unknown_outcome(venue: VenueCapabilities, reason: str | None) -> bool:
         Text of the rejection.
     """
     return any(text in (reason or "") for text in venue.unknown_reasons)
-
-
-def refused_by_filter(venue: VenueCapabilities, reason: str) -> bool:
-    """Tell whether a rejection means that the same order can never be taken."""
-    return any(text in reason for text in venue.filter_reasons)
 
 
 @dataclass(frozen=True, slots=True)

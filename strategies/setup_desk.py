@@ -61,6 +61,7 @@ from strategies.trade_manager.plan import EntryPlan, check_plan
 from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind, ExitReason
 from strategies.trade_manager.setup import NEVER_NS, ExitRules, Identity, Setup
 from strategies.trade_manager.skips import SkipReason
+from strategies.venue_filters import refused_exit
 
 COUNTED_FROM_ZERO: Final = (
     "buckets",
@@ -494,6 +495,11 @@ class SetupDesk(KeptDesk):
                 # Halted between the decision and its order, or while another entry was being replaced.
                 client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
                 self.carry_out(setup, setup.on_rejected(client_id, closed.value, ts_ns, due_post_only=False))
+            case Submit() if action.order.leg is Leg.ENTRY and (text := self._refused_exit(setup)):
+                self._host.log.warning(f"{self.instrument_id} not entered, an exit would be refused: {text}")
+                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
+                reason = f"{text.split()[0]}_filter"
+                self.carry_out(setup, setup.on_rejected(client_id, reason, ts_ns, due_post_only=False))
             case Submit() if not self._keep_intent(setup, action.order.leg) and action.order.leg is Leg.ENTRY:
                 # What is not on the disk would be forgotten in a position. Exits go out nevertheless.
                 client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
@@ -525,6 +531,12 @@ class SetupDesk(KeptDesk):
                 self.halt(reason)
             case Finished():
                 self._finish(setup, action)
+
+    def _refused_exit(self, setup: Setup) -> str | None:
+        if self.keeper is None:  # venues filter, backtests do not
+            return None
+        offset_pct = self.exit_rules.stop_limit_offset_pct
+        return refused_exit(setup.plan, self.market, self.venue, self.instrument.info, offset_pct)
 
     def _order(self, action: Submit) -> Order:
         own = action.order
