@@ -21,6 +21,7 @@ from indicators.engine import StructureEngine
 from indicators.events import EventTable, Scope
 from packet_builder.builder import VolumeBucketBuilder
 from packet_builder.packet import PACKET_DTYPE
+from strategies.deadline_watch import live_call_soon
 from strategies.dynamic_cancel import KEEP, load_policy
 from strategies.entry_gate import EntryGate, RearmRules
 from strategies.entry_judge import ApproachJudge, EntryJudge
@@ -124,6 +125,10 @@ class OteStrategy(GatedSetupStrategy):
         self._take_trade = self.make_trade_handler()
         if self.trade_gate is not None:
             self._take_trade = self.trade_gate(self, self._take_trade)
+        self.on_setup_changed()  # a setup that was taken up again is watched from the first trade on
+        call_soon = live_call_soon(self.clock)
+        if call_soon is not None:  # a market without trades must not keep a stop waiting for its answer
+            self.watch_deadlines(call_soon)
         self.start_guards()
         self.listen()
         if self.config.htf_bar_type is not None:
@@ -425,6 +430,9 @@ class OteStrategy(GatedSetupStrategy):
         if skip is not None:
             self._skip(zone, skip, now.ts_ns)
             return
+        if self.was_used(zone.direction, zone.known_ts_ns, zone.zone_id) and not self._is_sent_again(zone):
+            self._skip(zone, Skip(SkipReason.USED), now.ts_ns)
+            return
         plan = plan_entry(zone, self._entry_rules, self.market, self.funds())
         if isinstance(plan, Skip):
             self._skip(zone, plan, now.ts_ns)
@@ -499,6 +507,9 @@ class OteStrategy(GatedSetupStrategy):
             zone.is_used = False
             self._waiting[zone_id] = zone
             self.count("entries_sent_again")
+
+    def _is_sent_again(self, zone: Zone) -> bool:
+        return self.gate is not None and self.gate.sent_again.get(zone.zone_id, 0) > 0
 
     def _move_shadow(self, zone: Zone, ts_ns: int) -> None:
         """Let the cancelled entry follow its range as it would have done at the venue.

@@ -99,7 +99,9 @@ def exec_engine_config(plan: LivePlan) -> LiveExecEngineConfig:
         reconciliation_lookback_mins=plan.settings.live.lookback_mins,
         generate_missing_orders=not (is_live and all(one.is_spot for one in plan.venues)),
         filter_unclaimed_external_orders=False,
-        # An order that the venue never acknowledged is asked about after two seconds, five times at most.
+        # An order that the venue never acknowledged is asked about, and not given up because nobody answers:
+        # `runtime.live.unknown_orders` rejects what the venue does not know.
+        inflight_check_retries=1_000_000,
         inflight_check_interval_ms=1_000 if is_live else 0,
         inflight_check_threshold_ms=2_000,
         reconciliation_startup_delay_secs=2.0,

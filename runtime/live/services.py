@@ -11,7 +11,10 @@ from runtime.live.limit_watch import make_limit_watch
 from runtime.live.limits import attach_limits
 from runtime.live.node import Service
 from runtime.live.recording import SessionRecorder
+from runtime.live.recovery import make_recovery
+from runtime.live.unknown_orders import make_unknown_orders
 from runtime.live.warmup import make_warm_up
+from runtime.live.watchdog import make_watchdog
 from strategies.entry_limits import EntryLimits
 
 NANOS: Final = 1e9
@@ -89,6 +92,9 @@ def record_session(context: LiveContext) -> Any | None:
 SERVICES: Final[list[Service]] = [
     keep_holds,
     record_session,
+    make_recovery,
+    make_unknown_orders,
+    make_watchdog,
     watch_data,
     warm_up,
     limit_risk,

@@ -9,6 +9,7 @@ from runtime.live.dead_man_settings import DeadManSettings
 from runtime.live.freshness import DataSettings
 from runtime.live.limits import LimitSettings
 from runtime.live.paper_settings import PaperSettings
+from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.recording_settings import RecordingSettings
 
 type VenueKind = Literal["binance", "bybit"]
@@ -153,6 +154,8 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         What is kept of a session, so that it can be replayed.
     dead_man
         Whether venues take entries back that the node has forsaken.
+    protection
+        How long a position may be without a stop, and what happens to positions that nobody planned.
     """
 
     venues: tuple[LiveVenue, ...] = ()
@@ -168,6 +171,7 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     limits: LimitSettings = LimitSettings()
     recording: RecordingSettings = RecordingSettings()
     dead_man: DeadManSettings = DeadManSettings()
+    protection: ProtectionSettings = ProtectionSettings()
 
     def __post_init__(self) -> None:
         names = [one.venue_name for one in self.venues]
@@ -196,5 +200,5 @@ def _doubled(name: str) -> str:
 # Every struct of this section, for the schema and the tests.
 STRUCTS: Final[tuple[type[Any], ...]] = (
     LiveSettings, LiveVenue, VenueHosts, PaperSettings, DataSettings, LimitSettings, DeadManSettings,
-    RecordingSettings,
+    RecordingSettings, ProtectionSettings,
 )  # fmt: skip

@@ -33,6 +33,10 @@ type DecisionKind = Literal[
     "pause_ended",
     "signal_outcome",
     "commanded",
+    "entry_unknown",
+    "external",
+    "restored",
+    "watchdog",
 ]
 """The words of ``Decision.kind``; ``docs/glossary.md`` uses the same ones."""
 
@@ -51,6 +55,8 @@ class ExitReason(StrEnum):
     LATE_FILL = "late_fill"  # an entry filled after the setup was over
     PROTECTION_REFUSED = "protection_refused"
     BUG = "bug"
+    EXTERNAL = "external"  # somebody else: by hand at the venue, a liquidation, a deleveraging
+    UNPROTECTED = "unprotected"  # the watchdog found no stop at the venue for too long
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

@@ -104,6 +104,8 @@ NOT_KEPT: Final = frozenset(
         "_venue",
         "_rules",
         "_stop_limit_of",
+        "_is_away",
+        "asks_about_entry",
         "low_alarm",
         "high_alarm",
         "deadline_ns",

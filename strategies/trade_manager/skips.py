@@ -44,6 +44,7 @@ class SkipReason(StrEnum):
     IN_POSITION = "in_position"
     ENTRY_RESTING = "entry_resting"
     TOUCHED = "touched"
+    USED = "used"  # entered before the node was restarted
 
 
 @dataclass(frozen=True, slots=True)

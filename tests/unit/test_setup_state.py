@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from strategies.protection import AccountKind
 from strategies.trade_manager import setup_state
+from strategies.trade_manager.plan import EntryPlan
 from strategies.trade_manager.setup import Setup
 from tests.unit.test_protection_of_setups import LONG, SHORT, ChaoticDesk, Desk, entered, market_of
 
-CASES = [
+CASES: list[tuple[str, AccountKind, EntryPlan]] = [
     ("BINANCE", "cash", LONG),
     ("BINANCE", "margin", LONG),
     ("BINANCE", "margin", SHORT),
