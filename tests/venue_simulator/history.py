@@ -4,6 +4,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -155,3 +156,8 @@ class TradeHistory:
 
 def _may_overflow(ticks: NDArray[np.int64], lots: NDArray[np.int64]) -> bool:
     return float(ticks.max()) * float(lots.sum()) > 2.0**62
+
+
+def turnover_of(market: Market, ticks_lots: int) -> Decimal:
+    """Return a turnover in quote currency."""
+    return market.tick * market.lot * ticks_lots
