@@ -131,6 +131,18 @@ def test_stream_and_rest_make_the_same_klines() -> None:
     assert [*closed, feed.current] == rest
 
 
+def test_feed_takes_a_burst_like_single_trades() -> None:
+    """A batch over several bars gives what its trades give one by one."""
+    market = Market("XRPUSDT", "XRP", "USDT")
+    trades = [Trade(row, 100 + row % 7, 1 + row % 3, row % 2 == 0, row * 400_000_000) for row in range(1, 40)]
+    once, singly = (KlineFeed(TradeHistory(market), 1000, 0) for _ in range(2))
+    once.update(trades)
+    for trade in trades:
+        singly.update([trade])
+    assert once.current == singly.current
+    assert once.take_closed(0) == singly.take_closed(0) != []
+
+
 def test_history_answers_by_id_and_time() -> None:
     """From an id inclusive, from a time inclusive to another exclusive, or the newest ones."""
     history = TradeHistory(Market("XRPUSDT", "XRP", "USDT"))
