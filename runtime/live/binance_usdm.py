@@ -1,0 +1,118 @@
+"""Binance USD-M's execution client with four repairs of its reconciliation; nothing else differs.
+
+Measured on the local exchange with Nautilus 1.231 (tests/integration/test_usdm_node.py pins each defect):
+
+* After a break of the user stream the adapter asks for the fills of ``BTCUSDT-PERP`` (cache) and ``BTCUSDT``
+  (venue). Every fill comes twice, and the engine invents an opposite one to make up for the surplus: the node
+  believes to be flat while the venue holds the position.
+* A stop that is hit during the break has an order id of its own at the venue. The engine refuses its fill,
+  and the stop stays open in the node, the position too.
+* The fill of a liquidation or ADL opens a position of its own instead of closing the one that was liquidated.
+* One refused request for a listen key ends the user stream for good.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from nautilus_trader.adapters.binance import factories
+from nautilus_trader.adapters.binance.common.constants import BINANCE_FUTURES_ALGO_ORDER_TYPES
+from nautilus_trader.adapters.binance.common.symbol import BinanceSymbol
+from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
+from nautilus_trader.execution.reports import OrderStatusReport
+from nautilus_trader.model.identifiers import PositionId, VenueOrderId
+from nautilus_trader.model.orders import Order
+
+# Client ids of the venue's own orders ("Event: Order Update" of the vendor's documentation).
+FORCED_PREFIXES: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+STREAM_CHECK_SECS: Final = 1.0
+CLIENT_NAME: Final = "BinanceFuturesExecutionClient"
+
+
+class UsdmExecutionClient(BinanceFuturesExecutionClient):
+    """The adapter's client, repaired as the module says; made by `UsdmExecClientFactory`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._stream_watch: asyncio.Task[None] | None = None
+
+    async def _connect(self) -> None:
+        await super()._connect()
+        self._stream_watch = self._loop.create_task(self._watch_stream())
+
+    async def _disconnect(self) -> None:
+        if self._stream_watch is not None:
+            self._stream_watch.cancel()
+        await super()._disconnect()
+
+    async def _watch_stream(self) -> None:
+        """Open the user stream again, as often as it takes, after the adapter has given it up."""
+        stream = self._ws_client
+        while True:
+            await asyncio.sleep(STREAM_CHECK_SECS)
+            if not stream._is_recovery_failed:  # noqa: SLF001 - the adapter tells nobody
+                continue
+            self._log.warning("User stream was given up, opening it again")
+            stream._is_recovery_failed = False  # noqa: SLF001
+            try:
+                await stream.session_logon()
+                await stream._resubscribe()  # noqa: SLF001
+            except Exception as error:
+                stream._is_recovery_failed = True  # noqa: SLF001
+                self._log.error(f"Cannot open the user stream: {error}")
+
+    def _get_cache_active_symbols(self) -> set[str]:
+        return {str(BinanceSymbol(symbol)) for symbol in super()._get_cache_active_symbols()}
+
+    async def _reconcile_after_resubscribe(self) -> None:
+        for order in self._cache.orders_open(venue=self.venue):
+            if order.order_type in BINANCE_FUTURES_ALGO_ORDER_TYPES:
+                await self._adopt_actual_order(order)
+        await super()._reconcile_after_resubscribe()
+
+    async def _adopt_actual_order(self, order: Order) -> None:
+        """Give a stop that has triggered meanwhile the order id that its fills will name."""
+        try:
+            algo = await self._futures_http_account.query_algo_order(
+                client_algo_id=order.client_order_id.value
+            )
+        except Exception as error:  # the mass status that follows must not fall with it
+            self._log.warning(f"Cannot ask for algo order {order.client_order_id!r}: {error}")
+            return
+        if not algo.actualOrderId or algo.actualOrderId == order.venue_order_id.value:
+            return
+        self._triggered_algo_order_ids.add(order.client_order_id)
+        self.generate_order_updated(
+            strategy_id=order.strategy_id,
+            instrument_id=order.instrument_id,
+            client_order_id=order.client_order_id,
+            venue_order_id=VenueOrderId(algo.actualOrderId),
+            quantity=order.quantity,
+            price=order.price if order.has_price else None,
+            trigger_price=order.trigger_price if order.has_trigger_price else None,
+            ts_event=self._clock.timestamp_ns(),
+            venue_order_id_modified=True,
+        )
+
+    def _send_order_status_report(self, report: OrderStatusReport) -> None:
+        client_id = "" if report.client_order_id is None else report.client_order_id.value
+        if client_id.startswith(FORCED_PREFIXES) and self.use_position_ids:
+            report.venue_position_id = PositionId(f"{report.instrument_id}-BOTH")
+        super()._send_order_status_report(report)
+
+
+class UsdmExecClientFactory(factories.BinanceLiveExecClientFactory):
+    """The adapter's factory, which makes our client.
+
+    The factory names the class that it makes in its module and offers no other way in; the name is exchanged
+    for the moment of the call.
+    """
+
+    @staticmethod
+    def create(*arguments: Any, **surroundings: Any) -> Any:
+        """Make the client; parameters as those of Nautilus' factory."""
+        names = vars(factories)
+        names[CLIENT_NAME] = UsdmExecutionClient
+        try:
+            return factories.BinanceLiveExecClientFactory.create(*arguments, **surroundings)
+        finally:
+            names[CLIENT_NAME] = BinanceFuturesExecutionClient
