@@ -16,7 +16,7 @@ from nautilus_trader.model.orders import Order
 from tests.integration.usdm_client import SYMBOL
 from tests.integration.usdm_node import INSTRUMENT_ID, Probe, RunningVenue, node_config, run_node, until
 from tests.venue_simulator.core import OrderRequest
-from tests.venue_simulator.faults import EndpointFault, StreamFault
+from tests.venue_simulator.faults import EndpointFault, StreamFault, When
 from tests.venue_simulator.venue import Venue
 
 PLAIN = BinanceLiveExecClientFactory  # as Nautilus ships it
@@ -329,6 +329,28 @@ def test_repaired_client_closes_what_is_liquidated_and_gets_its_stream_back() ->
         order = probe.limit(BUY, "0.010", "49900.00", post_only=True)
         await probe.until(order, "OrderAccepted")
         assert venue.do(lambda v: v.request_counts["GET /fapi/v1/order"]) == 0  # told, not asked
+
+    with RunningVenue() as venue:
+        venue.trade("50000.00")
+        run_node(node_config(venue.place, venue.account), scenario)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("endpoint", ["userTrades", "allOrders", "openAlgoOrders"])
+@pytest.mark.parametrize("when", ["before", "lost"])
+def test_repaired_client_reconciles_again_until_every_request_was_answered(endpoint: str, when: When) -> None:
+    """A request that fails after a reconnect costs a second, not the fill."""
+
+    async def scenario(probe: Probe) -> None:
+        order = probe.limit(BUY, "0.010", "49900.00", post_only=True)
+        await probe.until(order, "OrderAccepted")
+        fault = EndpointFault(f"GET /fapi/v1/{endpoint}", 1, 503, -1008, when=when)
+        venue.do(lambda v: v.faults.endpoint_faults.append(fault))
+        venue.do(lambda v: v.protocol.expire_user_stream())
+        venue.trade("49899.90")
+        await probe.until(order, "OrderFilled")
+        assert probe.net_position() == venue.position() == Decimal("0.010")
+        assert len(probe.cache.orders()) == 1
 
     with RunningVenue() as venue:
         venue.trade("50000.00")
