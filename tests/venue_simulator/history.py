@@ -5,8 +5,15 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tests.venue_simulator.core import Market, Trade
+
+if TYPE_CHECKING:
+    from tests.venue_simulator.tape import Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,17 @@ class TradeHistory:
             self._sides.append(trade.is_buyer)
             self._times.append(trade.ts_ns)
 
+    def extend_columns(self, series: "Series", rows: int, ts_ns: NDArray[np.int64]) -> None:
+        """Append the first rows of a tape with other times, without making an object of each trade."""
+        for column, values in (
+            (self._ids, series.trade_id),
+            (self._ticks, series.price_ticks),
+            (self._lots, series.size_lots),
+            (self._times, ts_ns),
+        ):
+            column.frombytes(values[:rows].astype(np.int64).tobytes())
+        self._sides.frombytes(series.is_buyer[:rows].astype(np.int8).tobytes())
+
     def __getitem__(self, row: int) -> Trade:
         return Trade(
             self._ids[row], self._ticks[row], self._lots[row], bool(self._sides[row]), self._times[row]
@@ -72,15 +90,24 @@ class TradeHistory:
             low = max(0, high - count)
         return [self[row] for row in range(low, min(high, low + count))]
 
-    def klines(self, interval_ms: int, start_ms: int | None, end_ms: int | None, count: int) -> list[Kline]:
+    def klines(
+        self,
+        interval_ms: int,
+        start_ms: int | None,
+        end_ms: int | None,
+        count: int,
+        now_ms: int | None = None,
+    ) -> list[Kline]:
         """Return klines of the intervals that begin in start..end, with the unfinished one, oldest first.
+
+        The unfinished one is that of `now_ms`, or of the last trade.
 
         An interval without a trade repeats the last close, as at the venues. Without `start_ms`: the newest.
         """
         if not len(self):
             return []
         first = self._times[0] // 1_000_000 // interval_ms * interval_ms
-        last = self._times[-1] // 1_000_000 // interval_ms * interval_ms
+        last = max(self._times[-1] // 1_000_000, now_ms or 0) // interval_ms * interval_ms
         if end_ms is not None:
             last = min(last, end_ms // interval_ms * interval_ms)
         if start_ms is not None:
@@ -106,22 +133,29 @@ class TradeHistory:
         close_ms = open_ms + interval_ms - 1
         if low == high:
             return Kline(open_ms, close_ms, close, close, close, close, 0, 0, 0, 0, 0, -1, -1)
-        ticks, lots, sides = self._ticks[low:high], self._lots[low:high], self._sides[low:high]
+        # Copies, not views: an exported buffer would forbid the next append.
+        ticks, lots = np.array(self._ticks[low:high]), np.array(self._lots[low:high])
+        turnovers = ticks.astype(object) * lots if _may_overflow(ticks, lots) else ticks * lots
+        is_buyer = np.array(self._sides[low:high], dtype=bool)
         return Kline(
             open_ms,
             close_ms,
-            ticks[0],
-            max(ticks),
-            min(ticks),
-            ticks[-1],
-            sum(lots),
-            sum(p * q for p, q in zip(ticks, lots, strict=True)),
+            int(ticks[0]),
+            int(ticks.max()),
+            int(ticks.min()),
+            int(ticks[-1]),
+            int(lots.sum()),
+            int(turnovers.sum()),
             high - low,
-            sum(q for q, is_buyer in zip(lots, sides, strict=True) if is_buyer),
-            sum(p * q for p, q, is_buyer in zip(ticks, lots, sides, strict=True) if is_buyer),
+            int(lots[is_buyer].sum()),
+            int(turnovers[is_buyer].sum()),
             self._ids[low],
             self._ids[high - 1],
         )
+
+
+def _may_overflow(ticks: NDArray[np.int64], lots: NDArray[np.int64]) -> bool:
+    return float(ticks.max()) * float(lots.sum()) > 2.0**62
 
 
 def turnover_of(market: Market, ticks_lots: int) -> Decimal:
