@@ -29,6 +29,7 @@ from nautilus_trader.model.orders import Order
 FORCED_PREFIXES: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 STREAM_CHECK_SECS: Final = 1.0
 RECONCILE_AGAIN_SECS: Final = 1.0
+START_ATTEMPTS: Final = 3
 HTTP_SERVER_ERROR: Final = 500
 RECONCILING: Final = (
     "/openOrders",
@@ -81,7 +82,18 @@ class UsdmExecutionClient(BinanceFuturesExecutionClient):
         return {str(BinanceSymbol(symbol)) for symbol in super()._get_cache_active_symbols()}
 
     async def generate_mass_status(self, lookback_mins: int | None = None) -> ExecutionMassStatus | None:
-        """Return the adapter's report if every request for it succeeded, else None: a part would mislead."""
+        """Return the adapter's report if every request for it succeeded, else None: a part would mislead.
+
+        The engine asks at the start and starts nothing without an answer, so one hiccup gets more attempts.
+        """
+        for attempt in range(START_ATTEMPTS):
+            status = await self._whole_mass_status(lookback_mins)
+            if status is not None:
+                return status
+            await asyncio.sleep(RECONCILE_AGAIN_SECS * (attempt + 1 < START_ATTEMPTS))
+        return None
+
+    async def _whole_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus | None:
         self._failed_requests = 0
         status = await super().generate_mass_status(lookback_mins)
         if self._failed_requests:
@@ -102,11 +114,10 @@ class UsdmExecutionClient(BinanceFuturesExecutionClient):
 
     async def _reconcile(self) -> bool:
         for order in self._cache.orders_open(venue=self.venue):
-            if order.order_type in BINANCE_FUTURES_ALGO_ORDER_TYPES and not await self._adopt_actual_order(
-                order
-            ):
+            is_algo = order.order_type in BINANCE_FUTURES_ALGO_ORDER_TYPES
+            if is_algo and not await self._adopt_actual_order(order):
                 return False
-        status = await self.generate_mass_status(lookback_mins=None)
+        status = await self._whole_mass_status(None)
         if status is None:
             return False
         self._send_mass_status_report(status)
@@ -134,9 +145,8 @@ class UsdmExecutionClient(BinanceFuturesExecutionClient):
             )
         except BinanceError as error:
             self._log.warning(f"Cannot ask for algo order {order.client_order_id!r}: {error.message}")
-            return bool(
-                error.status < HTTP_SERVER_ERROR
-            )  # an order that the venue does not know is an answer
+            # An order that the venue does not know is an answer too.
+            return bool(error.status < HTTP_SERVER_ERROR)
         except Exception as error:  # the transport's own errors have no common base
             self._log.warning(f"Cannot ask for algo order {order.client_order_id!r}: {error}")
             return False
