@@ -59,6 +59,7 @@ CACHE_CAPACITY: Final = 1_000
 # Messages are made again from their type only where that is one of ours.
 TRUSTED: Final = ("strategies.",)
 RECENT: Final = 5
+EARLY_NS: Final = 10_000_000
 
 type Output = tuple[str, str]
 """Kind and canonical text of a decision or of an order that was sent."""
@@ -379,7 +380,12 @@ class SessionReplay:
         self._kernel.msgbus.publish(topic=_topic_of(message), msg=message)
 
     def _take_timer(self, strategy: str) -> None:
-        calls = self._calls.get(strategy)
+        calls = self._calls[strategy]
+        if not calls:  # live timers round to milliseconds, some ring before their time
+            clock = self._strategies[strategy].clock
+            next_ns = min((clock.next_time_ns(name) for name in clock.timer_names), default=None)
+            if next_ns is not None and next_ns <= self._step.now_ns + EARLY_NS:
+                self._set_clocks(next_ns)
         if calls:
             calls.popleft()()
 
