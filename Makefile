@@ -56,6 +56,10 @@ model: $(VENV)/.run  ## offline sample, dataset, model, and a backtest of the da
 	$(PY) -m ml train var/datasets/sample.parquet --out var/models/sample --replace
 	$(PY) backtest_node.py run --catalog $(MODEL_CATALOG) --start $(MODEL_DAY) --model var/models/sample
 
+.PHONY: paper
+paper: $(VENV)/.dev  ## trade the OTE strategy on paper against the local exchange with the sample tape, offline
+	$(PY) -m tests.paper_demo
+
 # --- check -------------------------------------------------------------------------------------------
 .PHONY: test
 test: $(VENV)/.dev  ## run the whole test suite

@@ -137,7 +137,7 @@ def plan_run(request: RunRequest) -> RunPlan:
         spans = [_bar_span(one, name, request.start_ns, last_ns) for name, one in bars.items()]
         first_ts_ns = min(first for _count, first, _last in spans)
         for strategy in strategies:
-            _require_signal_model(spec, strategy, instruments, first_ts_ns)
+            require_signal_model(spec, strategy, instruments, first_ts_ns)
     else:
         for strategy, instrument in zip(strategies, instruments, strict=True):
             _require_workable(spec, strategy, instrument, request)
@@ -146,7 +146,7 @@ def plan_run(request: RunRequest) -> RunPlan:
         spans = [_span(catalog, name, data_from_ns, request.start_ns, last_ns) for name in names]
         first_ts_ns = min(first for _count, first, _last in spans)
         for strategy, instrument in zip(strategies, instruments, strict=True):
-            _require_model(spec, strategy, instrument, first_ts_ns)
+            require_model(spec, strategy, instrument, first_ts_ns)
     last_ts_ns = max(last for _count, _first, last in spans)
     span_ns = (request.start_ns or first_ts_ns, last_ts_ns)
     rule = request.settings.universe
@@ -405,7 +405,7 @@ def _require_workable(spec: StrategySpec, strategy: Any, instrument: Instrument,
             raise refused(ValueError(text)) from error
 
 
-def _require_model(spec: StrategySpec, strategy: Any, instrument: Instrument, now_ns: int) -> None:
+def require_model(spec: StrategySpec, strategy: Any, instrument: Instrument, now_ns: int) -> None:
     """Load the model of the settings as the strategy will, while the user can still be told."""
     if not strategy.config.get("model"):
         return
@@ -426,7 +426,7 @@ def _require_model(spec: StrategySpec, strategy: Any, instrument: Instrument, no
         raise kind(f"{instrument.id}: {error} - at --model {strategy.config['model']}") from error
 
 
-def _require_signal_model(
+def require_signal_model(
     spec: StrategySpec, strategy: Any, instruments: Sequence[Instrument], now_ns: int
 ) -> None:
     """Load the model of a strategy on closed bars as it will, for all of its instruments."""

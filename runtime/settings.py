@@ -18,6 +18,8 @@ from msgspec import Meta, Struct
 from ml.train_settings import TrainSettings
 from runtime.cli import did_you_mean
 from runtime.errors import ConfigurationError
+from runtime.live.limits import NO_LIMITS, LimitSettings
+from runtime.live.settings import LiveSettings
 from runtime.notify.settings import NotifySettings
 from runtime.secret_urls import url_secrets
 from runtime.universe_settings import UniverseSettings
@@ -167,6 +169,8 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Folder that receives one folder per run.
     charts
         Largest number of trades drawn in the tearsheet.
+    limits
+        What the account may risk, as ``live.limits`` for a node; off unless set.
     """
 
     chunk_size: Annotated[int, Meta(ge=1)] | Literal["all"] = 50_000
@@ -178,6 +182,7 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bar_feed: Literal["columns", "events"] = "columns"
     runs: str = "var/runs"
     charts: Annotated[int, Meta(ge=0, le=500)] = 60
+    limits: LimitSettings = NO_LIMITS
 
     def __post_init__(self) -> None:
         if not self.balance.is_finite() or not MIN_BALANCE <= self.balance <= MAX_BALANCE:
@@ -332,6 +337,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Who hears of what; the channels' addresses are secrets and come from the environment.
     journal
         Where the journal is kept.
+    live
+        Accounts and state of paper and live nodes.
     strategies
         Strategies with their parameters; the first one runs unless ``--strategy`` names another.
     """
@@ -344,6 +351,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     universe: UniverseSettings = UniverseSettings()
     notifications: NotifySettings = NotifySettings()
     journal: JournalSettings = JournalSettings()
+    live: LiveSettings = LiveSettings()
     strategies: tuple[StrategySettings, ...] = (StrategySettings(strategy="ote"),)
 
     def strategy(self, name: str | None) -> tuple[StrategySettings, str]:
@@ -481,12 +489,16 @@ def _refuse_unknown(struct: type[Any], content: Mapping[str, Any], path: str, so
         inner = _struct_of(hints[key])
         if inner is not None and isinstance(value, dict):
             _refuse_unknown(inner, value, f"{path}.{key}", source)
+        elif inner is not None and isinstance(value, list):
+            for index, one in enumerate(value):
+                if isinstance(one, dict):
+                    _refuse_unknown(inner, one, f"{path}.{key}[{index}]", source)
 
 
 def _struct_of(annotation: Any) -> type[Any] | None:
     if isinstance(annotation, type) and issubclass(annotation, Struct):
         return annotation
-    if get_origin(annotation) in (Union, types.UnionType):
+    if get_origin(annotation) in (Union, types.UnionType, tuple):
         return next((found for arg in get_args(annotation) if (found := _struct_of(arg))), None)
     return None
 

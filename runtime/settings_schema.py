@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from ml.train_settings import TrainSettings, TreeSettings
+from runtime.live.settings import STRUCTS as LIVE_STRUCTS
 from runtime.notify.settings import EventRule, EventRules, NotifySettings, QuietHours
 from runtime.run_plan import describe_strategies
 from runtime.settings import (
@@ -29,10 +30,10 @@ from runtime.universe_settings import UniverseSettings
 from strategies.registry import documented_parameters
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-STRUCTS: Final = (
+STRUCTS: Final[tuple[type[Any], ...]] = (
     Settings, HostSettings, DownloadSettings, BacktestSettings, FillSettings, FundingSettings, FeeSettings,
     StrategySettings, TrainSettings, TreeSettings, UniverseSettings, NotifySettings, QuietHours, EventRules,
-    EventRule,
+    EventRule, *LIVE_STRUCTS,
 )  # fmt: skip
 
 

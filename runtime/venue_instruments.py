@@ -31,6 +31,10 @@ type Source = Literal["exchange-info", "offline fallback"]
 class VenueRest(Protocol):
     """What both venues' REST clients can do."""
 
+    async def server_ms(self) -> int:
+        """Return the venue's clock, UNIX milliseconds."""
+        ...
+
     async def symbols(self) -> list[VenueSymbol]:
         """Return the symbols of exchange-info."""
         ...

@@ -17,6 +17,7 @@ from indicators.average import RelativeStrength
 from strategies.bar_signal import Candle
 from strategies.config_checks import check_choices, check_ranges
 from strategies.deadline_watch import live_call_soon
+from strategies.setup_keeper import DeskMemory, manager_of, with_manager
 from strategies.setup_strategy import SetupStrategy
 from strategies.signal import Signal, plan_of, refused
 from strategies.signal_config import SignalConfig
@@ -172,6 +173,17 @@ class BarStrategy(SetupStrategy):
             if actions:
                 self.carry_out(setup, actions)
 
+    def memory(self) -> DeskMemory:
+        """Return what is kept besides setups: where the rules of the living trade stand, too."""
+        return with_manager(super().memory(), getattr(self, "_manager", None))
+
+    def take_memory(self, memory: DeskMemory) -> None:
+        """Take what was kept besides setups."""
+        super().take_memory(memory)
+        manager = manager_of(memory, rules_of(self.config.management), self.market.tick_size)
+        if manager is not None:
+            self._manager = manager
+
     def on_bar(self, bar: Bar) -> None:
         """Manage the open trade, then ask for a signal and decide about it."""
         if bar.ts_event <= self._last_close_ns:
@@ -247,7 +259,7 @@ class BarStrategy(SetupStrategy):
             return
         self.count("signals_taken")
         patience_secs = PATIENCE_SECS if self._sees_trades else 0.0
-        self._exit_rules = replace(self._exit_rules, exit_market_after_secs=patience_secs)
+        self.exit_rules = replace(self.exit_rules, exit_market_after_secs=patience_secs)
         self._manager = TradeManager(rules_of(self.config.management), self.market.tick_size)
         self.open_setup(plan_of(signal, size, number=number), signal.ts_ns, signal.ts_ns)
 
@@ -256,8 +268,8 @@ class BarStrategy(SetupStrategy):
         config = self.config
         if signal.ts_ns < config.trade_from_ns:
             return Skip(SkipReason.WARM_UP)
-        if self.is_halted:
-            return Skip(SkipReason.HALTED)
+        if self.closed_to_entries is not None:
+            return Skip(self.closed_to_entries)
         if not side_allowed(signal.direction, config.side, shorts=self.market.shorts):
             return Skip(SkipReason.SIDE)
         weak = refused(signal, config.min_reward_risk)

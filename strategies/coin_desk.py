@@ -5,6 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
 from nautilus_trader.model.data import Bar
 from nautilus_trader.model.identifiers import InstrumentId
 
@@ -20,6 +21,7 @@ from strategies.confluence_config import (
     score_config,
 )
 from strategies.setup_desk import SetupDesk
+from strategies.setup_keeper import DeskMemory, manager_of, with_manager
 from strategies.trade_manager.increments import round_down
 from strategies.trade_manager.managed_setup import on_closed_bar
 from strategies.trade_manager.management import TradeManager
@@ -139,6 +141,25 @@ class CoinDesk(SetupDesk):
         """Return the last close of any coin of the strategy."""
         price: Decimal | None = self._host.close_of(instrument_id)
         return price
+
+    # -- over restarts -------------------------------------------------------------------------------------
+
+    def memory(self) -> DeskMemory:
+        """Return what is kept besides setups: those of the living trade and its rules too."""
+        trade = msgspec.structs.replace(
+            super().memory(),
+            leverage=self.setup_leverage,
+            entered_ns=self._entered_ns,
+            signal_price=str(self.signal_price),
+        )
+        return with_manager(trade, self._manager)
+
+    def take_memory(self, memory: DeskMemory) -> None:
+        """Take what was kept besides setups."""
+        super().take_memory(memory)
+        self.setup_leverage, self._entered_ns = memory.leverage, memory.entered_ns
+        self.signal_price = Decimal(memory.signal_price)
+        self._manager = manager_of(memory, self._management, self.market.tick_size)
 
     # -- the trade -----------------------------------------------------------------------------------------
 

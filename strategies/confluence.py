@@ -82,7 +82,7 @@ class ConfluenceStrategy(Strategy):
         self._feed: ScoreFeed | None = None
         self._fed_ns = -1
         self._fed: dict[int, FeedRound] = {}
-        self.desks: dict[str, CoinDesk] = {
+        self.coins: dict[str, CoinDesk] = {
             name: CoinDesk(self, config, InstrumentId.from_str(name), self.counters) for name in names
         }
         self.barrier = BarBarrier(names)
@@ -95,12 +95,17 @@ class ConfluenceStrategy(Strategy):
         self._returns = ReturnHistory(names, config.correlation_bars, config.correlation_min_bars)
         self._closed_at: deque[int] = deque(maxlen=config.correlation_bars)
         self._context = MarketContext(context_of(config), config.ltf_secs)
-        self.filter = make_filter(self.desks, config, context_of(config))
+        self.filter = make_filter(self.coins, config, context_of(config))
         self._waiting: dict[int, dict[str, CoinBar]] = {}
         self._handlers: dict[str, Callable[[Bar], None]] = {}
         self._signals = 0
         self._call_soon: CallSoon | None = None
         self._watches_equity = bool(config.max_daily_loss_pct or config.max_drawdown_pct)
+
+    @property
+    def desks(self) -> tuple[CoinDesk, ...]:
+        """Return the desks of all coins, by name."""
+        return tuple(self.coins.values())
 
     # -- life ----------------------------------------------------------------------------------------------
 
@@ -110,19 +115,19 @@ class ConfluenceStrategy(Strategy):
         Call it before the start. The columns are those of all instruments of the strategy.
         """
         self._feed = feed
-        for desk in self.desks.values():
+        for desk in self.coins.values():
             desk.feed = feed
 
     def on_start(self) -> None:
         """Read the instruments and listen to their bars."""
-        if not all(desk.prepare() for desk in self.desks.values()):
+        if not all(desk.prepare() for desk in self.coins.values()):
             self.stop()
             return
         if self.config.model:
-            fees = {name: (desk.market.maker_fee, desk.market.taker_fee) for name, desk in self.desks.items()}
+            fees = {name: (desk.market.maker_fee, desk.market.taker_fee) for name, desk in self.coins.items()}
             self.filter.model = signal_model(self.config, SPEC, fees, self.clock.timestamp_ns())
         self._call_soon = live_call_soon(self.clock)
-        for name, desk in self.desks.items():
+        for name, desk in self.coins.items():
             if self._call_soon is not None:
                 desk.watch_deadlines(self._call_soon)
             self._listen(name, desk)
@@ -132,7 +137,7 @@ class ConfluenceStrategy(Strategy):
         for topic, handler in self._handlers.items():
             self.msgbus.unsubscribe(topic=topic, handler=handler)
         self._handlers.clear()
-        for desk in self.desks.values():
+        for desk in self.coins.values():
             desk.stop_setup()
         self.counters["bars_late"] = self.barrier.late
 
@@ -148,7 +153,7 @@ class ConfluenceStrategy(Strategy):
 
     def on_order_event(self, event: OrderEvent) -> None:
         """Hand a venue's report to the desk of its coin."""
-        desk = self.desks.get(event.instrument_id.value)
+        desk = self.coins.get(event.instrument_id.value)
         if desk is not None:
             desk.on_order_event(event)
 
@@ -160,18 +165,18 @@ class ConfluenceStrategy(Strategy):
     def _tell_pauses(self, ts_ns: int) -> None:
         """Publish what changed; a pause that begins takes the entries back that wait in its scope."""
         for change in self._guard_log.changes(ts_ns):  # one of all coins is told by the first of them
-            concerned = self.desks.get(change.pause.scope)
-            desk = concerned or next(iter(self.desks.values()))
+            concerned = self.coins.get(change.pause.scope)
+            desk = concerned or next(iter(self.coins.values()))
             desk.decide(change.kind, ts_ns=ts_ns, **change.fields())
             desk.count(f"{change.kind}_{change.pause.reason}")
             if change.kind == "pause_began":
-                for one in self.desks.values() if concerned is None else (concerned,):
+                for one in self.coins.values() if concerned is None else (concerned,):
                     one.take_entry_back(change.pause.reason.value, ts_ns)
 
     def may_enter(self, desk: CoinDesk, ts_ns: int) -> Skip | None:
         """Return why a coin must not be entered at a moment (UNIX nanoseconds), whatever the signal."""
-        if desk.is_halted:
-            return Skip(SkipReason.HALTED)
+        if (closed := desk.closed_to_entries) is not None:
+            return Skip(closed)
         return self.universe.check(desk.name, ts_ns) or self.guards.blocked(desk.name, ts_ns)
 
     # -- bars ----------------------------------------------------------------------------------------------
@@ -197,7 +202,7 @@ class ConfluenceStrategy(Strategy):
         """Take one closed bar where Nautilus hands it on itself."""
         name = bar.bar_type.instrument_id.value
         if self._feed is None:
-            self.take_bar(name, self.desks[name], bar)
+            self.take_bar(name, self.coins[name], bar)
         else:
             self.take_close(self._feed, bar.ts_event)
 
@@ -211,7 +216,7 @@ class ConfluenceStrategy(Strategy):
         self.counters["bars_ready"] = self.counters.get("bars_ready", 0) + bars.ready
         for name, bar in bars.scored():
             if bar.score >= COUNTED_SCORES_FROM:
-                self._count_score(self.desks[name], bar)
+                self._count_score(self.coins[name], bar)
         rounds = self.barrier.arrive_together(bars.present, close_ns)
         self._fed[close_ns] = bars
         if rounds:
@@ -323,11 +328,11 @@ class ConfluenceStrategy(Strategy):
         if self._watches_equity:
             self.guards.on_equity(close_ns, float(self.equity()))
         self._tell_pauses(close_ns)  # first: an entry that waits must not become a market order in a pause
-        for name, desk in self.desks.items():
+        for name, desk in self.coins.items():
             if desk.is_busy and (bar := bars.get(name)) is not None:
                 desk.manage(bar)
         found = bars.candidates(self._signals_from)
-        found = {name: bar for name, bar in found.items() if self._is_signal(self.desks[name], bar)}
+        found = {name: bar for name, bar in found.items() if self._is_signal(self.coins[name], bar)}
         if found:
             self._choose(close_ns, found)
 
@@ -338,18 +343,18 @@ class ConfluenceStrategy(Strategy):
     def _choose(self, close_ns: int, bars: dict[str, CoinBar]) -> None:
         signals: list[Signal] = []
         for name, bar in bars.items():
-            signal = self._signal(self.desks[name], bar)
+            signal = self._signal(self.coins[name], bar)
             if isinstance(signal, Signal):
                 self.filter.look(signal, bar.score)
                 signals.append(signal)
             else:
-                self._record_unpriced(self.desks[name], bar, signal)
+                self._record_unpriced(self.coins[name], bar, signal)
         sizes: dict[str, Size] = {}
         bound = ZERO
 
         def size_check(signal: Signal) -> Skip | None:
             nonlocal bound
-            desk = self.desks[signal.instrument_id]
+            desk = self.coins[signal.instrument_id]
             size = self.size_of(desk, signal.entry, signal.stop, signal.target, bound=bound)
             if isinstance(size, Skip):
                 return size
@@ -361,17 +366,17 @@ class ConfluenceStrategy(Strategy):
             signals,
             [
                 Holding(name, desk.setup.plan.direction)
-                for name, desk in self.desks.items()
+                for name, desk in self.coins.items()
                 if desk.setup is not None and desk.is_busy
             ],
             self._rules,
-            min_confidence=lambda name: self.desks[name].rules.min_confidence / 100,
+            min_confidence=lambda name: self.coins[name].rules.min_confidence / 100,
             correlation=self._returns.correlation,
             checks=(self._check,),
             size_check=size_check,
         )
         for one in picks:
-            desk, size = self.desks[one.signal.instrument_id], sizes.get(one.signal.instrument_id)
+            desk, size = self.coins[one.signal.instrument_id], sizes.get(one.signal.instrument_id)
             self._record(desk, bars[one.signal.instrument_id], one, size if one.is_taken else None)
             if one.is_taken and size is not None:
                 self._enter(desk, bars[one.signal.instrument_id], one.signal, size)
@@ -416,9 +421,9 @@ class ConfluenceStrategy(Strategy):
 
     def _check(self, signal: Signal) -> Skip | None:
         """Return why a signal must not be traded, whatever the others are."""
-        desk, config = self.desks[signal.instrument_id], self.config
-        if desk.is_halted:
-            return Skip(SkipReason.HALTED)
+        desk, config = self.coins[signal.instrument_id], self.config
+        if (closed := desk.closed_to_entries) is not None:
+            return Skip(closed)
         if signal.ts_ns < config.trade_from_ns:
             return Skip(SkipReason.WARM_UP)
         if not side_allowed(signal.direction, config.side, shorts=desk.market.shorts):
@@ -489,7 +494,7 @@ class ConfluenceStrategy(Strategy):
 
     def _record_outcome(self, ended: Followed) -> None:
         """Put on record what became of a signal, or would have become of it."""
-        self.desks[ended.signal.instrument_id].decide(
+        self.coins[ended.signal.instrument_id].decide(
             "signal_outcome",
             ts_ns=ended.outcome.closed_ns,
             side=ended.signal.side,
@@ -526,7 +531,7 @@ class ConfluenceStrategy(Strategy):
 
     def close_of(self, instrument_id: InstrumentId) -> Decimal | None:
         """Return a coin's last close, None before the first bar; one of others as the cache knows it."""
-        desk = self.desks.get(instrument_id.value)
+        desk = self.coins.get(instrument_id.value)
         if desk is None:
             price = last_known_price(self.cache, instrument_id)
             return None if price is None else price.as_decimal()
@@ -535,7 +540,7 @@ class ConfluenceStrategy(Strategy):
 
     def equity(self) -> Decimal:
         """Return what the whole account is worth at the last closes, quote currency."""
-        return next(iter(self.desks.values())).account_equity() or ZERO
+        return next(iter(self.coins.values())).account_equity() or ZERO
 
     def size_of(
         self, desk: CoinDesk, entry: Decimal, stop: Decimal, target: Decimal, *, bound: Decimal = ZERO
@@ -556,7 +561,7 @@ class ConfluenceStrategy(Strategy):
             return Skip(SkipReason.RISK)
         equity = self.equity()
         free = _money(account.balance_free(desk.instrument.quote_currency))
-        others = (one for one in self.desks.values() if one is not desk and one.setup is not None)
+        others = (one for one in self.coins.values() if one is not desk and one.setup is not None)
         if account.type == AccountType.CASH:
             # Until the venue acknowledges an entry the free balance still counts its money.
             sent = (one.setup.entering_qty * one.setup.plan.entry_price for one in others if one.setup)

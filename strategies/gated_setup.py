@@ -42,7 +42,7 @@ class GatedSetupStrategy(SetupStrategy):
     _has_said_expired = False
     _shadow_rules: ShadowRules
 
-    set_watch: Callable[[bool, float, float, int], None]
+    set_watch: Callable[[bool, float, float, int], None] = staticmethod(lambda *_watch: None)
     """``set_watch(is_watching, low, high, deadline_ns)``: put there by the deriving strategy."""
 
     def ask(self, judge: EntryJudge, band_pct: float, rearm: RearmRules, shadows: ShadowRules) -> None:

@@ -41,6 +41,8 @@ class Circumstances:
         (high - low) / low of the bucket.
     bias
         Higher-timeframe bias: +1, -1, 0 neutral or not known yet; None when no filter is set.
+    is_held
+        A hold stands, see `strategies.entry_halt`.
     """
 
     ts_ns: int
@@ -49,6 +51,7 @@ class Circumstances:
     is_tainted: bool
     bucket_move_ratio: float
     bias: int | None
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ def blocked(direction: int, now: Circumstances, rules: GuardRules) -> SkipReason
     """
     if now.is_halted:
         return SkipReason.HALTED
+    if now.is_held:
+        return SkipReason.HELD
     if now.ts_ns < rules.trade_from_ns:
         return SkipReason.WARM_UP
     if now.is_tainted:

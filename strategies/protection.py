@@ -36,6 +36,9 @@ class VenueCapabilities:
         Positions below zero exist.
     post_only_reasons
         Parts of a reject text that mean "would have taken liquidity" where the flag does not say so.
+    unknown_reasons
+        Parts of a reject text that leave open whether the venue took the order: its own errors and
+        timeouts. The adapter calls them rejections; they are none.
     """
 
     stop_kind: OrderKind
@@ -44,10 +47,24 @@ class VenueCapabilities:
     modifiable: frozenset[Leg]
     shorts: bool
     post_only_reasons: tuple[str, ...] = ()
+    unknown_reasons: tuple[str, ...] = ()
 
 
 _NONE: Final[frozenset[Leg]] = frozenset()
 _BYBIT_POST_ONLY: Final = ("PostOnlyWillTakeLiquidity",)
+# Codes as the adapter prints them (the body as a dict, or as text) and its words for a body that is no JSON.
+# -1000 unknown error, -1001 disconnected, -1006 unexpected response, -1007 timeout; of HTTP 5xx the vendor
+# says that "the execution status is UNKNOWN and could have been a success". UNKNOWN is Nautilus' own word for
+# an order in flight too long. 429, 418, -1003 and -1008 refuse: nothing was done.
+_BINANCE_UNKNOWN: Final = (
+    *(f"'code': {code}," for code in (-1000, -1001, -1006, -1007)),
+    *(f'"code":{code},' for code in (-1000, -1001, -1006, -1007)),
+    "(HTTP 5",
+    "Canceled retry",
+    "UNKNOWN",
+)
+# The adapter itself waits for reconciliation where the venue has not confirmed the refusal.
+_BYBIT_UNKNOWN: Final = ("UNKNOWN",)
 
 # From the adapters' behaviour on the wire (nautilus.md 3.4).
 VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
@@ -57,6 +74,7 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         target_rests=False,
         modifiable=_NONE,
         shorts=False,
+        unknown_reasons=_BINANCE_UNKNOWN,
     ),
     ("BINANCE", "margin"): VenueCapabilities(
         stop_kind=OrderKind.STOP_MARKET,
@@ -64,6 +82,7 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         target_rests=True,
         modifiable=frozenset({Leg.TARGET}),  # limit orders only
         shorts=True,
+        unknown_reasons=_BINANCE_UNKNOWN,
     ),
     ("BYBIT", "cash"): VenueCapabilities(
         stop_kind=OrderKind.STOP_LIMIT,
@@ -72,6 +91,7 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         modifiable=frozenset({Leg.STOP, Leg.TARGET}),
         shorts=False,
         post_only_reasons=_BYBIT_POST_ONLY,
+        unknown_reasons=_BYBIT_UNKNOWN,
     ),
     ("BYBIT", "margin"): VenueCapabilities(
         stop_kind=OrderKind.STOP_MARKET,
@@ -80,6 +100,7 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         modifiable=frozenset({Leg.STOP, Leg.TARGET}),
         shorts=True,
         post_only_reasons=_BYBIT_POST_ONLY,
+        unknown_reasons=_BYBIT_UNKNOWN,
     ),
 }
 
@@ -95,6 +116,19 @@ def capabilities(venue: str, account: AccountKind) -> VenueCapabilities:
         ``cash`` (spot) or ``margin``.
     """
     return VENUES.get((venue.split("_")[0].upper(), account), VENUES["BINANCE", account])
+
+
+def unknown_outcome(venue: VenueCapabilities, reason: str | None) -> bool:
+    """Tell whether a rejection leaves open that the venue took the order.
+
+    Parameters
+    ----------
+    venue
+        Capabilities.
+    reason
+        Text of the rejection.
+    """
+    return any(text in (reason or "") for text in venue.unknown_reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,23 @@ from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.model.orders import Order
 
-from strategies.account_view import AccountView, market_of
+from strategies.account_view import market_of
 from strategies.deadline_watch import CallSoon, DeadlineWatch
-from strategies.entry_halt import HaltEntries, RearmEntries, listen_to_halts
-from strategies.protection import VenueCapabilities, capabilities
-from strategies.trade_manager.client_ids import setup_id
+from strategies.entry_halt import (
+    HaltEntries,
+    HoldEntries,
+    Holds,
+    RearmEntries,
+    ReleaseEntries,
+    listen_to_halts,
+    listen_to_holds,
+)
+from strategies.entry_limits import EntryLimits
+from strategies.exposure import entry_intent
+from strategies.kept_desk import KeptDesk
+from strategies.protection import capabilities, unknown_outcome
+from strategies.setup_keeper import UNKNOWN_TOPIC, UnknownOrder
+from strategies.trade_manager.client_ids import base36, client_order_id, setup_id
 from strategies.trade_manager.funding import FundingPayment, funding_topic
 from strategies.trade_manager.lifecycle import IllegalTransition
 from strategies.trade_manager.orders import (
@@ -48,11 +60,11 @@ from strategies.trade_manager.orders import (
     Submit,
 )
 from strategies.trade_manager.plan import EntryPlan, check_plan
-from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind
+from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind, ExitReason
 from strategies.trade_manager.setup import NEVER_NS, ExitRules, Identity, Setup
+from strategies.trade_manager.skips import SkipReason
+from strategies.venue_filters import refused_exit
 
-# Setups whose orders may still report something late (a fill after its cancellation was confirmed).
-REMEMBERED_SETUPS: Final = 16
 COUNTED_FROM_ZERO: Final = (
     "buckets",
     "zones",
@@ -74,7 +86,7 @@ _NOTE_COUNTERS: Final[dict[str, str]] = {
 }
 
 
-class SetupDesk(AccountView):
+class SetupDesk(KeptDesk):
     """Everything about one instrument: its setup, the orders of it, and what comes of them.
 
     Parameters
@@ -91,6 +103,9 @@ class SetupDesk(AccountView):
         Of the strategy; those of several desks add up in one.
     """
 
+    entry_limits: EntryLimits | None = None
+    """Asked before each entry goes out; None sets no limits."""
+
     def __init__(
         self,
         host: Any,
@@ -99,21 +114,15 @@ class SetupDesk(AccountView):
         exit_rules: ExitRules,
         counters: dict[str, int],
     ) -> None:
-        super().__init__(host, instrument_id)
+        super().__init__(host, instrument_id, tag, exit_rules)
         self.counters = counters
         self.is_halted = False
+        self.holds = Holds(instrument_id.value)
         self.bucket_seq = -1
         self.instrument = None
-        self.venue: VenueCapabilities
-        self._tag = tag
-        self._exit_rules = exit_rules
-        self._by_order: dict[str, Setup] = {}
-        self._remembered: deque[Setup] = deque()
         self._queue: deque[tuple[Setup, Action]] = deque()
         self._is_draining = False
         self._deadlines: DeadlineWatch | None = None
-        self._dust_qty = ZERO
-        self._dust_value = ZERO
         self._price_precision = 0
         self._size_precision = 0
 
@@ -134,6 +143,10 @@ class SetupDesk(AccountView):
         topic = funding_topic(self.instrument_id.value)
         self._host.msgbus.subscribe(topic=topic, handler=self.on_funding)
         listen_to_halts(self._host.msgbus, self)
+        if self.keeper is not None:
+            self._host.msgbus.subscribe(topic=UNKNOWN_TOPIC, handler=self.on_unknown_order)
+        self.restore()  # before holds are told: a hold takes a waiting entry back
+        listen_to_holds(self._host.msgbus, self)
         return True
 
     def open_setup(self, plan: EntryPlan, known_ts_ns: int, ts_ns: int) -> Setup:
@@ -146,7 +159,7 @@ class SetupDesk(AccountView):
         """
         check_plan(plan)
         identity = Identity(
-            tag=self._tag,
+            tag=self.tag,
             symbol=self.instrument_id.symbol.value,
             strategy_id=self._host.id.value,
             instrument_id=self.instrument_id.value,
@@ -157,17 +170,15 @@ class SetupDesk(AccountView):
             plan,
             self.market,
             self.venue,
-            self._exit_rules,
+            self.exit_rules,
             bucket_seq=self.bucket_seq,
             carried_qty=self._dust_qty,
             carried_value=self._dust_value,
         )
         self._dust_qty = self._dust_value = ZERO
+        setup.asks_about_entry = self.keeper is not None
         self.setup = setup
-        self._remembered.append(setup)
-        if len(self._remembered) > REMEMBERED_SETUPS:
-            for client_id in self._remembered.popleft().orders:
-                self._by_order.pop(client_id, None)
+        self.remember(setup)
         self.carry_out(setup, setup.submit(ts_ns))
         return setup
 
@@ -182,6 +193,8 @@ class SetupDesk(AccountView):
                 self._perform(*self._queue.popleft())
         finally:
             self._is_draining = False
+            if self.keeper is not None:
+                self._keep(setup, is_intent=False)
             self.on_setup_changed()
             self.mind_deadline()
 
@@ -195,6 +208,7 @@ class SetupDesk(AccountView):
         """
         name = f"deadline-{self.instrument_id}"
         self._deadlines = DeadlineWatch(self._host.clock, name, call_soon, self._on_deadline)
+        self.mind_deadline()
 
     def mind_deadline(self) -> None:
         """Set the alert to the next deadline of the setup, where deadlines are watched."""
@@ -251,6 +265,109 @@ class SetupDesk(AccountView):
             detail = {"actor": message.actor}
             self.decide("rearmed", ts_ns=message.ts_ns, reason=message.reason, detail=detail)
 
+    @property
+    def closed_to_entries(self) -> SkipReason | None:
+        """Return why nothing may be opened here, whatever the signal; None when it may."""
+        if self.is_halted:
+            return SkipReason.HALTED
+        return SkipReason.HELD if self.holds else None
+
+    def on_hold_entries(self, message: HoldEntries) -> None:
+        """Open nothing until this is released; a waiting entry is taken back."""
+        if not self.holds.begin(message):
+            return
+        ts_ns = self._host.clock.timestamp_ns()
+        self._host.log.warning(f"{self.instrument_id} held ({message.source}): {message.reason}")
+        self.count("held")
+        self.decide("held", ts_ns=ts_ns, reason=message.source, detail={"text": message.reason})
+        if self.setup is not None and not self.setup.is_closed:
+            self.carry_out(self.setup, self.setup.cancel_entry(f"held_{message.source}", ts_ns))
+
+    def on_release_entries(self, message: ReleaseEntries) -> None:
+        """Open again when no other hold stands."""
+        if self.holds.end(message):
+            ts_ns = self._host.clock.timestamp_ns()
+            others = self.holds.text
+            self._host.log.info(
+                f"{self.instrument_id} released ({message.source}); still held: {others or 'no'}"
+            )
+            self.decide("released", ts_ns=ts_ns, reason=message.source, detail={"still": others})
+
+    def close_by_hand(self, reason: str, who: str) -> bool:
+        """Close the position at market and take its entry back, because a person wants it.
+
+        Parameters
+        ----------
+        reason
+            In the person's words.
+        who
+            Whom to ask about it.
+
+        Returns
+        -------
+        bool
+            False when there was nothing to close.
+        """
+        setup = self.setup
+        if setup is None or setup.is_closed:
+            return False
+        ts_ns = self._host.clock.timestamp_ns()
+        self._say_command("close", setup, ts_ns, reason, who)
+        self.carry_out(setup, setup.close(ExitReason.MANUAL.value, ts_ns))
+        return True
+
+    def cancel_entry_by_hand(self, who: str, reason: str = "") -> bool:
+        """Take an entry back that waits, because a person wants it; a position keeps its exits.
+
+        Returns
+        -------
+        bool
+            False when no entry was alive.
+        """
+        setup = self.setup
+        if setup is None or setup.is_closed:
+            return False
+        ts_ns = self._host.clock.timestamp_ns()
+        # The core knows whether one is alive, or on its way back to be sent again at another price.
+        actions = setup.cancel_entry(ExitReason.MANUAL.value, ts_ns)
+        is_new = any(isinstance(one, Note) and one.kind == "entry_cancelled" for one in actions)
+        if is_new:
+            self._say_command("cancel_entry", setup, ts_ns, reason, who)
+        self.carry_out(setup, actions)
+        return is_new
+
+    def close_unprotected(self, unprotected_secs: float) -> None:
+        """Close what the watchdog found without a stop at the venue for too long."""
+        ts_ns = self._host.clock.timestamp_ns()
+        setup = self.setup
+        if setup is not None and not setup.is_closed:
+            detail: dict[str, str | int | float] = {"unprotected_secs": unprotected_secs}
+            self.decide("watchdog", ts_ns=ts_ns, setup=setup, reason="unprotected", detail=detail)
+            self.carry_out(setup, setup.close_unprotected(ts_ns))
+        qty = self.unplanned_qty()
+        if abs(qty) < self.market.lot_size:
+            return
+        detail = {"unprotected_secs": unprotected_secs, "unplanned": str(qty)}
+        self.decide("watchdog", ts_ns=ts_ns, reason="unplanned", detail=detail)
+        order = self._host.order_factory.market(
+            instrument_id=self.instrument_id,
+            order_side=OrderSide.SELL if qty > 0 else OrderSide.BUY,
+            quantity=self._quantity(abs(qty)),
+            reduce_only=self.venue.reduce_only,
+            client_order_id=ClientOrderId(self._unplanned_id(ts_ns)),
+        )
+        self._host.submit_order(order)
+
+    def _unplanned_id(self, ts_ns: int) -> str:
+        name = f"U{base36(ts_ns // 1_000_000)}"
+        return client_order_id(self.tag, self.instrument_id.symbol.value, name, Leg.EXIT.value, 1)
+
+    def _say_command(self, action: str, setup: Setup, ts_ns: int, reason: str, who: str) -> None:
+        self._host.log.warning(f"{self.instrument_id} {action} asked for by {who}: {reason or 'no reason'}")
+        self.count(f"commanded_{action}")
+        detail: dict[str, str | int | float] = {"actor": who, "action": action, "text": reason}
+        self.decide("commanded", ts_ns=ts_ns, setup=setup, reason=action, detail=detail)
+
     def stop_setup(self) -> None:
         """Take a living entry back when the strategy stops; a position keeps its exits at the venue."""
         if self._deadlines is not None:
@@ -277,13 +394,32 @@ class SetupDesk(AccountView):
     def on_setup_finished(self, setup: Setup) -> None:
         """Run when a setup is closed and final."""
 
+    def say_restored(self, setup: Setup, stage: str) -> None:
+        """Publish that a setup was taken up again; `stage` is the one in which it was stored."""
+        self.count("setups_restored")
+        self.decide(
+            "restored",
+            ts_ns=self._host.clock.timestamp_ns(),
+            setup=setup,
+            reason=setup.stage.value.lower(),
+            price=_text(setup.plan.entry_price),
+            stop=_text(setup.stop_price),
+            target=_text(setup.plan.target_price),
+            qty=_text(setup.position_qty),
+            detail={"stored": stage.lower()},
+        )
+
     # -- Nautilus events -----------------------------------------------------------------------------------
 
     def on_order_event(self, event: OrderEvent) -> None:
         """Translate a venue's report for the setup that the order belongs to."""
         setup = self._by_order.get(event.client_order_id.value)
         if setup is None:
+            if self.keeper is not None and isinstance(event, OrderFilled):
+                self.on_foreign_fill(event)
             return
+        if self.reach is not None:
+            self.reach(_point(setup, event))
         if isinstance(event, OrderFilled):
             self.before_fill(setup)
         try:
@@ -292,9 +428,17 @@ class SetupDesk(AccountView):
             self.count("illegal_transitions")
             # Nautilus wants the exception as an argument.
             self._host.log.exception(f"{event.client_order_id} {type(event).__name__}", error)  # noqa: TRY401
-            self._flatten(setup, str(error))
+            self.give_up(setup, str(error))
             return
         self.carry_out(setup, actions)
+
+    def on_unknown_order(self, message: UnknownOrder) -> None:
+        """Take that nobody knows whether an order arrived: it is asked about, never sent again blindly."""
+        setup = self._by_order.get(message.client_order_id)
+        if setup is not None and message.client_order_id in setup.orders:
+            self.count("orders_unknown")
+            ts_ns = self._host.clock.timestamp_ns()
+            self.carry_out(setup, setup.on_unanswered(message.client_order_id, ts_ns))
 
     def on_funding(self, payment: FundingPayment) -> None:
         """Book what our position paid or received at a funding time into its trade."""
@@ -312,7 +456,7 @@ class SetupDesk(AccountView):
         ts_ns: int = event.ts_event
         setup.last_price = float(self.last_price() or "nan")
         if isinstance(event, OrderFilled):
-            return setup.on_filled(client_id, self._fill(event))
+            return setup.on_filled(client_id, self.fill_of(event))
         if isinstance(event, OrderAccepted):
             return setup.on_accepted(client_id, ts_ns)
         if isinstance(event, OrderUpdated):
@@ -323,6 +467,8 @@ class SetupDesk(AccountView):
             given_up = [] if planned is None or self._affords(planned) else setup.cancel_entry("funds", ts_ns)
             return [*given_up, *setup.on_canceled(client_id, ts_ns)]
         if isinstance(event, OrderRejected):
+            if unknown_outcome(self.venue, event.reason):
+                return setup.on_unanswered(client_id, ts_ns)
             return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=event.due_post_only)
         if isinstance(event, OrderDenied):
             return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=False)
@@ -332,7 +478,8 @@ class SetupDesk(AccountView):
             return setup.on_change_refused(client_id, ts_ns)
         return []
 
-    def _fill(self, event: OrderFilled) -> Fill:
+    def fill_of(self, event: Any) -> Fill:
+        """Return a fill (an event, or a report of one) in plain words."""
         fee = event.commission
         amount, currency = (fee.as_decimal(), fee.currency) if fee is not None else (ZERO, None)
         is_base = currency is not None and currency == self.instrument.base_currency
@@ -353,17 +500,35 @@ class SetupDesk(AccountView):
 
     def _perform(self, setup: Setup, action: Action) -> None:
         match action:
-            case Submit() if self.is_halted and action.order.leg is Leg.ENTRY:
+            case Submit() if action.order.leg is Leg.ENTRY and (closed := self.closed_to_entries):
                 # Halted between the decision and its order, or while another entry was being replaced.
                 client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
-                self.carry_out(setup, setup.on_rejected(client_id, "halted", ts_ns, due_post_only=False))
+                self.carry_out(setup, setup.on_rejected(client_id, closed.value, ts_ns, due_post_only=False))
+            case Submit() if self._over_limits(setup, action):
+                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
+                reason = SkipReason.RISK.value
+                self.carry_out(setup, setup.on_rejected(client_id, reason, ts_ns, due_post_only=False))
+            case Submit() if action.order.leg is Leg.ENTRY and (text := self._refused_exit(setup)):
+                self._host.log.warning(f"{self.instrument_id} not entered, an exit would be refused: {text}")
+                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
+                reason = f"{text.split()[0]}_filter"
+                self.carry_out(setup, setup.on_rejected(client_id, reason, ts_ns, due_post_only=False))
+            case Submit() if not self._keep_intent(setup, action.order.leg) and action.order.leg is Leg.ENTRY:
+                # What is not on the disk would be forgotten in a position. Exits go out nevertheless.
+                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
+                self.carry_out(setup, setup.on_rejected(client_id, "not_stored", ts_ns, due_post_only=False))
+                self.halt("the state file cannot be written: free space on the disk, then rearm")
             case Submit():
                 self._by_order[action.order.client_id] = setup
                 if action.order.leg is Leg.ENTRY:
                     self.on_entry_sent(setup)
                 self._host.submit_order(self._order(action))
+                if self.reach is not None:
+                    self.reach(f"{action.order.leg.name.lower()}_sent")
             case Cancel(client_id):
                 self._cancel(client_id)
+                if self.reach is not None:
+                    self.reach("cancel_sent")
             case Change(client_id, qty, price, trigger_price):
                 self._host.modify_order(
                     self._host.cache.order(ClientOrderId(client_id)),
@@ -379,6 +544,26 @@ class SetupDesk(AccountView):
                 self.halt(reason)
             case Finished():
                 self._finish(setup, action)
+
+    def _over_limits(self, setup: Setup, action: Submit) -> bool:
+        """Ask the account's limits about an entry; publish why it must not go out."""
+        if self.entry_limits is None or action.order.leg is not Leg.ENTRY:
+            return False
+        intent = entry_intent(self, self._host, action.order)
+        skip = self.entry_limits.check(intent)
+        if skip is None:
+            return False
+        self._host.log.warning(f"{self.instrument_id} entry refused by the limits: {skip.text}")
+        self.count("entries_over_limits")
+        detail: dict[str, str | int | float] = {"text": skip.text, "figure": skip.figure, "limit": skip.limit}
+        self.decide("entry_refused", ts_ns=intent.ts_ns, setup=setup, reason=skip.reason.value, detail=detail)
+        return True
+
+    def _refused_exit(self, setup: Setup) -> str | None:
+        if self.keeper is None:  # venues filter, backtests do not
+            return None
+        offset_pct = self.exit_rules.stop_limit_offset_pct
+        return refused_exit(setup.plan, self.market, self.venue, self.instrument.info, offset_pct)
 
     def _order(self, action: Submit) -> Order:
         own = action.order
@@ -445,6 +630,8 @@ class SetupDesk(AccountView):
             self.decide("dust", ts_ns=ts_ns, setup=setup, qty=_text(finished.dust_qty))
         if finished.trade is not None:
             self._publish_trade(setup, finished.trade, ts_ns)
+            if self.reach is not None:
+                self.reach("trade_closed")
         self.on_setup_finished(setup)
 
     def _publish_trade(self, setup: Setup, trade: ClosedTrade, ts_ns: int) -> None:
@@ -464,7 +651,7 @@ class SetupDesk(AccountView):
         )
         self._host.msgbus.publish(topic=f"trades.{self.instrument_id.value}", msg=trade)
 
-    def _flatten(self, setup: Setup, reason: str) -> None:
+    def give_up(self, setup: Setup, reason: str) -> None:
         """Answer to a bug in the order life: open nothing any more and close this setup's position.
 
         The exit is an order of the setup like any other: it has an intent id, waits until the stop is
@@ -491,6 +678,16 @@ class SetupDesk(AccountView):
 def side_name(direction: int) -> str:
     """Return ``long`` for +1 and ``short`` for -1."""
     return "long" if direction > 0 else "short"
+
+
+def _point(setup: Setup, event: OrderEvent) -> str:
+    """Return the name of the moment before an event is taken."""
+    leg = setup.orders[event.client_order_id.value].leg.name.lower()
+    if isinstance(event, OrderFilled):
+        return f"{leg}_fill_reported"
+    if isinstance(event, OrderCanceled):
+        return "cancel_confirmed"
+    return f"{leg}_accepted" if isinstance(event, OrderAccepted) else ""
 
 
 def _text(value: Decimal | None) -> str:

@@ -47,6 +47,11 @@ class SetupStrategy(SetupDesk, Strategy):
         rules = loss_rules(config) if isinstance(config, GuardedConfig) else LossRules()
         self._guard_by(TradeGuards(rules))
 
+    @property
+    def desks(self) -> tuple[SetupDesk, ...]:
+        """Return the desks of the strategy: it is its only one."""
+        return (self,)
+
     # -- guards --------------------------------------------------------------------------------------------
 
     def on_save(self) -> dict[str, bytes]:

@@ -40,6 +40,7 @@ type BybitMarket = Literal["linear", "spot"]
 
 PAGE_ROWS: Final = 1000
 FUNDING_ROWS: Final = 200
+PUBLIC_TRADES: Final = {"linear": 1000, "spot": 60}  # newest ones, nothing before them
 # 600 requests in 5 s and address (the vendor's "Rate Limit Rules").
 LIMIT, WINDOW_SECS = 600, 5.0
 # "403, access too frequent": the vendor asks to end all sessions for at least ten minutes.
@@ -91,6 +92,26 @@ class BybitRest:
         )
         self._session.endpoint = hosts.bybit  # its constructor only knows Bybit's own domains
         http.allow(hosts.bybit, LIMIT, WINDOW_SECS)
+
+    async def server_ms(self) -> int:
+        """Return the venue's clock, UNIX milliseconds."""
+
+        def get_server_time(**_category: str) -> Any:
+            return self._session.get_server_time()
+
+        answer = await self._call(get_server_time)
+        with understood(f"{self._base} market/time"):
+            return whole_number(answer["time"])
+
+    async def recent_trades(self, symbol: str) -> list[dict[str, Any]]:
+        """Return the newest trades, oldest first: 1,000 of linear contracts, 60 of spot, never more.
+
+        Rows have execId, price, size, side of the taker and time in milliseconds.
+        """
+        limit = PUBLIC_TRADES[self._market]
+        answer = await self._call(self._session.get_public_trade_history, symbol=symbol, limit=limit)
+        with understood(f"{self._base} recent-trade {symbol}"):
+            return list(reversed(answer["result"]["list"]))
 
     # --- klines --------------------------------------------------------------------------------------
     async def klines(

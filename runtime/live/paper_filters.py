@@ -4,13 +4,13 @@ Nautilus' simulator checks the number of decimals alone. The limits come from th
 price filter of Binance from the payload that its adapter keeps in ``instrument.info``.
 """
 
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.instruments import CurrencyPair, Instrument
 from nautilus_trader.model.orders import Order
+
+from strategies.venue_filters import percent_band
 
 PERCENT: Final = Decimal(100)
 
@@ -77,7 +77,8 @@ def _refused_distance(
     price = order.price.as_decimal() if order.has_price else None
     if price is None or last_price is None:
         return None
-    band = _venue_band(instrument.info or {}, order.side) or _own_band(band_pct)
+    # The venue multiplies an average or the mark price; the simulated one has the last.
+    band = percent_band(instrument.info, order.side) or _own_band(band_pct)
     if band is None or band[0] * last_price <= price <= band[1] * last_price:
         return None
     low, high = band[0] * last_price, band[1] * last_price
@@ -97,18 +98,3 @@ def _own_band(band_pct: float | None) -> tuple[Decimal, Decimal] | None:
         return None
     share = Decimal(str(band_pct)) / PERCENT
     return 1 - share, 1 + share
-
-
-def _venue_band(info: Mapping[str, Any], side: OrderSide) -> tuple[Decimal, Decimal] | None:
-    """Return the smallest and the largest multiple of the last price that Binance takes."""
-    # PERCENT_PRICE and PERCENT_PRICE_BY_SIDE of Binance's exchangeInfo, both markets. The venue multiplies
-    # an average or the mark price; the simulated one has the last.
-    filters = info.get("filters")
-    for entry in filters if isinstance(filters, list) else ():
-        kind = entry.get("filterType")
-        if kind == "PERCENT_PRICE":
-            return Decimal(str(entry["multiplierDown"])), Decimal(str(entry["multiplierUp"]))
-        if kind == "PERCENT_PRICE_BY_SIDE":
-            name = "bid" if side == OrderSide.BUY else "ask"
-            return Decimal(str(entry[f"{name}MultiplierDown"])), Decimal(str(entry[f"{name}MultiplierUp"]))
-    return None

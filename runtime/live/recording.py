@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.data import Bar, TradeTick
@@ -29,6 +28,7 @@ from nautilus_trader.serialization.serializer import MsgSpecSerializer
 
 from runtime.health import Check, Probe, Status
 from runtime.live.recording_files import CHECKPOINT_FILE, SESSION_FILE, Row, RowKind, write_json, write_rows
+from runtime.live.recording_settings import RecordingSettings
 from runtime.recorder import order_record
 from runtime.settings import as_plain, settings_hash
 from strategies.deadline_watch import hear_calls
@@ -50,26 +50,6 @@ CALLS: Final = ("take_price", "take_past_trade")
 BY_HAND: Final = ("close_by_hand", "cancel_entry_by_hand")
 RECORDINGS: Final = "recordings"
 MEGABYTE: Final = 1_000_000
-
-
-class RecordingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Section ``live.recording``: whether and how sessions are recorded.
-
-    Parameters
-    ----------
-    enabled
-        Record every session, in ``recordings/<session>`` of the node's folder.
-    rotate_secs, rotate_rows
-        A file is finished after so many seconds or rows; what a killed process had not finished is lost
-        (the journal is not: it is written at once).
-    reserve_mb
-        Free disk space below which recording ends for the session, long before the journal's own reserve.
-    """
-
-    enabled: bool = True
-    rotate_secs: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
-    rotate_rows: Annotated[int, Meta(ge=100, le=10_000_000)] = 200_000
-    reserve_mb: Annotated[int, Meta(ge=1, le=10_000_000)] = 5_000
 
 
 class RowWriter:

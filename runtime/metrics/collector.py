@@ -192,11 +192,8 @@ def _strategies(sources: NodeSources) -> Iterator[Metric]:
     yield _family("unprotected_qty", [((name,), float(uncovered_qty(setup))) for name, setup in setups])
     halted: list[tuple[tuple[str, ...], float]] = []
     for one in sources.strategies():
-        desks = getattr(one, "desks", None)
-        owners = [one] if desks is None else list(desks.values())
-        halted += [
-            ((own.instrument_id.value,), float(own.is_halted)) for own in owners if hasattr(own, "is_halted")
-        ]
+        owners = getattr(one, "desks", ())
+        halted += [((own.instrument_id.value,), float(own.is_halted)) for own in owners]
     yield _family("halted", halted)
 
 

@@ -143,10 +143,9 @@ class Meter(Actor):
 
 
 def setups_of(strategy: Any) -> list[tuple[str, Any]]:
-    """Return (instrument, setup or None) of a strategy on one instrument or of a strategy with desks."""
-    desks = getattr(strategy, "desks", None)
-    owners = [strategy] if desks is None else list(desks.values())
-    return [(one.instrument_id.value, one.setup) for one in owners if hasattr(one, "setup")]
+    """Return (instrument, setup or None) of each desk of a strategy, none where it has no desks."""
+    owners = getattr(strategy, "desks", ())
+    return [(one.instrument_id.value, one.setup) for one in owners]
 
 
 def uncovered_qty(setup: Any) -> Decimal:

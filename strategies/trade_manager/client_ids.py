@@ -1,6 +1,7 @@
 """Deterministic client order ids: one id is one intent, so sending it twice cannot trade twice."""
 
 import zlib
+from dataclasses import dataclass
 from typing import Final
 
 MAX_LENGTH: Final = 36  # Binance newClientOrderId and Bybit orderLinkId
@@ -63,10 +64,57 @@ def client_order_id(tag: str, symbol: str, setup: str, leg: str, attempt: int) -
     >>> client_order_id("OTE", "XRPUSDT", "Lmmv7y0w014", "E", 1)
     'OTE-XRPUSDT-Lmmv7y0w014-E1'
     """
-    name = symbol
-    if len(symbol) > SYMBOL_LENGTH:
-        name = symbol[: SYMBOL_LENGTH - 2] + f"{base36(zlib.crc32(symbol.encode()) % 1296):0>2}"
-    text = f"{tag}-{name}-{setup}-{leg}{base36(attempt)}"
+    text = f"{tag}-{short_symbol(symbol)}-{setup}-{leg}{base36(attempt)}"
     if len(text) > MAX_LENGTH:
         raise ValueError(f"client order id {text!r} has {len(text)} characters, venues take {MAX_LENGTH}")
     return text
+
+
+def short_symbol(symbol: str) -> str:
+    """Return a symbol as it stands in client order ids: a long one is cut and gets a checksum."""
+    if len(symbol) <= SYMBOL_LENGTH:
+        return symbol
+    return symbol[: SYMBOL_LENGTH - 2] + f"{base36(zlib.crc32(symbol.encode()) % 1296):0>2}"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderName:
+    """The parts of a client order id of ours.
+
+    Parameters
+    ----------
+    setup_id, leg, attempt
+        As in :func:`client_order_id`.
+    """
+
+    setup_id: str
+    leg: str
+    attempt: int
+
+
+def parsed(tag: str, symbol: str, client_id: str) -> OrderName | None:
+    """Return the parts of a client order id, None when it is not one of this strategy and symbol.
+
+    Parameters
+    ----------
+    tag, symbol
+        As in :func:`client_order_id`.
+    client_id
+        Of any order.
+
+    Examples
+    --------
+    >>> parsed("OTE", "XRPUSDT", "OTE-XRPUSDT-Lmmv7y0w014-E1")
+    OrderName(setup_id='Lmmv7y0w014', leg='E', attempt=1)
+    >>> parsed("OTE", "XRPUSDT", "web_8b3f0d") is None
+    True
+    """
+    start = f"{tag}-{short_symbol(symbol)}-"
+    setup, _, last = client_id.removeprefix(start).partition("-")
+    is_ours = client_id.startswith(start) and setup and len(last) > 1 and last.isalnum()
+    if not is_ours or last[0] not in "ESTX" or not last.isascii():
+        return None
+    try:
+        return OrderName(setup, last[0], int(last[1:], 36))
+    except ValueError:
+        return None

@@ -13,6 +13,7 @@ type DecisionKind = Literal[
     "entry_repriced",
     "entry_cancelled",
     "entry_rejected",
+    "entry_refused",
     "entry_filled",
     "cancel_asked",
     "cancel_outcome",
@@ -23,12 +24,19 @@ type DecisionKind = Literal[
     "expired",
     "halted",
     "rearmed",
+    "held",
+    "released",
     "signal_taken",
     "signal_skipped",
     "pause_began",
     "pause_extended",
     "pause_ended",
     "signal_outcome",
+    "commanded",
+    "entry_unknown",
+    "external",
+    "restored",
+    "watchdog",
 ]
 """The words of ``Decision.kind``; ``docs/glossary.md`` uses the same ones."""
 
@@ -47,6 +55,8 @@ class ExitReason(StrEnum):
     LATE_FILL = "late_fill"  # an entry filled after the setup was over
     PROTECTION_REFUSED = "protection_refused"
     BUG = "bug"
+    EXTERNAL = "external"  # somebody else: by hand at the venue, a liquidation, a deleveraging
+    UNPROTECTED = "unprotected"  # the watchdog found no stop at the venue for too long
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ from strategies.trade_manager.orders import (
     Submit,
 )
 from strategies.trade_manager.plan import EntryPlan, Market
-from strategies.trade_manager.record import ClosedTrade
+from strategies.trade_manager.record import ClosedTrade, ExitReason
 from strategies.trade_manager.shortfall import Shortfall
 from strategies.trade_manager.stops import stop_limit
 
@@ -104,6 +104,8 @@ class ExitRules:
         An exit that is not acknowledged after this time is asked about, and after as long again replaced.
         Never at once: a venue that does not answer may have taken the order. A second one cannot trade
         twice, because margin exits are reduce-only and on spot the first one locks the coins.
+    unknown_secs
+        The same where the venue answered that it does not know whether it took the order.
     """
 
     entry_ttl_secs: float = 0.0
@@ -113,6 +115,7 @@ class ExitRules:
     retry_secs: float = 1.0
     max_refusals: int = 5
     answer_secs: float = 10.0
+    unknown_secs: float = 1.0
 
 
 class Setup:
@@ -191,6 +194,9 @@ class Setup:
         self._ttl_ns = NEVER_NS
         self._market_exit_ns = NEVER_NS
         self._retry_cancel_ns = NEVER_NS
+        self._is_away = False
+        # Where orders are real: an entry without an answer is asked about until there is one.
+        self.asks_about_entry = False
 
     # -- what the strategy asks ----------------------------------------------------------------------------
 
@@ -283,6 +289,10 @@ class Setup:
         """Return how much of the position stops and market exits cover, see `protection.protected_qty`."""
         return protected_qty(self._exits())
 
+    def knows_fill(self, client_id: str, trade_id: str) -> bool:
+        """Tell whether a fill of an order was counted already."""
+        return (client_id, trade_id) in self._seen_fills
+
     def submit(self, ts_ns: int) -> list[Action]:
         """Send the entry."""
         actions: list[Action] = []
@@ -336,6 +346,18 @@ class Setup:
         if self.stage in IN_POSITION:
             self._exit_market(actions, reason)
         return self._settle(actions, ts_ns)
+
+    def close_unprotected(self, ts_ns: int) -> list[Action]:
+        """Close the position at market without waiting for exits that the venue did not acknowledge.
+
+        They may be alive: then they are withdrawn when they report, and until then they lock the coins on
+        spot, so that the market order is refused and tried again.
+        """
+        for order in self._exits():
+            if order.stage is OrderStage.SENT and order.kind is not OrderKind.MARKET:
+                order.stage = OrderStage.FINAL
+                order.is_given_up = True
+        return self.close(ExitReason.UNPROTECTED.value, ts_ns)
 
     def move_stop(self, stop_price: Decimal, reason: str, ts_ns: int) -> list[Action]:
         """Move the stop of the position closer, at the venue too; the risk (R) stays that of the first stop.
@@ -504,6 +526,81 @@ class Setup:
         book.add(fill, decided, is_market=order.kind is not OrderKind.LIMIT)
         return self._settle(actions, fill.ts_ns)
 
+    def on_unanswered(self, client_id: str, ts_ns: int) -> list[Action]:
+        """Take that nobody knows what became of an order: the venue timed out or answered with its own error.
+
+        It may be alive. It is asked about at once and stays what it was; only the venue's word ends it.
+        """
+        order = self.orders[client_id]
+        if order.stage is not OrderStage.SENT:
+            return []
+        order.is_asked = True
+        order.answer_due_ns = ts_ns + self._secs(self._rules.unknown_secs)
+        actions: list[Action] = [Query(client_id)]
+        if order.leg is Leg.ENTRY:
+            actions.append(self._note("entry_unknown", price=order.price, qty=order.qty))
+        else:
+            actions.append(self._note("protection", f"{order.leg.name.lower()}_unknown", qty=order.qty))
+        return self._settle(actions, ts_ns)
+
+    # -- after a restart -----------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Take facts from now on without acting on them: reports of the past come in, see `resume`.
+
+        What was to follow an entry is not sent after a restart: the moment has passed.
+        """
+        self._is_away = True
+        self._next_plan = self._rest_plan = None
+
+    def resume(self, ts_ns: int) -> list[Action]:
+        """Act on what was learnt: place what is missing, withdraw what is too much, end what is over."""
+        self._is_away = False
+        self._wait_until_ns.clear()
+        return self._settle([], ts_ns)
+
+    def adopt(self, order: OwnOrder, attempt: int) -> None:
+        """Take an order that is ours by its id and that we forgot; never use its id again."""
+        self.orders[order.client_id] = order
+        self._attempts[order.leg] = max(self._attempts[order.leg], attempt)
+        if order.leg is Leg.ENTRY and self._entry is None:
+            self._entry = order
+
+    def adopt_position(self, fill: Fill) -> list[Action]:
+        """Take a position that nobody planned as the fill of an entry that was never sent, and protect it.
+
+        Only its stop rests at the venue; the plan's target is watched.
+        """
+        self._watch_target = True
+        self._signal(Signal.ENTRY_SENT)
+        order = self._new_order(Leg.ENTRY, OrderKind.MARKET, fill.qty)
+        self._entry = order
+        return self.on_filled(order.client_id, fill)
+
+    def on_external(self, qty: Decimal, price: Decimal, ts_ns: int) -> list[Action]:
+        """Take that somebody else closed a part of the position: by hand, a liquidation, a deleveraging.
+
+        Parameters
+        ----------
+        qty
+            How much, base currency, > 0.
+        price
+            At which it is booked, quote currency.
+        ts_ns
+            UNIX nanoseconds.
+        """
+        if self.stage not in IN_POSITION:
+            return []
+        self._signal(Signal.EXIT_FILLED)
+        fill = Fill(ts_ns, f"external-{ts_ns}", min(qty, self.ledger.position_qty), price)
+        self.ledger.leave(fill)
+        self._left_at.add(fill, None, is_market=True)
+        self._exit_reason = ExitReason.EXTERNAL.value
+        self._exit_bucket_seq = self._bucket_seq
+        actions: list[Action] = [self._note("external", "reduced", price=price, qty=fill.qty)]
+        self._unwant_entry(actions, "external")
+        return self._settle(actions, ts_ns)
+
     # -- entry ---------------------------------------------------------------------------------------------
 
     def _send_entry(
@@ -517,6 +614,7 @@ class Setup:
         kind_of_order = OrderKind.LIMIT if is_limit else OrderKind.MARKET
         limit = plan.entry_price if is_limit else None
         order = self._new_order(Leg.ENTRY, kind_of_order, plan.qty, price=limit)
+        order.answer_due_ns = ts_ns + self._secs(self._rules.answer_secs)
         self._entry = order
         if self._rules.entry_ttl_secs and self._ttl_ns == NEVER_NS:
             self._ttl_ns = ts_ns + self._secs(self._rules.entry_ttl_secs)
@@ -718,11 +816,14 @@ class Setup:
         return self._settle(actions, ts_ns)
 
     def _miss_answers(self, actions: list[Action], ts_ns: int) -> None:
-        """Ask about exits that the venue did not acknowledge, then do without them."""
-        for order in self._exits():
-            if order.stage is not OrderStage.SENT or ts_ns < order.answer_due_ns:
+        """Ask about orders that the venue did not acknowledge, then do without them if they are exits.
+
+        An entry that may be alive stays one: another in its place could buy twice.
+        """
+        for order in self._awaited():
+            if ts_ns < order.answer_due_ns:
                 continue
-            if order.is_asked:
+            if order.is_asked and order.leg is not Leg.ENTRY:
                 order.stage = OrderStage.FINAL
                 order.is_given_up = True
                 actions.append(self._note("protection", f"{order.leg.name.lower()}_unanswered"))
@@ -761,6 +862,8 @@ class Setup:
 
     def _settle(self, actions: list[Action], ts_ns: int) -> list[Action]:
         """Bring exits in line with the position, close what is over, and set the alarms."""
+        if self._is_away:
+            return actions
         entry = self._entry
         if entry is not None and self._entry_unwanted and entry.stage is OrderStage.WORKING:
             entry.stage = OrderStage.CANCELLING
@@ -779,7 +882,7 @@ class Setup:
         if self.stage is Stage.CLOSED and not self._is_reported:
             self._is_reported = True
             actions.append(self._finished())
-        self._arm()
+        self.arm()
         return actions
 
     def _wanted_exits(self) -> list[WantedExit]:
@@ -847,7 +950,7 @@ class Setup:
                 change = "moved" if is_moved else "resized"
                 actions.append(self._note("protection", f"{order.leg.name.lower()}_{change}", qty=wanted.qty))
 
-    def _arm(self) -> None:
+    def arm(self) -> None:
         """Set what wakes `on_price` up."""
         self.low_alarm, self.high_alarm = -math.inf, math.inf
         in_position = self.stage in IN_POSITION
@@ -864,7 +967,7 @@ class Setup:
             self._market_exit_ns if in_position else NEVER_NS,
             self._retry_cancel_ns,
             *self._wait_until_ns.values(),
-            *(one.answer_due_ns for one in self._exits() if one.stage is OrderStage.SENT),
+            *(one.answer_due_ns for one in self._awaited()),
         )
         self.is_watching = in_position or self.deadline_ns != NEVER_NS
 
@@ -926,6 +1029,10 @@ class Setup:
     def _exits(self) -> list[OwnOrder]:
         return [order for order in self.orders.values() if order.leg is not Leg.ENTRY]
 
+    def _awaited(self) -> list[OwnOrder]:
+        orders = self.orders.values() if self.asks_about_entry else self._exits()
+        return [one for one in orders if one.stage is OrderStage.SENT]
+
     def _new_order(
         self,
         leg: Leg,
@@ -951,8 +1058,10 @@ class Setup:
             "entry_cancelled",
             "entry_rejected",
             "entry_filled",
+            "entry_unknown",
             "protection",
             "exit_submitted",
+            "external",
         ],
         reason: str = "",
         *,

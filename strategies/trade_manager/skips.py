@@ -36,6 +36,7 @@ class SkipReason(StrEnum):
     # The moment: may pass while the zone lives.
     WARM_UP = "warm_up"
     HALTED = "halted"
+    HELD = "held"
     TAINTED = "tainted"
     BAD_PRINT = "bad_print"
     STALE_DATA = "stale_data"
@@ -43,6 +44,7 @@ class SkipReason(StrEnum):
     IN_POSITION = "in_position"
     ENTRY_RESTING = "entry_resting"
     TOUCHED = "touched"
+    USED = "used"  # entered before the node was restarted
 
 
 @dataclass(frozen=True, slots=True)

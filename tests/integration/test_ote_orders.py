@@ -474,7 +474,7 @@ def test_bug_in_the_order_life_closes_the_position_by_an_order_of_its_own(
         setup = strategy.setup
         if number == 40 and setup is not None:
             assert setup.is_in_position
-            strategy._flatten(setup, "planted")
+            strategy.give_up(setup, "planted")
 
     trades = [*BEFORE_TARGET, *AFTERWARDS]
     result = run(trades, {3: [FORMED]}, account=account, latency_ms=latency_ms, hook=break_it)

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from runtime.errors import ConfigurationError
+from runtime.live.settings import STRUCTS as LIVE_STRUCTS
+from runtime.live.settings import LiveSettings
 from runtime.run_plan import describe_strategies
 from runtime.settings import (
     BacktestSettings,
@@ -67,7 +69,7 @@ REFUSED = {
     ),
     "unknown key unlike any": (
         "zzz: 1",
-        "unknown setting $.zzz; known: backtest, catalog, download, hosts, journal, notifications",
+        "unknown setting $.zzz; known: backtest, catalog, download, hosts, journal, live, notifications",
     ),
     "wrong type": ("backtest: {charts: many}", "Expected int, got str - at $.backtest.charts"),
     "out of range": ("backtest: {chunk_size: 0}", "Expected int >= 1 - at $.backtest.chunk_size"),
@@ -233,10 +235,10 @@ def test_hash_depends_on_values_not_on_their_order() -> None:
     )
 
 
-NESTED = (HostSettings, DownloadSettings, BacktestSettings, FeeSettings, FillSettings)
+NESTED = (HostSettings, DownloadSettings, BacktestSettings, FeeSettings, FillSettings, LiveSettings)
 
 
-@pytest.mark.parametrize("struct", [Settings, *NESTED, StrategySettings])
+@pytest.mark.parametrize("struct", [Settings, *dict.fromkeys((*NESTED, *LIVE_STRUCTS)), StrategySettings])
 def test_every_setting_is_documented(struct: type[msgspec.Struct]) -> None:
     """The docstring's Parameters section has a text for each field and for nothing else."""
     documented = documented_parameters(struct.__doc__ or "")

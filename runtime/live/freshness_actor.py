@@ -1,0 +1,307 @@
+"""Watches the streams of a node and the clocks of its venues, and holds entries while they fail."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
+
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.core.datetime import millis_to_nanos
+
+from runtime.errors import VenueError
+from runtime.live.context import LiveContext
+from runtime.live.freshness import (
+    NANOS,
+    ClockOffset,
+    DataSettings,
+    StreamName,
+    StreamWatch,
+    Watchtower,
+    clock_offset,
+)
+from runtime.notify.events import Event, EventKind, Severity
+from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldBook, HoldEntries, ReleaseEntries
+
+NOTIFICATIONS_TOPIC: Final = "notifications"
+LOOK_TIMER: Final = "freshness-look"
+STALE: Final = "stale"  # source of the holds of silent streams
+VENUE: Final = "venue"  # of those of a venue that does not answer
+CLOCK: Final = "clock"
+# A look more often than this finds nothing that matters.
+LEAST_LOOK_SECS: Final = 0.05
+RECONCILE_SECS: Final = 30.0
+
+type Reconcile = Callable[[], Awaitable[bool]]
+type Subscriptions = Callable[[], tuple[Iterable[Any], Iterable[Any]]]
+
+
+class ServerClock(Protocol):
+    """Tells a venue's time."""
+
+    async def server_ms(self) -> int:
+        """Return it, UNIX milliseconds."""
+        ...
+
+
+class FreshnessActor(Actor):
+    """Holds entries of stale instruments, of silent venues, and of all while the clock is wrong.
+
+    Parameters
+    ----------
+    settings
+        Limits.
+    clocks
+        By venue name as in instrument ids.
+    instruments
+        Nautilus ids of everything that is traded.
+    subscriptions
+        Gives the instruments whose trades, and the bar types whose bars, the node is subscribed to now.
+    reconcile
+        Compares orders and positions with the venues; tells whether they agree (again).
+    call_soon
+        Runs a function in the thread of the node.
+    """
+
+    def __init__(
+        self,
+        settings: DataSettings,
+        *,
+        clocks: Mapping[str, ServerClock],
+        instruments: Iterable[str],
+        subscriptions: Subscriptions,
+        reconcile: Reconcile,
+        call_soon: Callable[[Callable[[], Any]], Any],
+    ) -> None:
+        super().__init__(ActorConfig())
+        self.tower = Watchtower()
+        self.offsets: dict[str, ClockOffset] = {}
+        self._settings = settings
+        self._clocks = dict(clocks)
+        self._instruments = tuple(instruments)
+        self._subscriptions = subscriptions
+        self._reconcile = reconcile
+        self._call_soon = call_soon
+        self._venues: dict[str, StreamWatch] = {}
+        self._asked_ns: dict[str, int] = {}
+        self._wrong_clocks: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_reconciling = False
+        self._handlers: list[tuple[str, Callable[[Any], None]]] = []
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """Watch the venues from now on, and each stream once somebody subscribes to it."""
+        now_ns = self.clock.timestamp_ns()
+        for venue in self._clocks:
+            watch = StreamWatch(round(2 * self._settings.heartbeat_secs * NANOS), now_ns)
+            self._venues[venue] = self.tower.add(StreamName(venue, VENUE), watch)
+        look_ns = round(max(LEAST_LOOK_SECS, self._settings.heartbeat_secs / 5) * NANOS)
+        self.clock.set_timer_ns(
+            LOOK_TIMER,
+            look_ns,
+            now_ns,
+            0,
+            lambda _event: self._call_soon(lambda: self.look(self.clock.timestamp_ns())),
+        )
+
+    def on_stop(self) -> None:
+        """Watch no more."""
+        if LOOK_TIMER in self.clock.timer_names:
+            self.clock.cancel_timer(LOOK_TIMER)
+        for topic, handler in self._handlers:
+            self.msgbus.unsubscribe(topic=topic, handler=handler)
+        self._handlers.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    # -- streams -------------------------------------------------------------------------------------------
+
+    def look(self, now_ns: int) -> None:
+        """Find what is stale, ask the venues for their time, and compare with them what is back.
+
+        Parameters
+        ----------
+        now_ns
+            UNIX nanoseconds of the node's clock.
+        """
+        if not self.is_running:
+            return
+        self._watch_new_streams(now_ns)
+        for name in self.tower.look(now_ns):
+            self._hold_stale(name, now_ns)
+        for venue in self._clocks:
+            if now_ns - self._asked_ns.get(venue, 0) >= self._settings.heartbeat_secs * NANOS:
+                self._asked_ns[venue] = now_ns
+                self._run(self._ask_time(venue))
+        returned = self.tower.returned
+        if returned and not self._is_reconciling:
+            self._is_reconciling = True
+            self._run(self._compare(returned))
+
+    def _watch_new_streams(self, now_ns: int) -> None:
+        trades, bars = self._subscriptions()
+        settings = self._settings
+        if settings.stale_secs:
+            for one in trades:
+                topic = f"data.trades.{one.venue}.{one.symbol}"
+                limits = round(settings.stale_secs * NANOS), round(settings.frozen_secs * NANOS)
+                self._watch(StreamName(one.value, "trades"), topic, now_ns, *limits)
+        for one in bars:
+            limit_ns = round(one.spec.timedelta.total_seconds() * NANOS + settings.bar_late_secs * NANOS)
+            self._watch(StreamName(one.instrument_id.value, "bars"), f"data.bars.{one}", now_ns, limit_ns, 0)
+
+    def _watch(self, name: StreamName, topic: str, now_ns: int, limit_ns: int, frozen_ns: int) -> None:
+        if name in self.tower.streams:
+            return
+        watch = self.tower.add(name, StreamWatch(limit_ns, now_ns, frozen_ns))
+        venue = self._venues.get(name.owner.rpartition(".")[2])
+        hear, hear_venue = watch.hear, None if venue is None else venue.hear
+
+        def take(data: Any) -> None:
+            # When it arrived, not when the venue says that it happened: another watch minds the clocks.
+            hear(data.ts_init, data.price.as_double() if frozen_ns else math.nan)
+            if hear_venue is not None:
+                hear_venue(data.ts_init)
+
+        self.msgbus.subscribe(topic=topic, handler=take)
+        self._handlers.append((topic, take))
+
+    def _hold_stale(self, name: StreamName, now_ns: int) -> None:
+        watch = self.tower.streams[name]
+        silent_secs = (now_ns - watch.heard_ns) / NANOS
+        text = f"{name.owner} {name.kind}: nothing new for {silent_secs:.1f} s"
+        self._tell(text, Severity.WARNING)
+        source = VENUE if name.kind == VENUE else STALE
+        for one in self._concerned(name.owner):
+            self._hold(source, text, one, now_ns)
+
+    def _concerned(self, owner: str) -> list[str]:
+        if owner in self._clocks:
+            return [one for one in self._instruments if one.rpartition(".")[2] == owner]
+        return [owner]
+
+    async def _compare(self, returned: list[StreamName]) -> None:
+        """Compare orders and positions with the venues, and release what is fresh by that."""
+        try:
+            is_right = await asyncio.wait_for(self._reconcile(), RECONCILE_SECS)
+        except (TimeoutError, VenueError) as error:
+            is_right = False
+            self.log.warning(f"reconciliation after stale data failed: {error or 'no answer in time'}")
+        finally:
+            self._is_reconciling = False
+        if not is_right:
+            return  # the next look tries again
+        now_ns = self.clock.timestamp_ns()
+        for owner in self.tower.reconcile(returned):
+            self._tell(f"{owner}: data flow again, the venue's records agree", Severity.INFO)
+            source = VENUE if owner in self._clocks else STALE
+            for one in self._concerned(owner):
+                self._release(source, one, now_ns)
+
+    # -- clocks --------------------------------------------------------------------------------------------
+
+    async def _ask_time(self, venue: str) -> None:
+        sent_ns = self.clock.timestamp_ns()
+        try:
+            venue_ms = await self._clocks[venue].server_ms()
+        except VenueError as error:
+            self.log.warning(f"{venue} does not tell its time: {error}")
+            return
+        received_ns = self.clock.timestamp_ns()
+        self._venues[venue].hear(received_ns)
+        self.judge_clock(venue, clock_offset(sent_ns, millis_to_nanos(venue_ms), received_ns), received_ns)
+
+    def judge_clock(self, venue: str, offset: ClockOffset, now_ns: int) -> None:
+        """Hold a venue's entries while our clock is certainly too far from its clock.
+
+        Parameters
+        ----------
+        venue
+            Name in instrument ids.
+        offset
+            As measured.
+        now_ns
+            UNIX nanoseconds.
+        """
+        self.offsets[venue] = offset
+        is_wrong = offset.least_ns > self._settings.max_clock_offset_secs * NANOS
+        if is_wrong == (venue in self._wrong_clocks):
+            return
+        text = f"{venue}: its clock is {offset.offset_ns / NANOS:+.3f} s from this machine's"
+        if is_wrong:
+            self._wrong_clocks.add(venue)
+            self._tell(f"{text}; synchronise it (chrony, ntpd), entries wait for that", Severity.CRITICAL)
+        else:
+            self._wrong_clocks.discard(venue)
+            self._tell(f"{text}: near enough again", Severity.INFO)
+        for one in self._concerned(venue):
+            if is_wrong:
+                self._hold(CLOCK, text, one, now_ns)
+            else:
+                self._release(CLOCK, one, now_ns)
+
+    # -- small things --------------------------------------------------------------------------------------
+
+    def _hold(self, source: str, reason: str, instrument_id: str, now_ns: int) -> None:
+        hold = HoldEntries(ts_ns=now_ns, source=source, reason=reason, instrument_id=instrument_id)
+        self.msgbus.publish(topic=HOLD_TOPIC, msg=hold)
+
+    def _release(self, source: str, instrument_id: str, now_ns: int) -> None:
+        release = ReleaseEntries(ts_ns=now_ns, source=source, instrument_id=instrument_id)
+        self.msgbus.publish(topic=RELEASE_TOPIC, msg=release)
+
+    def _tell(self, text: str, severity: Severity) -> None:
+        (self.log.info if severity is Severity.INFO else self.log.warning)(text)
+        event = Event(kind=EventKind.DATA, ts_ns=self.clock.timestamp_ns(), text=text, severity=severity)
+        self.msgbus.publish(topic=NOTIFICATIONS_TOPIC, msg=event)
+
+    def _run(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def make_hold_book(context: LiveContext) -> HoldBook:
+    """Return the book of a node's holds; make it before the actors start, or desks miss what they said."""
+    return HoldBook(context.node.kernel.msgbus)
+
+
+def make_freshness(
+    context: LiveContext, settings: DataSettings, reconcile: Reconcile | None = None
+) -> FreshnessActor:
+    """Return the watch over a node's streams.
+
+    Parameters
+    ----------
+    context
+        Of the node.
+    settings
+        Section ``live.data``.
+    reconcile
+        Compares with the venues; None asks Nautilus' execution engine, and nobody on paper, whose simulated
+        venue cannot know anything else than the node.
+    """
+    kernel = context.node.kernel
+
+    async def ask_engine() -> bool:
+        if context.mode == "paper":
+            return True
+        return bool(await kernel.exec_engine.reconcile_execution_state(timeout_secs=RECONCILE_SECS))
+
+    def subscriptions() -> tuple[Iterable[Any], Iterable[Any]]:
+        engine = kernel.data_engine
+        return engine.subscribed_trade_ticks(), engine.subscribed_bars()
+
+    return FreshnessActor(
+        settings,
+        clocks={one.venue_name: context.rest.of(one) for one in context.settings.live.venues},
+        instruments=context.instruments,
+        subscriptions=subscriptions,
+        reconcile=reconcile or ask_engine,
+        call_soon=context.call_soon,
+    )
+
+
+__all__ = ["FreshnessActor", "Reconcile", "make_freshness", "make_hold_book"]

@@ -1,0 +1,139 @@
+"""Ask a venue what became of one order: it has it, it does not know it, or it does not answer.
+
+The adapters' own ``generate_order_status_report`` answers None for the last two alike, and the difference is
+the whole point: an order that the venue does not know may be sent again, one without an answer never. So the
+adapters' HTTP interfaces are asked directly, one function per adapter.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from nautilus_trader.adapters.binance.http.error import BinanceError, get_binance_error_code
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.messages import GenerateFillReports, GenerateOrderStatusReport
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
+
+# Vendor's error codes: -2013 order does not exist, -2011 unknown order (cancel, some algo endpoints).
+_BINANCE_NO_ORDER: Final = frozenset({-2013, -2011})
+
+
+class Answer(StrEnum):
+    """What a venue said about an order."""
+
+    FOUND = "found"
+    ABSENT = "absent"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """An answer, with what was found.
+
+    Parameters
+    ----------
+    answer
+        See `Answer`.
+    report
+        Nautilus' `OrderStatusReport` of an order that was found.
+    fills
+        Nautilus' `FillReport` of each of its fills, as far as the venue gives them.
+    """
+
+    answer: Answer
+    report: Any = None
+    fills: tuple[Any, ...] = ()
+
+
+async def look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> Lookup:
+    """Ask the venue of an execution client about one order.
+
+    Parameters
+    ----------
+    client
+        Nautilus' live execution client: Binance, Bybit, or another (a simulated one knows all its orders).
+    instrument_id, client_id
+        Whose order, and its client order id.
+    """
+    answer = await _knows(client, instrument_id, client_id)
+    if answer is not Answer.FOUND:
+        return Lookup(answer)
+    question = _question(client, instrument_id, client_id)
+    report = await client.generate_order_status_report(question)
+    if report is None:
+        return Lookup(Answer.SILENT)
+    if not report.filled_qty:
+        return Lookup(Answer.FOUND, report)
+    fills = await client.generate_fill_reports(
+        GenerateFillReports(
+            instrument_id=instrument_id,
+            venue_order_id=report.venue_order_id,
+            start=None,
+            end=None,
+            command_id=UUID4(),
+            ts_init=question.ts_init,
+        )
+    )
+    own = tuple(one for one in fills if one.venue_order_id == report.venue_order_id)
+    return Lookup(Answer.FOUND, report, own)
+
+
+def _question(client: Any, instrument_id: InstrumentId, client_id: str) -> GenerateOrderStatusReport:
+    return GenerateOrderStatusReport(
+        instrument_id=instrument_id,
+        client_order_id=ClientOrderId(client_id),
+        venue_order_id=None,
+        command_id=UUID4(),
+        ts_init=client._clock.timestamp_ns(),  # noqa: SLF001 - Nautilus offers no public name
+    )
+
+
+async def _knows(client: Any, instrument_id: InstrumentId, client_id: str) -> Answer:
+    if hasattr(client, "_http_account"):
+        return await _binance_knows(client, instrument_id, client_id)
+    if hasattr(client, "pyo3_account_id"):
+        return await _bybit_knows(client, instrument_id, client_id)
+    report = await client.generate_order_status_report(_question(client, instrument_id, client_id))
+    return Answer.ABSENT if report is None else Answer.FOUND  # a venue inside the node: it knows
+
+
+async def _binance_knows(client: Any, instrument_id: InstrumentId, client_id: str) -> Answer:
+    symbol = instrument_id.symbol.value
+    asked = [client._http_account.query_order(symbol=symbol, orig_client_order_id=client_id)]  # noqa: SLF001
+    if hasattr(client, "_futures_http_account"):  # stops are orders of another service
+        asked.append(client._futures_http_account.query_algo_order(client_algo_id=client_id))  # noqa: SLF001
+    answers = [await _binance_answer(one) for one in asked]
+    for answer in (Answer.FOUND, Answer.SILENT):
+        if answer in answers:
+            return answer
+    return Answer.ABSENT
+
+
+async def _binance_answer(request: Any) -> Answer:
+    try:
+        found = await request
+    except BinanceError as error:
+        code = get_binance_error_code(error)
+        return Answer.ABSENT if code is not None and code.value in _BINANCE_NO_ORDER else Answer.SILENT
+    except Exception:
+        return Answer.SILENT
+    return Answer.ABSENT if found is None else Answer.FOUND
+
+
+async def _bybit_knows(client: Any, instrument_id: InstrumentId, client_id: str) -> Answer:
+    from nautilus_trader.core import nautilus_pyo3
+
+    try:
+        found = await client._http_client.query_order(  # noqa: SLF001
+            account_id=client.pyo3_account_id,
+            product_type=nautilus_pyo3.bybit_product_type_from_symbol(instrument_id.symbol.value),
+            instrument_id=nautilus_pyo3.InstrumentId.from_str(instrument_id.value),
+            client_order_id=nautilus_pyo3.ClientOrderId(client_id),
+            venue_order_id=None,
+        )
+    except Exception:
+        return Answer.SILENT
+    return Answer.ABSENT if found is None else Answer.FOUND
+
+
+__all__ = ["Answer", "Lookup", "look_up"]

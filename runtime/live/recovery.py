@@ -1,0 +1,237 @@
+"""The start of a node: what the one before left behind is taken up before anything is opened.
+
+The order of things: entries are held (``reconcile``); strategies start, restore their setups from the state
+file and place protection that is missing; orders that Nautilus' reconciliation does not know are asked for
+one by one at the venue; what the account does not hold is booked as closed by somebody else; a position that
+nobody planned gets a stop; orders of ours that belong to no setup are cancelled; then entries are released.
+A venue that does not answer keeps them held.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.model.orders import Order
+
+from runtime.live.context import LiveContext
+from runtime.live.crash_points import armed_points
+from runtime.live.order_lookup import Answer, Lookup, look_up
+from runtime.live.protection_settings import ProtectionSettings
+from runtime.live.state import StateFile, StateKeeper
+from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, ReleaseEntries
+from strategies.kept_desk import KeptDesk
+from strategies.trade_manager.catch_up import VenueOrder
+from strategies.trade_manager.client_ids import parsed
+
+SOURCE: Final = "reconcile"
+STATE_FILE: Final = "state.sqlite"
+MEMORY_TIMER: Final = "keep-memory"
+MEMORY_SECS: Final = 5
+NANOS: Final = 1_000_000_000
+
+type LookUp = Callable[[Any, str], Any]
+"""``await look_up(instrument_id, client_order_id)`` gives a `Lookup`."""
+
+
+class RecoveryActor(Actor):
+    """Takes up the state of the node before, then keeps what strategies remember.
+
+    Parameters
+    ----------
+    keeper
+        Of the state file; set on every desk.
+    settings
+        Limits.
+    strategies
+        Gives the strategies of the node; they have not started.
+    lookup
+        Asks a venue about one order.
+    reconcile_report
+        Hands a report to Nautilus' execution engine.
+    call_soon
+        Runs a function in the thread of the node.
+    """
+
+    def __init__(
+        self,
+        keeper: StateKeeper,
+        settings: ProtectionSettings,
+        *,
+        strategies: Callable[[], Iterable[Any]],
+        lookup: LookUp,
+        reconcile_report: Callable[[Any], Any],
+        call_soon: Callable[[Callable[[], Any]], Any],
+    ) -> None:
+        super().__init__(ActorConfig())
+        self.keeper = keeper
+        self.is_done = False
+        self.swept: list[str] = []
+        self.unplanned: list[str] = []
+        self._settings = settings
+        self._strategies = strategies
+        self._lookup = lookup
+        self._reconcile_report = reconcile_report
+        self._call_soon = call_soon
+        self._task: asyncio.Task[None] | None = None
+        points = armed_points()
+        for strategy in strategies():
+            memory = keeper.file.strategy(strategy.id.value)
+            if memory:
+                strategy.on_load(memory)
+            for desk in getattr(strategy, "desks", ()):
+                desk.keeper = keeper
+                desk.reach = None if points is None else points.reach
+
+    @property
+    def desks(self) -> list[KeptDesk]:
+        """Return the desks of all strategies."""
+        return [desk for one in self._strategies() for desk in getattr(one, "desks", ())]
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """Hold entries; the strategies start right after, and then the venues are asked."""
+        now_ns = self.clock.timestamp_ns()
+        hold = HoldEntries(ts_ns=now_ns, source=SOURCE, reason="the state of orders and positions is unknown")
+        self.msgbus.publish(topic=HOLD_TOPIC, msg=hold)
+        self._call_soon(self._begin)
+        self.clock.set_timer_ns(
+            MEMORY_TIMER,
+            MEMORY_SECS * NANOS,
+            now_ns,
+            0,
+            lambda _event: self._call_soon(self.keep_memories),
+        )
+
+    def on_stop(self) -> None:
+        """Ask no more, and keep what strategies remember."""
+        if MEMORY_TIMER in self.clock.timer_names:
+            self.clock.cancel_timer(MEMORY_TIMER)
+        if self._task is not None:
+            self._task.cancel()
+        self.keep_memories()
+
+    def keep_memories(self) -> None:
+        """Store what the strategies remember (pauses after losses), where it changed."""
+        for strategy in self._strategies():
+            try:
+                self.keeper.file.put_strategy(strategy.id.value, strategy.on_save())
+            except OSError as error:
+                self.log.exception(f"the memory of {strategy.id} could not be stored", error)  # noqa: TRY401
+
+    def _begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self.recover())
+
+    # -- recovery ------------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Ask until everything is known, then release entries."""
+        while not all([await self._complete(desk) for desk in self._started()]):
+            await asyncio.sleep(self._settings.lookup_secs)
+        for desk in self._started():
+            self.look_at_strangers(desk)
+            self.swept += desk.sweep_orphans()
+        if self.swept:
+            self.log.warning(f"orphans cancelled: {', '.join(self.swept)}")
+        self.is_done = True
+        now_ns = self.clock.timestamp_ns()
+        self.msgbus.publish(topic=RELEASE_TOPIC, msg=ReleaseEntries(ts_ns=now_ns, source=SOURCE))
+
+    def _started(self) -> list[KeptDesk]:
+        return [one for one in self.desks if hasattr(one, "market")]
+
+    async def _complete(self, desk: KeptDesk) -> bool:
+        """Bring a desk up to date; False when the venue left a question open."""
+        if desk.is_restored:
+            return True
+        found: dict[str, VenueOrder] = {}
+        for client_id in desk.unanswered_orders():
+            answer: Lookup = await self._lookup(desk.instrument_id, client_id)
+            if answer.answer is Answer.SILENT:
+                self.log.warning(f"{desk.instrument_id}: no answer about order {client_id}, asked again")
+                return False
+            if answer.answer is Answer.FOUND:
+                found[client_id] = reported_order(desk, answer)
+                if found[client_id].is_open:  # Nautilus must know it, or it could not be cancelled
+                    self._reconcile_report(answer.report)
+        desk.take_picture(found | desk.cached_orders(), is_complete=True)
+        return True
+
+    def look_at_strangers(self, desk: KeptDesk) -> None:
+        """Book what somebody else closed, protect what nobody planned, and hold where others trade."""
+        price = desk.last_price()
+        if price is None and desk.setup is not None:
+            price = desk.setup.plan.entry_price
+        if price is not None:
+            desk.settle_difference(price)
+        qty = desk.unplanned_qty()
+        if abs(qty) >= desk.market.lot_size:
+            self.unplanned.append(f"{desk.instrument_id} {qty}")
+            desk.hold_for_external(f"a position of {qty} that no setup explains")
+            if self._settings.unplanned == "protect" and not desk.protect_unplanned(
+                self._settings.unplanned_stop_pct
+            ):
+                self.log.error(f"{desk.instrument_id}: a position of {qty} is not protected by us")
+        foreign = [
+            one for one in self.cache.orders_open(instrument_id=desk.instrument_id) if _is_foreign(desk, one)
+        ]
+        if foreign:
+            names = ", ".join(one.client_order_id.value for one in foreign)
+            desk.hold_for_external(f"orders of somebody else rest: {names}")
+
+
+def reported_order(desk: Any, answer: Lookup) -> VenueOrder:
+    """Return what a venue said about an order in plain words."""
+    report = answer.report
+    price, trigger, average = report.price, report.trigger_price, report.avg_px
+    fills = sorted((desk.fill_of(one) for one in answer.fills), key=lambda one: one.ts_ns)
+    return VenueOrder(
+        client_id=report.client_order_id.value,
+        is_open=report.is_open,
+        qty=report.quantity.as_decimal(),
+        filled_qty=report.filled_qty.as_decimal(),
+        price=None if price is None else price.as_decimal(),
+        trigger_price=None if trigger is None else trigger.as_decimal(),
+        avg_price=None if not average else Decimal(str(average)),
+        ts_ns=report.ts_last,
+        fills=tuple(fills),
+    )
+
+
+def _is_foreign(desk: KeptDesk, order: Order) -> bool:
+    return parsed(desk.tag, desk.instrument_id.symbol.value, order.client_order_id.value) is None
+
+
+def make_recovery(context: LiveContext) -> RecoveryActor:
+    """Return the actor of a node, with its state file; call it after the strategies were made.
+
+    Raises
+    ------
+    DataError
+        When the state file cannot be read.
+    """
+    engine = context.node.kernel.exec_engine
+    clients = {one.venue: one for one in engine._clients.values()}  # noqa: SLF001 - no public list
+
+    async def ask(instrument_id: Any, client_id: str) -> Lookup:
+        return await look_up(clients[instrument_id.venue], instrument_id, client_id)
+
+    return RecoveryActor(
+        StateKeeper(StateFile(context.folder / STATE_FILE)),
+        settings_of(context),
+        strategies=context.strategies,
+        lookup=ask,
+        reconcile_report=engine.reconcile_execution_report,
+        call_soon=context.call_soon,
+    )
+
+
+def settings_of(context: LiveContext) -> ProtectionSettings:
+    """Return the settings of protection of a node."""
+    return context.settings.live.protection
+
+
+__all__ = ["STATE_FILE", "RecoveryActor", "make_recovery", "reported_order"]

@@ -1,0 +1,221 @@
+"""Orders whose fate is unknown: never a failure, never sent twice, asked about until the venue has answered.
+
+Binance's adapter turns every error of a submit into a rejection, 5xx and timeouts too, and Nautilus takes no
+fill of a rejected order any more: were the order alive after all, its position would be nobody's. So events
+pass a gate on their way into the execution engine. A rejection that leaves the outcome open stops there; the
+order stays in flight, its desk hears of it, and the venue is asked by client id (`order_lookup`). What it
+does not know twice in a row is rejected then; what it has is reconciled.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.model.enums import OrderStatus
+from nautilus_trader.model.events import OrderRejected
+from nautilus_trader.model.identifiers import ClientOrderId
+from nautilus_trader.model.orders import Order
+
+from runtime.live.context import LiveContext
+from runtime.live.order_lookup import Answer, Lookup, look_up
+from runtime.live.protection_settings import ProtectionSettings
+from runtime.notify.events import Event, EventKind
+from strategies.protection import capabilities, unknown_outcome
+from strategies.setup_keeper import UNKNOWN_TOPIC, UnknownOrder
+
+PROCESS: Final = "ExecEngine.process"
+NOTIFICATIONS_TOPIC: Final = "notifications"
+LOOK_TIMER: Final = "unknown-orders-look"
+NANOS: Final = 1_000_000_000
+# The venue's list may lag behind its matching by a moment: one "no such order" proves nothing.
+ABSENT_TIMES: Final = 2
+# Sent so long ago without an acknowledgement, an order is asked about though nobody complained.
+SILENT_SECS: Final = 3.0
+NEVER_ARRIVED: Final = "the venue does not know it: it never arrived"
+
+
+@dataclass(slots=True)
+class Question:
+    """What was asked about one order.
+
+    Parameters
+    ----------
+    since_ns
+        When its outcome became unknown, UNIX nanoseconds.
+    absent
+        How often in a row the venue did not know it.
+    asked
+        How often it was asked.
+    """
+
+    since_ns: int
+    absent: int = 0
+    asked: int = 0
+
+
+class UnknownOrdersActor(Actor):
+    """The gate in front of the execution engine, and the questions to the venues.
+
+    Parameters
+    ----------
+    settings
+        Pause between questions.
+    process
+        Of the execution engine: takes events that pass.
+    lookup
+        ``await lookup(instrument_id, client_order_id)`` gives a `Lookup`.
+    reconcile_report
+        Hands a report to the execution engine.
+    call_soon
+        Runs a function in the thread of the node.
+    """
+
+    def __init__(
+        self,
+        settings: ProtectionSettings,
+        *,
+        process: Callable[[Any], Any],
+        lookup: Callable[[Any, str], Any],
+        reconcile_report: Callable[[Any], Any],
+        call_soon: Callable[[Callable[[], Any]], Any],
+    ) -> None:
+        super().__init__(ActorConfig())
+        self.questions: dict[str, Question] = {}
+        self.counters = {"unknown": 0, "found": 0, "never_arrived": 0, "silent": 0}
+        self._settings = settings
+        self._process = process
+        self._lookup = lookup
+        self._reconcile_report = reconcile_report
+        self._call_soon = call_soon
+        self._task: asyncio.Task[None] | None = None
+
+    def on_start(self) -> None:
+        """Stand in front of the execution engine, and look for orders without an answer."""
+        self.msgbus.deregister(endpoint=PROCESS, handler=self._process)
+        self.msgbus.register(endpoint=PROCESS, handler=self.take)
+        now_ns = self.clock.timestamp_ns()
+        pause_ns = round(self._settings.lookup_secs * NANOS)
+        self.clock.set_timer_ns(
+            LOOK_TIMER, pause_ns, now_ns, 0, lambda _event: self._call_soon(self.begin_look)
+        )
+
+    def on_stop(self) -> None:
+        """Step aside."""
+        if LOOK_TIMER in self.clock.timer_names:
+            self.clock.cancel_timer(LOOK_TIMER)
+        if self._task is not None:
+            self._task.cancel()
+        self.msgbus.deregister(endpoint=PROCESS, handler=self.take)
+        self.msgbus.register(endpoint=PROCESS, handler=self._process)
+
+    # -- the gate ------------------------------------------------------------------------------------------
+
+    def take(self, event: Any) -> None:
+        """Let an event of an adapter pass, unless it calls a failure what may be a success."""
+        if isinstance(event, OrderRejected) and self._is_open_question(event):
+            return
+        self._process(event)
+
+    def _is_open_question(self, event: OrderRejected) -> bool:
+        client_id = event.client_order_id.value
+        if client_id in self.questions:
+            # An adapter that failed to ask says "rejected" too; only our own lookup ends a question.
+            return True
+        instrument_id = event.instrument_id
+        # Cash or margin says nothing about the venue's words.
+        if not unknown_outcome(capabilities(instrument_id.venue.value, "cash"), event.reason):
+            return False
+        self.counters["unknown"] += 1
+        self.questions[client_id] = Question(self.clock.timestamp_ns())
+        text = f"{instrument_id} {client_id}: nobody knows whether the venue took it ({event.reason})"
+        self.log.warning(text)
+        told = Event(kind=EventKind.ORDER_REFUSED, ts_ns=event.ts_event, text=text)
+        self.msgbus.publish(topic=NOTIFICATIONS_TOPIC, msg=told)
+        message = UnknownOrder(
+            client_order_id=client_id, instrument_id=instrument_id.value, reason=str(event.reason)
+        )
+        self.msgbus.publish(topic=UNKNOWN_TOPIC, msg=message)
+        self.begin_look()
+        return True
+
+    # -- questions -----------------------------------------------------------------------------------------
+
+    def begin_look(self) -> None:
+        """Ask about what is open, unless that goes on already."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self.look())
+
+    async def look(self) -> None:
+        """Ask the venues about every order whose outcome is open."""
+        now_ns = self.clock.timestamp_ns()
+        for order in self.cache.orders_inflight():
+            is_late = now_ns - order.ts_last > SILENT_SECS * NANOS
+            if order.status == OrderStatus.SUBMITTED and is_late:
+                self.questions.setdefault(order.client_order_id.value, Question(now_ns))
+        for client_id, question in list(self.questions.items()):
+            order = self.cache.order(ClientOrderId(client_id))
+            if order is None or order.status != OrderStatus.SUBMITTED:
+                del self.questions[client_id]  # it has reported itself
+                continue
+            question.asked += 1
+            answer: Lookup = await self._lookup(order.instrument_id, client_id)
+            self._take_answer(order, question, answer)
+
+    def _take_answer(self, order: Order, question: Question, answer: Lookup) -> None:
+        client_id = order.client_order_id.value
+        if order.status != OrderStatus.SUBMITTED:
+            self.questions.pop(client_id, None)  # reported while we asked
+        elif answer.answer is Answer.FOUND:
+            self.counters["found"] += 1
+            self.questions.pop(client_id, None)
+            self._reconcile_report(answer.report)
+        elif answer.answer is Answer.SILENT:
+            self.counters["silent"] += 1
+            question.absent = 0
+        else:
+            question.absent += 1
+            if question.absent >= ABSENT_TIMES:
+                self.counters["never_arrived"] += 1
+                self.questions.pop(client_id, None)
+                self._process(self._rejected(order))
+
+    def _rejected(self, order: Order) -> OrderRejected:
+        now_ns = self.clock.timestamp_ns()
+        return OrderRejected(
+            trader_id=order.trader_id,
+            strategy_id=order.strategy_id,
+            instrument_id=order.instrument_id,
+            client_order_id=order.client_order_id,
+            account_id=order.account_id,
+            reason=NEVER_ARRIVED,
+            event_id=UUID4(),
+            ts_event=now_ns,
+            ts_init=now_ns,
+        )
+
+
+def make_unknown_orders(context: LiveContext) -> UnknownOrdersActor:
+    """Return the actor of a node; its engine must not give up orders in flight by itself.
+
+    See ``inflight_check_retries`` in `runtime.live.node`.
+    """
+    engine = context.node.kernel.exec_engine
+    clients = {one.venue: one for one in engine._clients.values()}  # noqa: SLF001 - no public list
+
+    async def ask(instrument_id: Any, client_id: str) -> Lookup:
+        return await look_up(clients[instrument_id.venue], instrument_id, client_id)
+
+    return UnknownOrdersActor(
+        context.settings.live.protection,
+        process=engine.process,
+        lookup=ask,
+        reconcile_report=engine.reconcile_execution_report,
+        call_soon=context.call_soon,
+    )
+
+
+__all__ = ["NEVER_ARRIVED", "UnknownOrdersActor", "make_unknown_orders"]

@@ -1,0 +1,254 @@
+"""Measures how long each position is without a stop at the venue, and ends it when that is too long.
+
+It trusts no strategy: what it looks at are the positions (on spot: the holdings of setups, as far as the
+account has the coins) and the stops that the venue acknowledged, both as Nautilus' cache has them. It looks
+after every order event of an instrument and a few times a second.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType
+from nautilus_trader.model.orders import Order
+
+from runtime.live.context import LiveContext
+from runtime.live.protection_settings import ProtectionSettings
+from runtime.notify.events import Event, EventKind, Severity
+from strategies.entry_halt import HALT_TOPIC, HaltEntries
+from strategies.setup_desk import SetupDesk
+from strategies.trade_manager.orders import ZERO
+
+NOTIFICATIONS_TOPIC: Final = "notifications"
+LOOK_TIMER: Final = "watchdog-look"
+LOOK_SECS: Final = 0.1
+NANOS: Final = 1_000_000_000
+STOPS: Final = frozenset({OrderType.STOP_MARKET, OrderType.STOP_LIMIT})
+# At the venue: acknowledged, and not asked to go.
+RESTING: Final = frozenset(
+    {OrderStatus.ACCEPTED, OrderStatus.TRIGGERED, OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_UPDATE}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """A position and what the venue has against its loss, base currency.
+
+    Parameters
+    ----------
+    held_qty
+        Size of the position, > 0.
+    stop_qty
+        What acknowledged stops can sell (buy back).
+    exit_qty
+        What other acknowledged orders on the way out can.
+    """
+
+    held_qty: Decimal
+    stop_qty: Decimal
+    exit_qty: Decimal
+
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether stops cover all of it."""
+        return self.stop_qty >= self.held_qty
+
+    @property
+    def is_leaving(self) -> bool:
+        """Tell whether an order that closes all of it is at the venue."""
+        return self.exit_qty >= self.held_qty
+
+
+class UnprotectedTime:
+    """How long positions were without a stop, by instrument; pure, times are handed in.
+
+    Parameters
+    ----------
+    limit_ns
+        Longest time without a stop.
+    leaving_limit_ns
+        The same while an order that closes all of it is at the venue.
+
+    Examples
+    --------
+    >>> clock = UnprotectedTime(2_000, 10_000)
+    >>> naked, stopped = Cover(Decimal(1), ZERO, ZERO), Cover(Decimal(1), Decimal(1), ZERO)
+    >>> clock.see("XRP", naked, 0), clock.see("XRP", naked, 1_500), clock.see("XRP", stopped, 1_600)
+    (False, False, False)
+    >>> clock.longest_ns["XRP"], clock.sum_ns["XRP"]
+    (1600, 1600)
+    """
+
+    def __init__(self, limit_ns: int, leaving_limit_ns: int) -> None:
+        self.limit_ns = limit_ns
+        self.leaving_limit_ns = leaving_limit_ns
+        self.longest_ns: dict[str, int] = {}
+        self.sum_ns: dict[str, int] = {}
+        self.violations = 0
+        self._since_ns: dict[str, int] = {}
+        self._seen_ns: dict[str, int] = {}
+        self._again_ns: dict[str, int] = {}
+
+    def see(self, name: str, cover: Cover | None, ts_ns: int) -> bool:
+        """Take what covers a position now; True when the limit passed, and after each further limit.
+
+        Parameters
+        ----------
+        name
+            Instrument id.
+        cover
+            None for no position.
+        ts_ns
+            UNIX nanoseconds.
+        """
+        since_ns = self._since_ns.get(name)
+        if since_ns is not None:
+            self.sum_ns[name] = self.sum_ns.get(name, 0) + max(0, ts_ns - self._seen_ns[name])
+            self._seen_ns[name] = ts_ns
+            self.longest_ns[name] = max(self.longest_ns.get(name, 0), ts_ns - since_ns)
+        if cover is None or cover.is_stopped:
+            self._since_ns.pop(name, None)
+            self._again_ns.pop(name, None)
+            return False
+        if since_ns is None:
+            self._since_ns[name] = self._seen_ns[name] = since_ns = ts_ns
+        limit_ns = self.leaving_limit_ns if cover.is_leaving else self.limit_ns
+        if ts_ns - since_ns <= limit_ns or ts_ns < self._again_ns.get(name, 0):
+            return False
+        self.violations += name not in self._again_ns
+        self._again_ns[name] = ts_ns + limit_ns
+        return True
+
+
+class WatchdogActor(Actor):
+    """The watch over the positions of all desks.
+
+    Parameters
+    ----------
+    settings
+        Limits.
+    desks
+        Gives all desks of the node.
+    call_soon
+        Runs a function in the thread of the node.
+    """
+
+    def __init__(
+        self,
+        settings: ProtectionSettings,
+        *,
+        desks: Callable[[], Iterable[SetupDesk]],
+        call_soon: Callable[[Callable[[], Any]], Any],
+    ) -> None:
+        super().__init__(ActorConfig())
+        self.time = UnprotectedTime(
+            round(settings.unprotected_secs * NANOS), round(settings.leaving_secs * NANOS)
+        )
+        self._settings = settings
+        self._desks = desks
+        self._call_soon = call_soon
+        self._by_instrument: dict[str, SetupDesk] = {}
+
+    def on_start(self) -> None:
+        """Look after every order event, and a few times a second."""
+        self.msgbus.subscribe(topic="events.order.*", handler=self.on_any_order, priority=0)
+        now_ns = self.clock.timestamp_ns()
+        self.clock.set_timer_ns(
+            LOOK_TIMER, round(LOOK_SECS * NANOS), now_ns, 0, lambda _event: self._call_soon(self.look)
+        )
+
+    def on_stop(self) -> None:
+        """Look no more."""
+        if LOOK_TIMER in self.clock.timer_names:
+            self.clock.cancel_timer(LOOK_TIMER)
+        self.msgbus.unsubscribe(topic="events.order.*", handler=self.on_any_order)
+
+    def on_any_order(self, event: Any) -> None:
+        """Look at the instrument of an order event, after its strategy did."""
+        desk = self._by_instrument.get(event.instrument_id.value)
+        if desk is not None:
+            self._look_at(desk)
+
+    def look(self) -> None:
+        """Look at every desk."""
+        for desk in self._desks():
+            if hasattr(desk, "market"):
+                self._by_instrument[desk.instrument_id.value] = desk
+                self._look_at(desk)
+
+    def _look_at(self, desk: SetupDesk) -> None:
+        name, now_ns = desk.instrument_id.value, self.clock.timestamp_ns()
+        if self.time.see(name, cover_of(desk, self.cache), now_ns):
+            self._close(desk, now_ns)
+
+    def _close(self, desk: SetupDesk, now_ns: int) -> None:
+        """Close what was unprotected for too long, and open nothing more until a person has looked."""
+        longest = self.time.longest_ns[desk.instrument_id.value] / NANOS
+        reason = f"{desk.instrument_id} was {longest:.1f} s without a stop at the venue"
+        self.log.error(f"{reason}: closed at market")
+        told = Event(kind=EventKind.WATCHDOG, ts_ns=now_ns, text=reason, severity=Severity.CRITICAL)
+        self.msgbus.publish(topic=NOTIFICATIONS_TOPIC, msg=told)
+        halt = HaltEntries(
+            ts_ns=now_ns, source="watchdog", reason=reason, remedy="look at the venue, then rearm"
+        )
+        self.msgbus.publish(topic=HALT_TOPIC, msg=halt)
+        desk.close_unprotected(longest)
+
+    def report(self) -> dict[str, Any]:
+        """Return what was measured, seconds: the longest time and the sum by instrument, and violations."""
+        return {
+            "longest_secs": {name: value / NANOS for name, value in self.time.longest_ns.items()},
+            "sum_secs": {name: value / NANOS for name, value in self.time.sum_ns.items()},
+            "violations": self.time.violations,
+        }
+
+
+def cover_of(desk: SetupDesk, cache: Any) -> Cover | None:
+    """Return the position of a desk's instrument and what covers it at the venue, None for no position."""
+    signed = _signed_qty(desk, cache)
+    if signed == 0:
+        return None
+    way_out = OrderSide.SELL if signed > 0 else OrderSide.BUY
+    stop_qty = exit_qty = ZERO
+    for order in cache.orders_open(instrument_id=desk.instrument_id):
+        if order.side != way_out or order.status not in RESTING:
+            continue
+        leaves = order.leaves_qty.as_decimal()
+        if order.order_type in STOPS:
+            stop_qty += leaves
+        elif order.order_type == OrderType.MARKET or _is_only_exit(desk, order):
+            exit_qty += leaves
+    return Cover(abs(signed), stop_qty, exit_qty)
+
+
+def _is_only_exit(desk: SetupDesk, order: Order) -> bool:
+    # On spot one exit rests; while the target's limit does, it stands where the price is.
+    return not desk.venue.reduce_only and order.order_type == OrderType.LIMIT
+
+
+def _signed_qty(desk: SetupDesk, cache: Any) -> Decimal:
+    positions = cache.positions_open(instrument_id=desk.instrument_id)
+    held = sum((Decimal(str(one.signed_decimal_qty())) for one in positions), ZERO)
+    lot = desk.market.lot_size
+    if desk.account_kind() == "cash":
+        # After a restart Nautilus knows no spot position: it is what setups hold, if the coins exist.
+        own = sum((one.position_qty for one in desk.setups if not one.is_closed), ZERO)
+        qty = min(max(held, own), desk.held_qty(1)) // lot * lot
+        price = desk.last_price() or ZERO
+        return qty if qty >= desk.market.min_qty and qty * price >= desk.market.min_notional else ZERO
+    return held if abs(held) >= lot else ZERO
+
+
+def make_watchdog(context: LiveContext) -> WatchdogActor:
+    """Return the watchdog of a node."""
+    return WatchdogActor(
+        context.settings.live.protection,
+        desks=lambda: [desk for one in context.strategies() for desk in getattr(one, "desks", ())],
+        call_soon=context.call_soon,
+    )
+
+
+__all__ = ["Cover", "UnprotectedTime", "WatchdogActor", "cover_of", "make_watchdog"]

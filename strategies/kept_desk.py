@@ -1,0 +1,353 @@
+"""The memory of a desk over restarts: its setups are kept before orders go out, and taken up again.
+
+Without a keeper, in every backtest, nothing of this runs. A node that starts restores the setups when the
+strategy starts, brings them up to date with the orders that Nautilus reconciled, and places what protection
+is missing before anything else; what only the venue can answer is asked by `runtime.live.recovery`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from nautilus_trader.model.enums import OrderType
+from nautilus_trader.model.events import OrderFilled
+from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.orders import Order
+
+from strategies.account_view import AccountView
+from strategies.entry_halt import HOLD_TOPIC, HoldEntries
+from strategies.protection import VenueCapabilities
+from strategies.setup_keeper import DeskMemory, SetupKeeper
+from strategies.trade_manager.catch_up import VenueOrder, catch_up, orphans
+from strategies.trade_manager.client_ids import base36, setup_id
+from strategies.trade_manager.increments import round_down
+from strategies.trade_manager.lifecycle import IllegalTransition
+from strategies.trade_manager.orders import ZERO, Action, Fill, Leg, OrderKind
+from strategies.trade_manager.plan import EntryPlan
+from strategies.trade_manager.setup import ExitRules, Identity, Setup
+
+# Setups whose orders may still report something late (a fill after its cancellation was confirmed).
+REMEMBERED_SETUPS: Final = 16
+EXTERNAL: Final = "external"
+_KINDS: Final = {
+    OrderType.MARKET: OrderKind.MARKET,
+    OrderType.LIMIT: OrderKind.LIMIT,
+    OrderType.STOP_MARKET: OrderKind.STOP_MARKET,
+    OrderType.STOP_LIMIT: OrderKind.STOP_LIMIT,
+}
+
+
+class KeptDesk(AccountView):
+    """What a desk remembers.
+
+    Parameters
+    ----------
+    host
+        The strategy.
+    instrument_id
+        What is traded.
+    tag
+        Short name in client order ids.
+    exit_rules
+        How entries and exits are handled at the venue.
+    """
+
+    keeper: SetupKeeper | None = None
+    """Where setups are kept; None in backtests."""
+    reach: Callable[[str], None] | None = None
+    """Told which point of the order life is passed, for tests that kill the process there."""
+    venue: VenueCapabilities
+
+    def __init__(self, host: Any, instrument_id: InstrumentId, tag: str, exit_rules: ExitRules) -> None:
+        super().__init__(host, instrument_id)
+        self.tag = tag
+        self.exit_rules = exit_rules
+        self.is_restored = False
+        """The setups of the session before were taken up, or there is no keeper."""
+        self._by_order: dict[str, Setup] = {}
+        self._remembered: deque[Setup] = deque()
+        self._dust_qty = ZERO
+        self._dust_value = ZERO
+
+    @property
+    def strategy_id(self) -> str:
+        """Return Nautilus' id of the strategy."""
+        return str(self._host.id.value)
+
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """Return the setups whose orders may still report, oldest first."""
+        return tuple(self._remembered)
+
+    def log_error(self, text: str) -> None:
+        """Write an error into the log of the node."""
+        self._host.log.error(f"{self.instrument_id} {text}")
+
+    # -- keep ----------------------------------------------------------------------------------------------
+
+    def memory(self) -> DeskMemory:
+        """Return what is kept besides setups."""
+        return DeskMemory(dust_qty=str(self._dust_qty), dust_value=str(self._dust_value))
+
+    def take_memory(self, memory: DeskMemory) -> None:
+        """Take what was kept besides setups."""
+        self._dust_qty, self._dust_value = Decimal(memory.dust_qty), Decimal(memory.dust_value)
+
+    def was_used(self, direction: int, known_ts_ns: int, zone_id: int) -> bool:
+        """Tell whether a setup of this zone or signal was ever sent, also before a restart."""
+        if self.keeper is None:
+            return False
+        return self.keeper.was_used(self, setup_id(direction, known_ts_ns, zone_id))
+
+    def _keep(self, setup: Setup, *, is_intent: bool) -> bool:
+        return self.keeper is None or self.keeper.keep(self, setup, is_intent=is_intent)
+
+    def _keep_intent(self, setup: Setup, leg: Leg) -> bool:
+        if self.reach is None:
+            return self._keep(setup, is_intent=True)
+        name = leg.name.lower()
+        self.reach(f"{name}_before_stored")
+        is_kept = self._keep(setup, is_intent=True)
+        self.reach(f"{name}_stored")
+        return is_kept
+
+    def remember(self, setup: Setup) -> None:
+        """Listen to the orders of a setup, and to those of the oldest no more."""
+        self._remembered.append(setup)
+        if len(self._remembered) > REMEMBERED_SETUPS:
+            for client_id in self._remembered.popleft().orders:
+                self._by_order.pop(client_id, None)
+
+    # -- restore -------------------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Take up the setups of the session before, as far as Nautilus' cache knows their orders.
+
+        Protection goes out at once where the venue says that there is a position.
+        """
+        self.is_restored = True
+        if self.keeper is None:
+            return
+        setups, memory = self.keeper.recall(self)
+        if memory is not None:
+            self.take_memory(memory)
+        for setup in setups:
+            setup.asks_about_entry = True
+            self.remember(setup)
+            if not setup.is_closed:
+                self.setup = setup
+        if any(not one.is_closed for one in setups):
+            self.is_restored = False  # until the venue has answered for all their orders
+        if self.reach is not None:
+            self.reach("restored")
+        self.take_picture(self.cached_orders(), is_complete=False)
+
+    def take_picture(self, at_venue: Mapping[str, VenueOrder], *, is_complete: bool) -> None:
+        """Bring the setups up to date with the venue's orders; missing protection goes out first.
+
+        Parameters
+        ----------
+        at_venue
+            Orders by client id.
+        is_complete
+            See `catch_up`.
+        """
+        ts_ns = self._host.clock.timestamp_ns()
+        for setup in self.setups:
+            has_news = any(one in at_venue for one in setup.orders)
+            if setup.is_closed and not has_news:
+                continue
+            for client_id in setup.orders:
+                self._by_order[client_id] = setup
+            before = setup.stage
+            try:
+                actions = catch_up(setup, at_venue, is_complete=is_complete, ts_ns=ts_ns)
+            except IllegalTransition as error:
+                self.log_error(f"setup {setup.identity.setup_id} cannot be brought up to date: {error}")
+                setup.resume(ts_ns)
+                self.give_up(setup, str(error))
+                continue
+            if is_complete or self._is_really_held(setup):
+                actions += setup.resume(ts_ns)
+            for client_id in setup.orders:
+                self._by_order[client_id] = setup
+            if not setup.is_closed:
+                self.say_restored(setup, before.value)
+            self.carry_out(setup, actions)
+        if is_complete:
+            self.is_restored = True
+
+    def _is_really_held(self, setup: Setup) -> bool:
+        """Tell whether the account holds the position of a setup: a closed one must not be protected."""
+        return self.held_qty(setup.plan.direction) >= setup.position_qty
+
+    def held_qty(self, direction: int) -> Decimal:
+        """Return what the account holds on one side, base currency: a position, on spot all coins."""
+        if self.account_kind() == "cash":
+            account = self._account()
+            coins = None if account is None else account.balance_total(self.instrument.base_currency)
+            return ZERO if coins is None else Decimal(coins.as_decimal())
+        positions = self._host.cache.positions_open(instrument_id=self.instrument_id)
+        held = sum((Decimal(str(one.signed_decimal_qty())) for one in positions), ZERO)
+        return max(held * direction, ZERO)
+
+    def cached_orders(self) -> dict[str, VenueOrder]:
+        """Return the orders of the instrument as Nautilus' cache has them after reconciliation."""
+        orders = self._host.cache.orders(instrument_id=self.instrument_id)
+        return {one.client_order_id.value: self.venue_order(one) for one in orders}
+
+    def venue_order(self, order: Order) -> VenueOrder:
+        """Return a Nautilus order in plain words."""
+        fills = tuple(self.fill_of(one) for one in order.events if isinstance(one, OrderFilled))
+        average = getattr(order, "avg_px", None)
+        price, trigger = getattr(order, "price", None), getattr(order, "trigger_price", None)
+        return VenueOrder(
+            client_id=order.client_order_id.value,
+            is_open=not order.is_closed,
+            qty=order.quantity.as_decimal(),
+            filled_qty=order.filled_qty.as_decimal(),
+            price=None if price is None else price.as_decimal(),
+            trigger_price=None if trigger is None else trigger.as_decimal(),
+            avg_price=None if average is None else Decimal(str(average)),
+            ts_ns=order.ts_last,
+            fills=fills,
+            kind=_KINDS.get(order.order_type, OrderKind.LIMIT),
+        )
+
+    def unanswered_orders(self) -> list[str]:
+        """Return the orders of living setups that may be alive and that Nautilus does not know."""
+        known = self.cached_orders()
+        living = (one for one in self.setups if not one.is_closed)
+        return [
+            own.client_id
+            for setup in living
+            for own in setup.orders.values()
+            if (own.is_alive or own.is_given_up) and own.client_id not in known
+        ]
+
+    def sweep_orphans(self) -> list[str]:
+        """Cancel open orders that are ours by their ids and of no living setup; return their ids."""
+        symbol = self.instrument_id.symbol.value
+        by_id = {
+            one.client_order_id.value: one
+            for one in self._host.cache.orders_open(instrument_id=self.instrument_id)
+        }
+        swept = orphans(self.tag, symbol, self.setups, by_id)
+        for client_id in swept:
+            self._host.cancel_order(by_id[client_id])
+        if self.reach is not None:
+            self.reach("orphans_swept")
+        return swept
+
+    # -- what others do in our account ---------------------------------------------------------------------
+
+    def settle_difference(self, price: Decimal) -> Decimal:
+        """Book what the account does not hold any more as closed by somebody else; return how much, base."""
+        setup = self.setup
+        if setup is None or setup.is_closed or not setup.is_in_position:
+            return ZERO
+        missing = setup.position_qty - self.held_qty(setup.plan.direction)
+        if missing < self.market.lot_size:
+            return ZERO
+        ts_ns = self._host.clock.timestamp_ns()
+        self.hold_for_external(f"{missing} of {setup.position_qty} were closed by somebody else")
+        self.carry_out(setup, setup.on_external(missing, price, ts_ns))
+        return missing
+
+    def on_foreign_fill(self, event: OrderFilled) -> None:
+        """Take a fill that no order of ours explains: by hand, a liquidation, a deleveraging."""
+        qty, price = event.last_qty.as_decimal(), event.last_px.as_decimal()
+        side = "bought" if event.is_buy else "sold"
+        self.hold_for_external(f"{qty} {side} at {price} by order {event.client_order_id}, which is not ours")
+        setup = self.setup
+        if setup is None or not setup.is_in_position or event.is_buy == (setup.plan.direction > 0):
+            return
+        if self.account_kind() == "cash":
+            self.settle_difference(price)  # coins that no setup holds may be sold by anyone
+        else:
+            ts_ns = self._host.clock.timestamp_ns()
+            self.carry_out(setup, setup.on_external(min(qty, setup.position_qty), price, ts_ns))
+
+    def hold_for_external(self, reason: str) -> None:
+        """Open nothing on this instrument until a person has looked."""
+        ts_ns = self._host.clock.timestamp_ns()
+        name = self.instrument_id.value
+        hold = HoldEntries(ts_ns=ts_ns, source=EXTERNAL, reason=reason, instrument_id=name)
+        self._host.msgbus.publish(topic=HOLD_TOPIC, msg=hold)
+
+    def unplanned_qty(self) -> Decimal:
+        """Return the position of the instrument that no setup of ours holds, signed, base currency.
+
+        On a cash account always 0: coins may be anybody's.
+        """
+        if self.account_kind() == "cash":
+            return ZERO
+        positions = self._host.cache.positions_open(instrument_id=self.instrument_id)
+        held = sum((Decimal(str(one.signed_decimal_qty())) for one in positions), ZERO)
+        own = sum((one.position_qty * one.plan.direction for one in self.setups if not one.is_closed), ZERO)
+        return held - own
+
+    def protect_unplanned(self, distance_pct: float) -> Setup | None:
+        """Give a position that nobody planned a stop at a distance, and follow it like a setup.
+
+        Parameters
+        ----------
+        distance_pct
+            From the last price, percent.
+
+        Returns
+        -------
+        Setup or None
+            None where there is no such position, a setup lives already, or no price is known.
+        """
+        qty, price = self.unplanned_qty(), self.last_price()
+        positions = self._host.cache.positions_open(instrument_id=self.instrument_id)
+        if price is None and positions:
+            price = Decimal(str(positions[0].avg_px_open))
+        if not qty or price is None or (self.setup is not None and not self.setup.is_closed):
+            return None
+        direction = 1 if qty > 0 else -1
+        tick = self.market.tick_size
+        distance = price * Decimal(str(distance_pct)) / 100
+        stop = max(round_down(price - direction * distance, tick, direction), tick)
+        # A target that is never reached in earnest: somebody else's plan is not known.
+        target = round_down(price * (2 if direction > 0 else Decimal("0.5")), tick, direction)
+        entry = round_down(price, tick, direction)
+        plan = EntryPlan(direction, entry, stop, target, abs(qty), -1, float(stop), float(target), "market")
+        ts_ns = self._host.clock.timestamp_ns()
+        identity = Identity(
+            tag=self.tag,
+            symbol=self.instrument_id.symbol.value,
+            strategy_id=self.strategy_id,
+            instrument_id=self.instrument_id.value,
+            setup_id=f"U{base36(ts_ns // 1_000_000)}",
+        )
+        setup = Setup(identity, plan, self.market, self.venue, self.exit_rules)
+        setup.asks_about_entry = True
+        self.setup = setup
+        self.remember(setup)
+        fill = Fill(ts_ns, f"unplanned-{ts_ns}", abs(qty), entry)
+        self.carry_out(setup, setup.adopt_position(fill))
+        return setup
+
+    # -- of the desk ---------------------------------------------------------------------------------------
+
+    def carry_out(self, setup: Setup, actions: Iterable[Action]) -> None:
+        """Do what the core asked for."""
+        raise NotImplementedError
+
+    def give_up(self, setup: Setup, reason: str) -> None:
+        """Answer to a bug in the order life."""
+        raise NotImplementedError
+
+    def say_restored(self, setup: Setup, stage: str) -> None:
+        """Publish that a setup was taken up again; `stage` is the one in which it was stored."""
+        raise NotImplementedError
+
+    def fill_of(self, event: Any) -> Fill:
+        """Return a fill (an event, or a report of one) in plain words."""
+        raise NotImplementedError
+
+
+__all__ = ["EXTERNAL", "REMEMBERED_SETUPS", "KeptDesk"]

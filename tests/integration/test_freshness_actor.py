@@ -1,0 +1,175 @@
+"""The watch over streams and clocks on a real message bus: which holds it begins and ends, and when."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import MessageBus, TestClock
+from nautilus_trader.model.data import BarType, TradeTick
+from nautilus_trader.model.enums import AggressorSide
+from nautilus_trader.model.identifiers import InstrumentId, TradeId, TraderId
+from nautilus_trader.model.objects import Price, Quantity
+from nautilus_trader.portfolio.portfolio import Portfolio
+
+from runtime.errors import VenueError
+from runtime.live.freshness import DataSettings
+from runtime.live.freshness_actor import FreshnessActor
+from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC
+
+XRP = InstrumentId.from_str("XRPUSDT.BINANCE")
+SECOND = 1_000_000_000
+START = 1_700_000_000 * SECOND
+SETTINGS = DataSettings(heartbeat_secs=5, stale_secs=8, bar_late_secs=2)
+
+
+@dataclass
+class Node:
+    """A bus, a clock, a venue that answers or does not, and what was said about entries."""
+
+    clock: Any = field(default_factory=TestClock)
+    said: list[tuple[str, str, str]] = field(default_factory=list)
+    bars: list[BarType] = field(default_factory=list)
+    answers: bool = True
+    agrees: bool = True
+    ahead_ms: int = 0
+    comparisons: int = 0
+
+    async def server_ms(self) -> int:
+        """Return the venue's time, or fail as when the network is cut."""
+        if not self.answers:
+            raise VenueError("no connection")
+        return int(self.clock.timestamp_ns() // 1_000_000) + self.ahead_ms
+
+    async def reconcile(self) -> bool:
+        """Tell whether the venue agrees."""
+        self.comparisons += 1
+        return self.agrees
+
+    def start(self, settings: DataSettings = SETTINGS) -> None:
+        """Register and start the actor."""
+        self.clock.set_time(START)
+        self.bus = MessageBus(TraderId("T-001"), self.clock)
+        cache = Cache()
+        self.actor = FreshnessActor(
+            settings,
+            clocks={"BINANCE": self},
+            instruments=[XRP.value, "ETHUSDT-LINEAR.BYBIT"],
+            subscriptions=lambda: ([XRP], self.bars),
+            reconcile=self.reconcile,
+            call_soon=lambda call: call(),
+        )
+        self.actor.register_base(Portfolio(self.bus, cache, self.clock), self.bus, cache, self.clock)
+        for topic, word in ((HOLD_TOPIC, "hold"), (RELEASE_TOPIC, "release")):
+            self.bus.subscribe(topic=topic, handler=self.hears(word))
+        self.actor.start()
+
+    def hears(self, word: str) -> Callable[[Any], None]:
+        """Return a handler that notes what is said of entries."""
+        return lambda message: self.said.append((word, message.source, message.instrument_id))
+
+    def tick(self, price: float = 1.25) -> None:
+        """Publish a trade that arrives now."""
+        now = self.clock.timestamp_ns()
+        side = AggressorSide.BUYER
+        trade = TradeTick(XRP, Price(price, 4), Quantity(1, 0), side, TradeId("1"), now, now)
+        self.bus.publish(topic="data.trades.BINANCE.XRPUSDT", msg=trade)
+
+    async def advance(self, secs: float, *, ticks: bool) -> None:
+        """Let time pass in steps of half a second, with or without trades."""
+        for _ in range(round(secs * 2)):
+            self.clock.set_time(self.clock.timestamp_ns() + SECOND // 2)
+            if ticks:
+                self.tick()
+            self.actor.look(self.clock.timestamp_ns())
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+
+def run(scenario: Callable[[Node], Awaitable[None]], settings: DataSettings = SETTINGS) -> Node:
+    """Run a scenario on a fresh node; stop it at the end."""
+
+    async def main() -> Node:
+        node = Node()
+        node.start(settings)
+        await scenario(node)
+        node.actor.stop()
+        return node
+
+    return asyncio.run(main())
+
+
+def test_a_silent_instrument_is_held_until_data_and_the_comparison() -> None:
+    """F18: the venue answers, the socket is open, no trade comes: held after the limit, not before."""
+
+    async def scenario(node: Node) -> None:
+        await node.advance(20, ticks=True)
+        await node.advance(8, ticks=False)
+        assert node.said == []
+        await node.advance(1, ticks=False)
+        assert node.said == [("hold", "stale", XRP.value)]
+        node.agrees = False
+        await node.advance(3, ticks=True)
+        assert len(node.said) == 1
+        assert node.comparisons > 1
+        node.agrees = True
+        await node.advance(1, ticks=True)
+
+    node = run(scenario)
+    assert node.said == [("hold", "stale", XRP.value), ("release", "stale", XRP.value)]
+
+
+def test_a_cut_network_holds_all_instruments_of_the_venue_within_two_heartbeats() -> None:
+    """F1: nothing comes and nothing answers; another venue's instruments are not concerned."""
+
+    async def scenario(node: Node) -> None:
+        await node.advance(10, ticks=True)
+        node.answers = False
+        await node.advance(10.5, ticks=False)
+        assert ("hold", "venue", XRP.value) in node.said
+        node.answers = True
+        await node.advance(6, ticks=True)
+
+    node = run(scenario)
+    assert {one for _, _, one in node.said} == {XRP.value}
+    assert [word for word, source, _ in node.said if source == "venue"] == ["hold", "release"]
+    assert [word for word, source, _ in node.said if source == "stale"] == ["hold", "release"]
+
+
+def test_a_missing_bar_is_stale_after_its_interval() -> None:
+    """Bars of five seconds, with two of grace."""
+
+    async def scenario(node: Node) -> None:
+        node.bars.append(BarType.from_str(f"{XRP}-5-SECOND-LAST-EXTERNAL"))
+        await node.advance(7, ticks=True)
+        assert node.said == []
+        await node.advance(1, ticks=True)
+
+    assert run(scenario).said == [("hold", "stale", XRP.value)]
+
+
+def test_a_frozen_price_is_stale_with_messages() -> None:
+    """The same price for longer than the setting allows."""
+
+    async def scenario(node: Node) -> None:
+        await node.advance(20, ticks=True)
+        assert node.said == []
+        await node.advance(12, ticks=True)
+
+    settings = DataSettings(heartbeat_secs=5, stale_secs=8, frozen_secs=30)
+    assert run(scenario, settings).said == [("hold", "stale", XRP.value)]
+
+
+def test_a_wrong_clock_holds_until_it_is_right_again() -> None:
+    """F11: two seconds off, then stepped back."""
+
+    async def scenario(node: Node) -> None:
+        node.ahead_ms = 2000
+        await node.advance(6, ticks=True)
+        assert node.said == [("hold", "clock", XRP.value)]
+        assert abs(node.actor.offsets["BINANCE"].offset_ns - 2 * SECOND) < SECOND // 100
+        node.ahead_ms = 0
+        await node.advance(6, ticks=True)
+
+    assert run(scenario).said == [("hold", "clock", XRP.value), ("release", "clock", XRP.value)]

@@ -1,0 +1,205 @@
+"""A desk that loses its memory in the middle of a trade and takes it up from the state file.
+
+The engine and the simulated venue go on, as a venue does while a node is restarted; `CheckedStrategy` asserts
+after every event that position and protection agree.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from nautilus_trader.model.enums import OrderSide
+
+from runtime.live.state import StateFile, StateKeeper
+from strategies.trade_manager.orders import Leg
+from tests.integration.engine_harness import AccountName, CheckedStrategy, run
+from tests.integration.test_ote_fuzz import random_tape
+from tests.integration.test_ote_orders import (
+    AFTERWARDS,
+    BEFORE_TARGET,
+    DOWN_TO_ENTRY,
+    FORMED,
+    START,
+    THROUGH_ENTRY,
+    THROUGH_TARGET,
+    flat,
+)
+
+CHART = [*BEFORE_TARGET, *THROUGH_TARGET, *AFTERWARDS]
+type Hook = Callable[[int, CheckedStrategy], None]
+
+
+def lose_memory(strategy: CheckedStrategy) -> None:
+    """Forget everything of the setups, as a process does that is killed, and take up what was kept."""
+    strategy.setup = None
+    strategy._by_order.clear()
+    strategy._remembered.clear()
+    strategy._dust_qty = strategy._dust_value = Decimal(0)
+    strategy.restore()
+    strategy.take_picture(strategy.cached_orders(), is_complete=True)
+
+
+class Forgetful:
+    """A hook that gives a strategy a state file, and kills it at chosen trades."""
+
+    def __init__(self, path: Path, deaths: set[int]) -> None:
+        self.path = path
+        self.deaths = deaths
+
+    def __call__(self, number: int, strategy: CheckedStrategy) -> None:
+        if strategy.keeper is None:
+            strategy.keeper = StateKeeper(StateFile(self.path / "state.sqlite"))
+        if number in self.deaths:
+            keeper: Any = strategy.keeper
+            keeper.file.close()
+            strategy.keeper = StateKeeper(StateFile(self.path / "state.sqlite"))
+            lose_memory(strategy)
+
+
+def told(trade: Any) -> dict[str, Any]:
+    """Return a trade without what single prices and buckets add: those are not stored one by one."""
+    fields: dict[str, Any] = msgspec.to_builtins(trade)
+    unstored = ("mae_", "mfe_", "entry_bucket", "exit_bucket")
+    return {name: value for name, value in fields.items() if not name.startswith(unstored)}
+
+
+def plain(decisions: list[Any]) -> list[Any]:
+    """Return decisions without the record of restarts."""
+    return [one for one in decisions if one.kind != "restored"]
+
+
+@pytest.mark.parametrize("account", ["cash", "margin"])
+@pytest.mark.parametrize("latency_ms", [0, 50])
+def test_a_trade_ends_as_if_the_node_had_never_died(
+    tmp_path: Path, account: AccountName, latency_ms: int
+) -> None:
+    """Killed after every trade: the same trade, the same decisions, no order more."""
+    usual = run(CHART, {2: [FORMED]}, account=account, latency_ms=latency_ms)
+    hook = Forgetful(tmp_path, set(range(3, len(CHART))))
+    mortal = run(CHART, {2: [FORMED]}, account=account, latency_ms=latency_ms, hook=hook)
+    assert [told(one) for one in mortal.trades] == [told(one) for one in usual.trades]
+    assert plain(mortal.decisions) == plain(usual.decisions)
+    assert len(mortal.orders) == len(usual.orders)
+    assert mortal.strategy.counters["setups_restored"] > 20
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("account", ["cash", "margin"])
+def test_deaths_on_random_tapes_break_no_rule(tmp_path: Path, account: AccountName, seed: int) -> None:
+    """Every 7th trade: position and protection agree throughout, and no id is used twice."""
+    trades, script = random_tape(1000 * seed)
+    hook = Forgetful(tmp_path, set(range(5, len(trades), 7)))
+    result = run(
+        trades, script, account=account, latency_ms=50, hook=hook, min_reward_risk=0.5, max_notional_pct=50.0
+    )
+    assert result.strategy.counters["illegal_transitions"] == 0
+    assert result.strategy.counters["setups_restored"] > 10
+    assert result.trades
+    ids = [order.client_order_id.value for order in result.orders]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_zone_is_not_entered_again_after_a_restart(tmp_path: Path) -> None:
+    """Its entry was sent before; the structure that is built anew finds the same zone, with the same id."""
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        forget(number, strategy)
+        if number == 15:
+            assert strategy.setup is None  # the closed one is only listened to
+            for zone in strategy.zones.live.values():
+                zone.is_used = False
+                strategy._waiting[zone.zone_id] = zone
+
+    forget = Forgetful(tmp_path, {14})
+
+    def taken_back(number: int, strategy: CheckedStrategy) -> None:
+        if number == 8:
+            strategy.cancel_entry_by_hand("anna")
+        hook(number, strategy)
+
+    result = run([*START, *DOWN_TO_ENTRY], {2: [FORMED]}, hook=taken_back)
+    assert len(result.orders) == 1
+    assert [one.reason for one in result.kinds("zone_skipped")] == ["used"]
+
+
+def test_nothing_is_opened_that_cannot_be_kept(tmp_path: Path) -> None:
+    """The state file fails before the entry: no order leaves, and the desk halts."""
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        if number == 0:
+            strategy.keeper = StateKeeper(StateFile(tmp_path / "state.sqlite"))
+            strategy.keeper.file.close()  # every write fails from now on
+
+    result = run([*START, *DOWN_TO_ENTRY], {2: [FORMED]}, hook=hook)
+    assert result.orders == []
+    assert [one.reason for one in result.kinds("entry_rejected")] == ["not_stored"]
+    assert result.strategy.is_halted
+
+
+def test_a_position_is_protected_though_it_cannot_be_kept(tmp_path: Path) -> None:
+    """The disk fills up between entry and fill: stop and target go out all the same."""
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        if number == 0:
+            strategy.keeper = StateKeeper(StateFile(tmp_path / "state.sqlite"))
+        elif number == 10:
+            keeper: Any = strategy.keeper
+            keeper.file.close()
+
+    result = run(CHART, {2: [FORMED]}, hook=hook)
+    assert [one.exit_reason for one in result.trades] == ["target"]
+
+
+def test_what_a_person_does_at_the_venue_is_external(tmp_path: Path) -> None:
+    """F25: half of the position is sold by somebody else: booked, the exits follow, entries are held."""
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        if number == 0:
+            strategy.keeper = StateKeeper(StateFile(tmp_path / "state.sqlite"))
+        if number == len(START) + len(DOWN_TO_ENTRY) + len(THROUGH_ENTRY) + 10:
+            assert strategy.setup is not None
+            half = (strategy.setup.position_qty / 2).quantize(Decimal("0.1"))
+            order = strategy.order_factory.market(
+                strategy.instrument_id, OrderSide.SELL, strategy._quantity(half)
+            )
+            strategy.submit_order(order)
+
+    result = run([*BEFORE_TARGET, *flat(1.08, 30)], {2: [FORMED]}, hook=hook)
+    gone = sum((Decimal(one.qty) for one in result.kinds("external")), Decimal(0))
+    setup = result.strategy.setup
+    assert setup is not None
+    assert 0 < gone == result.strategy.setup.ledger.exit_qty
+    assert gone + setup.position_qty == setup.ledger.entry_qty
+    stops = [one for one in setup.orders.values() if one.leg is Leg.STOP and one.is_alive]
+    assert [one.leaves_qty for one in stops] == [setup.position_qty]
+    assert [one.source for one in result.strategy.holds.standing] == ["external"]
+
+
+def test_an_unplanned_position_gets_a_stop(tmp_path: Path) -> None:
+    """A position that no setup explains is protected at the set distance and then followed like a setup."""
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        if number == 0:
+            strategy.keeper = StateKeeper(StateFile(tmp_path / "state.sqlite"))
+        if number == 5:
+            order = strategy.order_factory.market(
+                strategy.instrument_id, OrderSide.BUY, strategy._quantity(Decimal(100))
+            )
+            strategy.submit_order(order)
+            strategy.on_trade_hook = None
+            strategy.clock.set_time_alert_ns(
+                "later",
+                strategy.clock.timestamp_ns() + 100_000_000,
+                lambda _event: strategy.protect_unplanned(2.0),
+            )
+
+    # The checks of the harness know planned positions alone until the stop is placed.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CheckedStrategy, "check_against_cache", lambda _self: None)
+        result = run([*flat(1.0, 30), *flat(0.97, 10)], {}, hook=hook)
+    (trade,) = result.trades
+    assert (trade.exit_reason, trade.stop_price, trade.qty) == ("stop", "0.98", "100")
+    assert result.open_positions == 0

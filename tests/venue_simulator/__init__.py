@@ -1,0 +1,1 @@
+"""A local exchange that speaks the venues' wire protocols and misbehaves on command."""

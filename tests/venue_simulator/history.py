@@ -1,0 +1,133 @@
+"""Every public trade of a market, by id and time, and the klines that they make."""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.venue_simulator.core import Market, Trade
+
+
+@dataclass(frozen=True, slots=True)
+class Kline:
+    """One bar: times in milliseconds, prices in ticks, quantities in lots, turnover in ticks x lots."""
+
+    open_ms: int
+    close_ms: int  # the last millisecond inside
+    open: int
+    high: int
+    low: int
+    close: int
+    lots: int
+    turnover: int
+    trades: int
+    taker_lots: int  # bought by takers
+    taker_turnover: int
+    first_id: int
+    last_id: int
+
+
+class TradeHistory:
+    """The public trades of one market, oldest first; ids and times never decrease."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self._ids = array("q")
+        self._ticks = array("q")
+        self._lots = array("q")
+        self._sides = array("b")
+        self._times = array("q")
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def extend(self, trades: Iterable[Trade]) -> None:
+        """Append trades."""
+        for trade in trades:
+            self._ids.append(trade.trade_id)
+            self._ticks.append(trade.price_ticks)
+            self._lots.append(trade.size_lots)
+            self._sides.append(trade.is_buyer)
+            self._times.append(trade.ts_ns)
+
+    def __getitem__(self, row: int) -> Trade:
+        return Trade(
+            self._ids[row], self._ticks[row], self._lots[row], bool(self._sides[row]), self._times[row]
+        )
+
+    def last(self, count: int) -> list[Trade]:
+        """Return the newest trades, oldest first."""
+        return [self[row] for row in range(max(0, len(self) - count), len(self))]
+
+    def from_id(self, trade_id: int, count: int) -> list[Trade]:
+        """Return trades with this id or a later one, oldest first."""
+        return self._slice(bisect_left(self._ids, trade_id), count)
+
+    def between(self, start_ns: int | None, end_ns: int | None, count: int) -> list[Trade]:
+        """Return trades of start <= time < end, oldest first; the newest ones when only the end is given."""
+        low = 0 if start_ns is None else bisect_left(self._times, start_ns)
+        high = len(self) if end_ns is None else bisect_left(self._times, end_ns)
+        if start_ns is None:
+            low = max(0, high - count)
+        return [self[row] for row in range(low, min(high, low + count))]
+
+    def klines(self, interval_ms: int, start_ms: int | None, end_ms: int | None, count: int) -> list[Kline]:
+        """Return klines of the intervals that begin in start..end, with the unfinished one, oldest first.
+
+        An interval without a trade repeats the last close, as at the venues. Without `start_ms`: the newest.
+        """
+        if not len(self):
+            return []
+        first = self._times[0] // 1_000_000 // interval_ms * interval_ms
+        last = self._times[-1] // 1_000_000 // interval_ms * interval_ms
+        if end_ms is not None:
+            last = min(last, end_ms // interval_ms * interval_ms)
+        if start_ms is not None:
+            first = max(first, -(-start_ms // interval_ms) * interval_ms)
+            last = min(last, first + (count - 1) * interval_ms)
+        else:
+            first = max(first, last - (count - 1) * interval_ms)
+        return list(self._klines(interval_ms, first, last))
+
+    def _slice(self, low: int, count: int) -> list[Trade]:
+        return [self[row] for row in range(low, min(len(self), low + count))]
+
+    def _klines(self, interval_ms: int, first_ms: int, last_ms: int) -> Iterator[Kline]:
+        row = bisect_left(self._times, first_ms * 1_000_000)
+        close = self._ticks[row - 1] if row else self._ticks[0]
+        for open_ms in range(first_ms, last_ms + 1, interval_ms):
+            end = bisect_left(self._times, (open_ms + interval_ms) * 1_000_000, row)
+            bar = self._kline(open_ms, interval_ms, row, end, close)
+            close, row = bar.close, end
+            yield bar
+
+    def _kline(self, open_ms: int, interval_ms: int, low: int, high: int, close: int) -> Kline:
+        close_ms = open_ms + interval_ms - 1
+        if low == high:
+            return Kline(open_ms, close_ms, close, close, close, close, 0, 0, 0, 0, 0, -1, -1)
+        # Copies, not views: an exported buffer would forbid the next append.
+        ticks, lots = np.array(self._ticks[low:high]), np.array(self._lots[low:high])
+        turnovers = ticks.astype(object) * lots if _may_overflow(ticks, lots) else ticks * lots
+        is_buyer = np.array(self._sides[low:high], dtype=bool)
+        return Kline(
+            open_ms,
+            close_ms,
+            int(ticks[0]),
+            int(ticks.max()),
+            int(ticks.min()),
+            int(ticks[-1]),
+            int(lots.sum()),
+            int(turnovers.sum()),
+            high - low,
+            int(lots[is_buyer].sum()),
+            int(turnovers[is_buyer].sum()),
+            self._ids[low],
+            self._ids[high - 1],
+        )
+
+
+def _may_overflow(ticks: NDArray[np.int64], lots: NDArray[np.int64]) -> bool:
+    return float(ticks.max()) * float(lots.sum()) > 2.0**62

@@ -1,0 +1,177 @@
+"""Plays a tape to every venue: times moved to the wall clock and compressed by the speed.
+
+Trade k leaves at start + (t_k - t_0) / speed and carries that time. What lies before the point of start is
+history: it has been published at the same pace, up to now, and only REST knows it.
+
+Klines must close on the clock's own boundaries. So a tape made of klines, at speed 1, is moved by a whole
+number of intervals, fixed when its history is loaded: after a wait or a pause it catches up at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.venue_simulator.core import Market, Trade
+from tests.venue_simulator.tape import Series
+from tests.venue_simulator.venue import Venue
+
+SLICE_SECS: Final = 0.005
+MOST_AT_ONCE: Final = 2_000  # trades of one symbol between two turns of the event loop
+
+
+class TapeRunner:
+    """One tape for all venues.
+
+    Parameters
+    ----------
+    series
+        The symbols' trades.
+    venues
+        Who publishes them; each market goes by its symbol.
+    speed
+        Seconds of the tape per second of the clock.
+    history_secs
+        How much of the tape (in its own seconds) lies before the start.
+    """
+
+    def __init__(
+        self, series: Sequence[Series], venues: Sequence[Venue], speed: float, history_secs: float = 0.0
+    ) -> None:
+        self.speed = speed
+        self.trades_sent = 0
+        self._series = list(series)
+        self._markets = [
+            [
+                (venue, market)
+                for venue in venues
+                for market in venue.exchange.markets.values()
+                if market.symbol == one.terms.symbol
+            ]
+            for one in self._series
+        ]
+        self._first_ns = min(int(one.ts_ns[0]) for one in self._series)
+        self._last_ns = max(int(one.ts_ns[-1]) for one in self._series)
+        self._tape_ns = self._first_ns + int(history_secs * 1e9)
+        self._wall_ns = 0  # when the tape was at `_tape_ns`
+        self._interval_ns = max(one.interval_ns for one in self._series)
+        self._rows = [int(np.searchsorted(one.ts_ns, self._tape_ns)) for one in self._series]
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def _is_aligned(self) -> bool:
+        return self._interval_ns > 0 and self.speed == 1
+
+    @property
+    def is_running(self) -> bool:
+        """Whether trades flow."""
+        return self._task is not None and not self._task.done()
+
+    def load_history(self) -> None:
+        """Give the venues what lies before the start, and a last price to begin with."""
+        now_ns = time.time_ns()
+        if self._is_aligned:
+            self._tape_ns += (now_ns - self._tape_ns) % self._interval_ns
+            self._wall_ns = now_ns
+            self._rows = [int(np.searchsorted(one.ts_ns, self._tape_ns)) for one in self._series]
+        for one, markets, row in zip(self._series, self._markets, self._rows, strict=True):
+            back_ns = (self._tape_ns - one.ts_ns[:row]) / self.speed
+            past = one.trades(0, row, now_ns - back_ns.astype(np.int64))
+            for venue, market in markets:
+                trades = _on_grid(past, one, market)
+                venue.histories[market.key].extend(trades)
+                first = _on_grid(one.trades(row, row + 1, np.array([now_ns])), one, market)
+                venue.exchange.books[market.key].last = trades[-1] if trades else next(iter(first), None)
+
+    def start(self) -> None:
+        """Let the tape run, from where it stands."""
+        if not self.is_running:
+            if not self._is_aligned or not self._wall_ns:
+                self._wall_ns = time.time_ns()
+            self._task = asyncio.create_task(self._run())
+
+    def pause(self) -> None:
+        """Hold the tape."""
+        if self._task is not None:
+            if not self._is_aligned:
+                self._tape_ns = self._now_on_tape()
+            self._task.cancel()
+            self._task = None
+
+    def set_speed(self, speed: float) -> None:
+        """Change the speed from now on."""
+        was_running = self.is_running
+        self.pause()
+        self.speed = speed
+        if was_running:
+            self.start()
+
+    def seek(self, secs: float) -> None:
+        """Jump to a second of the tape (0: its beginning); what is passed over is never published."""
+        was_running = self.is_running
+        self.pause()
+        self._tape_ns = self._first_ns + int(secs * 1e9)
+        self._rows = [int(np.searchsorted(one.ts_ns, self._tape_ns)) for one in self._series]
+        if was_running:
+            self.start()
+
+    def state(self) -> dict[str, Any]:
+        """Return where the tape stands."""
+        at_ns = self._now_on_tape() if self.is_running else self._tape_ns
+        return {
+            "running": self.is_running,
+            "speed": self.speed,
+            "at_secs": (at_ns - self._first_ns) / 1e9,
+            "length_secs": (self._last_ns - self._first_ns) / 1e9,
+            "trades_sent": self.trades_sent,
+            "symbols": [one.terms.symbol for one in self._series],
+        }
+
+    def _now_on_tape(self) -> int:
+        return self._tape_ns + int((time.time_ns() - self._wall_ns) * self.speed)
+
+    async def _run(self) -> None:
+        while any(row < len(one) for row, one in zip(self._rows, self._series, strict=True)):
+            until_ns = self._now_on_tape()
+            is_behind = False
+            for index, one in enumerate(self._series):
+                low = self._rows[index]
+                due = int(np.searchsorted(one.ts_ns, until_ns, side="right"))
+                high = min(due, low + MOST_AT_ONCE)
+                is_behind = is_behind or high < due
+                if high > low:
+                    self._publish(index, low, high)
+            # Behind the clock the tape yields to the loop and goes on; it never skips a trade.
+            await asyncio.sleep(0 if is_behind else SLICE_SECS)
+
+    def _publish(self, index: int, low: int, high: int) -> None:
+        one = self._series[index]
+        self._rows[index] = high
+        times = self._wall_times(one.ts_ns[low:high])
+        trades = one.trades(low, high, times)
+        self.trades_sent += len(trades)
+        for venue, market in self._markets[index]:
+            skew_ns = venue.clock.skew_ns
+            moved = [t._replace(ts_ns=t.ts_ns + skew_ns) for t in trades] if skew_ns else trades
+            venue.exchange.on_trades(market, _on_grid(moved, one, market))
+
+    def _wall_times(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._wall_ns + ((ts_ns - self._tape_ns) / self.speed).astype(np.int64)
+
+
+def _on_grid(trades: list[Trade], series: Series, market: Market) -> list[Trade]:
+    """Move prices and sizes to a market's own increments, where they differ from the tape's."""
+    terms = series.terms
+    if market.tick == terms.tick and market.lot == terms.lot:
+        return trades
+    tick, lot = terms.tick / market.tick, terms.lot / market.lot
+    return [
+        trade._replace(
+            price_ticks=max(1, round(trade.price_ticks * tick)),
+            size_lots=max(1, round(trade.size_lots * lot)),
+        )
+        for trade in trades
+    ]
