@@ -32,6 +32,7 @@ from runtime.live.recording_settings import RecordingSettings
 from runtime.recorder import order_record
 from runtime.settings import as_plain, settings_hash
 from strategies.deadline_watch import hear_calls
+from strategies.perception_state import encode
 
 SERIALIZER: Final = MsgSpecSerializer(encoding=msgspec.json)
 # Behind the simulated venue, whose account states come before a print, and before every strategy.
@@ -45,7 +46,7 @@ OWN_EVENTS: Final = (OrderPendingCancel, OrderPendingUpdate)
 # Asked with a function that takes each hold that stands (strategies/entry_halt.py).
 STANDING_HOLDS: Final = "standing.holds"
 # Ways into a strategy beside the message bus: what stands between it and the market calls them.
-CALLS: Final = ("take_price", "take_past_trade")
+CALLS: Final = ("take_price", "take_past_trade", "adopt", "taint_bucket")
 # What a person's command does to a desk.
 BY_HAND: Final = ("close_by_hand", "cancel_entry_by_hand")
 RECORDINGS: Final = "recordings"
@@ -154,7 +155,7 @@ class SessionRecorder(Actor):
         free_bytes: Callable[[Path], int] | None = None,
     ) -> None:
         super().__init__(ActorConfig(component_id="SessionRecorder", log_events=False, log_commands=False))
-        self.folder, self._settings, self._session = folder, settings, session
+        self.folder, self._settings, self._session = folder, settings, dict(session)
         self._strategies, self._call_soon = strategies, call_soon
         self._warn = warn or self.log.warning
         self._free_bytes = free_bytes
@@ -171,7 +172,8 @@ class SessionRecorder(Actor):
     def on_start(self) -> None:
         """Write what the strategies begin with, then listen."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / SESSION_FILE, {**self._session, "started_ns": self.clock.timestamp_ns()})
+        self._session["started_ns"] = self.clock.timestamp_ns()
+        write_json(self.folder / SESSION_FILE, self._session)
         holds: list[Any] = []
         self.msgbus.publish(topic=STANDING_HOLDS, msg=holds.append)
         found = checkpoint(self.cache, self._strategies())
@@ -245,6 +247,10 @@ class SessionRecorder(Actor):
         start, stop, name = strategy.on_start, strategy.on_stop, strategy.id.value
 
         def on_start() -> None:
+            if getattr(strategy, "trade_gate", None) is not None:  # set by an actor that started before
+                strategy.trade_gate = self.recorded_gate(strategy.trade_gate)
+                self._note_gated(name)
+            self._put(RowKind.START, name)
             start()
             for number, desk in enumerate(getattr(strategy, "desks", ())):
                 for method in BY_HAND:
@@ -258,6 +264,10 @@ class SessionRecorder(Actor):
             stop()
 
         strategy.on_start, strategy.on_stop = on_start, on_stop
+
+    def _note_gated(self, name: str) -> None:
+        self._session["gated"] = [*self._session.get("gated", []), name]
+        write_json(self.folder / SESSION_FILE, self._session)
 
     def _by_hand(self, method: Callable[..., Any], key: str) -> Callable[..., Any]:
         def noted(*words: Any, **named: Any) -> Any:
@@ -288,9 +298,13 @@ class SessionRecorder(Actor):
     def _recorded_call(self, strategy: Any, name: str, take: Any) -> Any:
         key = f"{name}:{strategy.id.value}"
 
-        def recorded(tick: TradeTick) -> None:
-            self._put(RowKind.CALL, key, tick.instrument_id.value.encode(), tick)
-            take(tick)
+        def recorded(*given: Any) -> None:
+            (what,) = given or (None,)
+            if isinstance(what, TradeTick):
+                self._put(RowKind.CALL, key, what.instrument_id.value.encode(), what)
+            else:
+                self._put(RowKind.CALL, key, b"" if what is None else encode(what))
+            take(*given)
 
         return recorded
 
