@@ -26,6 +26,7 @@ MAX_CLIENTS: Final = 32
 MAX_WAITING: Final = 256  # lines of one client that wait for their answers; further ones wait in its buffer
 MAX_MISTAKES: Final = 20  # refused lines, then the client is cut off
 WRITE_SECS: Final = 5.0
+DISMISS_SECS: Final = 1.0
 STOP_SECS: Final = 5.0
 _CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid
 
@@ -128,9 +129,11 @@ class CommandServer:
         client = _Client(writer)
         if not self._may_connect(uid):
             await client.send(await self.runner.refuse("", f"user {user_name(uid)} may not", origin))
+            await client.dismiss(reader)
             return
         if self._clients > MAX_CLIENTS:
             await client.send(_refusal("", f"{MAX_CLIENTS} clients are connected already"))
+            await client.dismiss(reader)
             return
         try:
             while not client.is_gone:
@@ -139,6 +142,7 @@ class CommandServer:
                 except asyncio.LimitOverrunError:
                     reason = f"the line is longer than {MAX_LINE_BYTES} bytes"
                     await client.send(await self.runner.refuse("", reason, origin))
+                    await client.dismiss(reader)
                     return
                 except asyncio.IncompleteReadError:
                     return  # the client has said all it wanted
@@ -192,6 +196,14 @@ class _Client:
     def leave(self) -> None:
         self.is_gone = True
         self._writer.transport.abort()
+
+    async def dismiss(self, reader: asyncio.StreamReader) -> None:
+        """Let the client read its refusal: closing before it has said its say would reset the connection."""
+        with contextlib.suppress(OSError, TimeoutError):
+            self._writer.write_eof()
+            async with asyncio.timeout(DISMISS_SECS):
+                while await reader.read(MAX_LINE_BYTES):
+                    pass
 
     async def finish(self) -> None:
         """Send the answers that are still to come."""
