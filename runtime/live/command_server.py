@@ -55,7 +55,7 @@ class CommandServer:
         self._thread: threading.Thread | None = None
         self._stopped: asyncio.Event
         self._clients = 0
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._worker: asyncio.Task[None]
         self.runner: CommandRunner
 
     def start(self) -> None:
@@ -98,19 +98,16 @@ class CommandServer:
             is_up.set_exception(error)
             sock.close()
             return
-        worker = asyncio.create_task(self.runner.run())
+        self._worker = asyncio.create_task(self.runner.run())
         is_up.set_result(None)
         await self._stopped.wait()
         server.close()
-        left = [worker, *self._tasks]
+        left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
     async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
         self._clients += 1
         try:
             await self._talk(reader, writer)
@@ -118,8 +115,6 @@ class CommandServer:
             pass
         finally:
             self._clients -= 1
-            if task is not None:
-                self._tasks.discard(task)
             # Not `close`: what a client does not read would be waited for.
             writer.transport.abort()
 
