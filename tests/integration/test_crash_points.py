@@ -20,6 +20,7 @@ from runtime.live.crash_points import VARIABLE, CrashPoint, CrashPoints
 from tests.integration.crash_child import QTY, STOP
 from tests.integration.usdm_client import SYMBOL
 from tests.integration.usdm_node import RunningVenue
+from tests.venue_simulator.faults import EndpointFault
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECS = 60.0
@@ -138,3 +139,27 @@ def test_there_are_at_least_twelve_points_and_none_without_being_armed() -> None
     CrashPoints("stop_sent:2").reach(CrashPoint.STOP_SENT)  # dies the second time
     with pytest.raises(ValueError, match="nowhere"):
         CrashPoints("nowhere")
+
+
+ENDPOINT, ALGO = "POST /fapi/v1/order", "POST /fapi/v1/algoOrder"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "when"),
+    [(ENDPOINT, "after"), pytest.param(ALGO, "after", marks=pytest.mark.slow), (ALGO, "before")],
+)
+def test_an_answer_of_5xx_is_no_refusal(tmp_path: Path, endpoint: str, when: Any) -> None:
+    """F9: 503 after (or before) the work was done: the venue is asked, nothing is doubled, all is protected."""
+    with RunningVenue() as venue:
+        venue.trade("50000.0")
+        fault = EndpointFault(endpoint, 1, when=when, status=503, code=-1007, text="Timeout")
+        venue.do(lambda one: one.faults.endpoint_faults.append(fault))
+        with node(venue, tmp_path, None, enters=True):
+            wait("the entry rests", lambda: legs_of(living(venue)) == ["E"])
+            time.sleep(1.0)
+            venue.trade("48990.0", "1")
+            wait("stop and target rest", lambda: legs_of(living(venue)) == ["S", "T"])
+            time.sleep(3.0)  # and it stays like that
+        assert legs_of(living(venue)) == ["S", "T"]
+        assert legs_of(orders(venue)) == ["E", "S", "T"]
+        assert position(venue) == Decimal(QTY)
