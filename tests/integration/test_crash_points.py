@@ -149,7 +149,7 @@ ENDPOINT, ALGO = "POST /fapi/v1/order", "POST /fapi/v1/algoOrder"
     [(ENDPOINT, "after"), pytest.param(ALGO, "after", marks=pytest.mark.slow), (ALGO, "before")],
 )
 def test_an_answer_of_5xx_is_no_refusal(tmp_path: Path, endpoint: str, when: Any) -> None:
-    """F9: 503 after (or before) the work was done: the venue is asked, nothing is doubled, all is protected."""
+    """F9: 503 after or before the work was done: the venue is asked, nothing doubled, all protected."""
     with RunningVenue() as venue:
         venue.trade("50000.0")
         fault = EndpointFault(endpoint, 1, when=when, status=503, code=-1007, text="Timeout")
