@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Sequence
 
-from runtime.backtest_commands import compare, lookahead, run, strategies
+from runtime.backtest_commands import compare, lookahead, replay, run, strategies
 from runtime.cli import CommandParser, run_main
 
 # In the order of `--help`; each module has add(commands).
-COMMANDS = (run, lookahead, strategies, compare)
+COMMANDS = (run, lookahead, strategies, compare, replay)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -254,6 +254,16 @@ class VolumeBucketBuilder:
         head["last_id"] = max(trade_id, -1)
         head["seq"] = seq
 
+    def taint(self) -> None:
+        """Note that a trade is missing before the next one, where no jump of the ids will tell.
+
+        The open bucket is tainted, or the one that the next trade opens; one missing id is counted.
+        """
+        self._flush()
+        head = self._heads[0]
+        head["missing_ids"] += 1
+        head["total_missing_ids"] += 1
+
     def update(self, ts_ns: int, price: float, size: float, is_buyer: bool, trade_id: int) -> Packets:
         """Take one live trade; return the packets that it closed.
 

@@ -21,6 +21,7 @@ from runtime.cli import format_ns
 from runtime.entry_watch import EntryWatch
 from runtime.errors import DataError, OperatorError
 from runtime.journal.backtests import backtest_journal
+from runtime.live.limits import limit_entries
 from runtime.memory import release_memory
 from runtime.node_config import is_spot
 from runtime.nodes import Node
@@ -144,6 +145,7 @@ def run_backtest(
         node.build()
         (engine,) = node.get_engines()
         engine.add_actor(recorder)
+        limit_entries(engine.trader.strategies(), backtest.limits)
         if columns is not None:
             feed_columns(columns, plan, node, engine)
         for actor in more_actors(engine):

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 from ml.train_settings import TrainSettings
 from runtime.cli import did_you_mean
 from runtime.errors import ConfigurationError
+from runtime.live.limits import NO_LIMITS, LimitSettings
 from runtime.live.settings import LiveSettings
 from runtime.notify.settings import NotifySettings
 from runtime.secret_urls import url_secrets
@@ -168,6 +169,8 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Folder that receives one folder per run.
     charts
         Largest number of trades drawn in the tearsheet.
+    limits
+        What the account may risk, as ``live.limits`` for a node; off unless set.
     """
 
     chunk_size: Annotated[int, Meta(ge=1)] | Literal["all"] = 50_000
@@ -179,6 +182,7 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bar_feed: Literal["columns", "events"] = "columns"
     runs: str = "var/runs"
     charts: Annotated[int, Meta(ge=0, le=500)] = 60
+    limits: LimitSettings = NO_LIMITS
 
     def __post_init__(self) -> None:
         if not self.balance.is_finite() or not MIN_BALANCE <= self.balance <= MAX_BALANCE:

@@ -57,13 +57,46 @@ class DeadlineWatch:
         self._on_deadline()
 
 
+_HEARERS: Final[dict[int, Callable[[], None]]] = {}
+_REPLAYED: Final[dict[int, CallSoon]] = {}
+
+
 def live_call_soon(clock: Any) -> CallSoon | None:
     """Return what runs a function in the running event loop's thread, None where time is simulated."""
+    if id(clock) in _REPLAYED:
+        return _REPLAYED[id(clock)]
     if not isinstance(clock, LiveClock):
         return None
     import asyncio
 
-    return asyncio.get_running_loop().call_soon_threadsafe
+    loop, key = asyncio.get_running_loop(), id(clock)
+
+    def run(function: Callable[[], None]) -> None:
+        hearer = _HEARERS.get(key)
+        if hearer is not None:
+            hearer()
+        function()
+
+    return lambda function: loop.call_soon_threadsafe(run, function)
 
 
-__all__ = ["CallSoon", "DeadlineWatch", "live_call_soon"]
+def hear_calls(clock: Any, hearer: Callable[[], None] | None) -> None:
+    """Have a function run before each call that a timer of this clock causes; None: no longer.
+
+    A recording needs to know when, between what else, a strategy heard of its timers.
+    """
+    if hearer is None:
+        _HEARERS.pop(id(clock), None)
+    else:
+        _HEARERS[id(clock)] = hearer
+
+
+def replay_calls(clock: Any, call_soon: CallSoon | None) -> None:
+    """Give the calls of a simulated clock's timers to a replay, which knows their time; None: no longer."""
+    if call_soon is None:
+        _REPLAYED.pop(id(clock), None)
+    else:
+        _REPLAYED[id(clock)] = call_soon
+
+
+__all__ = ["CallSoon", "DeadlineWatch", "hear_calls", "live_call_soon", "replay_calls"]

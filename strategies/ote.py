@@ -8,7 +8,8 @@ and target follow the position. When a zone ends after the fill, the position ke
 zone was a reason to enter, the plan says how to leave.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -27,6 +28,7 @@ from strategies.entry_judge import ApproachJudge, EntryJudge
 from strategies.gated_setup import GatedSetupStrategy
 from strategies.guards import Circumstances, GuardRules, blocked
 from strategies.ote_config import OteConfig, entry_rules, exit_rules, model_policy, perception, shadow_rules
+from strategies.perception_state import Perceiver, PerceptionState, zone_states
 from strategies.registry import StrategySpec
 from strategies.row_struct import row_struct
 from strategies.setup_strategy import side_name
@@ -71,6 +73,8 @@ AMPLE_FUNDS: Final = Funds(Decimal(10**12), Decimal(10**12))
 _SCOPES: Final = {"external": Scope.EXTERNAL, "internal": Scope.INTERNAL}
 _BUSY: Final = frozenset({SkipReason.IN_POSITION, SkipReason.ENTRY_RESTING})
 type TradeHandler = Callable[[TradeTick], None]
+type TradeGate = Callable[["OteStrategy", TradeHandler], TradeHandler]
+"""Called at the start with the strategy and its hot path; returns what is put on the message bus instead."""
 type Observer = Callable[[Any, EventTable], None]
 """Called with each closed bucket (a row of ``PACKET_DTYPE``) and its structure events."""
 
@@ -98,6 +102,10 @@ class OteStrategy(GatedSetupStrategy):
         self._trades_topic = ""
         # Zones to look at when the next bucket closes: new, waiting for a better moment, or to be followed.
         self._waiting: dict[int, Zone] = {}
+        # Stands between the trades and the hot path where trades may be missing: in a live node.
+        self.trade_gate: TradeGate | None = None
+        self.recent_packets: deque[bytes] | None = None  # kept in a live node alone, see `adopt`
+        self._rebind: Callable[[], None]
         self._push: Callable[[int, float, float, bool, int], int]
         self._update_structure: Callable[..., Any]
         self._take_trade: TradeHandler
@@ -115,6 +123,8 @@ class OteStrategy(GatedSetupStrategy):
             rearm = RearmRules(self.config.rearm_max, int(self.config.rearm_after_secs * 1e9))
             self.ask(judge, self.config.approach_band_pct, rearm, shadow_rules(self.config, self.market))
         self._take_trade = self.make_trade_handler()
+        if self.trade_gate is not None:
+            self._take_trade = self.trade_gate(self, self._take_trade)
         self.on_setup_changed()  # a setup that was taken up again is watched from the first trade on
         call_soon = live_call_soon(self.clock)
         if call_soon is not None:  # a market without trades must not keep a stop waiting for its answer
@@ -168,6 +178,45 @@ class OteStrategy(GatedSetupStrategy):
         self.structure = StructureEngine(structure)
         self._push = self.builder.push
         self._update_structure = self.structure.update
+
+    def make_perceiver(self, state: PerceptionState | None = None) -> Perceiver:
+        """Return what builds this strategy's perception from history; ValueError for a state of others.
+
+        Not before the start: the instrument's increments are needed.
+        """
+        market = self.market
+        buckets, structure = perception(self.config, market.tick_size, market.lot_size)
+        scope = _SCOPES[self.config.structure]
+        return Perceiver(self.instrument_id.value, buckets, structure, scope, state)
+
+    def adopt(self, state: PerceptionState) -> None:
+        """Go on from what was perceived before; raises as `make_perceiver`.
+
+        Zones of before are followed and not entered: whether they were traded, nobody knows here. Packets
+        are remembered from now on, for `perceived`.
+        """
+        perceiver = self.make_perceiver(state)
+        self.builder, self.structure, self.zones = perceiver.builder, perceiver.structure, perceiver.zones
+        self.recent_packets = perceiver.recent
+        self._push, self._update_structure = self.builder.push, self.structure.update
+        self._rebind()
+        self.bucket_seq = self.builder.counters.packets - 1
+        self._waiting.clear()
+        if self.gate is not None:
+            for packet in state.packet_rows():
+                self.gate.judge.observe(packet, self.structure, self.bias)
+
+    def perceived(self, names: Iterable[str] = ()) -> PerceptionState:
+        """Return what was perceived up to the last trade; `names` as in `PerceptionState`."""
+        return PerceptionState(
+            instrument_id=self.instrument_id.value,
+            last_trade_id=self.builder.last_trade_id,
+            names=tuple(names),
+            builder=self.builder.to_bytes(),
+            structure=self.structure.to_bytes(),
+            zones=tuple(zone_states(self.zones)),
+            packets=b"".join(self.recent_packets or ()),
+        )
 
     def observe(self, observer: Observer) -> None:
         """Let someone see each closed bucket with the structure events that became known on it."""
@@ -228,12 +277,41 @@ class OteStrategy(GatedSetupStrategy):
             if closed:
                 on_packets(ts_ns, price)
 
+        def rebind() -> None:
+            nonlocal push
+            push = self._push
+
+        def take_price(tick: TradeTick) -> None:
+            ts_ns, price = tick.ts_event, tick.price.as_double()
+            if is_watching and (ts_ns >= wake_ns or not wake_low <= price <= wake_high):
+                on_price(ts_ns, price)
+
         def watch(flag: bool, low: float, high: float, deadline_ns: int) -> None:
             nonlocal is_watching, wake_low, wake_high, wake_ns
             is_watching, wake_low, wake_high, wake_ns = flag, low, high, deadline_ns
 
         self.set_watch = watch
+        self._rebind = rebind
+        self.take_price = take_price
         return take_trade
+
+    take_price: TradeHandler
+    """Shows a trade to the setup alone, at once, while buckets wait for trades before it."""
+
+    def take_past_trade(self, tick: TradeTick) -> None:
+        """Take a trade that is over: buckets, structure and zones see it, the setup's prices do not."""
+        is_buyer = tick.aggressor_side is AggressorSide.BUYER
+        number = tick.trade_id.value
+        price, closed = tick.price.as_double(), 0
+        try:
+            if not is_buyer and tick.aggressor_side is not AggressorSide.SELLER:
+                raise ValueError("its aggressor side is unknown")  # noqa: TRY301
+            trade_id = int(number) if _is_number(number) else -1
+            closed = self._push(tick.ts_event, price, tick.size.as_double(), is_buyer, trade_id)
+        except ValueError as error:
+            self._on_unusual_trade(error)
+        if closed:
+            self._on_packets(tick.ts_event, price)
 
     def _on_unusual_trade(self, error: ValueError) -> None:
         self.count("trades_refused")
@@ -259,6 +337,8 @@ class OteStrategy(GatedSetupStrategy):
             events = self._update_structure(ts_open, ts_close, open_, high, low, close, qty, buy_qty)
             if self._observer is not None:
                 self._observer(packets[index], events)
+            if self.recent_packets is not None:
+                self.recent_packets.append(packets[index].tobytes())
             if self.gate is not None:
                 self.gate.judge.observe(packets[index], self.structure, self.bias)
                 if self.gate.has_cancelled:

@@ -37,6 +37,8 @@ from strategies.entry_halt import (
     listen_to_halts,
     listen_to_holds,
 )
+from strategies.entry_limits import EntryLimits
+from strategies.exposure import entry_intent
 from strategies.kept_desk import KeptDesk
 from strategies.protection import capabilities, unknown_outcome
 from strategies.setup_keeper import UNKNOWN_TOPIC, UnknownOrder
@@ -100,6 +102,9 @@ class SetupDesk(KeptDesk):
     counters
         Of the strategy; those of several desks add up in one.
     """
+
+    entry_limits: EntryLimits | None = None
+    """Asked before each entry goes out; None sets no limits."""
 
     def __init__(
         self,
@@ -320,12 +325,16 @@ class SetupDesk(KeptDesk):
             False when no entry was alive.
         """
         setup = self.setup
-        if setup is None or not setup.is_entering:
+        if setup is None or setup.is_closed:
             return False
         ts_ns = self._host.clock.timestamp_ns()
-        self._say_command("cancel_entry", setup, ts_ns, reason, who)
-        self.carry_out(setup, setup.cancel_entry(ExitReason.MANUAL.value, ts_ns))
-        return True
+        # The core knows whether one is alive, or on its way back to be sent again at another price.
+        actions = setup.cancel_entry(ExitReason.MANUAL.value, ts_ns)
+        is_new = any(isinstance(one, Note) and one.kind == "entry_cancelled" for one in actions)
+        if is_new:
+            self._say_command("cancel_entry", setup, ts_ns, reason, who)
+        self.carry_out(setup, actions)
+        return is_new
 
     def close_unprotected(self, unprotected_secs: float) -> None:
         """Close what the watchdog found without a stop at the venue for too long."""
@@ -495,6 +504,10 @@ class SetupDesk(KeptDesk):
                 # Halted between the decision and its order, or while another entry was being replaced.
                 client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
                 self.carry_out(setup, setup.on_rejected(client_id, closed.value, ts_ns, due_post_only=False))
+            case Submit() if self._over_limits(setup, action):
+                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
+                reason = SkipReason.RISK.value
+                self.carry_out(setup, setup.on_rejected(client_id, reason, ts_ns, due_post_only=False))
             case Submit() if action.order.leg is Leg.ENTRY and (text := self._refused_exit(setup)):
                 self._host.log.warning(f"{self.instrument_id} not entered, an exit would be refused: {text}")
                 client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
@@ -531,6 +544,20 @@ class SetupDesk(KeptDesk):
                 self.halt(reason)
             case Finished():
                 self._finish(setup, action)
+
+    def _over_limits(self, setup: Setup, action: Submit) -> bool:
+        """Ask the account's limits about an entry; publish why it must not go out."""
+        if self.entry_limits is None or action.order.leg is not Leg.ENTRY:
+            return False
+        intent = entry_intent(self, self._host, action.order)
+        skip = self.entry_limits.check(intent)
+        if skip is None:
+            return False
+        self._host.log.warning(f"{self.instrument_id} entry refused by the limits: {skip.text}")
+        self.count("entries_over_limits")
+        detail: dict[str, str | int | float] = {"text": skip.text, "figure": skip.figure, "limit": skip.limit}
+        self.decide("entry_refused", ts_ns=intent.ts_ns, setup=setup, reason=skip.reason.value, detail=detail)
+        return True
 
     def _refused_exit(self, setup: Setup) -> str | None:
         if self.keeper is None:  # venues filter, backtests do not

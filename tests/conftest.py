@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import canary_search
+from tests import canary_search, venue_fixtures
 from tests.canary import CANARY_VARIABLES, files_with_canary
 from tests.local_postgres import LocalPostgres, programs
 
@@ -26,6 +26,9 @@ SHARED_DATA = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"
 def pytest_configure(config: pytest.Config) -> None:
     """Search what every test writes for a secret; see `tests.canary_search`."""
     config.pluginmanager.register(canary_search)
+
+
+spot_venue = venue_fixtures.spot_venue
 
 
 @pytest.fixture(scope="session")

@@ -146,13 +146,20 @@ class BinanceRest:
 
         The venue searches at most an hour at a time.
         """
+        return await self._first_agg_trade(symbol, start_ns, end_ns, "a")
+
+    async def single_trade_id_at(self, symbol: str, start_ns: int, end_ns: int) -> int | None:
+        """Return the id of the first single trade in [start_ns, end_ns), None without one."""
+        return await self._first_agg_trade(symbol, start_ns, end_ns, "f")
+
+    async def _first_agg_trade(self, symbol: str, start_ns: int, end_ns: int, column: str) -> int | None:
         start_ms, last_ms = -(-start_ns // NANOS_PER_MS), -(-end_ns // NANOS_PER_MS) - 1
         while start_ms <= last_ms:
             until_ms = min(start_ms + HOUR_MS - 1, last_ms)
             page = await self._get("aggTrades", symbol=symbol, startTime=start_ms, endTime=until_ms, limit=1)
             if page:
                 with understood(f"{self._base}/aggTrades"):
-                    return whole_number(page[0]["a"])
+                    return whole_number(page[0][column])
             start_ms = until_ms + 1
         return None
 
@@ -215,7 +222,7 @@ class BinanceRest:
     async def single_trades(
         self, symbol: str, from_id: int, last_id: int
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        """Yield pages of a spot market's single trades by id, both ends included, in the order of their ids.
+        """Yield pages of a spot market's single trades by id, at least to the last one, in their order.
 
         Rows have id, price, qty, time (milliseconds) and isBuyerMaker. The vendor's page "Old trade lookup"
         asks for no key (2026); where the venue wants one all the same, this raises `Refused`.
@@ -227,13 +234,13 @@ class BinanceRest:
         """
         cursor = from_id
         while cursor <= last_id:
-            rows = min(PAGE_ROWS, last_id - cursor + 1)
+            rows = min(PAGE_ROWS, last_id - cursor + 2)  # the one after shows that the last does not exist
             page = await self._get("historicalTrades", symbol=symbol, fromId=cursor, limit=rows)
             with understood(f"{self._base}/historicalTrades"):
                 ids = [whole_number(row["id"]) for row in page]
             require_progress(ids, cursor, f"{self._base}/historicalTrades {symbol}")
             if page:
-                yield [row for row, number in zip(page, ids, strict=True) if number <= last_id]
+                yield page
             if len(page) < rows:
                 return
             cursor = ids[-1] + 1

@@ -5,6 +5,7 @@ trade and its order. Commands that ask for the same and wait behind each other a
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -149,7 +150,8 @@ class CommandRunner:
     async def _execute(self, group: list[Asked]) -> None:
         first = group[0]
         if first.answer is not None:
-            self._audit(group, first.answer.outcome, first.answer.reason)
+            with contextlib.suppress(Exception):  # refused all the same
+                self._audit(group, first.answer.outcome, first.answer.reason)
             for one in group:
                 if one.answer is not None and not one.future.done():
                     one.future.set_result(one.answer)
@@ -216,15 +218,15 @@ class CommandRunner:
             for one in group
             if one.command is not None
         ]
+        changes = [self._book.finish(answer) for answer in answers]
         try:
             self._audit(group, doing.outcome, doing.text, doing.detail)
-            changes = [self._book.finish(answer) for answer in answers]
             if self._memory is not None:
                 # Not synced: a power cut leaves it without an answer, and so not executed again.
                 self._memory.add(changes, is_synced=False)
                 if self._memory.is_large:
                     self._memory.rewrite(self._book.all_remembered())
-        except OSError as error:
+        except Exception as error:  # what was done is done, and its sender must hear of it
             answers = [_with_note(answer, f"not written down: {error}") for answer in answers]
         for one, answer in zip(group, answers, strict=True):
             self._running.pop(answer.id, None)

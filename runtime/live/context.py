@@ -48,8 +48,14 @@ class LiveContext:
         Checks of health by name: add yours (`runtime.health`).
     reconnects
         Stream -> times it was connected again: count yours.
+    entry_limits
+        What desks ask before an entry (`strategies.entry_limits.EntryLimits`): one, once it is made.
     node
         Nautilus' `TradingNode`; for what no other field gives.
+    strategy_configs
+        Nautilus' importable configurations of the strategies.
+    config_sha256
+        Hash of the effective settings.
     """
 
     mode: LiveMode
@@ -66,4 +72,7 @@ class LiveContext:
     stop: Callable[[str], None]
     probes: dict[str, Probe] = field(default_factory=dict)
     reconnects: dict[str, float] = field(default_factory=dict)
+    entry_limits: list[Any] = field(default_factory=list)
     node: Any = None
+    strategy_configs: tuple[Any, ...] = ()
+    config_sha256: str = ""

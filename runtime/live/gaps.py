@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
+from heapq import heappop, heappush
 from typing import Final, Protocol
 
 NO_ID: Final = -1
+SAVED_NAMES: Final = 1000
 
 
 class Flow(Enum):
@@ -92,7 +94,7 @@ class TradeOrder[T](Protocol):
         """Take a trade of the stream; return those that go through now, mostly this one."""
         ...
 
-    def fill(self, trades: Iterable[tuple[str, T]], *, is_whole: bool) -> list[T]:
+    def fill(self, trades: Iterable[tuple[str, T]], *, known_until: int) -> list[T]:
         """Take what was fetched; return the trades that go through now."""
         ...
 
@@ -114,7 +116,7 @@ class ConsecutiveIds[T]:
     >>> order = ConsecutiveIds[str](last_id=6)
     >>> order.take("7", "a"), order.take("9", "c"), order.wanted
     (['a'], [], Missing(first_id=8, last_id=8))
-    >>> order.fill([("8", "b")], is_whole=True), order.wanted
+    >>> order.fill([("8", "b")], known_until=8), order.wanted
     (['b', 'c'], None)
     """
 
@@ -123,13 +125,14 @@ class ConsecutiveIds[T]:
         self.last_id = last_id
         self.counters = GapCounters()
         self._waiting: dict[int, T] = {}
+        self._ids: list[int] = []  # heap of those that wait
 
     @property
     def wanted(self) -> Missing | None:
         """Return the first ids that are missing, None while trades flow."""
         if self.flow is Flow.FLOWING:
             return None
-        return Missing(self.last_id + 1, min(self._waiting) - 1)
+        return Missing(self.last_id + 1, self._ids[0] - 1)
 
     @property
     def buffered(self) -> int:
@@ -151,59 +154,59 @@ class ConsecutiveIds[T]:
         if number <= self.last_id or number in self._waiting:
             self.counters.dropped += 1
             return []
-        self._waiting[number] = trade
+        self._keep(number, trade)
         if self.flow is Flow.FLOWING:
             self.counters.gaps += 1
             self._advance(Input.JUMP)
             return []
         return self._let_go()  # a late one may have closed the gap
 
-    def fill(self, trades: Iterable[tuple[str, T]], *, is_whole: bool) -> list[T]:
+    def fill(self, trades: Iterable[tuple[str, T]], *, known_until: int) -> list[T]:
         """Take what was fetched for `wanted`; return the trades that go through now.
 
         Parameters
         ----------
         trades
-            (id, trade), in any order; those known already are passed over.
-        is_whole
-            The venue has answered for all of `wanted`: ids that it left out do not exist.
+            (id, trade), in any order; those that are not wanted are passed over.
+        known_until
+            The venue has answered for all ids from the first wanted one to this: those left out do not exist.
         """
         wanted = self.wanted
         if wanted is None:
             return []
         for trade_id, trade in trades:
             number = int(trade_id)
-            if number > self.last_id and number not in self._waiting:
-                self._waiting[number] = trade
+            if wanted.first_id <= number <= wanted.last_id and number not in self._waiting:
+                self._keep(number, trade)
                 self.counters.missing += 1
-        return self._let_go(wanted.last_id if is_whole else NO_ID)
+        return self._let_go(known_until)
 
     def give_up(self) -> list[T]:
         """Wait no longer; return the trades that waited, in their order: who counts ids sees the gap."""
         if self.flow is Flow.FLOWING:
             return []
-        out = [self._waiting[number] for number in sorted(self._waiting)]
-        first, last = min(self._waiting), max(self._waiting)
-        self.counters.missing += last - self.last_id - len(out)
+        ids = sorted(self._ids)
+        out = [self._waiting[number] for number in ids]
+        self.counters.missing += ids[-1] - self.last_id - len(ids)
         self.counters.given_up += 1
-        self.last_id = max(last, first)
+        self.last_id = ids[-1]
         self._waiting.clear()
+        self._ids.clear()
         self._advance(Input.GIVE_UP)
         return out
+
+    def _keep(self, number: int, trade: T) -> None:
+        self._waiting[number] = trade
+        heappush(self._ids, number)
 
     def _let_go(self, known_until: int = NO_ID) -> list[T]:
         """Return what is next in order; ids up to `known_until` that are not here do not exist."""
         out: list[T] = []
-        waiting = self._waiting
-        while waiting:
-            number = self.last_id + 1
-            if number not in waiting:
-                number = min(waiting)
-                if number - 1 > known_until:
-                    break
-            out.append(waiting.pop(number))
-            self.last_id = number
-        if not waiting:
+        ids = self._ids
+        while ids and (ids[0] == self.last_id + 1 or ids[0] - 1 <= known_until):
+            self.last_id = heappop(ids)
+            out.append(self._waiting.pop(self.last_id))
+        if not ids:
             self.counters.filled += 1
             self._advance(Input.COMPLETE)
         elif out:
@@ -219,6 +222,8 @@ class RecentIds[T]:
 
     Parameters
     ----------
+    names
+        Of the newest trades that were taken before, oldest first.
     remembered
         How many names of trades that went through are kept; at least as many as the venue's newest page.
 
@@ -227,16 +232,23 @@ class RecentIds[T]:
     >>> order = RecentIds[str]()
     >>> order.take("x", "a"), order.suspect(), order.take("z", "c")
     (['a'], None, [])
-    >>> order.fill([("x", "a"), ("y", "b"), ("z", "c")], is_whole=True)
+    >>> order.fill([("x", "a"), ("y", "b"), ("z", "c")], known_until=-1)
     ['b', 'c']
     """
 
-    def __init__(self, remembered: int = 5000) -> None:
+    def __init__(self, names: Iterable[str] = (), remembered: int = 5000) -> None:
         self.flow = Flow.FLOWING
         self.counters = GapCounters()
         self._names: deque[str] = deque(maxlen=remembered)
         self._known: set[str] = set()
         self._waiting: dict[str, T] = {}
+        for name in names:
+            self._remember(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the newest trades that went through, oldest first, at most `SAVED_NAMES`."""
+        return tuple(self._names)[-SAVED_NAMES:]
 
     @property
     def wanted(self) -> Missing | None:
@@ -265,13 +277,13 @@ class RecentIds[T]:
         self._remember(trade_id)
         return [trade]
 
-    def fill(self, trades: Iterable[tuple[str, T]], *, is_whole: bool) -> list[T]:
+    def fill(self, trades: Iterable[tuple[str, T]], *, known_until: int) -> list[T]:
         """Take the venue's newest trades, oldest first; return the trades that go through now.
 
         Nothing happens, and trades stay held back, unless the page reaches back to a trade that went
-        through. `is_whole` has no meaning here: the page itself shows it.
+        through. `known_until` has no meaning here: the page itself shows it.
         """
-        del is_whole
+        del known_until
         page = list(trades)
         if self.flow is Flow.FLOWING or not self._names:
             return []

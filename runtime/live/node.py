@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
 from nautilus_trader.cache.config import CacheConfig
 from nautilus_trader.common.config import DatabaseConfig
 from nautilus_trader.config import (
     LiveDataEngineConfig,
     LiveExecEngineConfig,
-    LiveRiskEngineConfig,
     LoggingConfig,
     MessageBusConfig,
     TradingNodeConfig,
@@ -21,6 +21,7 @@ from nautilus_trader.live.node import TradingNode
 from runtime.live.adapters import data_config, data_factory, exec_config, exec_factory
 from runtime.live.context import LiveContext
 from runtime.live.keys import keys_of, require_keys
+from runtime.live.limits import risk_engine_config
 from runtime.live.paper import PaperExecClientConfig, SandboxLiveExecClientFactory
 from runtime.live.plan import LivePlan
 from runtime.live.settings import LiveSettings, LiveVenue
@@ -64,7 +65,9 @@ def node_config(plan: LivePlan, folder: Path, session_id: str = "") -> TradingNo
         data_engine=LiveDataEngineConfig(
             time_bars_timestamp_on_close=True, graceful_shutdown_on_exception=True
         ),
-        risk_engine=LiveRiskEngineConfig(graceful_shutdown_on_exception=True),
+        risk_engine=msgspec.structs.replace(
+            risk_engine_config(live.limits, plan.instruments), graceful_shutdown_on_exception=True
+        ),
         exec_engine=exec_engine_config(plan),
         cache=cache_config(live),
         message_bus=MessageBusConfig(types_filter=published_types()),
@@ -86,9 +89,9 @@ def node_config(plan: LivePlan, folder: Path, session_id: str = "") -> TradingNo
 def exec_engine_config(plan: LivePlan) -> LiveExecEngineConfig:
     """Return how the node agrees with its venues about orders and positions.
 
-    Spot accounts of real venues report no positions, and the engine would invent a short against what is held:
-    nothing is generated for them (`generate_missing_per_venue` keeps it for contracts of the same node). The
-    simulated venue reports what it kept.
+    Spot accounts of real venues report no positions, and the engine would invent a short against what is
+    held: nothing is generated for them. `generate_missing_per_venue` keeps it for contracts of the same node,
+    and the simulated venue reports what it kept.
     """
     is_live = plan.mode == "live"
     return LiveExecEngineConfig(

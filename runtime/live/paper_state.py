@@ -36,7 +36,10 @@ CREATE TABLE IF NOT EXISTS fills (
 CREATE INDEX IF NOT EXISTS fills_by_order ON fills (client_order_id);
 CREATE TABLE IF NOT EXISTS positions (
     venue TEXT NOT NULL, position_id TEXT NOT NULL, is_open INTEGER NOT NULL, updated_ns INTEGER NOT NULL,
-    fills BLOB NOT NULL, summary BLOB NOT NULL, PRIMARY KEY (venue, position_id));
+    summary BLOB NOT NULL, PRIMARY KEY (venue, position_id));
+CREATE TABLE IF NOT EXISTS position_fills (
+    venue TEXT NOT NULL, position_id TEXT NOT NULL, number INTEGER NOT NULL, event BLOB NOT NULL,
+    PRIMARY KEY (venue, position_id, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS funding (
     venue TEXT NOT NULL, instrument_id TEXT NOT NULL, strategy_id TEXT NOT NULL, ts_ns INTEGER NOT NULL,
     payment BLOB NOT NULL, PRIMARY KEY (venue, instrument_id, strategy_id, ts_ns));
@@ -68,13 +71,18 @@ class FillRow:
 
 @dataclass(frozen=True, slots=True)
 class PositionRow:
-    """One position: the fills since it was last flat, serialised, and what a person reads of it."""
+    """One position: the fills since it was last flat, serialised, and what a person reads of it.
+
+    When it is written, ``fills`` are those from number ``first`` on: the ones before are there already, and
+    with 0 they all are new.
+    """
 
     position_id: str
     is_open: bool
     updated_ns: int
     fills: tuple[bytes, ...]
     summary: dict[str, str]
+    first: int = 0
 
 
 @dataclass(slots=True)
@@ -153,8 +161,7 @@ class PaperStore:
             for fill in change.fills:
                 self._put("fills", (fill.trade_id, venue, fill.client_order_id, fill.ts_ns, fill.event))
             for one in change.positions:
-                texts = msgspec.json.encode(_texts(one.fills)), msgspec.json.encode(one.summary)
-                self._put("positions", (venue, one.position_id, one.is_open, one.updated_ns, *texts))
+                self._write_position(venue, one)
             for paid in change.payments:
                 key = (venue, paid.instrument_id, paid.strategy_id, paid.ts_ns)
                 self._put("funding", (*key, msgspec.json.encode(paid)))
@@ -215,12 +222,14 @@ class PaperStore:
     def positions(self, venue: str, *, open_only: bool = True) -> list[PositionRow]:
         """Return the positions of a venue."""
         query = (
-            "SELECT position_id, is_open, updated_ns, fills, summary FROM positions "
+            "SELECT position_id, is_open, updated_ns, summary FROM positions "
             "WHERE venue = ? AND (is_open OR NOT ?) ORDER BY rowid"
         )
         return [
-            PositionRow(name, bool(is_open), ts_ns, _bytes(events), msgspec.json.decode(summary))
-            for name, is_open, ts_ns, events, summary in self._db.execute(query, (venue, open_only))
+            PositionRow(
+                name, bool(is_open), ts_ns, self._position_fills(venue, name), msgspec.json.decode(summary)
+            )
+            for name, is_open, ts_ns, summary in self._db.execute(query, (venue, open_only))
         ]
 
     def payments(self, venue: str) -> list[FundingPayment]:
@@ -238,7 +247,16 @@ class PaperStore:
     def clear(self) -> None:
         """Forget everything: the next session starts with the settings' balance."""
         with self._transaction():
-            for table in ("accounts", "orders", "fills", "positions", "funding", "prices", "meta"):
+            for table in (
+                "accounts",
+                "orders",
+                "fills",
+                "positions",
+                "position_fills",
+                "funding",
+                "prices",
+                "meta",
+            ):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
             self._put("meta", ("version", str(VERSION)))
 
@@ -268,6 +286,20 @@ class PaperStore:
                 "is_open = excluded.is_open, updated_ns = excluded.updated_ns, events = excluded.events",
                 (one.client_order_id, venue, one.instrument_id, one.is_open, one.updated_ns, events),
             )
+
+    def _write_position(self, venue: str, one: PositionRow) -> None:
+        summary = msgspec.json.encode(one.summary)
+        self._put("positions", (venue, one.position_id, one.is_open, one.updated_ns, summary))
+        if not one.first:  # a new one of that name: NETTING positions come back
+            self._db.execute(
+                "DELETE FROM position_fills WHERE venue = ? AND position_id = ?", (venue, one.position_id)
+            )
+        for number, event in enumerate(one.fills, one.first):
+            self._put("position_fills", (venue, one.position_id, number, event))
+
+    def _position_fills(self, venue: str, position_id: str) -> tuple[bytes, ...]:
+        query = "SELECT event FROM position_fills WHERE venue = ? AND position_id = ? ORDER BY number"
+        return tuple(bytes(row[0]) for row in self._db.execute(query, (venue, position_id)))
 
     def _put(self, table: str, row: Sequence[Any]) -> None:
         marks = ", ".join("?" * len(row))

@@ -53,6 +53,7 @@ from nautilus_trader.model.identifiers import (
     ClientId,
     ClientOrderId,
     InstrumentId,
+    PositionId,
     TraderId,
     Venue,
     VenueOrderId,
@@ -143,6 +144,9 @@ class PaperVenue:
         self._waiting: dict[InstrumentId, list[TradingCommand]] = {}
         self._adopt: dict[InstrumentId, list[ClientOrderId]] = {}
         self._traded: set[InstrumentId] = set()
+        # First fill and number of fills of each position as they are kept: spot leaves dust, and a position
+        # that never is flat has thousands.
+        self._kept_fills: dict[PositionId, tuple[UUID4, int]] = {}
         self._events: list[OrderEvent] = []
         self._own: list[Report] = []
         self._payments: list[FundingPayment] = []
@@ -233,10 +237,10 @@ class PaperVenue:
         kept = self._store.account(self.id.value)
         if kept is not None:
             self._account().apply(SERIALIZER.deserialize(kept))
-        for row in self._store.positions(self.id.value):
-            self._restore_position([SERIALIZER.deserialize(one) for one in row.fills])
         for order in self._store.orders(self.id.value, open_only=True):
             self._restore_order(restored_order(order))
+        for row in self._store.positions(self.id.value):
+            self._restore_position([SERIALIZER.deserialize(one) for one in row.fills])
         self._events.clear()
         self.commit()
 
@@ -245,21 +249,23 @@ class PaperVenue:
         position = Position(instrument, fill=fills[0])
         for fill in fills[1:]:
             position.apply(fill)
-        for fill in fills:  # the venue asks its orders which position they belong to
-            row = self._store.order(fill.client_order_id.value)
-            if row is not None and not row.is_open and not self.cache.order_exists(fill.client_order_id):
-                order = restored_order(row)
-                self.cache.add_order(order, position.id)
-                self.cache.update_order(order)
+        # The venue asks its orders which position they belong to; those of it that are closed are not here.
+        names = list(dict.fromkeys(fill.client_order_id for fill in fills))
+        for name in names:
+            row = self._store.order(name.value)
+            if row is not None and not self.cache.order_exists(name):
+                self._restore_order(restored_order(row))
         self.cache.add_position(position, self.oms_type)
+        for name in names:
+            self.cache.add_position_id(position.id, self.id, name, position.strategy_id)
 
     def _restore_order(self, order: Order) -> None:
         self._known(order.instrument_id)
-        position = self.cache.positions_open(instrument_id=order.instrument_id, strategy_id=order.strategy_id)
-        self.cache.add_order(order, position[0].id if position and order.filled_qty else None)
+        self.cache.add_order(order, None)
         self.cache.update_order(order)
-        # Behind the first print: its place in the queue of before is not known, and must not be the first.
-        self._adopt.setdefault(order.instrument_id, []).append(order.client_order_id)
+        if not order.is_closed:
+            # Behind the first print: its place in the queue of before is lost, and must not be the first.
+            self._adopt.setdefault(order.instrument_id, []).append(order.client_order_id)
 
     def commit(self) -> None:
         """Keep what this step changed and tell the node of it."""
@@ -302,10 +308,24 @@ class PaperVenue:
         for position_id in dict.fromkeys(event.position_id for event in filled):
             position = None if position_id is None else self.cache.position(position_id)
             if position is not None:
-                change.positions.append(_position_row(position))
+                change.positions.append(self._position_row(position))
         for fill in filled:
             change.prices[fill.instrument_id.value] = str(fill.last_px)
         change.counters[ORDER_IDS] = self._numbers[ORDER_IDS]
+
+    def _position_row(self, position: Position) -> PositionRow:
+        events = position.events
+        opened, count = self._kept_fills.get(position.id, (None, 0))
+        first = count if opened == events[0].id else 0
+        self._kept_fills[position.id] = events[0].id, len(events)
+        return PositionRow(
+            position.id.value,
+            bool(position.is_open),
+            int(position.ts_last),
+            tuple(SERIALIZER.serialize(fill) for fill in events[first:]),
+            _summary_of(position),
+            first,
+        )
 
     # -- the exchange --------------------------------------------------------------------------------------
 
@@ -577,9 +597,8 @@ def restored_order(row: OrderRow) -> Order:
     return order
 
 
-def _position_row(position: Position) -> PositionRow:
-    fills = tuple(SERIALIZER.serialize(fill) for fill in position.events)
-    summary = {
+def _summary_of(position: Position) -> dict[str, str]:
+    return {
         "instrument": position.instrument_id.value,
         "strategy": position.strategy_id.value,
         "qty": f"{position.signed_decimal_qty():f}",
@@ -589,7 +608,6 @@ def _position_row(position: Position) -> PositionRow:
         "coin": "" if position.base_currency is None else position.base_currency.code,
         "multiplier": str(position.multiplier),
     }
-    return PositionRow(position.id.value, bool(position.is_open), int(position.ts_last), fills, summary)
 
 
 def _is_news(event: OrderEvent) -> bool:

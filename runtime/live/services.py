@@ -5,13 +5,20 @@ from typing import Any, Final
 from runtime.health import clock_check
 from runtime.live.command_actor import make_command_actor
 from runtime.live.context import LiveContext
+from runtime.live.dead_man_actor import make_dead_man
 from runtime.live.freshness_actor import make_freshness, make_hold_book
+from runtime.live.limit_watch import make_limit_watch
+from runtime.live.limits import attach_limits
 from runtime.live.node import Service
+from runtime.live.recording import SessionRecorder
 from runtime.live.recovery import make_recovery
 from runtime.live.unknown_orders import make_unknown_orders
+from runtime.live.warmup import make_warm_up
 from runtime.live.watchdog import make_watchdog
+from strategies.entry_limits import EntryLimits
 
 NANOS: Final = 1e9
+RECORDINGS: Final = "recordings"
 
 
 def keep_holds(context: LiveContext) -> None:
@@ -33,18 +40,64 @@ def watch_data(context: LiveContext) -> Any:
     return actor
 
 
+def limit_risk(context: LiveContext) -> Any:
+    """Let every desk ask the limits before an entry; return the watch over losses."""
+    limits = EntryLimits(context.settings.live.limits.rules)
+    attach_limits(context.strategies(), limits)
+    context.entry_limits.append(limits)
+    return make_limit_watch(context, limits)
+
+
+def warm_up(context: LiveContext) -> Any:
+    """Return what rebuilds the perception of strategies on trades, and keeps their trades whole."""
+    return make_warm_up(context, context.settings.live.data)
+
+
 def take_commands(context: LiveContext) -> Any:
-    """Return the ear for commands of people and other programs."""
-    return make_command_actor(context)
+    """Return the ear for commands of people and other programs; a kill closes the limits' gate at once."""
+    (limits,) = context.entry_limits
+    return make_command_actor(
+        context,
+        on_kill=limits.close,
+        on_rearm=lambda: limits.reopen(context.node.kernel.clock.timestamp_ns()),
+    )
+
+
+def arm_dead_man(context: LiveContext) -> Any:
+    """Return the dead man's switch; None on paper and where the settings leave it off."""
+    return make_dead_man(context)
+
+
+def record_session(context: LiveContext) -> Any | None:
+    """Return what writes the session down for a replay; None where the settings want none."""
+    settings = context.settings.live.recording
+    if not settings.enabled:
+        return None
+    session = {
+        "session_id": context.session_id,
+        "mode": context.mode,
+        "trader_id": context.settings.live.trader_id,
+        "config_sha256": context.config_sha256,
+        "strategies": [
+            {"strategy_path": one.strategy_path, "config_path": one.config_path, "config": dict(one.config)}
+            for one in context.strategy_configs
+        ],
+    }
+    folder = context.folder / RECORDINGS / context.session_id
+    return SessionRecorder(folder, settings, session, context.strategies, context.call_soon)
 
 
 # Each is made from the context; None adds no actor. They start in this order, before the strategies, and stop
 # after them.
 SERVICES: Final[list[Service]] = [
     keep_holds,
+    record_session,
     make_recovery,
     make_unknown_orders,
     make_watchdog,
     watch_data,
+    warm_up,
+    limit_risk,
     take_commands,
+    arm_dead_man,
 ]

@@ -167,6 +167,8 @@ class _Session:
                 notifier=notifier,
                 stop=shutdown.ask,
                 node=node,
+                strategy_configs=tuple(self.plan.configs),
+                config_sha256=str(self.config["config_sha256"]),
             )
             self._trade(context, shutdown)
             self.reason = shutdown.reason

@@ -5,9 +5,12 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
+from runtime.live.dead_man_settings import DeadManSettings
 from runtime.live.freshness import DataSettings
+from runtime.live.limits import LimitSettings
 from runtime.live.paper_settings import PaperSettings
 from runtime.live.protection_settings import ProtectionSettings
+from runtime.live.recording_settings import RecordingSettings
 
 type VenueKind = Literal["binance", "bybit"]
 type MarketKind = Literal["spot", "usdm", "linear"]
@@ -145,6 +148,12 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         The simulated accounts of a paper node.
     data
         When market data are too old, late or incomplete to open anything.
+    limits
+        What an account may risk, whatever a strategy wants.
+    recording
+        What is kept of a session, so that it can be replayed.
+    dead_man
+        Whether venues take entries back that the node has forsaken.
     protection
         How long a position may be without a stop, and what happens to positions that nobody planned.
     """
@@ -159,6 +168,9 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     min_disk_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 1024
     paper: PaperSettings = PaperSettings()
     data: DataSettings = DataSettings()
+    limits: LimitSettings = LimitSettings()
+    recording: RecordingSettings = RecordingSettings()
+    dead_man: DeadManSettings = DeadManSettings()
     protection: ProtectionSettings = ProtectionSettings()
 
     def __post_init__(self) -> None:
@@ -187,10 +199,6 @@ def _doubled(name: str) -> str:
 
 # Every struct of this section, for the schema and the tests.
 STRUCTS: Final[tuple[type[Any], ...]] = (
-    LiveSettings,
-    LiveVenue,
-    VenueHosts,
-    PaperSettings,
-    DataSettings,
-    ProtectionSettings,
-)
+    LiveSettings, LiveVenue, VenueHosts, PaperSettings, DataSettings, LimitSettings, DeadManSettings,
+    RecordingSettings, ProtectionSettings,
+)  # fmt: skip

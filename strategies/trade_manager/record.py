@@ -13,6 +13,7 @@ type DecisionKind = Literal[
     "entry_repriced",
     "entry_cancelled",
     "entry_rejected",
+    "entry_refused",
     "entry_filled",
     "cancel_asked",
     "cancel_outcome",

@@ -213,7 +213,7 @@ def run_node(
     *,
     paper: PaperSettings,
     folder: Path | None = None,
-    claims: bool = False,
+    recorder: Callable[[TradingNode], Any] | None = None,
 ) -> Any:
     """Run a node with the paper venue, let ``drive`` push ticks, stop it and return what ``drive`` gave."""
     spot = isinstance(instrument, CurrencyPair)
@@ -242,6 +242,8 @@ def run_node(
         node.add_data_client_factory("BINANCE", replay_factory([instrument]))
         node.add_exec_client_factory("BINANCE", SandboxLiveExecClientFactory)
         node.build()
+        if recorder is not None:
+            node.trader.add_actor(recorder(node))
         made = [one for one in strategies if not isinstance(one, ImportableStrategyConfig)]
         for one in made:
             node.trader.add_strategy(one)

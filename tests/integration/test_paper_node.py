@@ -148,7 +148,7 @@ def test_latency_passes_on_the_clock_without_prints() -> None:
 
 
 def test_an_order_without_a_market_waits_for_the_first_print() -> None:
-    """A market order for an instrument without a print is filled by the first one, which the venue asks for."""
+    """A market order for an instrument without a print is filled by the first one, asked for by the venue."""
     instrument = instrument_of("margin")
     paper = PaperSettings(latency_ms=1, funding="none", market_wait_secs=30)
     strategy = ByHand(instrument)

@@ -88,7 +88,7 @@ def fills_of(strategy: Rhythm) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("account", ["cash", "margin"])
 def test_a_node_on_paper_fills_as_a_backtest(account: AccountName) -> None:
-    """Same prints, same orders: price, size, fee, maker or taker, time and balances are equal, fill by fill."""
+    """Same prints, same orders: price, size, fee, role, time of each fill are equal, and the balances."""
     instrument = instrument_of(account)
     ticks = random_walk(instrument, 3000)
     expected, balances = in_backtest(instrument, ticks)

@@ -98,9 +98,10 @@ def test_node_trades_every_order_that_a_protected_entry_needs() -> None:
         assert nodes == theirs
         await until(
             lambda: (
-                probe.portfolio.account(INSTRUMENT_ID.venue).balance_total().as_decimal() == venue.do(wallet)
+                probe.portfolio.account(INSTRUMENT_ID.venue).balance_total(USDT).as_decimal()
+                == venue.do(wallet)
             ),
-            lambda: probe.portfolio.account(INSTRUMENT_ID.venue).balance_total(),
+            lambda: probe.portfolio.account(INSTRUMENT_ID.venue).balance_total(USDT),
         )
         assert venue.do(lambda v: v.exchange.accounts["main"].positions[SYMBOL].leverage) == 7
         assert venue.do(lambda v: v.exchange.open_orders()) == []
@@ -130,7 +131,7 @@ def test_restarted_node_knows_its_orders_and_survives_an_expired_listen_key() ->
         assert (str(position.quantity), position.strategy_id) == ("0.010", probe.id)
 
         keys = venue.do(lambda v: v.request_counts["POST /fapi/v1/listenKey"])
-        venue.do(lambda v: v.protocol.expire_listen_key())
+        venue.do(lambda v: v.protocol.expire_user_stream())
         venue.trade("48999.90")  # while nobody listens
         more = next(order for order in resting if order.client_order_id.value == "more")
         await probe.until(more, "OrderFilled")
@@ -223,7 +224,7 @@ def test_stop_that_is_hit_while_the_user_stream_is_down_stays_open_in_the_node()
         stop = probe.stop_market(SELL, "0.010", "48000.00", reduce_only=True)
         await probe.until(stop, "OrderAccepted")
         keys = venue.do(lambda v: v.request_counts["POST /fapi/v1/listenKey"])
-        venue.do(lambda v: v.protocol.expire_listen_key())
+        venue.do(lambda v: v.protocol.expire_user_stream())
         venue.trade("48000.00")
         await until(
             lambda: venue.do(lambda v: v.request_counts["POST /fapi/v1/listenKey"]) > keys, lambda: keys
@@ -265,7 +266,7 @@ def test_user_stream_stays_dead_when_no_new_listen_key_can_be_had() -> None:
     async def scenario(probe: Probe) -> None:
         refuse = EndpointFault("POST /fapi/v1/listenKey", 1, 503, -1008)
         venue.do(lambda v: v.faults.endpoint_faults.append(refuse))
-        venue.do(lambda v: v.protocol.expire_listen_key())
+        venue.do(lambda v: v.protocol.expire_user_stream())
         keys = "POST /fapi/v1/listenKey"
         await until(lambda: venue.do(lambda v: v.request_counts[keys]) == 2, lambda: "no attempt")
         order = probe.limit(BUY, "0.010", "49900.00", post_only=True)

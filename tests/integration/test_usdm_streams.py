@@ -138,8 +138,7 @@ def test_funding_moves_the_wallet_by_its_exact_amount() -> None:
         await client.market("BUY", "0.010")
         client.trade("50000.00")
         async with client.user_stream() as stream:
-            desk = client.venue.protocol.market_desk
-            desk.settle_funding(SYMBOL, Decimal("0.0001"), client.venue.protocol.now_ms())
+            client.venue.protocol.settle_funding(SYMBOL, Decimal("0.0001"))
             update = await stream.until("ACCOUNT_UPDATE")
 
             assert (update["a"]["m"], update["a"]["P"]) == ("FUNDING_FEE", [])

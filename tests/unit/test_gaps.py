@@ -26,7 +26,7 @@ def test_a_jump_holds_trades_back_until_the_missing_ones_are_there() -> None:
     assert order.take("14", 14) == []
     assert order.take("15", 15) == []
     assert order.wanted == Missing(11, 13)
-    assert order.fill(named([11, 12, 13]), is_whole=True) == [11, 12, 13, 14, 15]
+    assert order.fill(named([11, 12, 13]), known_until=13) == [11, 12, 13, 14, 15]
     assert order.take("16", 16) == [16]
     assert (order.counters.gaps, order.counters.filled, order.counters.missing) == (1, 1, 3)
 
@@ -36,7 +36,7 @@ def test_a_gap_behind_a_gap_is_asked_for_next() -> None:
     order = ConsecutiveIds[int](last_id=0)
     for one in (2, 4):
         order.take(str(one), one)
-    assert order.fill(named([1]), is_whole=True) == [1, 2]
+    assert order.fill(named([1]), known_until=1) == [1, 2]
     assert order.wanted == Missing(3, 3)
     assert order.take("3", 3) == [3, 4]  # late, by the stream itself
     assert order.flow is Flow.FLOWING
@@ -46,7 +46,7 @@ def test_ids_that_the_venue_never_gave_are_not_waited_for() -> None:
     """The venue has answered for all of them: it has skipped numbers itself."""
     order = ConsecutiveIds[int](last_id=5)
     order.take("9", 9)
-    assert order.fill(named([7]), is_whole=True) == [7, 9]
+    assert order.fill(named([7]), known_until=8) == [7, 9]
     assert order.wanted is None
 
 
@@ -54,7 +54,7 @@ def test_part_of_an_answer_is_kept_and_the_rest_still_wanted() -> None:
     """The first page of several."""
     order = ConsecutiveIds[int](last_id=5)
     order.take("9", 9)
-    assert order.fill(named([6]), is_whole=False) == [6]
+    assert order.fill(named([6]), known_until=6) == [6]
     assert order.wanted == Missing(7, 8)
 
 
@@ -104,8 +104,8 @@ def answer(order: ConsecutiveIds[int], tape: list[int], chance: random.Random, *
         return []
     found = [one for one in tape if wanted.first_id <= one <= wanted.last_id]
     if partly and len(found) > 1 and chance.random() < 0.5:
-        return order.fill(named(found[:1]), is_whole=False)
-    return order.fill(named(found), is_whole=True)
+        return order.fill(named(found[:1]), known_until=found[0])
+    return order.fill(named(found), known_until=wanted.last_id)
 
 
 def test_named_trades_are_complete_again_where_the_page_overlaps() -> None:
@@ -115,7 +115,7 @@ def test_named_trades_are_complete_again_where_the_page_overlaps() -> None:
     order.suspect()
     assert order.take("d", "d") == []
     assert order.take("e", "e") == []
-    assert order.fill([(one, one) for one in "01abcd"], is_whole=True) == ["b", "c", "d", "e"]
+    assert order.fill([(one, one) for one in "01abcd"], known_until=-1) == ["b", "c", "d", "e"]
     assert order.take("b", "b") == []
     assert order.take("f", "f") == ["f"]
     assert (order.counters.missing, order.counters.filled, order.counters.dropped) == (2, 1, 1)
@@ -127,7 +127,7 @@ def test_a_page_without_overlap_says_nothing() -> None:
     order.take("a", "a")
     order.suspect()
     order.take("z", "z")
-    assert order.fill([("x", "x"), ("y", "y")], is_whole=True) == []
+    assert order.fill([("x", "x"), ("y", "y")], known_until=-1) == []
     assert order.wanted is not None
     assert order.give_up() == ["z"]
     assert order.wanted is None

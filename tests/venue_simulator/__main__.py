@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import signal
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from aiohttp import web
 from tests.venue_simulator.app import make_app
 from tests.venue_simulator.control import Control
 from tests.venue_simulator.protocol import SymbolTerms
-from tests.venue_simulator.tape import load, split_symbol
+from tests.venue_simulator.tape import EVER, load, split_symbol
 from tests.venue_simulator.tape_runner import TapeRunner
 from tests.venue_simulator.venues import PROTOCOLS, make_venue
 
@@ -32,7 +33,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME",
-        help="sample, FILE.parquet, or CATALOG:INSTRUMENT; repeatable",
+        help="sample, FILE.parquet (trades or klines), FOLDER, or CATALOG:INSTRUMENT; repeatable",
     )
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of the tape per second")
     parser.add_argument(
@@ -41,6 +42,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         default=0.0,
         help="how much of the tape is already past when it starts (for warm-up by REST)",
     )
+    parser.add_argument("--first", type=utc_ns, default=0, metavar="ISO", help="first time of the recording")
+    parser.add_argument("--end", type=utc_ns, default=EVER[1], metavar="ISO", help="and its end, exclusive")
     parser.add_argument("--wait", action="store_true", help="let POST /ctl/tape start the tape")
     parser.add_argument(
         "--venues", default="binance_spot", help=f"comma-separated, of {', '.join(PROTOCOLS)}"
@@ -58,7 +61,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 async def serve(options: argparse.Namespace) -> None:
     """Build the venues, listen, print the URLs, and wait for a signal."""
-    series = [one for name in options.tape for one in load(name)]
+    series = [one for name in options.tape for one in load(name, (options.first, options.end))]
     terms = [one.terms for one in series] + [market_terms(text) for text in options.market]
     if not terms:
         raise SystemExit("nothing to trade: give --tape or --market")
@@ -85,6 +88,16 @@ async def serve(options: argparse.Namespace) -> None:
     for venue in venues.values():
         venue.drop_connections()
     await runner.cleanup()
+
+
+def utc_ns(text: str) -> int:
+    """Read an ISO 8601 time; UTC unless it says otherwise."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no ISO time such as 2026-03-17T12:00") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1_000_000_000
 
 
 def market_terms(text: str) -> SymbolTerms:

@@ -204,7 +204,11 @@ class BinanceUsdm(Protocol):
         self.user_streams.stop(call.account.name)
         return {}
 
-    def expire_listen_key(self, account: str = "main") -> None:
+    def settle_funding(self, symbol: str, rate: Decimal) -> None:
+        """Settle funding now."""
+        self.market_desk.settle_funding(symbol, rate, self.now_ms())
+
+    def expire_user_stream(self, account: str = "main") -> None:
         """End an account's listen key now, as after an hour without keep-alive."""
         self.user_streams.expire(account, wire.listen_key_expired)
 
@@ -231,7 +235,7 @@ class BinanceUsdm(Protocol):
         self.user_events.on_tick()
         self.orders.expire_countdowns(self.now_ms())
         for account in self.user_streams.due():
-            self.expire_listen_key(account)
+            self.expire_user_stream(account)
 
 
 def _paths(name: str) -> Iterable[str]:

@@ -204,7 +204,8 @@ def _forced(reason: str) -> Callable[[Venue, Mapping[str, Any]], None]:
 FAULTS: Final[Mapping[str, Callable[[Venue, Mapping[str, Any]], None]]] = {
     "clear": lambda venue, _: venue.faults.clear(),
     "cut": lambda venue, args: venue.faults.cut(float(args["secs"])),  # every connection, and new ones
-    "disconnect": lambda venue, _: venue.drop_connections(),  # once; clients may come back at once
+    # Once, clients may come back at once; name: only these ("market", "user", ...).
+    "disconnect": lambda venue, args: venue.drop_connections(args.get("name", "")),
     "freeze": lambda venue, args: venue.faults.freeze(float(args["secs"])),
     "delay": _delay,  # secs, on top of the latency, until 0
     "latency": _latency,  # ms
@@ -219,6 +220,7 @@ FAULTS: Final[Mapping[str, Callable[[Venue, Mapping[str, Any]], None]]] = {
     "liquidation": _forced("liquidation"),  # market, account
     "adl": _forced("adl"),
     "listen_key_expiry": lambda venue, args: venue.protocol.expire_user_stream(args.get("account", "main")),
+    "funding": lambda venue, args: venue.protocol.settle_funding(args["market"], Decimal(str(args["rate"]))),
     "instrument": _instrument,  # market, and any term of it: tick, lot, status, min_notional, ...
 }
 

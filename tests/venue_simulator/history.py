@@ -4,7 +4,9 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tests.venue_simulator.core import Market, Trade
 
@@ -106,24 +108,26 @@ class TradeHistory:
         close_ms = open_ms + interval_ms - 1
         if low == high:
             return Kline(open_ms, close_ms, close, close, close, close, 0, 0, 0, 0, 0, -1, -1)
-        ticks, lots, sides = self._ticks[low:high], self._lots[low:high], self._sides[low:high]
+        # Copies, not views: an exported buffer would forbid the next append.
+        ticks, lots = np.array(self._ticks[low:high]), np.array(self._lots[low:high])
+        turnovers = ticks.astype(object) * lots if _may_overflow(ticks, lots) else ticks * lots
+        is_buyer = np.array(self._sides[low:high], dtype=bool)
         return Kline(
             open_ms,
             close_ms,
-            ticks[0],
-            max(ticks),
-            min(ticks),
-            ticks[-1],
-            sum(lots),
-            sum(p * q for p, q in zip(ticks, lots, strict=True)),
+            int(ticks[0]),
+            int(ticks.max()),
+            int(ticks.min()),
+            int(ticks[-1]),
+            int(lots.sum()),
+            int(turnovers.sum()),
             high - low,
-            sum(q for q, is_buyer in zip(lots, sides, strict=True) if is_buyer),
-            sum(p * q for p, q, is_buyer in zip(ticks, lots, sides, strict=True) if is_buyer),
+            int(lots[is_buyer].sum()),
+            int(turnovers[is_buyer].sum()),
             self._ids[low],
             self._ids[high - 1],
         )
 
 
-def turnover_of(market: Market, ticks_lots: int) -> Decimal:
-    """Return a turnover in quote currency."""
-    return market.tick * market.lot * ticks_lots
+def _may_overflow(ticks: NDArray[np.int64], lots: NDArray[np.int64]) -> bool:
+    return float(ticks.max()) * float(lots.sum()) > 2.0**62

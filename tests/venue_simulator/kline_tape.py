@@ -6,6 +6,7 @@ A bar with a volume below four lots is left out: the venue's flat bar stands for
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -43,4 +44,4 @@ def trades_of_klines(symbol: str, columns: Mapping[str, NDArray[Any]]) -> Series
     rises = np.concatenate([is_up[:, None], np.diff(path, axis=1) > 0], axis=1)
     kept = lots >= PARTS
     rows = (times[kept].ravel(), path[kept].ravel(), sizes[kept].ravel(), rises[kept].ravel(), np.empty(0))
-    return make_series(symbol, tick, lot, rows, has_ids=False)
+    return replace(make_series(symbol, tick, lot, rows, has_ids=False), interval_ns=step_ns)

@@ -93,7 +93,7 @@ class VenueProcess:
             raise RuntimeError(f"/ctl/{path} {body}: {answer['error']}")
         return answer
 
-    def fault(self, kind: str, *, venue: str | None = None, **args: Any) -> None:
+    def fault(self, kind: str, /, *, venue: str | None = None, **args: Any) -> None:
         """Begin a fault; kinds and arguments in `tests.venue_simulator.control.FAULTS`."""
         self.ctl("fault", venue=venue, kind=kind, args=args)
 

@@ -129,6 +129,9 @@ class Protocol(Listener, ABC):
     def expire_user_stream(self, account: str) -> None:
         """End the private stream of an account as the venue does (listenKey expired, session ended)."""
 
+    def settle_funding(self, symbol: str, rate: Decimal) -> None:
+        """Settle funding of a perpetual now; does nothing where there is none."""
+
     def on_tick(self) -> None:
         """Take the passing of time, about every 20 ms: closes of klines, funding, expiring listen keys."""
 

@@ -75,7 +75,7 @@ class Connection:
     def send_frames(self, kind: str, frames: Iterable[bytes]) -> None:
         """Queue encoded messages of one kind; faults meet each of them."""
         due = self._loop.time() + self._latency_secs() + self._faults.delay_secs
-        if self._faults.stream_faults:
+        if self._faults.stream_faults or self._held:
             frames = [out for one in frames for out in self._through_faults(kind, one)]
         for one in frames:
             self._queue.append((due, one))

@@ -4,12 +4,13 @@ A tape keeps the recorded times; the runner (`tests.venue_simulator.tape_runner`
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -31,6 +32,7 @@ class Series:
     size_lots: NDArray[np.int64]
     is_buyer: NDArray[np.bool_]
     trade_id: NDArray[np.int64]
+    interval_ns: int = 0  # of the klines that the trades were made from
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -48,29 +50,51 @@ class Series:
         return [Trade(*row) for row in rows]
 
 
-def load(name: str) -> list[Series]:
+type Span = tuple[int, int]
+
+EVER: Final[Span] = (0, 2**63 - 1)
+
+
+def load(name: str, span: Span = EVER) -> list[Series]:
     """Load a tape.
 
     Parameters
     ----------
     name
-        ``sample``, ``FILE.parquet`` (trades, or klines of five minutes), or ``CATALOG:INSTRUMENT``.
+        ``sample``, ``FILE.parquet`` (trades or klines), a folder of such files, or ``CATALOG:INSTRUMENT``.
+    span
+        Only what lies in [first, end), UNIX nanoseconds of the recording.
 
     Raises
     ------
     SystemExit
         When there is no such tape: one line that says what is possible.
     """
-    if name == "sample":
-        return _sample()
     path = Path(name)
-    if path.suffix == ".parquet" and path.is_file():
-        columns = pq.read_schema(path).names
-        return [_klines_file(path) if "open" in columns else _trades_file(path)]
     folder, _, instrument = name.rpartition(":")
-    if folder and Path(folder).is_dir():
-        return [_catalog(Path(folder), instrument)]
-    raise SystemExit(f"--tape {name}: neither `sample`, nor a .parquet file, nor CATALOG:INSTRUMENT")
+    if name == "sample":
+        found = [cut_span(one, span) for one in _sample()]
+    elif path.suffix == ".parquet" and path.is_file():
+        found = [_file(path, span)]
+    elif path.is_dir():
+        found = [_file(one, span) for one in sorted(path.glob("*.parquet"))]
+    elif folder and Path(folder).is_dir():
+        found = [_catalog(Path(folder), instrument, span)]
+    else:
+        raise SystemExit(f"--tape {name}: neither `sample`, nor .parquet files, nor CATALOG:INSTRUMENT")
+    kept = [one for one in found if one is not None]
+    if not kept:
+        raise SystemExit(f"--tape {name}: no trade in the span that was asked for")
+    return kept
+
+
+def cut_span(series: Series, span: Span) -> Series | None:
+    """Return the trades of a span; None without one."""
+    low, high = (int(row) for row in np.searchsorted(series.ts_ns, span))
+    if low == high:
+        return None
+    names = ("ts_ns", "price_ticks", "size_lots", "is_buyer", "trade_id")
+    return replace(series, **{name: getattr(series, name)[low:high] for name in names})
 
 
 def make_series(
@@ -121,8 +145,17 @@ def _sample() -> list[Series]:
     return series
 
 
-def _trades_file(path: Path) -> Series:
-    table = pq.read_table(path)
+def _file(path: Path, span: Span) -> Series | None:
+    is_klines = "open" in pq.read_schema(path).names
+    column = "ts_open_ns" if is_klines else "ts_ns"
+    # Cut before anything is made of it: years of klines of a hundred symbols are many trades.
+    table = pq.read_table(path, filters=[(column, ">=", span[0]), (column, "<", span[1])])
+    if table.num_rows == 0:
+        return None
+    return _klines(path, table) if is_klines else _trades(path, table)
+
+
+def _trades(path: Path, table: pa.Table) -> Series:
     prices, sizes = table["price"].to_numpy(), table["qty"].to_numpy()
     tick, lot = increment_of(prices), increment_of(sizes)
     has_ids = table["trade_id"].null_count == 0
@@ -137,19 +170,18 @@ def _trades_file(path: Path) -> Series:
     return make_series(_symbol_of(path), tick, lot, columns, has_ids=has_ids)
 
 
-def _klines_file(path: Path) -> Series:
+def _klines(path: Path, table: pa.Table) -> Series:
     from tests.venue_simulator.kline_tape import trades_of_klines
 
-    table = pq.read_table(path)
     return trades_of_klines(_symbol_of(path), {name: table[name].to_numpy() for name in table.column_names})
 
 
-def _catalog(folder: Path, instrument: str) -> Series:
+def _catalog(folder: Path, instrument: str, span: Span) -> Series:
     from runtime.catalog import Catalog
 
     catalog = Catalog(folder)
     found = catalog.instrument(instrument)
-    tape = catalog.read_trades_all(instrument)
+    tape = catalog.read_trades_all(instrument, span[0], span[1] - 1)
     tick, lot = (Decimal(str(step)) for step in (found.price_increment, found.size_increment))
     columns = (tape.ts_ns, tape.price_ticks, tape.size_lots, tape.is_buyer, tape.trade_id)
     return make_series(

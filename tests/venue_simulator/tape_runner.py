@@ -2,6 +2,9 @@
 
 Trade k leaves at start + (t_k - t_0) / speed and carries that time. What lies before the point of start is
 history: it has been published at the same pace, up to now, and only REST knows it.
+
+Klines must close on the clock's own boundaries. So a tape made of klines, at speed 1, is moved by a whole
+number of intervals, fixed when its history is loaded: after a wait or a pause it catches up at once.
 """
 
 import asyncio
@@ -54,8 +57,13 @@ class TapeRunner:
         self._last_ns = max(int(one.ts_ns[-1]) for one in self._series)
         self._tape_ns = self._first_ns + int(history_secs * 1e9)
         self._wall_ns = 0  # when the tape was at `_tape_ns`
+        self._interval_ns = max(one.interval_ns for one in self._series)
         self._rows = [int(np.searchsorted(one.ts_ns, self._tape_ns)) for one in self._series]
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def _is_aligned(self) -> bool:
+        return self._interval_ns > 0 and self.speed == 1
 
     @property
     def is_running(self) -> bool:
@@ -65,6 +73,10 @@ class TapeRunner:
     def load_history(self) -> None:
         """Give the venues what lies before the start, and a last price to begin with."""
         now_ns = time.time_ns()
+        if self._is_aligned:
+            self._tape_ns += (now_ns - self._tape_ns) % self._interval_ns
+            self._wall_ns = now_ns
+            self._rows = [int(np.searchsorted(one.ts_ns, self._tape_ns)) for one in self._series]
         for one, markets, row in zip(self._series, self._markets, self._rows, strict=True):
             back_ns = (self._tape_ns - one.ts_ns[:row]) / self.speed
             past = one.trades(0, row, now_ns - back_ns.astype(np.int64))
@@ -77,13 +89,15 @@ class TapeRunner:
     def start(self) -> None:
         """Let the tape run, from where it stands."""
         if not self.is_running:
-            self._wall_ns = time.time_ns()
+            if not self._is_aligned or not self._wall_ns:
+                self._wall_ns = time.time_ns()
             self._task = asyncio.create_task(self._run())
 
     def pause(self) -> None:
         """Hold the tape."""
         if self._task is not None:
-            self._tape_ns = self._now_on_tape()
+            if not self._is_aligned:
+                self._tape_ns = self._now_on_tape()
             self._task.cancel()
             self._task = None
 
@@ -132,7 +146,6 @@ class TapeRunner:
                     self._publish(index, low, high)
             # Behind the clock the tape yields to the loop and goes on; it never skips a trade.
             await asyncio.sleep(0 if is_behind else SLICE_SECS)
-        self._tape_ns, self._wall_ns = self._now_on_tape(), time.time_ns()
 
     def _publish(self, index: int, low: int, high: int) -> None:
         one = self._series[index]

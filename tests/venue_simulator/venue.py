@@ -79,10 +79,11 @@ class Venue:
             else:
                 app.router.add_route(route.method, f"/{self.name}{route.path}", self._rest_handler(route))
 
-    def drop_connections(self) -> None:
-        """Break every open stream."""
+    def drop_connections(self, name: str = "") -> None:
+        """Break every open stream, or those of one name."""
         for connection in list(self.connections):
-            connection.abort()
+            if name in ("", connection.name):
+                connection.abort()
 
     def note(self, endpoint: str, params: dict[str, str], status: int, fault: str = "") -> None:
         """Record a request; protocols call it for requests that come over a websocket."""

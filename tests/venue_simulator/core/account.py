@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tests.venue_simulator.core.terms import ONE, ZERO, Market, Side, VenueRefusal
+from tests.venue_simulator.core.terms import ONE, ZERO, Market, Side, VenueRefusal, cut
 
 
 @dataclass(slots=True)
@@ -54,7 +54,8 @@ class Position:
         signed = qty if side == "BUY" else -qty
         closed = min(abs(signed), abs(self.qty)) if self.closes(side) else ZERO
         direction = ONE if self.qty > 0 else -ONE
-        pnl = (price - self.entry_price) * closed * direction
+        # An average price may have endless digits; the wallet knows the currency's last unit only.
+        pnl = cut((price - self.entry_price) * closed * direction, self.market.fee_decimals)
         before, after = self.qty, self.qty + signed
         if closed == 0:
             self.entry_price = (self.entry_price * abs(before) + price * qty) / abs(after)

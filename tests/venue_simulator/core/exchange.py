@@ -146,10 +146,13 @@ class Exchange(Matching):
 
     def on_trades(self, market: Market, trades: Sequence[Trade]) -> None:
         """Take public trades of one market in the order of their ids: publish, match, trigger."""
+        if not trades:
+            return
         shift = self._printed.get(market.key)
         if shift:
             trades = [trade._replace(trade_id=trade.trade_id + shift) for trade in trades]
         book = self.books[market.key]
+        book.last = trades[-1]  # a listener that shows the touch shows the newest one
         for listener in self._listeners:
             listener.on_trades(market, trades)
         for trade in trades:

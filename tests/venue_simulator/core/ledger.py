@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
 from tests.venue_simulator.core.account import Account
 from tests.venue_simulator.core.order import Order
-from tests.venue_simulator.core.terms import ONE, ZERO, Market, VenueRefusal
+from tests.venue_simulator.core.terms import ZERO, Market, VenueRefusal, cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,3 @@ class Ledger:
         order.locked -= held
         balance.locked -= held
         balance.free += held - paid
-
-
-def cut(amount: Decimal, decimals: int) -> Decimal:
-    """Cut an amount off after so many decimals, towards zero."""
-    return amount.quantize(ONE.scaleb(-decimals), rounding=ROUND_DOWN)

@@ -6,7 +6,7 @@ millions of them. Nothing here knows a wire protocol.
 
 import time
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Final, Literal, NamedTuple, Protocol
 
 type Side = Literal["BUY", "SELL"]
@@ -134,7 +134,7 @@ class Market:
     status
         "TRADING", or the venue's word for anything else: then every new order is refused.
     fee_decimals
-        Fees are cut off (never rounded up) after so many decimals.
+        Fees and realized profits are cut off (never rounded up) after so many decimals.
     max_orders
         Open orders that one account may have here; `max_conditional` of them conditional.
     """
@@ -187,6 +187,11 @@ def _whole(value: Decimal, step: Decimal, name: str) -> int:
     if rest:
         raise ValueError(f"{name} {value} is no multiple of {step}")
     return int(steps)
+
+
+def cut(amount: Decimal, decimals: int) -> Decimal:
+    """Cut an amount off after so many decimals, towards zero."""
+    return amount.quantize(ONE.scaleb(-decimals), rounding=ROUND_DOWN)
 
 
 def opposite(side: Side) -> Side:

@@ -1,0 +1,394 @@
+"""What a paper or live node heard and decided, in the order in which it did: for `backtest_node.py replay`.
+
+An actor listens before the strategies do. Each thing that moves them is a numbered row: prints, bars, what
+venues say about orders and accounts, messages such as holds, and timers. Decisions and orders are rows too,
+so a replay of the former can be compared with the latter (docs/decisions/0015-replay-of-sessions.md).
+"""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Final
+
+import msgspec
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.model.data import Bar, TradeTick
+from nautilus_trader.model.events import (
+    AccountState,
+    OrderEvent,
+    OrderInitialized,
+    OrderPendingCancel,
+    OrderPendingUpdate,
+)
+from nautilus_trader.serialization.serializer import MsgSpecSerializer
+
+from runtime.health import Check, Probe, Status
+from runtime.live.recording_files import CHECKPOINT_FILE, SESSION_FILE, Row, RowKind, write_json, write_rows
+from runtime.live.recording_settings import RecordingSettings
+from runtime.recorder import order_record
+from runtime.settings import as_plain, settings_hash
+from strategies.deadline_watch import hear_calls
+
+SERIALIZER: Final = MsgSpecSerializer(encoding=msgspec.json)
+# Behind the simulated venue, whose account states come before a print, and before every strategy.
+PRIORITY: Final = 5
+# Desks hear of rearms before others do; the row must stand before what they decide then.
+MESSAGE_PRIORITY: Final = 20
+# Messages of our own structs that strategies listen to.
+MESSAGE_TOPICS: Final = ("hold.*", "release.*", "halt.*", "rearm.*", "funding.*")
+# Events that the strategy makes itself, at once: what it did, not what it was told.
+OWN_EVENTS: Final = (OrderPendingCancel, OrderPendingUpdate)
+# Asked with a function that takes each hold that stands (strategies/entry_halt.py).
+STANDING_HOLDS: Final = "standing.holds"
+# Ways into a strategy beside the message bus: what stands between it and the market calls them.
+CALLS: Final = ("take_price", "take_past_trade")
+# What a person's command does to a desk.
+BY_HAND: Final = ("close_by_hand", "cancel_entry_by_hand")
+RECORDINGS: Final = "recordings"
+MEGABYTE: Final = 1_000_000
+
+
+class RowWriter:
+    """Writes rows to files in a thread of its own; the node's thread only appends to a list.
+
+    Parameters
+    ----------
+    folder
+        Of the session's recording.
+    settings
+        When files are finished and when it stops.
+    free_bytes
+        Gives the free space of the folder's disk; a test puts its own in its place.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: RecordingSettings,
+        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+    ) -> None:
+        self.stopped = ""
+        """Why nothing is recorded any more; empty while it is."""
+        self.rows_written = 0
+        self._folder, self._settings, self._free = folder, settings, free_bytes
+        self._rows: list[Row] = []
+        self._files = 0
+        self._queue: SimpleQueue[list[Row] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="recording", daemon=True)
+        self._thread.start()
+
+    def add(self, row: Row) -> None:
+        """Take a row; many of them become a file."""
+        if self.stopped:
+            return
+        self._rows.append(row)
+        if len(self._rows) >= self._settings.rotate_rows:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what has come together to the writing thread."""
+        if self._rows:
+            self._queue.put(self._rows)
+            self._rows = []
+
+    def close(self) -> None:
+        """Write the rest and end the thread."""
+        self.flush()
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (rows := self._queue.get()) is not None:
+            if not self.stopped:
+                self._write(rows)
+
+    def _write(self, rows: list[Row]) -> None:
+        try:
+            free = self._free(self._folder)
+            if free < self._settings.reserve_mb * MEGABYTE:
+                self.stopped = (
+                    f"{self._folder}: {free // MEGABYTE} MB are free, less than live.recording.reserve_mb "
+                    f"({self._settings.reserve_mb}): recording has ended, trading goes on"
+                )
+                return
+            write_rows(self._folder, self._files, rows)
+        except OSError as error:
+            self.stopped = f"{self._folder}: recording has ended, trading goes on: {error.strerror or error}"
+            return
+        self._files += 1
+        self.rows_written += len(rows)
+
+
+class SessionRecorder(Actor):
+    """Writes down a session; add it to the node before its strategies start.
+
+    Parameters
+    ----------
+    folder
+        Of this session's recording, made when it starts.
+    settings
+        See `RecordingSettings`.
+    session
+        What a replay needs to build the same strategies: ``session_id``, ``mode``, ``trader_id``,
+        ``config_sha256``, and ``strategies`` as Nautilus' importable configurations.
+    strategies
+        Gives the strategies of the node.
+    call_soon
+        Runs a function in the node's thread: live timers come from another one.
+    warn
+        Told once when recording ends early.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: RecordingSettings,
+        session: dict[str, Any],
+        strategies: Callable[[], Iterable[Any]],
+        call_soon: Callable[[Callable[[], None]], Any] | None = None,
+        warn: Callable[[str], None] | None = None,
+        free_bytes: Callable[[Path], int] | None = None,
+    ) -> None:
+        super().__init__(ActorConfig(component_id="SessionRecorder", log_events=False, log_commands=False))
+        self.folder, self._settings, self._session = folder, settings, session
+        self._strategies, self._call_soon = strategies, call_soon
+        self._warn = warn or self.log.warning
+        self._free_bytes = free_bytes
+        self._writer: RowWriter | None = None
+        self._seq = 0
+        self._is_told = False
+        self._is_open = False
+
+    @property
+    def stopped(self) -> str:
+        """Why nothing is recorded any more; empty while it is."""
+        return "" if self._writer is None else self._writer.stopped
+
+    def on_start(self) -> None:
+        """Write what the strategies begin with, then listen."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / SESSION_FILE, {**self._session, "started_ns": self.clock.timestamp_ns()})
+        holds: list[Any] = []
+        self.msgbus.publish(topic=STANDING_HOLDS, msg=holds.append)
+        found = checkpoint(self.cache, self._strategies())
+        found["holds"] = [[type_name(one), msgspec.to_builtins(one)] for one in holds]
+        write_json(self.folder / CHECKPOINT_FILE, found)
+        free = {} if self._free_bytes is None else {"free_bytes": self._free_bytes}
+        self._writer = RowWriter(self.folder, self._settings, **free)
+        self._is_open = True
+        bus = self.msgbus
+        bus.subscribe(topic="data.trades.*", handler=self._on_tick, priority=PRIORITY)
+        bus.subscribe(topic="data.bars.*", handler=self._on_bar_data, priority=PRIORITY)
+        bus.subscribe(topic="data.instrument.*", handler=self._on_instrument_data, priority=PRIORITY)
+        bus.subscribe(topic="events.order.*", handler=self._on_order, priority=PRIORITY)
+        bus.subscribe(topic="events.account.*", handler=self._on_account, priority=PRIORITY)
+        bus.subscribe(topic="decisions.*", handler=self._on_decision, priority=PRIORITY)
+        for topic in MESSAGE_TOPICS:
+            bus.subscribe(topic=topic, handler=self._on_message, priority=MESSAGE_PRIORITY)
+        for strategy in self._strategies():
+            hear_calls(strategy.clock, partial(self._put, RowKind.TIMER, strategy.id.value))
+            self._wrap(strategy)
+        self._set_timer()
+
+    def on_stop(self) -> None:
+        """Write the rest."""
+        for strategy in self._strategies():
+            hear_calls(strategy.clock, None)
+        if self._writer is not None:
+            self._is_open = False
+            self._writer.close()
+            self._tell()
+
+    # -- rows ----------------------------------------------------------------------------------------------
+
+    def _put(self, kind: RowKind, key: str, payload: bytes = b"", tick: TradeTick | None = None) -> None:
+        if self._writer is not None and self._is_open:
+            self._seq += 1
+            self._writer.add((self._seq, self.clock.timestamp_ns(), kind, key, payload, tick))
+
+    def _on_tick(self, tick: TradeTick) -> None:
+        self._put(RowKind.TRADE, tick.instrument_id.value, tick=tick)
+
+    def _on_bar_data(self, bar: Bar) -> None:
+        self._put(RowKind.BAR, str(bar.bar_type), SERIALIZER.serialize(bar))
+
+    def _on_instrument_data(self, instrument: Any) -> None:
+        self._put(RowKind.INSTRUMENT, instrument.id.value, SERIALIZER.serialize(instrument))
+
+    def _on_order(self, event: OrderEvent) -> None:
+        name = event.client_order_id.value
+        is_own = isinstance(event, OWN_EVENTS) or (
+            isinstance(event, OrderInitialized) and not event.reconciliation
+        )
+        if is_own:
+            self._put(RowKind.ORDER_SENT, name, sent_record(event))
+        else:
+            self._put(RowKind.ORDER_EVENT, name, SERIALIZER.serialize(event))
+
+    def _on_account(self, state: AccountState) -> None:
+        self._put(RowKind.ACCOUNT, state.account_id.value, SERIALIZER.serialize(state))
+
+    def _on_decision(self, decision: Any) -> None:
+        self._put(RowKind.DECISION, decision.instrument_id, msgspec.json.encode(decision))
+
+    def _on_message(self, message: Any) -> None:
+        self._put(RowKind.MESSAGE, type_name(message), msgspec.json.encode(message))
+
+    # -- calls that reach a strategy beside the bus --------------------------------------------------------
+
+    def _wrap(self, strategy: Any) -> None:
+        """Note when a strategy is stopped and what commands do to its desks, which it makes at its start."""
+        start, stop, name = strategy.on_start, strategy.on_stop, strategy.id.value
+
+        def on_start() -> None:
+            start()
+            for number, desk in enumerate(getattr(strategy, "desks", ())):
+                for method in BY_HAND:
+                    if hasattr(desk, method):
+                        setattr(
+                            desk, method, self._by_hand(getattr(desk, method), f"{method}:{number}:{name}")
+                        )
+
+        def on_stop() -> None:
+            self._put(RowKind.STOP, name)
+            stop()
+
+        strategy.on_start, strategy.on_stop = on_start, on_stop
+
+    def _by_hand(self, method: Callable[..., Any], key: str) -> Callable[..., Any]:
+        def noted(*words: Any, **named: Any) -> Any:
+            self._put(RowKind.HAND, key, msgspec.json.encode([words, named]))
+            return method(*words, **named)
+
+        return noted
+
+    # -- what stands between the market and a strategy -----------------------------------------------------
+
+    def recorded_gate(self, gate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Return a trade gate that writes down what it lets through, and when.
+
+        Parameters
+        ----------
+        gate
+            Takes a strategy and its hot path, and returns what gets the trades instead.
+        """
+
+        def recorded(strategy: Any, take_trade: Any) -> Any:
+            for name in CALLS:
+                if hasattr(strategy, name):
+                    setattr(strategy, name, self._recorded_call(strategy, name, getattr(strategy, name)))
+            return gate(strategy, self._recorded_call(strategy, "take_trade", take_trade))
+
+        return recorded
+
+    def _recorded_call(self, strategy: Any, name: str, take: Any) -> Any:
+        key = f"{name}:{strategy.id.value}"
+
+        def recorded(tick: TradeTick) -> None:
+            self._put(RowKind.CALL, key, tick.instrument_id.value.encode(), tick)
+            take(tick)
+
+        return recorded
+
+    # -- files ---------------------------------------------------------------------------------------------
+
+    def _set_timer(self) -> None:
+        interval_ns = round(self._settings.rotate_secs * 1_000_000_000)
+        first_ns = self.clock.timestamp_ns() + interval_ns
+        self.clock.set_timer_ns("recording-rotation", interval_ns, first_ns, 0, self._on_rotation)
+
+    def _on_rotation(self, _event: Any) -> None:
+        if self._call_soon is None:
+            self._rotate()
+        else:
+            self._call_soon(self._rotate)
+
+    def _rotate(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
+            self._tell()
+
+    def _tell(self) -> None:
+        if self.stopped and not self._is_told:
+            self._is_told = True
+            self._warn(self.stopped)
+
+
+def make_recorder(context: Any) -> SessionRecorder | None:
+    """Return the recorder of a node; None where the settings want no recording.
+
+    Parameters
+    ----------
+    context
+        `runtime.live.context.LiveContext`.
+    """
+    settings = context.settings.live.recording
+    if not settings.enabled:
+        return None
+    configs = context.node._config.strategies  # noqa: SLF001 - Nautilus offers no other way to them
+    session = {
+        "session_id": context.session_id,
+        "mode": context.mode,
+        "trader_id": context.settings.live.trader_id,
+        "config_sha256": settings_hash(as_plain(context.settings)),
+        "strategies": [
+            {"strategy_path": one.strategy_path, "config_path": one.config_path, "config": one.config}
+            for one in configs
+        ],
+    }
+    folder = context.folder / RECORDINGS / context.session_id
+    recorder = SessionRecorder(folder, settings, session, context.strategies, context.call_soon)
+    context.probes["recording"] = recording_check(recorder)
+    return recorder
+
+
+def recording_check(recorder: SessionRecorder) -> Probe:
+    """Return a check of whether the session is still recorded."""
+
+    def probe() -> Check:
+        if not recorder.stopped:
+            return Check(name="recording", status=Status.OK, what=str(recorder.folder))
+        fix = "free disk space, then start a new session"
+        return Check(name="recording", status=Status.DEGRADED, what=recorder.stopped, fix=fix)
+
+    return probe
+
+
+def sent_record(event: OrderEvent) -> bytes:
+    """Return what a strategy asked of a venue, without ids and times that differ from run to run."""
+    return msgspec.json.encode({**order_record(event), "ts_ns": 0}, order="sorted")
+
+
+def type_name(message: Any) -> str:
+    """Return where the type of a message is defined: ``module:Class``."""
+    return f"{type(message).__module__}:{type(message).__qualname__}"
+
+
+def checkpoint(cache: Any, strategies: Iterable[Any]) -> dict[str, Any]:
+    """Return what strategies find when they start: instruments, accounts, orders, positions, own state."""
+    return {
+        "instruments": _texts(cache.instruments()),
+        "accounts": [
+            {"state": _text(one.last_event), "leverage": str(getattr(one, "default_leverage", 1))}
+            for one in cache.accounts()
+        ],
+        "orders": [_texts(one.events) for one in cache.orders()],
+        "positions": [_texts(one.events) for one in cache.positions_open()],
+        "strategies": {one.id.value: _saved(one) for one in strategies},
+    }
+
+
+def _saved(strategy: Any) -> dict[str, str]:
+    return {name: content.hex() for name, content in strategy.on_save().items()}
+
+
+def _texts(objects: Sequence[Any]) -> list[str]:
+    return [_text(one) for one in objects]
+
+
+def _text(one: Any) -> str:
+    return str(SERIALIZER.serialize(one), "utf-8")

@@ -1,0 +1,104 @@
+"""What an account has at work, positions and waiting entries of all strategies, and the prices around."""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model.identifiers import InstrumentId
+
+from strategies.entry_limits import EntryIntent
+from strategies.market_price import last_known_price
+from strategies.price_band import LAST_TRADES
+from strategies.trade_manager.orders import ZERO, Leg, OwnOrder
+
+
+def entry_intent(desk: Any, host: Any, own: OwnOrder) -> EntryIntent:
+    """Return an entry of a desk with all that limits look at.
+
+    Parameters
+    ----------
+    desk
+        A `SetupDesk` with limits.
+    host
+        Its strategy.
+    own
+        The order that is about to be sent.
+    """
+    cache, instrument_id = host.cache, desk.instrument_id
+    symbol_notional, account_notional = notionals(cache, instrument_id)
+    equity = desk.account_equity() if desk.entry_limits.watches_equity else None
+    return EntryIntent(
+        ts_ns=host.clock.timestamp_ns(),
+        instrument_id=instrument_id.value,
+        qty=own.qty,
+        price=own.price or desk.last_price() or Decimal("nan"),
+        symbol_notional=symbol_notional,
+        account_notional=account_notional,
+        last_prices=last_prices(cache, instrument_id),
+        mark_price=mark_price(cache, instrument_id),
+        equity=None if equity is None else float(equity),
+    )
+
+
+def notionals(cache: Any, instrument_id: InstrumentId) -> tuple[Decimal, Decimal]:
+    """Return position and waiting entries in one instrument, and in all of its venue.
+
+    Parameters
+    ----------
+    cache
+        Of Nautilus.
+    instrument_id
+        The one.
+
+    Returns
+    -------
+    tuple of Decimal
+        Quote currency, both >= 0. A position counts at the last price, an entry at its own. Opposite
+        positions of two strategies do not cancel out: each can be closed alone.
+    """
+    own = total = ZERO
+    for position in cache.positions_open(venue=instrument_id.venue):
+        price = last_known_price(cache, position.instrument_id)
+        at = Decimal(str(position.avg_px_open)) if price is None else price.as_decimal()
+        amount = position.quantity.as_decimal() * at
+        total += amount
+        own += amount if position.instrument_id == instrument_id else ZERO
+    venue = instrument_id.venue
+    waiting = (*cache.orders_open(venue=venue), *cache.orders_inflight(venue=venue))
+    # An order that waits for its cancellation is in both.
+    for order in {one.client_order_id: one for one in waiting}.values():
+        if _lessens(order):
+            continue
+        amount = order.leaves_qty.as_decimal() * _price_of(cache, order)
+        total += amount
+        own += amount if order.instrument_id == instrument_id else ZERO
+    return own, total
+
+
+def last_prices(cache: Any, instrument_id: InstrumentId, count: int = LAST_TRADES) -> list[float]:
+    """Return the prices of the last trades, newest first; of the last close where there are no trades."""
+    known = min(cache.trade_tick_count(instrument_id), count)
+    if known:
+        return [cache.trade_tick(instrument_id, index).price.as_double() for index in range(known)]
+    close = last_known_price(cache, instrument_id)
+    return [] if close is None else [close.as_double()]
+
+
+def mark_price(cache: Any, instrument_id: InstrumentId) -> float:
+    """Return the venue's mark price, NaN where it sends none."""
+    mark = cache.mark_price(instrument_id)
+    return math.nan if mark is None else float(mark.value.as_double())
+
+
+def _lessens(order: Any) -> bool:
+    """Tell whether an order can only make a position smaller; spot exits say so by their tag alone."""
+    tags = order.tags or ()
+    return bool(order.is_reduce_only) or any(leg.name in tags for leg in (Leg.STOP, Leg.TARGET, Leg.EXIT))
+
+
+def _price_of(cache: Any, order: Any) -> Decimal:
+    price = order.price if order.has_price else last_known_price(cache, order.instrument_id)
+    return ZERO if price is None else price.as_decimal()
+
+
+__all__ = ["entry_intent", "last_prices", "mark_price", "notionals"]

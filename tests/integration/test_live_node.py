@@ -1,0 +1,115 @@
+"""A whole node as a process against the local exchange: starts, trades on paper, stops in order, journals."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.fake_binance import FakeBinance
+from tests.local_server import local_server
+from tests.paper_demo import demo_settings, write_settings
+from tests.venue_simulator.process import VenueProcess
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECS = 90.0  # the kernels may have to be compiled first
+TRADE_SECS = 60.0
+
+
+def start_node(file: Path, errors: Path) -> subprocess.Popen[bytes]:
+    """Start `live_node.py --mode paper` as a user would."""
+    environment = {name: value for name, value in os.environ.items() if name != "SMCBOT_JOURNAL_URL"}
+    with errors.open("wb") as stream:
+        return subprocess.Popen(
+            [sys.executable, "live_node.py", "--mode", "paper", "--config", str(file)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+        )
+
+
+def wait_for(found: Callable[[], bool], longest_secs: float, node: subprocess.Popen[bytes]) -> bool:
+    """Wait until something is so; False when the time is over or the node ended."""
+    by = time.monotonic() + longest_secs
+    while time.monotonic() < by and node.poll() is None:
+        if found():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def rows(journal: Path, query: str) -> list[Any]:
+    """Ask the journal, which may not be there yet."""
+    if not journal.exists():
+        return []
+    connection = sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True, timeout=5)
+    try:
+        return connection.execute(query).fetchall()
+    except sqlite3.OperationalError:  # its schema is being made
+        return []
+    finally:
+        connection.close()
+
+
+def test_paper_node_trades_the_sample_tape_and_stops_in_order(tmp_path: Path) -> None:
+    """It connects, enters, protects, exits; SIGTERM takes entries back, and the journal has all of it."""
+    journal = tmp_path / "journal.sqlite"
+    with VenueProcess("--tape", "sample", "--speed", "120", "--wait") as venue:
+        settings = demo_settings(venue, tmp_path, ["BTCUSDT.BINANCE"], {})
+        file = write_settings(settings, tmp_path / "config.yaml")
+        node = start_node(file, tmp_path / "errors.txt")
+        try:
+            is_up = wait_for(
+                lambda: "trades 1 instruments" in (tmp_path / "errors.txt").read_text(), START_SECS, node
+            )
+            assert is_up, (tmp_path / "errors.txt").read_text()
+            venue.tape("start")
+            closed = "SELECT 1 FROM trades"
+            assert wait_for(lambda: bool(rows(journal, closed)), TRADE_SECS, node)
+            node.send_signal(signal.SIGTERM)
+            assert node.wait(60) == 0
+        finally:
+            node.kill()
+            node.wait()
+    ((mode, reason, detail),) = rows(
+        journal, "SELECT s.mode, e.reason, e.detail FROM sessions s JOIN session_ends e USING (session_id)"
+    )
+    assert (mode, reason) == ("paper", "stopped by SIGTERM")
+    left = json.loads(detail)
+    assert not [name for name in left["open_orders"] if "-E" in name]
+    kinds = {kind for (kind,) in rows(journal, "SELECT DISTINCT kind FROM decisions")}
+    assert {"entry_submitted", "entry_filled", "protection", "position_closed", "held"} <= kinds
+    assert list((tmp_path / "spool").glob("*/")) == []
+    assert (tmp_path / "paper" / "paper.sqlite").exists()
+    assert not (tmp_path / "live").exists()
+
+
+def test_node_that_cannot_connect_says_so_and_ends(tmp_path: Path) -> None:
+    """Nautilus would stay up half started; here it is stopped, with one line and exit 1."""
+    with local_server(FakeBinance()) as server:  # enough for the check, too little for the adapter
+        settings = {
+            "journal": {"url": f"sqlite:///{tmp_path / 'journal.sqlite'}", "spool": str(tmp_path / "spool")},
+            "live": {
+                "folder": str(tmp_path),
+                "connection_secs": 2,
+                "venues": [{"venue": "binance", "market": "spot", "hosts": {"http": server.address}}],
+            },
+            "strategies": [{"strategy": "ote", "instruments": ["XRPUSDT.BINANCE"]}],
+        }
+        node = start_node(write_settings(settings, tmp_path / "config.yaml"), tmp_path / "errors.txt")
+        try:
+            assert node.wait(START_SECS) == 1
+        finally:
+            node.kill()
+            node.wait()
+    told = (tmp_path / "errors.txt").read_text().splitlines()
+    assert [line for line in told if line.startswith("live_node.py: error: not connected")]
+    assert not [line for line in told if line.startswith("Traceback")]
+    ((reason,),) = rows(tmp_path / "journal.sqlite", "SELECT reason FROM session_ends")
+    assert reason.startswith("VenueError: not connected and reconciled with BINANCE within 2 s")

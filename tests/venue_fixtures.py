@@ -1,0 +1,17 @@
+"""Fixtures of the local exchange, for `tests/conftest.py`."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.venue_simulator.process import VenueProcess
+
+FIRST_PRICE = "60000"
+
+
+@pytest.fixture
+def spot_venue() -> Iterator[VenueProcess]:
+    """Give Binance spot with one quiet market: BTCUSDT has traded once, at 60,000."""
+    with VenueProcess("--venues", "binance_spot", "--market", f"BTCUSDT:0.01:0.00001:{FIRST_PRICE}") as venue:
+        venue.trade("BTCUSDT", "BUY", "0.10000", FIRST_PRICE)
+        yield venue
