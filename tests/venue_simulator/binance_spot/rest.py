@@ -98,7 +98,9 @@ class Rest:
         """Return bars by open time, the unfinished one included."""
         market, step_ms = self._market(request), interval_ms_of(request.query)
         start, end = whole(request.query, "startTime"), whole(request.query, "endTime")
-        bars = self._venue.histories[market.key].klines(step_ms, start, end, _limit(request.query))
+        bars = self._venue.histories[market.key].klines(
+            step_ms, start, end, _limit(request.query), self._now_ms()
+        )
         return reply([market_data.kline_row(market, bar) for bar in bars])
 
     async def trades(self, request: web.Request) -> web.Response:
