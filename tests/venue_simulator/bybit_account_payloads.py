@@ -7,8 +7,8 @@ http_get_positions, ws_account_position, http_get_wallet_balance, ws_account_wal
 from decimal import Decimal
 from typing import Any, Final
 
-from tests.venue_simulator.bybit_ids import ms, price_text, qty_text, trimmed
-from tests.venue_simulator.core.account import Account, Balance, Position
+from tests.venue_simulator.bybit_ids import ms, price_text, qty_text, trimmed, wire_symbol
+from tests.venue_simulator.core import Account, Balance, Position
 from tests.venue_simulator.core.terms import ZERO
 
 type Payload = dict[str, Any]
@@ -29,7 +29,7 @@ def position_fields(position: Position, mark: Decimal, now_ns: int) -> Payload:
         "tradeMode": 0,
         "riskId": 1,
         "riskLimitValue": "2000000",
-        "symbol": market.symbol,
+        "symbol": wire_symbol(market),
         "side": "Buy" if position.qty > 0 else "Sell" if position.qty < 0 else "",
         "size": qty_text(market, size),
         "positionValue": trimmed(value),

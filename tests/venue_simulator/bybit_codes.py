@@ -7,8 +7,8 @@ own there: it is a parameter error (10001).
 
 from typing import Final
 
-from tests.venue_simulator.core.order import Order
-from tests.venue_simulator.core.terms import MarketKind, RefusalKind, VenueRefusal
+from tests.venue_simulator.core import Order, RefusalKind, VenueRefusal
+from tests.venue_simulator.core.terms import MarketKind
 
 type Code = tuple[int, str]
 
@@ -20,6 +20,7 @@ class BybitError(Exception):
         super().__init__(f"{code} {text}")
         self.code = code
         self.text = text
+        self.headers: dict[str, str] = {}
 
 
 LINEAR: Final[dict[RefusalKind, Code]] = {

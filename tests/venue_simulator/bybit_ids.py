@@ -19,6 +19,21 @@ _LOW_BITS: Final = 0x8000_0000_0000_0000
 _SPOT_FIRST: Final = 1_726_025_498_520_000_000
 
 
+def wire_symbol(market: Market) -> str:
+    """Return Bybit's name of a market: the exchange keeps "BTCUSDT-SPOT" and "BTCUSDT-LINEAR" apart."""
+    return market.symbol.partition("-")[0]
+
+
+def market_symbol(symbol: str, category: str) -> str:
+    """Return the exchange's name of Bybit's symbol in a category."""
+    return f"{symbol}-{category.upper()}"
+
+
+def link_id(order: Order) -> str:
+    """Return the client's id; "" where the exchange had to make one up."""
+    return "" if order.client_id == f"sim{order.order_id}" or "origin" in order.extra else order.client_id
+
+
 def text(value: Decimal | None) -> str:
     """Return a number without an exponent; "" of None."""
     return "" if value is None else format(value, "f")

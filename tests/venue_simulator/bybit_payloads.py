@@ -5,12 +5,22 @@ http_get_orders_realtime_tp_sl, http_get_orders_history, ws_account_order*, http
 ws_account_execution, ws_account_execution_adl. Values of the words: Bybit v5 "Enums Definitions".
 """
 
+from decimal import Decimal
 from typing import Any, Final
 
 from tests.venue_simulator.bybit_codes import ENDINGS
-from tests.venue_simulator.bybit_ids import exec_id, ms, order_id, price_text, qty_text, trimmed
-from tests.venue_simulator.core.order import Fill, Order
-from tests.venue_simulator.core.terms import ZERO, Market, Side
+from tests.venue_simulator.bybit_ids import (
+    exec_id,
+    link_id,
+    ms,
+    order_id,
+    price_text,
+    qty_text,
+    trimmed,
+    wire_symbol,
+)
+from tests.venue_simulator.core import Fill, Market, Order, Side
+from tests.venue_simulator.core.terms import ZERO
 
 type Payload = dict[str, Any]
 
@@ -20,12 +30,15 @@ STATUSES: Final = {
     "NEW": "New",
     "PARTIALLY_FILLED": "PartiallyFilled",
     "FILLED": "Filled",
-    "REJECTED": "Rejected",
+    "REJECTED": "Cancelled",  # post-only that would take; other refusals are never an order
     "EXPIRED": "Cancelled",
     "CANCELED": "Cancelled",
     "UNTRIGGERED": "Untriggered",
     "TRIGGERED": "Triggered",
 }
+
+
+EXEC_TYPES: Final = {"liquidation": "BustTrade", "adl": "AdlTrade"}
 
 
 def status(order: Order) -> str:
@@ -47,7 +60,14 @@ def stop_order_type(order: Order) -> str:
     """Return what kind of conditional order it is; "" of an ordinary one."""
     if not order.is_conditional:
         return ""
-    return order.extra.get("stopOrderType", "Stop")
+    if not is_attached(order):
+        return order.extra.get("stopOrderType", "Stop")
+    return "StopLoss" if order.type == "STOP_MARKET" else "TakeProfit"
+
+
+def is_attached(order: Order) -> bool:
+    """Return whether the exchange made the order out of a stop or target that an entry carried."""
+    return order.parent_id != 0
 
 
 def trigger_direction(order: Order) -> int:
@@ -58,22 +78,29 @@ def trigger_direction(order: Order) -> int:
     return 1 if is_stop == (order.side == "BUY") else 2
 
 
-def order_fields(order: Order) -> Payload:
-    """Return what REST and stream say alike about an order."""
+def order_fields(order: Order, closing_qty: Decimal = ZERO) -> Payload:
+    """Return what REST and stream say alike about an order.
+
+    Parameters
+    ----------
+    closing_qty
+        The position's size, which an order that closes the whole position shows as its own.
+    """
     market, extra = order.market, order.extra
     cancel_type, reject_reason = ending(order)
     price = None if is_market(order) else order.price
     fees = sum((fill.fee for fill in order.fills), ZERO)
-    leaves = ZERO if order.status in ("FILLED", "CANCELED", "EXPIRED", "REJECTED") else order.leaves_qty
+    qty = order.qty or closing_qty
+    leaves = qty - order.filled_qty if order.is_open else ZERO
     return {
-        "symbol": market.symbol,
+        "symbol": wire_symbol(market),
         "orderId": order_id(order),
-        "orderLinkId": order.client_id,
+        "orderLinkId": link_id(order),
         "side": SIDES[order.side],
         "orderType": "Market" if is_market(order) else "Limit",
         "cancelType": cancel_type,
         "price": price_text(market, price),
-        "qty": qty_text(market, order.qty),
+        "qty": qty_text(market, qty),
         "timeInForce": "IOC" if is_market(order) and not order.is_conditional else TIFS[order.tif],
         "orderStatus": status(order),
         "lastPriceOnCreated": extra.get("lastPriceOnCreated", ""),
@@ -89,7 +116,7 @@ def order_fields(order: Order) -> Payload:
         "updatedTime": str(ms(order.updated_ns)),
         "rejectReason": reject_reason,
         "stopOrderType": stop_order_type(order),
-        "tpslMode": extra.get("tpslMode", ""),
+        "tpslMode": extra.get("tpslMode", "Full" if is_attached(order) else ""),
         "triggerPrice": price_text(market, order.stop_price) if order.is_conditional else "",
         "takeProfit": price_text(market, order.take_profit) if order.take_profit is not None else "",
         "stopLoss": price_text(market, order.stop_loss) if order.stop_loss is not None else "",
@@ -114,22 +141,31 @@ def ending(order: Order) -> tuple[str, str]:
     return "UNKNOWN", "EC_NoError"
 
 
-def rest_order(order: Order) -> Payload:
+def rest_order(order: Order, closing_qty: Decimal = ZERO) -> Payload:
     """Return a row of ``/v5/order/realtime`` and ``/v5/order/history`` (http_get_orders_realtime_tp_sl)."""
-    return {**order_fields(order), "blockTradeId": "", "isLeverage": order.extra.get("isLeverage", "0"), "orderIv": ""}
+    leverage = order.extra.get("isLeverage", "0")
+    return {**order_fields(order, closing_qty), "blockTradeId": "", "isLeverage": leverage, "orderIv": ""}
 
 
-def stream_order(order: Order) -> Payload:
+def stream_order(order: Order, closing_qty: Decimal = ZERO) -> Payload:
     """Return the `data` element of topic ``order`` (ws_account_order_filled)."""
     market = order.market
     return {
-        **order_fields(order),
+        **order_fields(order, closing_qty),
         "category": market.kind,
         "orderIv": "",
         "blockTradeId": "",
         "feeCurrency": fee_currency(market, order.side),
-        "createType": order.extra.get("createType", "CreateByUser"),
+        "createType": create_type(order),
     }
+
+
+def create_type(order: Order) -> str:
+    """Return who made an order."""
+    origins = {"liquidation": "CreateByLiq", "adl": "CreateByAdl_PassThrough"}
+    if is_attached(order):
+        return f"CreateBy{stop_order_type(order)}"
+    return origins.get(order.extra.get("origin", ""), order.extra.get("createType", "CreateByUser"))
 
 
 def fee_currency(market: Market, side: Side) -> str:
@@ -144,13 +180,13 @@ def execution(fill: Fill, seq: int) -> Payload:
     rate = base / fill.quote_qty if fill.quote_qty else ZERO
     return {
         "category": market.kind,
-        "symbol": market.symbol,
-        "closedSize": order.extra.get("closedSize", "0"),
+        "symbol": wire_symbol(market),
+        "closedSize": qty_text(market, fill.qty) if order.reduce_only else "0",
         "execFee": trimmed(fill.fee),
         "execId": exec_id(fill),
         "execPrice": price_text(market, fill.price),
         "execQty": qty_text(market, fill.qty),
-        "execType": order.extra.get("execType", "Trade"),
+        "execType": EXEC_TYPES.get(order.extra.get("origin", ""), "Trade"),
         "execValue": trimmed(fill.quote_qty),
         "feeRate": trimmed(round(rate, 6)),
         "tradeIv": "",
@@ -161,7 +197,7 @@ def execution(fill: Fill, seq: int) -> Payload:
         "underlyingPrice": "",
         "leavesQty": qty_text(market, order.leaves_qty),
         "orderId": order_id(order),
-        "orderLinkId": order.client_id,
+        "orderLinkId": link_id(order),
         "orderPrice": price_text(market, order.price),
         "orderQty": qty_text(market, order.qty),
         "orderType": "Market" if is_market(order) else "Limit",
@@ -171,7 +207,7 @@ def execution(fill: Fill, seq: int) -> Payload:
         "isLeverage": order.extra.get("isLeverage", "0"),
         "isMaker": fill.is_maker,
         "seq": seq,
-        "createType": order.extra.get("createType", "CreateByUser"),
+        "createType": create_type(order),
         "feeCurrency": fill.fee_asset,
     }
 
