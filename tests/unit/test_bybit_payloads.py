@@ -139,7 +139,7 @@ def test_a_position_has_the_recorded_shape(wire: Path) -> None:
 def test_the_wallet_has_the_recorded_shape(wire: Path) -> None:
     """The coins and the sums, on the stream and by REST."""
     coin = account_payloads.coin_fields(
-        "USDT", Balance(Decimal(900), Decimal(100)), Decimal(10), Decimal(5), is_linear=True
+        "USDT", Balance(Decimal(900), Decimal(100)), Decimal(3), Decimal(10), Decimal(5)
     )
     sample = recorded(wire, "ws_account_wallet")["data"][0]
     totals = account_payloads.wallet_totals(Decimal(1000), Decimal(1000), Decimal(900), Decimal(100))

@@ -7,7 +7,7 @@ http_get_positions, ws_account_position, http_get_wallet_balance, ws_account_wal
 from decimal import Decimal
 from typing import Any, Final
 
-from tests.venue_simulator.bybit_ids import ms, price_text, qty_text, trimmed, wire_symbol
+from tests.venue_simulator.bybit_ids import ms, price_text, qty_text, trimmed
 from tests.venue_simulator.core import Account, Balance, Position
 from tests.venue_simulator.core.terms import ZERO
 
@@ -29,7 +29,7 @@ def position_fields(position: Position, mark: Decimal, now_ns: int) -> Payload:
         "tradeMode": 0,
         "riskId": 1,
         "riskLimitValue": "2000000",
-        "symbol": wire_symbol(market),
+        "symbol": market.symbol,
         "side": "Buy" if position.qty > 0 else "Sell" if position.qty < 0 else "",
         "size": qty_text(market, size),
         "positionValue": trimmed(value),
@@ -83,14 +83,15 @@ def price_average(position: Position) -> str:
     return trimmed(round(position.entry_price, 8)) if position.qty else "0"
 
 
-def coin_fields(coin: str, balance: Balance, position_margin: Decimal, upnl: Decimal, *, is_linear: bool) -> Payload:
+def coin_fields(
+    coin: str, balance: Balance, order_margin: Decimal, position_margin: Decimal, upnl: Decimal
+) -> Payload:
     """Return what REST and stream say alike about one coin of the wallet.
 
-    An account that trades contracts says what its orders bind as `totalOrderIM`, a spot order's lock is
-    `locked` (Bybit v5 "Get Wallet Balance").
+    What contracts bind is `totalOrderIM` and `totalPositionIM`, what spot orders hold back is `locked`
+    (Bybit v5 "Get Wallet Balance").
     """
-    order_margin = balance.locked if is_linear else ZERO
-    available = balance.free - position_margin if is_linear else balance.free
+    available = balance.free - order_margin - position_margin
     return {
         "coin": coin,
         "equity": trimmed(balance.total + upnl),
@@ -103,7 +104,7 @@ def coin_fields(coin: str, balance: Balance, position_margin: Decimal, upnl: Dec
         "totalPositionIM": trimmed(position_margin),
         "totalPositionMM": trimmed(position_margin / 20),
         "spotBorrow": "0",
-        "locked": trimmed(ZERO if is_linear else balance.locked),
+        "locked": trimmed(balance.locked),
     }
 
 

@@ -19,13 +19,8 @@ _LOW_BITS: Final = 0x8000_0000_0000_0000
 _SPOT_FIRST: Final = 1_726_025_498_520_000_000
 
 
-def wire_symbol(market: Market) -> str:
-    """Return Bybit's name of a market: the exchange keeps "BTCUSDT-SPOT" and "BTCUSDT-LINEAR" apart."""
-    return market.symbol.partition("-")[0]
-
-
-def market_symbol(symbol: str, category: str) -> str:
-    """Return the exchange's name of Bybit's symbol in a category."""
+def market_key(symbol: str, category: str) -> str:
+    """Return the exchange's key of a symbol in a category: spot and linear share their names."""
     return f"{symbol}-{category.upper()}"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from tests.venue_simulator.bybit_ids import on_grid, price_text, qty_text, trade_id, trimmed, wire_symbol
+from tests.venue_simulator.bybit_ids import on_grid, price_text, qty_text, trade_id, trimmed
 from tests.venue_simulator.core import Market, Trade
 from tests.venue_simulator.core.terms import ZERO
 
@@ -47,7 +47,7 @@ class Top:
 def linear_instrument(market: Market) -> Payload:
     """Return a row of ``instruments-info`` of linear (http_get_instruments_linear)."""
     return {
-        "symbol": wire_symbol(market),
+        "symbol": market.symbol,
         "contractType": "LinearPerpetual",
         "status": status_text(market),
         "baseCoin": market.base,
@@ -79,7 +79,7 @@ def linear_instrument(market: Market) -> Payload:
 def spot_instrument(market: Market) -> Payload:
     """Return a row of ``instruments-info`` of spot (http_get_instruments_spot)."""
     return {
-        "symbol": wire_symbol(market),
+        "symbol": market.symbol,
         "baseCoin": market.base,
         "quoteCoin": market.quote,
         "innovation": "0",
@@ -105,7 +105,7 @@ def status_text(market: Market) -> str:
 def fee_rate(market: Market) -> Payload:
     """Return a row of ``/v5/account/fee-rate`` (http_get_fee_rate)."""
     return {
-        "symbol": wire_symbol(market),
+        "symbol": market.symbol,
         "takerFeeRate": trimmed(market.taker_rate),
         "makerFeeRate": trimmed(market.maker_rate),
         "baseCoin": "",
@@ -121,7 +121,7 @@ def rest_trade(market: Market, trade: Trade) -> Payload:
     """Return a row of ``recent-trade`` (http_get_trades_recent)."""
     return {
         "execId": trade_id(trade.trade_id),
-        "symbol": wire_symbol(market),
+        "symbol": market.symbol,
         "price": price_text(market, market.price_of(trade.price_ticks)),
         "size": qty_text(market, market.qty_of(trade.size_lots)),
         "side": side_text(trade),
@@ -134,7 +134,7 @@ def stream_trade(market: Market, trade: Trade) -> Payload:
     """Return a `data` element of topic ``publicTrade`` (ws_public_trade; L: Bybit v5 "Trade")."""
     return {
         "T": trade.ts_ns // 1_000_000,
-        "s": wire_symbol(market),
+        "s": market.symbol,
         "S": side_text(trade),
         "v": qty_text(market, market.qty_of(trade.size_lots)),
         "p": price_text(market, market.price_of(trade.price_ticks)),
@@ -152,7 +152,7 @@ def topic_message(topic: str, data: Any, now_ms: int, kind: str = "snapshot") ->
 def stream_ticker(market: Market, day: Day, top: Top, now_ms: int) -> Payload:
     """Return the `data` of topic ``tickers`` (ws_ticker_linear; spot: Bybit v5 "Ticker")."""
     shared = {
-        "symbol": wire_symbol(market),
+        "symbol": market.symbol,
         "lastPrice": price_text(market, day.last),
         "highPrice24h": price_text(market, day.high),
         "lowPrice24h": price_text(market, day.low),
@@ -208,7 +208,7 @@ def top_fields(market: Market, top: Top) -> Payload:
 def book(market: Market, top: Top, update_id: int) -> Payload:
     """Return the `data` of topic ``orderbook.1`` (ws_orderbook_snapshot; level 1 has snapshots only)."""
     return {
-        "s": wire_symbol(market),
+        "s": market.symbol,
         "b": [[price_text(market, top.bid), qty_text(market, top.bid_qty)]],
         "a": [[price_text(market, top.ask), qty_text(market, top.ask_qty)]],
         "u": update_id,
@@ -218,7 +218,7 @@ def book(market: Market, top: Top, update_id: int) -> Payload:
 
 def funding_row(market: Market, time_ms: int) -> Payload:
     """Return a row of ``funding/history`` (http_get_funding_history)."""
-    return {"symbol": wire_symbol(market), "fundingRate": text_of_rate(), "fundingRateTimestamp": str(time_ms)}
+    return {"symbol": market.symbol, "fundingRate": text_of_rate(), "fundingRateTimestamp": str(time_ms)}
 
 
 def text_of_rate() -> str:

@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, cast
 
 from tests.venue_simulator.bybit_codes import TOO_LATE_TO_AMEND, BybitError, closed_code, code_of
-from tests.venue_simulator.bybit_ids import link_id, market_symbol, order_id, order_number, text
+from tests.venue_simulator.bybit_ids import link_id, market_key, order_id, order_number, text
 from tests.venue_simulator.core.terms import MarketKind
 from tests.venue_simulator.core import Exchange, Market, Order, OrderRequest, OrderType, Side, TimeInForce, VenueRefusal
 
@@ -58,7 +58,7 @@ class Orders:
     Parameters
     ----------
     exchange
-        Spot and linear markets, named as `market_symbol` does.
+        Spot and linear markets, named as `market_key` does.
     account
         Whose orders they are.
     """
@@ -125,7 +125,7 @@ class Orders:
     def cancel_all(self, params: Params) -> list[Order]:
         """Cancel the orders of a symbol or a settlement coin; on spot ordinary ones only, unless told."""
         kind = kind_of(params)
-        symbol = market_symbol(str(params["symbol"]), kind) if params.get("symbol") else None
+        symbol = market_key(str(params["symbol"]), kind) if params.get("symbol") else None
         coin = params.get("settleCoin") or params.get("baseCoin")
         if kind == "linear" and not symbol and not coin:
             raise BybitError(10001, "params error: symbol, baseCoin or settleCoin is required")
@@ -158,7 +158,7 @@ class Orders:
     def _market(self, params: Params) -> Market:
         kind = kind_of(params)
         try:
-            return self.exchange.market(market_symbol(str(params.get("symbol")), kind))
+            return self.exchange.market(market_key(str(params.get("symbol")), kind))
         except VenueRefusal as refusal:
             raise code_of(refusal, kind) from refusal
 
@@ -182,7 +182,7 @@ class Orders:
         reduce_only = is_linear and params.get("reduceOnly") is True
         exits = self._exits(market, side, price, params, reduce_only=reduce_only)
         return OrderRequest(
-            symbol=market.symbol,
+            symbol=market.key,
             side=side,
             type=kind,
             qty=qty,
@@ -212,7 +212,7 @@ class Orders:
                 raise BybitError(10001, "TriggerDirection invalid")
             is_rising = params["triggerDirection"] == 1
         else:
-            last = self.exchange.last_price(market.symbol)
+            last = self.exchange.last_price(market.key)
             is_rising = last is not None and trigger > last
         family = "STOP" if is_rising == (side == "BUY") else "TAKE_PROFIT"
         return cast(OrderType, f"{family}_{'LIMIT' if is_limit else 'MARKET'}"), trigger
@@ -237,7 +237,7 @@ class Orders:
             return None, None
         if reduce_only:
             raise BybitError(110057, "Conditional order or limit order contains TP/SL related params")
-        base = price or self.exchange.last_price(market.symbol)
+        base = price or self.exchange.last_price(market.key)
         sign = 1 if side == "BUY" else -1
         name = "Buy" if side == "BUY" else "Sell"
         if base is not None and take_profit and (take_profit - base) * sign <= 0:
@@ -254,7 +254,7 @@ class Orders:
 
     def _extra(self, market: Market, stop_price: Decimal | None, params: Params) -> dict[str, str]:
         extra = {name: str(params[name]) for name in KEPT if params.get(name) not in (None, "")}
-        extra["lastPriceOnCreated"] = text(self.exchange.last_price(market.symbol))
+        extra["lastPriceOnCreated"] = text(self.exchange.last_price(market.key))
         if stop_price is not None and market.kind == "linear":
             extra["createType"] = "CreateByStopOrder"
         if params.get("closeOnTrigger") is True:

@@ -17,7 +17,6 @@ from tests.venue_simulator.bybit_ids import (
     price_text,
     qty_text,
     trimmed,
-    wire_symbol,
 )
 from tests.venue_simulator.core import Fill, Market, Order, Side
 from tests.venue_simulator.core.terms import ZERO
@@ -93,7 +92,7 @@ def order_fields(order: Order, closing_qty: Decimal = ZERO) -> Payload:
     qty = order.qty or closing_qty
     leaves = qty - order.filled_qty if order.is_open else ZERO
     return {
-        "symbol": wire_symbol(market),
+        "symbol": market.symbol,
         "orderId": order_id(order),
         "orderLinkId": link_id(order),
         "side": SIDES[order.side],
@@ -180,7 +179,7 @@ def execution(fill: Fill, seq: int) -> Payload:
     rate = base / fill.quote_qty if fill.quote_qty else ZERO
     return {
         "category": market.kind,
-        "symbol": wire_symbol(market),
+        "symbol": market.symbol,
         "closedSize": qty_text(market, fill.qty) if order.reduce_only else "0",
         "execFee": trimmed(fill.fee),
         "execId": exec_id(fill),

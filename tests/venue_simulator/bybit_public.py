@@ -1,0 +1,178 @@
+"""Bybit's public stream: trades at once, klines, tickers and the best of the book as time passes."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from tests.venue_simulator import bybit_market_payloads as payloads
+from tests.venue_simulator.bybit_ids import market_key
+from tests.venue_simulator.bybit_record import INTERVALS, MINUTE_MS, MarketRecord
+from tests.venue_simulator.core import Market, Trade
+from tests.venue_simulator.history import Kline
+from tests.venue_simulator.streams import Connection, frame
+
+# A message has at most 1,024 trades ("Trade": "one message may contain multiple trades").
+MOST_PER_MESSAGE: Final = 1024
+KLINE_EVERY_MS: Final = 1000
+TICKER_EVERY_MS: Final = 100
+SPOT_MOST_ARGS: Final = 10
+
+
+class PublicStream:
+    """Writes the public topics to the connections that subscribed them.
+
+    Parameters
+    ----------
+    records
+        The markets' past, by key.
+    connections
+        The venue's open connections; a public one knows its product as `state["category"]`.
+    """
+
+    def __init__(self, records: Mapping[str, MarketRecord], connections: Iterable[Connection]) -> None:
+        self.records = records
+        self.connections = connections
+        self._dirty: set[str] = set()
+        self._next_kline_ms = self._next_ticker_ms = 0
+        self._closed_ms: dict[tuple[str, str], int] = {}  # end of the last kline told as closed
+
+    def refusal(self, category: str, topics: Sequence[str]) -> str:
+        """Return why topics cannot be subscribed; "" when they can."""
+        if category == "spot" and len(topics) > SPOT_MOST_ARGS:
+            return f"args size >{SPOT_MOST_ARGS}"
+        for topic in topics:
+            if not self._is_topic(category, topic):
+                return f"Invalid topic: {topic}"
+        return ""
+
+    def first_messages(self, category: str, topics: Sequence[str], now_ms: int) -> list[str]:
+        """Return the snapshots with which subscriptions begin."""
+        texts = []
+        for topic in topics:
+            record = self.records[market_key(topic.rpartition(".")[2], category)]
+            if topic.startswith("orderbook"):
+                texts.append(self._book(record, topic, now_ms))
+            elif topic.startswith("tickers"):
+                texts.append(self._ticker(record, now_ms))
+        return [text for text in texts if text]
+
+    def on_trades(self, market: Market, trades: Sequence[Trade]) -> None:
+        """Publish trades, encoded once for all who read them."""
+        self._dirty.add(market.key)
+        topic = f"publicTrade.{market.symbol}"
+        readers = self._readers(market.kind, topic)
+        if not readers:
+            return
+        frames = []
+        for first in range(0, len(trades), MOST_PER_MESSAGE):
+            part = trades[first : first + MOST_PER_MESSAGE]
+            rows = [payloads.stream_trade(market, trade) for trade in part]
+            message = payloads.topic_message(topic, rows, part[-1].ts_ns // 1_000_000)
+            frames.append(frame(json.dumps(message)))
+        for connection in readers:
+            connection.send_frames("public.trade", frames)
+
+    def on_tick(self, now_ms: int) -> None:
+        """Publish what goes by time."""
+        dirty, self._dirty = self._dirty, set()
+        with_ticker = now_ms >= self._next_ticker_ms
+        if with_ticker:
+            self._next_ticker_ms = now_ms + TICKER_EVERY_MS
+        else:
+            self._dirty = set(dirty)
+        for key in dirty:
+            record = self.records[key]
+            market = record.market
+            self._publish(market, f"orderbook.1.{market.symbol}", "public.book", self._book, now_ms)
+            if with_ticker:
+                self._publish(market, f"tickers.{market.symbol}", "public.ticker", self._ticker_of, now_ms)
+        self._publish_klines(now_ms)
+
+    def _publish(self, market: Market, topic: str, kind: str, make: Any, now_ms: int) -> None:
+        readers = self._readers(market.kind, topic)
+        text = make(self.records[market.key], topic, now_ms) if readers else ""
+        if text:
+            for connection in readers:
+                connection.send(kind, text)
+
+    def _publish_klines(self, now_ms: int) -> None:
+        is_due = now_ms >= self._next_kline_ms
+        if is_due:
+            self._next_kline_ms = now_ms + KLINE_EVERY_MS
+        for category, topic in self._kline_topics():
+            _, interval, symbol = topic.split(".")
+            record = self.records[market_key(symbol, category)]
+            step_ms = INTERVALS[interval] * MINUTE_MS
+            open_ms = now_ms // step_ms * step_ms
+            told = self._closed_ms.setdefault((category, topic), open_ms)
+            if told < open_ms:
+                self._closed_ms[category, topic] = open_ms
+                self._send_kline(record, topic, interval, open_ms - step_ms, now_ms)
+            elif is_due:
+                self._send_kline(record, topic, interval, open_ms, now_ms)
+
+    def _send_kline(self, record: MarketRecord, topic: str, interval: str, open_ms: int, now_ms: int) -> None:
+        row = kline_at(record, interval, open_ms)
+        if row is None:
+            return
+        message = payloads.topic_message(topic, [record.stream_row(row, interval, now_ms)], now_ms)
+        for connection in self._readers(record.market.kind, topic):
+            connection.send("public.kline", json.dumps(message))
+
+    def _kline_topics(self) -> set[tuple[str, str]]:
+        return {
+            (connection.state["category"], topic)
+            for connection in self.connections
+            if "category" in connection.state
+            for topic in connection.topics
+            if topic.startswith("kline.")
+        }
+
+    def _book(self, record: MarketRecord, topic: str, now_ms: int) -> str:
+        top = record.top()
+        if top is None:
+            return ""
+        return json.dumps(payloads.topic_message(topic, payloads.book(record.market, top, record.updates), now_ms))
+
+    def _ticker_of(self, record: MarketRecord, _topic: str, now_ms: int) -> str:
+        return self._ticker(record, now_ms)
+
+    def _ticker(self, record: MarketRecord, now_ms: int) -> str:
+        top = record.top()
+        if top is None:
+            return ""
+        data = payloads.stream_ticker(record.market, record.day, top, now_ms)
+        message = payloads.topic_message(f"tickers.{record.market.symbol}", data, now_ms)
+        return json.dumps(message | {"cs": record.updates})
+
+    def _readers(self, category: str, topic: str) -> list[Connection]:
+        return [
+            connection
+            for connection in self.connections
+            if topic in connection.topics and connection.state.get("category") == category
+        ]
+
+    def _is_topic(self, category: str, topic: str) -> bool:
+        words = topic.split(".")
+        if market_key(words[-1], category) not in self.records:
+            return False
+        match words[:-1]:
+            case ["publicTrade"] | ["tickers"]:
+                return True
+            case ["kline", interval]:
+                return interval in INTERVALS
+            case ["orderbook", depth]:
+                return depth == "1"
+        return False
+
+
+def kline_at(record: MarketRecord, interval: str, open_ms: int) -> Kline | None:
+    """Return the kline that begins at a time; flat at the last close where nothing traded, None before all."""
+    found = record.klines(interval, open_ms, open_ms, 1)
+    if found:
+        return found[0]
+    if not len(record.history):
+        return None
+    close = record.history[len(record.history) - 1].price_ticks
+    close_ms = open_ms + INTERVALS[interval] * MINUTE_MS - 1
+    return Kline(open_ms, close_ms, close, close, close, close, 0, 0, 0, 0, 0, -1, -1)
