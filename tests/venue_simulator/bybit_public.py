@@ -32,7 +32,8 @@ class PublicStream:
     def __init__(self, records: Mapping[str, MarketRecord], connections: Iterable[Connection]) -> None:
         self.records = records
         self.connections = connections
-        self._dirty: set[str] = set()
+        self._new_books: set[str] = set()
+        self._new_tickers: set[str] = set()
         self._next_kline_ms = self._next_ticker_ms = 0
         self._closed_ms: dict[tuple[str, str], int] = {}  # end of the last kline told as closed
 
@@ -58,7 +59,8 @@ class PublicStream:
 
     def on_trades(self, market: Market, trades: Sequence[Trade]) -> None:
         """Publish trades, encoded once for all who read them."""
-        self._dirty.add(market.key)
+        self._new_books.add(market.key)
+        self._new_tickers.add(market.key)
         topic = f"publicTrade.{market.symbol}"
         readers = self._readers(market.kind, topic)
         if not readers:
@@ -74,18 +76,16 @@ class PublicStream:
 
     def on_tick(self, now_ms: int) -> None:
         """Publish what goes by time."""
-        dirty, self._dirty = self._dirty, set()
-        with_ticker = now_ms >= self._next_ticker_ms
-        if with_ticker:
-            self._next_ticker_ms = now_ms + TICKER_EVERY_MS
-        else:
-            self._dirty = set(dirty)
-        for key in dirty:
-            record = self.records[key]
-            market = record.market
+        for key in self._new_books:
+            market = self.records[key].market
             self._publish(market, f"orderbook.1.{market.symbol}", "public.book", self._book, now_ms)
-            if with_ticker:
+        self._new_books.clear()
+        if now_ms >= self._next_ticker_ms:
+            self._next_ticker_ms = now_ms + TICKER_EVERY_MS
+            for key in self._new_tickers:
+                market = self.records[key].market
                 self._publish(market, f"tickers.{market.symbol}", "public.ticker", self._ticker_of, now_ms)
+            self._new_tickers.clear()
         self._publish_klines(now_ms)
 
     def _publish(self, market: Market, topic: str, kind: str, make: Any, now_ms: int) -> None:

@@ -1,0 +1,1 @@
+"""Paper and live: the node around the same strategies that a backtest runs."""
