@@ -77,8 +77,8 @@ class Bybit(Protocol):
             "tick": terms.tick,
             "lot": terms.lot,
             "min_qty": terms.lot,
-            "max_qty": terms.typical_qty * 10_000,
-            "level_qty": terms.typical_qty,
+            "max_qty": terms.level_qty * 10_000,
+            "level_qty": terms.level_qty,
             "min_notional": Decimal(5),
         }
         spot = Market(

@@ -9,6 +9,7 @@ from tests.venue_simulator.bybit_ids import market_key
 from tests.venue_simulator.bybit_record import INTERVALS, MINUTE_MS, MarketRecord
 from tests.venue_simulator.core import Market, Trade
 from tests.venue_simulator.history import Kline
+from tests.venue_simulator.klines import KlineFeed
 from tests.venue_simulator.streams import Connection, frame
 
 # A message has at most 1,024 trades ("Trade": "one message may contain multiple trades").
@@ -35,7 +36,7 @@ class PublicStream:
         self._new_books: set[str] = set()
         self._new_tickers: set[str] = set()
         self._next_kline_ms = self._next_ticker_ms = 0
-        self._closed_ms: dict[tuple[str, str], int] = {}  # end of the last kline told as closed
+        self._feeds: dict[tuple[str, str], KlineFeed] = {}  # by market and interval
 
     def refusal(self, category: str, topics: Sequence[str]) -> str:
         """Return why topics cannot be subscribed; "" when they can."""
@@ -55,12 +56,17 @@ class PublicStream:
                 texts.append(self._book(record, topic, now_ms))
             elif topic.startswith("tickers"):
                 texts.append(self._ticker(record, now_ms))
+            elif topic.startswith("kline"):
+                self._feed(record, topic.split(".")[1], now_ms)
         return [text for text in texts if text]
 
     def on_trades(self, market: Market, trades: Sequence[Trade]) -> None:
         """Publish trades, encoded once for all who read them."""
         self._new_books.add(market.key)
         self._new_tickers.add(market.key)
+        for (key, _), feed in self._feeds.items():
+            if key == market.key:
+                feed.update(trades)
         topic = f"publicTrade.{market.symbol}"
         readers = self._readers(market.kind, topic)
         if not readers:
@@ -99,34 +105,26 @@ class PublicStream:
         is_due = now_ms >= self._next_kline_ms
         if is_due:
             self._next_kline_ms = now_ms + KLINE_EVERY_MS
-        for category, topic in self._kline_topics():
-            _, interval, symbol = topic.split(".")
-            record = self.records[market_key(symbol, category)]
-            step_ms = INTERVALS[interval] * MINUTE_MS
-            open_ms = now_ms // step_ms * step_ms
-            told = self._closed_ms.setdefault((category, topic), open_ms)
-            if told < open_ms:
-                self._closed_ms[category, topic] = open_ms
-                self._send_kline(record, topic, interval, open_ms - step_ms, now_ms)
-            elif is_due:
-                self._send_kline(record, topic, interval, open_ms, now_ms)
+        for (key, interval), feed in self._feeds.items():
+            for row in feed.take_closed(now_ms):
+                self._send_kline(self.records[key], interval, row, now_ms)
+            if is_due and feed.is_changed:
+                feed.is_changed = False
+                self._send_kline(self.records[key], interval, feed.current, now_ms)
 
-    def _send_kline(self, record: MarketRecord, topic: str, interval: str, open_ms: int, now_ms: int) -> None:
-        row = kline_at(record, interval, open_ms)
-        if row is None:
-            return
-        message = payloads.topic_message(topic, [record.stream_row(row, interval, now_ms)], now_ms)
-        for connection in self._readers(record.market.kind, topic):
-            connection.send("public.kline", json.dumps(message))
+    def _send_kline(self, record: MarketRecord, interval: str, row: Kline, now_ms: int) -> None:
+        topic = f"kline.{interval}.{record.market.symbol}"
+        readers = self._readers(record.market.kind, topic)
+        if readers:
+            message = payloads.topic_message(topic, [record.stream_row(row, interval, now_ms)], now_ms)
+            text = json.dumps(message)
+            for connection in readers:
+                connection.send("public.kline", text)
 
-    def _kline_topics(self) -> set[tuple[str, str]]:
-        return {
-            (connection.state["category"], topic)
-            for connection in self.connections
-            if "category" in connection.state
-            for topic in connection.topics
-            if topic.startswith("kline.")
-        }
+    def _feed(self, record: MarketRecord, interval: str, now_ms: int) -> None:
+        key = (record.market.key, interval)
+        if key not in self._feeds:
+            self._feeds[key] = KlineFeed(record.history, INTERVALS[interval] * MINUTE_MS, now_ms)
 
     def _book(self, record: MarketRecord, topic: str, now_ms: int) -> str:
         top = record.top()
@@ -164,15 +162,3 @@ class PublicStream:
             case ["orderbook", depth]:
                 return depth == "1"
         return False
-
-
-def kline_at(record: MarketRecord, interval: str, open_ms: int) -> Kline | None:
-    """Return the kline that begins at a time; flat at the last close where nothing traded, None before all."""
-    found = record.klines(interval, open_ms, open_ms, 1)
-    if found:
-        return found[0]
-    if not len(record.history):
-        return None
-    close = record.history[len(record.history) - 1].price_ticks
-    close_ms = open_ms + INTERVALS[interval] * MINUTE_MS - 1
-    return Kline(open_ms, close_ms, close, close, close, close, 0, 0, 0, 0, 0, -1, -1)

@@ -208,6 +208,10 @@ class Matching:
                 self._end(standing, "EXPIRED", "reduce_only")
 
     def _attach_exits(self, entry: Order) -> None:
+        # "New TP/SL set on the new order will replace the existing position TP/SL" (Bybit, whole position).
+        for standing in self.open_orders(entry.account, entry.market.key):
+            if standing.parent_id and standing.is_waiting:
+                self._end(standing, "CANCELED", "position_closed")
         for kind, stop_price in (("STOP_MARKET", entry.stop_loss), ("TAKE_PROFIT_MARKET", entry.take_profit)):
             if stop_price is None:
                 continue
