@@ -164,7 +164,16 @@ def run_node(
         try:
             loop.run_until_complete(work())
         finally:
+            loop.run_until_complete(end_tasks())
             node.dispose()
+
+
+async def end_tasks() -> None:
+    """Cancel what the node leaves behind (its executor's worker), before the loop closes under it."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 @contextmanager

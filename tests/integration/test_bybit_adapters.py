@@ -11,6 +11,7 @@ from nautilus_trader.model.events import OrderFilled
 from tests.bybit_client import account, markets
 from tests.integration.bybit_node import NodeRun, run_node
 from tests.venue_simulator.bybit import Bybit
+from tests.venue_simulator.core import OrderRequest
 from tests.venue_thread import VenueThread, venue_thread
 
 SPOT, LINEAR = "BTCUSDT-SPOT", "BTCUSDT-LINEAR"
@@ -51,7 +52,7 @@ async def trade_by_limits(run: NodeRun) -> None:
     ]
 
     run.trade("SELL", "0.055", "49500")  # 0.050 stood before us
-    await run.until(lambda: entry.filled_qty, "the first part")
+    await run.until(lambda: entry.filled_qty > 0, "the first part")
     assert (entry.status, str(entry.filled_qty)) == (OrderStatus.PARTIALLY_FILLED, "0.005")
     run.trade("SELL", "1", "49499")
     await run.until(lambda: entry.status == OrderStatus.FILLED, "the rest")
@@ -146,10 +147,8 @@ def test_spot_orders_and_a_stop_that_does_not_wait(venue: VenueThread) -> None:
     run_node(venue, "spot", script)
 
 
-def _request(key: str, kind: Any, qty: str, *, price: str = "", stop: str = "", client_id: str = "") -> Any:
+def _request(key: str, kind: Any, qty: str, *, price: str = "", stop: str = "", client_id: str = "") -> OrderRequest:
     """Return what a person would have ordered before the node began."""
-    from tests.venue_simulator.core import OrderRequest
-
     is_stop = kind == "STOP_MARKET"
     return OrderRequest(
         symbol=key,
