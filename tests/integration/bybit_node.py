@@ -1,7 +1,7 @@
 """A real TradingNode with Nautilus' own Bybit adapters, driven step by step against the local exchange."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Literal
@@ -146,10 +146,11 @@ def run_node(
     claims: bool = False,
     log_level: str = "ERROR",
     with_bars: bool = False,
+    checks: Mapping[str, Any] | None = None,
 ) -> None:
-    """Start a node, run a script in its loop, stop the node."""
+    """Start a node, run a script in its loop, stop the node; `checks` are fields of LiveExecEngineConfig."""
     with node_loop() as loop:
-        node, hand = make_node(venue, product, loop, environment, log_level, claims=claims, with_bars=with_bars)
+        node, hand = make_node(venue, product, loop, environment, log_level, claims=claims, with_bars=with_bars, checks=checks)
         run = NodeRun(node, hand, venue, product)
 
         async def work() -> None:
@@ -198,6 +199,7 @@ def make_node(
     *,
     claims: bool,
     with_bars: bool,
+    checks: Mapping[str, Any] | None,
 ) -> tuple[TradingNode, Hand]:
     """Build a node that meets the local exchange, and the strategy in it."""
     instrument_id = InstrumentId.from_str(f"BTCUSDT-{product.upper()}.BYBIT")
@@ -213,7 +215,9 @@ def make_node(
         trader_id=TraderId("T-001"),
         logging=LoggingConfig(log_level=log_level, bypass_logging=log_level == "OFF"),
         data_engine=LiveDataEngineConfig(),
-        exec_engine=LiveExecEngineConfig(reconciliation=True, generate_missing_orders=product == "linear"),
+        exec_engine=LiveExecEngineConfig(
+            reconciliation=True, generate_missing_orders=product == "linear", **(checks or {})
+        ),
         data_clients={"BYBIT": BybitDataClientConfig(**shared)},
         exec_clients={
             "BYBIT": BybitExecClientConfig(
