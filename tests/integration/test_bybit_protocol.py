@@ -57,7 +57,10 @@ REFUSED_LINEAR = {
     "other category": ({"category": "inverse"}, 10001),
     "hedge mode": ({"positionIdx": 1}, 10001),
     "rising stop below the market": ({"triggerPrice": "49000", "triggerDirection": 1}, 110092),
-    "falling stop above the market": ({"triggerPrice": "51000", "triggerDirection": 2, "side": "Sell"}, 110093),
+    "falling stop above the market": (
+        {"triggerPrice": "51000", "triggerDirection": 2, "side": "Sell"},
+        110093,
+    ),
     "trigger without a direction": ({"triggerPrice": "51000"}, 10001),
     "target on the wrong side": ({"takeProfit": "48000"}, 10001),
     "stop on the wrong side": ({"stopLoss": "49500"}, 10001),
@@ -123,6 +126,9 @@ def test_spot_ignores_a_trigger_without_an_order_filter(rest: Rest, venue: Venue
     assert open_orders(venue, SPOT) == []
     assert codes(rest.order(**sale, orderFilter="StopOrder")) == 0
     assert [order.type for order in open_orders(venue, SPOT)] == ["STOP_MARKET"]
+    waiting = {"category": "spot", "symbol": "BTCUSDT", "orderId": rest.get("/v5/order/realtime", category="spot")[
+        "result"]["list"][0]["orderId"]}  # fmt: skip
+    assert codes(rest.post("/v5/order/cancel", **waiting)) == 170213
     assert rest.post("/v5/order/cancel-all", category="spot", symbol="BTCUSDT")["result"]["list"] == []
     done = rest.post("/v5/order/cancel-all", category="spot", symbol="BTCUSDT", orderFilter="StopOrder")
     assert len(done["result"]["list"]) == 1
@@ -134,7 +140,9 @@ def test_a_spot_market_buy_is_sized_in_the_quote_currency(rest: Rest, venue: Ven
     assert codes(rest.order(category="spot", orderType="Market", qty="500")) == 0
     assert codes(rest.order(category="spot", orderType="Market", qty="0.010", marketUnit="baseCoin")) == 0
     rows = rest.get("/v5/execution/list", category="spot")["result"]["list"]
-    assert [(row["execQty"], row["execFee"], row["feeCurrency"]) for row in rows] == [("0.010", "0.00001", "BTC")] * 2
+    assert [(row["execQty"], row["execFee"], row["feeCurrency"]) for row in rows] == [
+        ("0.010", "0.00001", "BTC")
+    ] * 2
     assert venue.venue.exchange.accounts["main"].balance("BTC").total - before == Decimal("0.01998")
 
 
@@ -191,7 +199,9 @@ def test_recent_trades_are_few_on_spot_and_many_on_linear(rest: Rest, venue: Ven
                                     for n in range(1100)])  # fmt: skip
     counts = {}
     for category in ("linear", "spot"):
-        rows = rest.get("/v5/market/recent-trade", category=category, symbol="BTCUSDT", limit=1000)["result"]["list"]
+        rows = rest.get("/v5/market/recent-trade", category=category, symbol="BTCUSDT", limit=1000)["result"][
+            "list"
+        ]
         counts[category] = len(rows)
         times = [int(row["time"]) for row in rows]
         assert times == sorted(times, reverse=True)
@@ -214,7 +224,9 @@ def test_public_market_pages_answer(rest: Rest) -> None:
         assert [row["symbol"] for row in page["list"]] == ["BTCUSDT"]
         ticker = rest.get("/v5/market/tickers", category=category, symbol="BTCUSDT")["result"]["list"][0]
         assert Decimal(ticker["bid1Price"]) < Decimal(ticker["ask1Price"]) == Decimal(ticker["lastPrice"])
-    rows = rest.get("/v5/market/funding/history", category="linear", symbol="BTCUSDT", limit=3)["result"]["list"]
+    rows = rest.get("/v5/market/funding/history", category="linear", symbol="BTCUSDT", limit=3)["result"][
+        "list"
+    ]
     times = [int(row["fundingRateTimestamp"]) for row in rows]
     assert [a - b for a, b in zip(times, times[1:], strict=False)] == [8 * 3_600_000] * 2
 
@@ -268,7 +280,13 @@ def test_a_post_only_order_that_would_take_ends_on_the_stream(venue: VenueThread
     """The request is acknowledged; the stream says Cancelled and why."""
 
     async def script(private: Socket, orders: Socket) -> None:
-        wanted = {"side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "50100", "timeInForce": "PostOnly"}
+        wanted = {
+            "side": "Buy",
+            "orderType": "Limit",
+            "qty": "0.01",
+            "price": "50100",
+            "timeInForce": "PostOnly",
+        }
         assert (await orders.order("order.create", **wanted))["retCode"] == 0
         row = (await private.until("order"))["data"][0]
         assert (row["orderStatus"], row["rejectReason"]) == ("Cancelled", "EC_PostOnlyWillTakeLiquidity")
@@ -287,7 +305,9 @@ def test_exits_that_an_entry_carried_stand_at_the_first_fill(venue: VenueThread)
         assert [entry["code"] for entry in answer["retExtInfo"]["list"]] == [0]
         venue.trade(LINEAR, "SELL", "0.055", "49500")
         heard = [(await private.until("order"))["data"][0] for _ in range(4)]
-        told = [(row["stopOrderType"], row["orderStatus"], row["qty"], row["createType"]) for row in heard[2:]]
+        told = [
+            (row["stopOrderType"], row["orderStatus"], row["qty"], row["createType"]) for row in heard[2:]
+        ]
         assert told == [
             ("StopLoss", "Untriggered", "0.005", "CreateByStopLoss"),
             ("TakeProfit", "Untriggered", "0.005", "CreateByTakeProfit"),
@@ -319,7 +339,11 @@ def test_the_private_stream_agrees_with_rest(venue: VenueThread, rest: Rest) -> 
         assert [row["execId"] for row in rows] == [execution["execId"]]
         assert (execution["orderLinkId"], execution["isMaker"], execution["execFee"]) == ("m", False, "0.275")
         held = rest.get("/v5/position/list", category="linear", settleCoin="USDT")["result"]["list"][0]
-        assert (position["size"], position["entryPrice"]) == (held["size"], held["avgPrice"]) == ("0.010", "50000")
+        assert (
+            (position["size"], position["entryPrice"])
+            == (held["size"], held["avgPrice"])
+            == ("0.010", "50000")
+        )
 
     in_session(venue, script)
 
@@ -334,7 +358,11 @@ def test_an_order_session_refuses_what_it_must(venue: VenueThread) -> None:
             assert (await socket.ask(op="auth", args=[KEY, 1, "00"]))["retCode"] == 10004
             assert (await socket.login())["retCode"] == 0
             assert (await socket.order("order.replace"))["retCode"] == 10404
-            request = {"op": "order.cancel", "reqId": "same", "args": [{"category": "linear", "orderLinkId": "no"}]}
+            request = {
+                "op": "order.cancel",
+                "reqId": "same",
+                "args": [{"category": "linear", "orderLinkId": "no"}],
+            }
             header = {"X-BAPI-TIMESTAMP": str(int(time.time() * 1000))}
             assert (await socket.ask(**request, header=header))["retCode"] == 110001
             assert (await socket.ask(**request, header=header))["retCode"] == 20006
@@ -404,7 +432,9 @@ def test_open_and_closed_orders_are_found_by_filter_and_page(rest: Rest) -> None
     def found(path: str, **params: Any) -> list[str]:
         names, cursor = [], ""
         while True:
-            result = rest.get(path, **ask, **params, limit=2, **({"cursor": cursor} if cursor else {}))["result"]
+            result = rest.get(path, **ask, **params, limit=2, **({"cursor": cursor} if cursor else {}))[
+                "result"
+            ]
             names += [row["orderLinkId"] for row in result["list"]]
             cursor = result["nextPageCursor"]
             if not cursor:

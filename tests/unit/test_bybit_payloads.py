@@ -87,9 +87,13 @@ STREAM_ORDERS = {
     "ws_account_order_sell_market_if_touched": stop(type="TAKE_PROFIT_MARKET", stop_price=Decimal(55_000)),
     "ws_account_order_stop_limit": stop(type="STOP_LIMIT", price=Decimal(47_900)),
     "ws_account_order_limit_if_touched": stop(side="BUY", type="TAKE_PROFIT_LIMIT", price=Decimal(48_100)),
-    "ws_account_order_stop_loss": stop(close_position=True, extra={"stopOrderType": "StopLoss", "tpslMode": "Full"}),
+    "ws_account_order_stop_loss": stop(
+        close_position=True, extra={"stopOrderType": "StopLoss", "tpslMode": "Full"}
+    ),
     "ws_account_order_take_profit": stop(
-        type="TAKE_PROFIT_MARKET", close_position=True, extra={"stopOrderType": "TakeProfit", "tpslMode": "Full"}
+        type="TAKE_PROFIT_MARKET",
+        close_position=True,
+        extra={"stopOrderType": "TakeProfit", "tpslMode": "Full"},
     ),
 }
 WORDS = (
@@ -123,7 +127,12 @@ def test_an_execution_has_the_recorded_shape(wire: Path) -> None:
     done = fill(order())
     for name in ("ws_account_execution", "ws_account_execution_adl"):
         assert differences(payloads.execution(done, 1), recorded(wire, name)["data"][0]) == []
-    assert differences(payloads.rest_execution(done, 1), recorded(wire, "http_get_executions")["result"]["list"][0]) == []
+    assert (
+        differences(
+            payloads.rest_execution(done, 1), recorded(wire, "http_get_executions")["result"]["list"][0]
+        )
+        == []
+    )
 
 
 def test_a_position_has_the_recorded_shape(wire: Path) -> None:
@@ -144,7 +153,12 @@ def test_the_wallet_has_the_recorded_shape(wire: Path) -> None:
     sample = recorded(wire, "ws_account_wallet")["data"][0]
     totals = account_payloads.wallet_totals(Decimal(1000), Decimal(1000), Decimal(900), Decimal(100))
     assert differences({**totals, "totalPerpUpl": "0", "coin": [coin]}, sample) == []
-    rest = {**totals, "totalPerpUPL": "0", "accountType": "UNIFIED", "coin": [account_payloads.rest_coin(coin)]}
+    rest = {
+        **totals,
+        "totalPerpUPL": "0",
+        "accountType": "UNIFIED",
+        "coin": [account_payloads.rest_coin(coin)],
+    }
     assert differences(rest, recorded(wire, "http_get_wallet_balance")["result"]["list"][0]) == []
 
 
@@ -163,7 +177,10 @@ def test_instruments_and_fees_have_the_recorded_shape(wire: Path) -> None:
     assert differences(market_payloads.linear_instrument(LINEAR), sample) == []
     sample = recorded(wire, "http_get_instruments_spot")["result"]["list"][0]
     assert differences(market_payloads.spot_instrument(SPOT), sample) == []
-    assert differences(market_payloads.fee_rate(SPOT), recorded(wire, "http_get_fee_rate")["result"]["list"][0]) == []
+    assert (
+        differences(market_payloads.fee_rate(SPOT), recorded(wire, "http_get_fee_rate")["result"]["list"][0])
+        == []
+    )
 
 
 def test_trades_tickers_and_book_have_the_recorded_shape(wire: Path) -> None:

@@ -77,8 +77,8 @@ class Bybit(Protocol):
             "tick": terms.tick,
             "lot": terms.lot,
             "min_qty": terms.lot,
-            "max_qty": terms.level_qty * 10_000,
-            "level_qty": terms.level_qty,
+            "max_qty": terms.lot * 1_000_000,
+            "level_qty": terms.typical_qty,
             "min_notional": Decimal(5),
         }
         spot = Market(
@@ -198,6 +198,12 @@ class Bybit(Protocol):
         now_ms = self.now_ms()
         self.public_stream.on_tick(now_ms)
         self.dcp.on_tick(now_ms)
+
+    def expire_user_stream(self, account: str) -> None:
+        """Close the private sessions of an account."""
+        for connection in list(self.venue.connections):
+            if connection.name == "private" and connection.state.get("account") == account:
+                connection.abort()
 
     # --- inside --------------------------------------------------------------------------------------------
 

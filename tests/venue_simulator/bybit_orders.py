@@ -14,8 +14,17 @@ from typing import Any, Final, cast
 
 from tests.venue_simulator.bybit_codes import TOO_LATE_TO_AMEND, BybitError, closed_code, code_of
 from tests.venue_simulator.bybit_ids import link_id, market_key, order_id, order_number, text
+from tests.venue_simulator.core import (
+    Exchange,
+    Market,
+    Order,
+    OrderRequest,
+    OrderType,
+    Side,
+    TimeInForce,
+    VenueRefusal,
+)
 from tests.venue_simulator.core.terms import MarketKind
-from tests.venue_simulator.core import Exchange, Market, Order, OrderRequest, OrderType, Side, TimeInForce, VenueRefusal
 
 type Params = Mapping[str, Any]
 
@@ -80,7 +89,11 @@ class Orders:
         try:
             return self.exchange.place(request)
         except VenueRefusal as refusal:
-            if refusal.kind == "would_trigger" and market.kind == "linear" and params.get("triggerDirection") == 2:
+            if (
+                refusal.kind == "would_trigger"
+                and market.kind == "linear"
+                and params.get("triggerDirection") == 2
+            ):
                 raise BybitError(110093, "expect Falling, but trigger_price >= current") from refusal
             raise code_of(refusal, market.kind) from refusal
 
@@ -117,9 +130,12 @@ class Orders:
         Raises
         ------
         BybitError
-            It is unknown or closed.
+            It is unknown or closed; or a spot order of another `orderFilter`, "Order" when none is named.
         """
         order = self._open_order(params)
+        is_conditional = params.get("orderFilter") in SPOT_CONDITIONAL
+        if order.market.kind == "spot" and order.is_waiting != is_conditional:
+            raise code_of(VenueRefusal("unknown_order"), "spot")
         return self.exchange.cancel(self.account, order_id=order.order_id)
 
     def cancel_all(self, params: Params) -> list[Order]:
@@ -193,7 +209,10 @@ class Orders:
             client_id=link_id,
             account=self.account,
             reduce_only=reduce_only,
-            close_position=not qty and quote_qty is None and reduce_only and params.get("closeOnTrigger") is True,
+            close_position=not qty
+            and quote_qty is None
+            and reduce_only
+            and params.get("closeOnTrigger") is True,
             take_profit=exits[0],
             stop_loss=exits[1],
             extra=self._extra(market, stop_price, params),
@@ -243,12 +262,14 @@ class Orders:
         if base is not None and take_profit and (take_profit - base) * sign <= 0:
             words = "higher" if sign > 0 else "lower"
             raise BybitError(
-                10001, f"TakeProfit:{take_profit} set for {name} position should be {words} than base_price:{base}"
+                10001,
+                f"TakeProfit:{take_profit} set for {name} position should be {words} than base_price:{base}",
             )
         if base is not None and stop_loss and (base - stop_loss) * sign <= 0:
             words = "lower" if sign > 0 else "higher"
             raise BybitError(
-                10001, f"StopLoss:{stop_loss} set for {name} position should be {words} than base_price:{base}"
+                10001,
+                f"StopLoss:{stop_loss} set for {name} position should be {words} than base_price:{base}",
             )
         return take_profit, stop_loss
 
@@ -283,7 +304,9 @@ def batch(orders: Orders, action: str, params: Params) -> tuple[dict[str, Any], 
     rows = params.get("request")
     category = kind_of(params)
     if not isinstance(rows, list) or not rows or len(rows) > MOST_IN_A_BATCH[category]:
-        raise BybitError(10001, f"Request parameter error: 1 to {MOST_IN_A_BATCH[category]} orders in a batch")
+        raise BybitError(
+            10001, f"Request parameter error: 1 to {MOST_IN_A_BATCH[category]} orders in a batch"
+        )
     results, verdicts = [], []
     for row in rows:
         answer = {"category": category, "symbol": row.get("symbol", ""), "orderId": ""}

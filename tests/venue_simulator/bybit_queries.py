@@ -60,7 +60,11 @@ class MarketQueries:
 
     def instruments(self, params: Params) -> Payload:
         """Answer ``/v5/market/instruments-info``."""
-        make = market_payloads.spot_instrument if kind_of(params) == "spot" else market_payloads.linear_instrument
+        make = (
+            market_payloads.spot_instrument
+            if kind_of(params) == "spot"
+            else market_payloads.linear_instrument
+        )
         rows, cursor = page(self._markets(params), params, 1000, self.page_size)
         return {"category": params["category"], "list": [make(row) for row in rows], "nextPageCursor": cursor}
 
@@ -254,7 +258,9 @@ class AccountQueries:
         return market
 
     def _closed(self) -> list[Order]:
-        found = [row for row in self.exchange.orders.values() if row.account == self.account and not row.is_open]
+        found = [
+            row for row in self.exchange.orders.values() if row.account == self.account and not row.is_open
+        ]
         return found[::-1]
 
     def _orders(self, orders: Sequence[Order], params: Params) -> Payload:

@@ -51,7 +51,9 @@ class MarketRecord:
         """Return klines of an interval, oldest first; the last one may be unfinished."""
         return self.history.klines(INTERVALS[interval] * MINUTE_MS, start_ms, end_ms, limit)
 
-    def rest_rows(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> list[list[str]]:
+    def rest_rows(
+        self, interval: str, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> list[list[str]]:
         """Return the rows of ``/v5/market/kline``, newest first (http_get_klines_linear)."""
         rows = self.klines(interval, start_ms, end_ms, min(limit, MOST_KLINES))
         return [[str(row.open_ms), *self._prices(row), *self._amounts(row)] for row in reversed(rows)]
@@ -89,7 +91,9 @@ class MarketRecord:
 
     def _prices(self, row: Kline) -> list[str]:
         market = self.market
-        return [price_text(market, market.price_of(ticks)) for ticks in (row.open, row.high, row.low, row.close)]
+        return [
+            price_text(market, market.price_of(ticks)) for ticks in (row.open, row.high, row.low, row.close)
+        ]
 
     def _amounts(self, row: Kline) -> list[str]:
         return [trimmed(self.market.qty_of(row.lots)), trimmed(turnover_of(self.market, row.turnover))]

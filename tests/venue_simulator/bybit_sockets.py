@@ -81,7 +81,9 @@ class Sockets:
             case "subscribe":
                 problem = self.bybit.public_stream.refusal(category, topics)
                 if problem:
-                    self._reply(connection, answer | {"success": False, "ret_msg": problem, "op": "subscribe"})
+                    self._reply(
+                        connection, answer | {"success": False, "ret_msg": problem, "op": "subscribe"}
+                    )
                     return
                 connection.topics.update(topics)
                 self._reply(connection, answer | {"op": "subscribe"})
@@ -92,7 +94,9 @@ class Sockets:
                 connection.topics.difference_update(topics)
                 self._reply(connection, answer | {"op": "unsubscribe"})
             case other:
-                self._reply(connection, answer | {"success": False, "ret_msg": f"unknown op {other}", "op": ""})
+                self._reply(
+                    connection, answer | {"success": False, "ret_msg": f"unknown op {other}", "op": ""}
+                )
 
     # --- private -------------------------------------------------------------------------------------------
 
@@ -168,7 +172,9 @@ class Sockets:
             answer["header"] = self._header(error.headers)
         args = message.get("args") or [{}]
         params = {name: str(value) for name, value in args[0].items()}
-        self.venue.note(endpoint, params | {"retCode": str(answer["retCode"])}, 200, fault.when if fault else "")
+        self.venue.note(
+            endpoint, params | {"retCode": str(answer["retCode"])}, 200, fault.when if fault else ""
+        )
         if fault is not None and fault.when == "lost":
             connection.abort()
         else:
