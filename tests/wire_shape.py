@@ -1,4 +1,4 @@
-"""Whether a payload has the shape of a recorded one: every key, the same JSON types, numbers where numbers are."""
+"""Whether a payload has the shape of a recorded one: every key, the same JSON types, numbers as numbers."""
 
 import json
 from collections.abc import Collection

@@ -68,7 +68,7 @@ def fees(run: NodeRun) -> list[str]:
 
 
 def test_linear_orders_stops_and_carried_exits(venue: VenueThread) -> None:
-    """The stop is conditional; exits go over the wire with the entry and, claimed, close the node's position."""
+    """The stop is conditional; exits go over the wire with the entry and, claimed, close the position."""
 
     async def script(run: NodeRun) -> None:
         hand = run.hand

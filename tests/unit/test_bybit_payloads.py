@@ -97,7 +97,8 @@ STREAM_ORDERS = {
     ),
 }
 WORDS = (
-    "side", "orderType", "orderStatus", "stopOrderType", "triggerDirection", "reduceOnly", "closeOnTrigger", "tpslMode",
+    "side", "orderType", "orderStatus", "stopOrderType", "triggerDirection", "reduceOnly", "closeOnTrigger",
+    "tpslMode",
 )  # fmt: skip
 
 
@@ -218,15 +219,19 @@ def test_trade_ids_say_nothing_about_the_order_of_trades() -> None:
     assert sorted(made) != made
 
 
+BY_USER, TOOK = "EC_PerCancelRequest", "EC_PostOnlyWillTakeLiquidity"
+PART = Decimal("0.001")
 ENDINGS = {
-    "cancelled by its owner": (order(status="CANCELED", reason="user"), "Cancelled", "EC_PerCancelRequest"),
-    "post-only that would take": (order(status="CANCELED", reason="would_take"), "Cancelled", "EC_PostOnlyWillTakeLiquidity"),
-    "conditional before its trigger": (stop(status="CANCELED"), "Deactivated", "EC_PerCancelRequest"),
+    "cancelled by its owner": (order(status="CANCELED"), "Cancelled", BY_USER),
+    "post-only that would take": (order(status="REJECTED", reason="would_take"), "Cancelled", TOOK),
+    "conditional before its trigger": (stop(status="CANCELED"), "Deactivated", BY_USER),
     "spot with fills": (
-        order(market=SPOT, status="CANCELED", filled_qty=Decimal("0.001")), "PartiallyFilledCanceled", "EC_PerCancelRequest",
+        order(market=SPOT, status="CANCELED", filled_qty=PART),
+        "PartiallyFilledCanceled",
+        BY_USER,
     ),
     "working": (order(), "New", "EC_NoError"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", ENDINGS)

@@ -65,7 +65,7 @@ class Bybit(Protocol):
         self.market = MarketQueries(self.exchange, self.records)
         self.sockets = Sockets(self)
 
-    # --- what the venue is -----------------------------------------------------------------------------------
+    # --- what the venue is ---------------------------------------------------------------------------------
 
     @staticmethod
     def make_markets(terms: SymbolTerms) -> Sequence[Market]:
@@ -146,8 +146,9 @@ class Bybit(Protocol):
         }
         for path, answer in public.items():
             yield Route("GET", f"/v5/{path}", self._public(path, answer), PER_IP)
-        for path in ("order/realtime", "order/history", "execution/list", "position/list", "account/wallet-balance",
-                     "account/fee-rate", "account/info", "account/query-dcp-info", "user/query-api"):  # fmt: skip
+        for path in ("order/realtime", "order/history", "execution/list", "position/list", "user/query-api",
+                     "account/wallet-balance", "account/fee-rate", "account/info",
+                     "account/query-dcp-info"):  # fmt: skip
             yield Route("GET", f"/v5/{path}", self._signed(path), PER_IP)
         for path in ("order/create", "order/amend", "order/cancel", "order/cancel-all", "order/create-batch",
                      "order/amend-batch", "order/cancel-batch", "order/disconnected-cancel-all",

@@ -1,7 +1,7 @@
-"""Bybit's disconnection protection (DCP): orders are cancelled when the last watching session is gone too long.
+"""Bybit's disconnection protection (DCP): orders go when the last watching session is gone too long.
 
-Where the rules come from: Bybit v5 "Set DCP", "Get DCP Info", "Dcp" (stream). Only institutional accounts have
-it, after their manager enabled it: until `enable` is called the account has none, and says so.
+Where the rules come from: Bybit v5 "Set DCP", "Get DCP Info", "Dcp" (stream). Only institutional accounts
+have it, after their manager enabled it: until `enable` is called the account has none, and says so.
 """
 
 from collections.abc import Iterable

@@ -82,6 +82,8 @@ def order_fields(order: Order, closing_qty: Decimal = ZERO) -> Payload:
 
     Parameters
     ----------
+    order
+        Of any product, in any state.
     closing_qty
         The position's size, which an order that closes the whole position shows as its own.
     """

@@ -1,8 +1,9 @@
 """Bybit's questions over REST: market data, orders, executions, positions, wallet, key, settings.
 
 Where the parameters and answers come from: Bybit v5 "Get Instruments Info", "Get Kline", "Get Recent Public
-Trades", "Get Tickers", "Get Funding Rate History", "Get Open & Closed Orders", "Get Order History", "Get Trade
-History", "Get Position Info", "Set Leverage", "Switch Position Mode", "Get Wallet Balance", "Get Fee Rate",
+Trades", "Get Tickers", "Get Funding Rate History", "Get Open & Closed Orders", "Get Order History", "Get
+Trade History", "Get Position Info", "Set Leverage", "Switch Position Mode", "Get Wallet Balance", "Get Fee
+Rate",
 "Get API Key Information", "Get Account Info", "Get DCP Info"; the recorded answers are named by the builders.
 """
 
@@ -16,8 +17,9 @@ from tests.venue_simulator import bybit_payloads as payloads
 from tests.venue_simulator.bybit_account import PrivateStream
 from tests.venue_simulator.bybit_codes import BybitError
 from tests.venue_simulator.bybit_ids import market_key
-from tests.venue_simulator.bybit_orders import Orders, Params, kind_of, number
+from tests.venue_simulator.bybit_orders import Orders
 from tests.venue_simulator.bybit_record import INTERVALS, MarketRecord
+from tests.venue_simulator.bybit_requests import Params, kind_of, number
 from tests.venue_simulator.core import Exchange, Market, Order
 
 type Payload = dict[str, Any]

@@ -1,8 +1,8 @@
 """Bybit's websockets: public, private and trade sessions, from the first message to the last.
 
-Where the messages come from: Bybit v5 "Connect" (login, heartbeat, subscriptions), "Websocket Trade Guideline"
-(orders, batches, codes), "Dcp"; ws_auth_success, ws_auth_failure, ws_subscription_ack, ws_subscription_failure,
-ws_order_response of `wire/bybit`.
+Where the messages come from: Bybit v5 "Connect" (login, heartbeat, subscriptions), "Websocket Trade
+Guideline" (orders, batches, codes), "Dcp"; ws_auth_success, ws_auth_failure, ws_subscription_ack,
+ws_subscription_failure, ws_order_response of `wire/bybit`.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from tests.venue_simulator import bybit_auth
 from tests.venue_simulator.bybit_account import DCP_TOPICS, TOPICS
 from tests.venue_simulator.bybit_codes import BybitError
 from tests.venue_simulator.bybit_orders import acknowledgement, amend_refusal, batch
+from tests.venue_simulator.faults import EndpointFault
 from tests.venue_simulator.streams import Connection
 
 if TYPE_CHECKING:
@@ -162,11 +163,9 @@ class Sockets:
         if "reqId" in message:
             answer["reqId"] = message["reqId"]
         try:
-            if fault is not None and fault.when == "before":
-                raise BybitError(fault.code, fault.text)
+            raise_scripted(fault, "before")
             answer |= self._do(connection, op, message)
-            if fault is not None and fault.when == "after":
-                raise BybitError(fault.code, fault.text)
+            raise_scripted(fault, "after")
         except BybitError as error:
             answer |= {"retCode": error.code, "retMsg": error.text, "data": {}, "retExtInfo": {}}
             answer["header"] = self._header(error.headers)
@@ -226,3 +225,9 @@ class Sockets:
     @staticmethod
     def _reply(connection: Connection, message: Message) -> None:
         connection.send("reply", json.dumps(message))
+
+
+def raise_scripted(fault: EndpointFault | None, when: str) -> None:
+    """Raise the error of a scripted fault when its moment has come."""
+    if fault is not None and fault.when == when:
+        raise BybitError(fault.code, fault.text)
