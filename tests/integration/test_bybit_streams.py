@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -103,6 +104,30 @@ def test_exits_that_an_entry_carried_stand_at_the_first_fill(venue: VenueThread)
 
     in_session(venue, script)
     assert venue.venue.exchange.accounts["main"].position(venue.venue.exchange.markets[LINEAR]).qty == 0
+
+
+def test_exits_of_a_spot_entry_lock_what_it_bought_once(venue: VenueThread) -> None:
+    """They stand when the entry is done, for what the fee left; the stop ends the target, also in words."""
+
+    async def script(private: Socket, orders: Socket) -> None:
+        row = {"symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.020", "price": "49500"}
+        row |= {"takeProfit": "51000", "stopLoss": "48000", "orderLinkId": "spot-entry"}
+        await orders.order("order.create-batch", category="spot", request=[row])
+        venue.trade(SPOT, "SELL", "1", "49499")
+        heard = [(await private.until("order"))["data"][0] for _ in range(4)]
+        told = [(row["stopOrderType"], row["orderStatus"], row["qty"]) for row in heard[2:]]
+        assert told == [("BidirectionalTpslOrder", "Untriggered", "0.019")] * 2
+        assert venue.venue.exchange.accounts["main"].balance("BTC").locked == Decimal("0.019")
+        venue.trade(SPOT, "SELL", "1", "47999")
+        words = set()
+        while len(words) < 2:
+            ended = (await private.until("order"))["data"][0]
+            if ended["orderStatus"] in ("Filled", "Deactivated"):
+                words.add((ended["orderStatus"], ended["cancelType"]))
+        assert words == {("Filled", "UNKNOWN"), ("Deactivated", "CancelByOCOTpCanceledBySlTriggered")}
+
+    in_session(venue, script)
+    assert venue.venue.exchange.accounts["main"].balance("BTC").locked == 0
 
 
 def test_the_private_stream_agrees_with_rest(venue: VenueThread, rest: Rest) -> None:

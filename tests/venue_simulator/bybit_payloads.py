@@ -61,6 +61,8 @@ def stop_order_type(order: Order) -> str:
         return ""
     if not is_attached(order):
         return order.extra.get("stopOrderType", "Stop")
+    if order.market.kind == "spot":
+        return "BidirectionalTpslOrder"
     return "StopLoss" if order.type == "STOP_MARKET" else "TakeProfit"
 
 
@@ -137,6 +139,9 @@ def order_fields(order: Order, closing_qty: Decimal = ZERO) -> Payload:
 
 def ending(order: Order) -> tuple[str, str]:
     """Return (cancelType, rejectReason) of an order."""
+    if order.reason == "other_exit":
+        words = "SlCanceledByTpTriggered" if order.type == "STOP_MARKET" else "TpCanceledBySlTriggered"
+        return f"CancelByOCO{words}", "EC_NoError"
     if order.status in ("CANCELED", "EXPIRED", "REJECTED"):
         return ENDINGS.get(order.reason, ("CancelByUser", "EC_PerCancelRequest"))
     return "UNKNOWN", "EC_NoError"
@@ -164,7 +169,7 @@ def stream_order(order: Order, closing_qty: Decimal = ZERO) -> Payload:
 def create_type(order: Order) -> str:
     """Return who made an order."""
     origins = {"liquidation": "CreateByLiq", "adl": "CreateByAdl_PassThrough"}
-    if is_attached(order):
+    if is_attached(order) and order.market.kind == "linear":
         return f"CreateBy{stop_order_type(order)}"
     return origins.get(order.extra.get("origin", ""), order.extra.get("createType", "CreateByUser"))
 

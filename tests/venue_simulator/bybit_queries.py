@@ -3,8 +3,7 @@
 Where the parameters and answers come from: Bybit v5 "Get Instruments Info", "Get Kline", "Get Recent Public
 Trades", "Get Tickers", "Get Funding Rate History", "Get Open & Closed Orders", "Get Order History", "Get
 Trade History", "Get Position Info", "Set Leverage", "Switch Position Mode", "Get Wallet Balance", "Get Fee
-Rate",
-"Get API Key Information", "Get Account Info", "Get DCP Info"; the recorded answers are named by the builders.
+Rate", "Get API Key Information", "Get Account Info", "Get DCP Info"; the builders name the recorded answers.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -113,6 +113,8 @@ class Matching:
         if order.close_position and position is not None:
             order.qty = abs(position.qty)
         self._tell(order, "TRIGGERED")
+        if order.parent_id and order.market.kind == "spot":
+            self._end_other_exit(order)
         try:
             self._check_reduce_only(order)
             self._reserve_triggered(order, book)
@@ -190,6 +192,8 @@ class Matching:
             for listener in self._listeners:
                 listener.on_position(account, position)
             self._after_position(order, account)
+        elif order.status == "FILLED":
+            self._attach_spot_exits(order)
 
     def _after_position(self, order: Order, account: Account) -> None:
         """Attach the exits that an entry carried; end what a flat position leaves without a purpose."""
@@ -232,6 +236,35 @@ class Matching:
             self.books[entry.market.key].wait(exit_order)
             self._tell(exit_order, "NEW")
 
+    def _attach_spot_exits(self, entry: Order) -> None:
+        """Let the exits of a spot buy wait for what it left after fees; the first of the two locks it."""
+        fees = sum((fill.fee for fill in entry.fills if fill.fee_asset == entry.market.base), ZERO)
+        qty = (entry.filled_qty - fees) // entry.market.lot * entry.market.lot
+        for kind, stop_price in (("STOP_MARKET", entry.stop_loss), ("TAKE_PROFIT_MARKET", entry.take_profit)):
+            if stop_price is None or entry.side == "SELL" or qty < entry.market.min_qty:
+                continue
+            request = OrderRequest(
+                symbol=entry.market.key,
+                side="SELL",
+                type="STOP_MARKET" if kind == "STOP_MARKET" else "TAKE_PROFIT_MARKET",
+                stop_price=stop_price,
+                account=entry.account,
+                extra={"origin": "entry"},
+            )
+            exit_order = self._make(request, entry.market, qty)
+            exit_order.parent_id, exit_order.status = entry.order_id, "UNTRIGGERED"
+            if kind == "STOP_MARKET" or entry.stop_loss is None:
+                self.ledger.reserve(exit_order)
+            self._register(exit_order)
+            self.books[entry.market.key].wait(exit_order)
+            self._tell(exit_order, "NEW")
+            self._tell_balance(exit_order)
+
+    def _end_other_exit(self, order: Order) -> None:
+        for standing in self.open_orders(order.account, order.market.key):
+            if standing.parent_id == order.parent_id and standing is not order:
+                self._end(standing, "CANCELED", "other_exit")
+
     def _make(self, request: OrderRequest, market: Market, qty: Decimal) -> Order:
         now_ns = self.clock.now_ns()
         order_id = self._next_order_id
@@ -267,6 +300,8 @@ class Matching:
         order.status, order.reason, order.updated_ns = status, reason, self.clock.now_ns()
         self._tell(order, status)
         self._tell_balance(order)
+        if order.filled_qty and order.market.kind == "spot":
+            self._attach_spot_exits(order)
 
     def _tell(self, order: Order, execution: Execution, fill: Fill | None = None) -> None:
         for listener in self._listeners:
