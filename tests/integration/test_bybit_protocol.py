@@ -242,7 +242,7 @@ def test_disconnection_protection_is_not_there_until_it_is_enabled(rest: Rest, v
     assert codes(rest.post("/v5/order/disconnected-cancel-all", **ask)) == 10005
     bybit = venue.venue.protocol
     assert isinstance(bybit, Bybit)
-    venue.call(lambda: bybit.dcp.enable("DERIVATIVES"))
+    venue.call(lambda: bybit.enable_disconnect_cancel("DERIVATIVES", 10))
     assert codes(rest.post("/v5/order/disconnected-cancel-all", **ask)) == 0
     rest.order()
 

@@ -200,6 +200,10 @@ class Bybit(Protocol):
         self.public_stream.on_tick(now_ms)
         self.dcp.on_tick(now_ms)
 
+    def enable_disconnect_cancel(self, product: str, secs: int) -> None:
+        """Switch DCP on for "SPOT" or "DERIVATIVES", as the account's manager does."""
+        self.dcp.enable(product, secs)
+
     def expire_user_stream(self, account: str) -> None:
         """Close the private sessions of an account."""
         for connection in list(self.venue.connections):

@@ -14,7 +14,6 @@ from tests.venue_simulator.core.terms import MarketKind
 from tests.venue_simulator.streams import Connection
 
 PRODUCTS: Final[dict[str, MarketKind]] = {"DERIVATIVES": "linear", "SPOT": "spot"}
-USUAL_SECS: Final = 10
 
 
 class Dcp:
@@ -26,7 +25,7 @@ class Dcp:
         self.windows: dict[str, int] = {}
         self._gone_ms: dict[MarketKind, int] = {}
 
-    def enable(self, product: str, secs: int = USUAL_SECS) -> None:
+    def enable(self, product: str, secs: int) -> None:
         """Let the account's manager switch it on for "SPOT" or "DERIVATIVES"."""
         self.windows[product] = secs
 

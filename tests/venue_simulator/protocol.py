@@ -129,6 +129,10 @@ class Protocol(Listener, ABC):
     def expire_user_stream(self, account: str) -> None:
         """End the private stream of an account as the venue does (listenKey expired, session ended)."""
 
+    def enable_disconnect_cancel(self, product: str, secs: int) -> None:
+        """Give the account the venue's own protection against lost sessions; refuses where it has none."""
+        raise ValueError(f"{self.name} has no disconnection protection ({product}, {secs} s)")
+
     def on_tick(self) -> None:
         """Take the passing of time, about every 20 ms: closes of klines, funding, expiring listen keys."""
 
