@@ -106,6 +106,28 @@ def test_exits_that_an_entry_carried_stand_at_the_first_fill(venue: VenueThread)
     assert venue.venue.exchange.accounts["main"].position(venue.venue.exchange.markets[LINEAR]).qty == 0
 
 
+def test_partial_exits_stand_for_each_fill_beside_each_other(venue: VenueThread) -> None:
+    """Mode Partial: a pair per fill with that fill's quantity; one hit ends its own partner only."""
+
+    async def script(_private: Socket, orders: Socket) -> None:
+        wanted = {"side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "49500", "tpslMode": "Partial"}
+        await orders.order("order.create", **wanted, takeProfit="51000", stopLoss="48000")
+        venue.trade(LINEAR, "SELL", "0.055", "49500")
+        venue.trade(LINEAR, "SELL", "1", "49400")
+
+    in_session(venue, script)
+    kinds = ["STOP_MARKET", "TAKE_PROFIT_MARKET"] * 2
+    assert [(order.type, str(order.qty)) for order in open_orders(venue)] == [
+        (kind, "0.005") for kind in kinds
+    ]
+    exchange = venue.venue.exchange
+    venue.call(lambda: exchange.cancel(order_id=exchange.open_orders(symbol=LINEAR)[0].order_id))
+    venue.trade(LINEAR, "SELL", "1", "47990")
+    left = open_orders(venue)
+    assert [(order.type, order.status) for order in left] == [("TAKE_PROFIT_MARKET", "UNTRIGGERED")]
+    assert exchange.accounts["main"].position(exchange.markets[LINEAR]).qty == Decimal("0.005")
+
+
 def test_exits_of_a_spot_entry_lock_what_it_bought_once(venue: VenueThread) -> None:
     """They stand when the entry is done, for what the fee left; the stop ends the target, also in words."""
 

@@ -63,12 +63,20 @@ def stop_order_type(order: Order) -> str:
         return order.extra.get("stopOrderType", "Stop")
     if order.market.kind == "spot":
         return "BidirectionalTpslOrder"
-    return "StopLoss" if order.type == "STOP_MARKET" else "TakeProfit"
+    part = "Partial" if "pair" in order.extra else ""
+    return f"{part}{'StopLoss' if order.type == 'STOP_MARKET' else 'TakeProfit'}"
 
 
 def is_attached(order: Order) -> bool:
     """Return whether the exchange made the order out of a stop or target that an entry carried."""
     return order.parent_id != 0
+
+
+def tpsl_mode(order: Order) -> str:
+    """Return whether an attached exit stands for the whole position, or what an entry asked for."""
+    if is_attached(order):
+        return "Partial" if "pair" in order.extra else "Full"
+    return order.extra.get("tpslMode", "")
 
 
 def trigger_direction(order: Order) -> int:
@@ -119,7 +127,7 @@ def order_fields(order: Order, closing_qty: Decimal = ZERO) -> Payload:
         "updatedTime": str(ms(order.updated_ns)),
         "rejectReason": reject_reason,
         "stopOrderType": stop_order_type(order),
-        "tpslMode": extra.get("tpslMode", "Full" if is_attached(order) else ""),
+        "tpslMode": tpsl_mode(order),
         "triggerPrice": price_text(market, order.stop_price) if order.is_conditional else "",
         "takeProfit": price_text(market, order.take_profit) if order.take_profit is not None else "",
         "stopLoss": price_text(market, order.stop_loss) if order.stop_loss is not None else "",

@@ -7,7 +7,7 @@ from typing import Final
 from tests.venue_simulator.bybit_ids import price_text, trimmed
 from tests.venue_simulator.bybit_market_payloads import Day, Payload, Top
 from tests.venue_simulator.core import Exchange, Market, Trade
-from tests.venue_simulator.history import Kline, TradeHistory
+from tests.venue_simulator.history import Kline, TradeHistory, turnover_of
 
 MINUTE_MS: Final = 60_000
 INTERVALS: Final = {"1": 1, "3": 3, "5": 5, "15": 15, "30": 30, "60": 60, "120": 120, "240": 240, "360": 360,
@@ -59,7 +59,7 @@ class MarketRecord:
                 low=price(min(row.low for row in hours)),
                 last=price(hours[-1].close),
                 volume=qty(sum(row.lots for row in hours)),
-                turnover=self._money(sum(row.turnover for row in hours)),
+                turnover=turnover_of(self.market, sum(row.turnover for row in hours)),
             )
         return self._day
 
@@ -106,9 +106,6 @@ class MarketRecord:
         """Return the last price; 0 before the first trade."""
         return self.exchange.last_price(self.market.key) or Decimal(0)
 
-    def _money(self, ticks_lots: int) -> Decimal:
-        return self.market.tick * self.market.lot * ticks_lots
-
     def _prices(self, row: Kline) -> list[str]:
         market = self.market
         return [
@@ -116,4 +113,4 @@ class MarketRecord:
         ]
 
     def _amounts(self, row: Kline) -> list[str]:
-        return [trimmed(self.market.qty_of(row.lots)), trimmed(self._money(row.turnover))]
+        return [trimmed(self.market.qty_of(row.lots)), trimmed(turnover_of(self.market, row.turnover))]

@@ -113,7 +113,7 @@ class Matching:
         if order.close_position and position is not None:
             order.qty = abs(position.qty)
         self._tell(order, "TRIGGERED")
-        if order.parent_id and order.market.kind == "spot":
+        if order.parent_id and (order.market.kind == "spot" or "pair" in order.extra):
             self._end_other_exit(order)
         try:
             self._check_reduce_only(order)
@@ -198,8 +198,9 @@ class Matching:
     def _after_position(self, order: Order, account: Account) -> None:
         """Attach the exits that an entry carried; end what a flat position leaves without a purpose."""
         position = account.position(order.market)
-        if (order.take_profit or order.stop_loss) and len(order.fills) == 1:
-            self._attach_exits(order)
+        is_partial = order.extra.get("tpslMode") == "Partial"
+        if (order.take_profit or order.stop_loss) and (is_partial or len(order.fills) == 1):
+            self._attach_exits(order, order.fills[-1] if is_partial else None)
         if position.qty:
             return
         for standing in self.open_orders(account.name, order.market.key):
@@ -211,10 +212,11 @@ class Matching:
             elif standing.reduce_only and self.rules.flat_ends_reduce_only:
                 self._end(standing, "EXPIRED", "reduce_only")
 
-    def _attach_exits(self, entry: Order) -> None:
+    def _attach_exits(self, entry: Order, part: Fill | None) -> None:
+        """Let an entry's exits wait: for the whole position, or for one fill beside those of the others."""
         # "New TP/SL set on the new order will replace the existing position TP/SL" (Bybit, whole position).
         for standing in self.open_orders(entry.account, entry.market.key):
-            if standing.parent_id and standing.is_waiting:
+            if part is None and standing.parent_id and standing.is_waiting:
                 self._end(standing, "CANCELED", "position_closed")
         for kind, stop_price in (("STOP_MARKET", entry.stop_loss), ("TAKE_PROFIT_MARKET", entry.take_profit)):
             if stop_price is None:
@@ -226,10 +228,10 @@ class Matching:
                 stop_price=stop_price,
                 account=entry.account,
                 reduce_only=True,
-                close_position=True,
-                extra={"origin": "entry"},
+                close_position=part is None,
+                extra={"origin": "entry"} | ({"pair": str(part.trade_id)} if part else {}),
             )
-            exit_order = self._make(request, entry.market, ZERO)
+            exit_order = self._make(request, entry.market, part.qty if part else ZERO)
             exit_order.parent_id = entry.order_id
             exit_order.status = "UNTRIGGERED"
             self._register(exit_order)
@@ -262,7 +264,8 @@ class Matching:
 
     def _end_other_exit(self, order: Order) -> None:
         for standing in self.open_orders(order.account, order.market.key):
-            if standing.parent_id == order.parent_id and standing is not order:
+            is_same = (standing.parent_id, standing.extra) == (order.parent_id, order.extra)
+            if is_same and standing is not order:
                 self._end(standing, "CANCELED", "other_exit")
 
     def _make(self, request: OrderRequest, market: Market, qty: Decimal) -> Order:
