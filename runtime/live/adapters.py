@@ -116,10 +116,10 @@ def data_factory(venue: LiveVenue) -> type[Any]:
 
 
 def exec_factory(venue: LiveVenue) -> type[Any]:
-    """Return the factory of an account's execution client: the adapter's own, for USD-M with its repairs."""
-    if venue.market == "usdm":
-        return UsdmExecClientFactory
-    return BybitLiveExecClientFactory if venue.venue == "bybit" else BinanceLiveExecClientFactory
+    """Return the factory of an account's execution client: the adapter's own, on USD-M with its repairs."""
+    if venue.venue == "bybit":
+        return BybitLiveExecClientFactory
+    return UsdmExecClientFactory if venue.market == "usdm" else BinanceLiveExecClientFactory
 
 
 def with_known_fees(factory: type[Any], venue: LiveVenue) -> type[Any]:
