@@ -52,7 +52,6 @@ DESK_CALLS: Final = (
     "cancel_entry_by_hand",
     "close_unprotected",
     "sweep_orphans",
-    "hold_for_external",
 )
 RECORDINGS: Final = "recordings"
 MEGABYTE: Final = 1_000_000
