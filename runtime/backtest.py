@@ -156,21 +156,9 @@ def run_backtest(
         engine_started_s = time.perf_counter()
         run_node(node, plan)
         engine_s = time.perf_counter() - engine_started_s
-        if columns is not None:  # of which the engine saw one bar per close time
-            ticks = sum(strategy.counters["bars"] for strategy in engine.trader.strategies())
-        else:
-            ticks = engine.iteration - (0 if plan.on_bars else _bars_before(plan, plan.last_ns))
-        if ticks != plan.ticks:
-            what = "bars" if plan.on_bars else "trades"
-            raise DataError(
-                f"{plan.catalog.path}: {plan.ticks:,} {what} in the range but {ticks:,} reached the engine"
-            )
-        counters = _summed(strategy.counters for strategy in engine.trader.strategies())
-        for name, meaning in LOST_TRADES.items():
-            if counters.get(name, 0):
-                raise DataError(
-                    f"{plan.catalog.path}: {counters[name]:,} trades {meaning}: import the source again"
-                )
+        counters = summed_counters(strategy.counters for strategy in engine.trader.strategies())
+        # Of columns the engine saw one bar per close time.
+        require_replayed(plan, counters, engine.iteration if columns is None else None)
         gates = {
             strategy.instrument_id.value: report
             for strategy in engine.trader.strategies()
@@ -276,6 +264,39 @@ def run_node(node: Node, plan: RunPlan) -> None:
         raise
 
 
+def require_replayed(plan: RunPlan, counters: Mapping[str, int], iterations: int | None) -> None:
+    """Make sure that a run is a result: everything planned was replayed, and no strategy lost a trade.
+
+    Parameters
+    ----------
+    plan
+        Of the run.
+    counters
+        Of its strategies, summed.
+    iterations
+        What the engine counted; None where the strategies counted their bars themselves.
+
+    Raises
+    ------
+    DataError
+        When it is none.
+    """
+    if iterations is None:
+        replayed = counters["bars"]
+    else:
+        replayed = iterations - (0 if plan.on_bars else _bars_before(plan, plan.last_ns))
+    if replayed != plan.ticks:
+        what = "bars" if plan.on_bars else "trades"
+        raise DataError(
+            f"{plan.catalog.path}: {plan.ticks:,} {what} in the range but {replayed:,} reached the engine"
+        )
+    for name, meaning in LOST_TRADES.items():
+        if counters.get(name, 0):
+            raise DataError(
+                f"{plan.catalog.path}: {counters[name]:,} trades {meaning}: import the source again"
+            )
+
+
 def _bars_before(plan: RunPlan, last_ns: int | None) -> int:
     return sum(
         len(block.ts_open_ns)
@@ -284,7 +305,8 @@ def _bars_before(plan: RunPlan, last_ns: int | None) -> int:
     )
 
 
-def _summed(counters: Iterator[Mapping[str, int]]) -> dict[str, int]:
+def summed_counters(counters: Iterator[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sum of the counters of several strategies."""
     total: dict[str, int] = {}
     for one in counters:
         for name, count in one.items():

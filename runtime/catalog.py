@@ -20,7 +20,6 @@ import numpy as np
 import pyarrow.parquet as pq
 from nautilus_trader.model.data import BarType
 from nautilus_trader.model.instruments import CryptoPerpetual, CurrencyPair, Instrument
-from nautilus_trader.persistence.catalog import ParquetDataCatalog
 from nautilus_trader.persistence.funcs import class_to_filename
 from nautilus_trader.serialization.arrow.serializer import ArrowSerializer
 from numpy.typing import NDArray
@@ -62,6 +61,7 @@ from runtime.manifest import (
     read_entry,
     slot_name,
 )
+from runtime.nautilus_catalog import nautilus_catalog
 from runtime.trade_merge import BLOCK_ROWS, MergeCount, merge_by_id, merge_by_time
 
 __all__ = ["BarColumns", "Catalog", "TradeColumns", "WriteReport"]
@@ -158,7 +158,7 @@ class Catalog:
 
     def instruments(self) -> list[Instrument]:
         """Return all instrument definitions, sorted by id."""
-        found: list[Instrument] = ParquetDataCatalog(str(self.path)).instruments()
+        found: list[Instrument] = nautilus_catalog(self.path).instruments()
         return sorted(found, key=lambda instrument: str(instrument.id))
 
     def find_instrument(self, instrument_id: str) -> Instrument | None:
@@ -171,7 +171,7 @@ class Catalog:
                 return found[-1]
         if not any((self.path / "data").glob(f"*/{instrument_id}")):
             return None
-        found = ParquetDataCatalog(str(self.path)).instruments(instrument_ids=[instrument_id])
+        found = nautilus_catalog(self.path).instruments(instrument_ids=[instrument_id])
         return found[0] if found else None
 
     def instrument(self, instrument_id: str) -> Instrument:

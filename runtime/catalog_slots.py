@@ -18,10 +18,10 @@ from typing import IO, Final
 
 import msgspec
 from nautilus_trader.model.instruments import Instrument
-from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from runtime.errors import ConfigurationError
 from runtime.manifest import SeriesEntry, replace_file, sync, write_entry
+from runtime.nautilus_catalog import nautilus_catalog
 
 WORK: Final = ".work"
 STAGING_SUFFIX: Final = ".staging"
@@ -149,7 +149,7 @@ def settle_all(catalog: Path) -> None:
 def store_definition(catalog: Path, staging: Path, instrument: Instrument) -> None:
     """Put the definition of an instrument into place; the caller holds the :func:`common_lock`."""
     definitions = staging / "instruments"
-    ParquetDataCatalog(str(definitions)).write_data([instrument])
+    nautilus_catalog(definitions).write_data([instrument])
     for path in definitions.rglob("*.parquet"):
         target = catalog / path.relative_to(definitions)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -20,12 +20,12 @@ from typing import Any, Final
 import msgspec
 from nautilus_trader.model.data import FundingRateUpdate
 from nautilus_trader.model.identifiers import InstrumentId
-from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from runtime.cli import NANOS_PER_SECOND, format_ns
 from runtime.download.venue_rows import FundingRate
 from runtime.errors import ConfigurationError, DataError
 from runtime.manifest import SourceEntry, merge_sources, replace_file
+from runtime.nautilus_catalog import nautilus_catalog
 
 FUNDING_FOLDER: Final = "data/funding_rate_update"
 NOTES_FOLDER: Final = "funding"
@@ -208,7 +208,7 @@ def _stored(catalog: Path, instrument_id: str) -> list[FundingRate]:
     if not any(folder.glob("*.parquet")):
         return []
     try:
-        found = ParquetDataCatalog(str(catalog)).query(FundingRateUpdate, identifiers=[instrument_id])
+        found = nautilus_catalog(catalog).query(FundingRateUpdate, identifiers=[instrument_id])
     except Exception as error:  # Nautilus raises what its Rust reader panicked with
         raise DataError(f"{folder}: cannot be read ({error}); delete it and fetch the rates again") from error
     # Nautilus 1.231 gives the rate back as text.
@@ -241,7 +241,7 @@ def _replace(catalog: Path, instrument_id: str, rates: Sequence[FundingRate]) ->
     staging = catalog / NOTES_FOLDER / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     identifier = InstrumentId.from_str(instrument_id)
-    ParquetDataCatalog(str(staging)).write_data(
+    nautilus_catalog(staging).write_data(
         [
             FundingRateUpdate(identifier, one.rate, one.ts_ns, one.ts_ns, interval=one.interval_mins)
             for one in rates

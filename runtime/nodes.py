@@ -23,6 +23,7 @@ from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from runtime.bar_venue import ahead_ns, load_endpoint, lookup_endpoint
 from runtime.column_feed import ColumnStore
+from runtime.nautilus_catalog import nautilus_catalog
 from runtime.node_config import ALL_IN_ONE_CHUNK
 from runtime.settings import (
     FeeSettings,
@@ -91,7 +92,7 @@ class Node(BacktestNode):
 
     def load_catalog(self, config: BacktestDataConfig) -> ParquetDataCatalog:  # type: ignore[override]
         """Return the catalog of a data configuration, see :class:`FeeOverrideCatalog`."""
-        catalog = FeeOverrideCatalog(config.catalog_path)
+        catalog: FeeOverrideCatalog = nautilus_catalog(config.catalog_path, FeeOverrideCatalog)
         catalog.fees = self._fees
         return catalog
 

@@ -13,9 +13,9 @@ import msgspec
 
 from ml.decisions import Stretch
 from ml.labels import Labeller
-from runtime.backtest import LOST_TRADES, run_node
+from runtime.backtest import require_replayed, run_node, summed_counters
 from runtime.entry_watch import EntryWatch, OrderHistory, Taker, histories_of
-from runtime.errors import ConfigurationError, DataError
+from runtime.errors import ConfigurationError
 from runtime.nodes import Node
 from runtime.recorder import Recorder, RecorderConfig
 from runtime.run_plan import RunPlan, node_of
@@ -74,7 +74,7 @@ def run_ungated(plan: RunPlan, on_time: Callable[[int], None] | None = None) -> 
     ConfigurationError
         When the strategy does not show its buckets.
     DataError
-        When trades were lost on the way.
+        When trades were lost on the way, or not all of them reached the engine.
     """
     plan = ungated(plan)
     node: Node = node_of(plan)
@@ -90,10 +90,8 @@ def run_ungated(plan: RunPlan, on_time: Callable[[int], None] | None = None) -> 
         rows = wanted.setdefault(strategy.instrument_id.value, [])
         watches.append(EntryWatch(strategy, _appending(rows)))
     run_node(node, plan)
-    for strategy in engine.trader.strategies():
-        for name, meaning in LOST_TRADES.items():
-            if strategy.counters.get(name, 0):
-                raise DataError(f"{plan.catalog.path}: {strategy.counters[name]:,} trades {meaning}")
+    counters = summed_counters(strategy.counters for strategy in engine.trader.strategies())
+    require_replayed(plan, counters, engine.iteration)
     for watch in watches:
         watch.finish()
     histories = histories_of(sink.labeller.labels(plan.last_ts_ns), wanted)

@@ -50,6 +50,9 @@ class VenueCapabilities:
     unknown_reasons: tuple[str, ...] = ()
 
 
+NEVER_ARRIVED: Final = "the venue does not know it: it never arrived"
+"""Reason of the rejection of an order that was sent, and that the venue says it never saw."""
+
 _NONE: Final[frozenset[Leg]] = frozenset()
 _BYBIT_POST_ONLY: Final = ("PostOnlyWillTakeLiquidity",)
 # Codes as the adapter prints them (the body as a dict, or as text) and its words for a body that is no JSON.

@@ -29,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 spot_venue = venue_fixtures.spot_venue
+start_venue = venue_fixtures.start_venue
 
 
 @pytest.fixture(scope="session")

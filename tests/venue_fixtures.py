@@ -1,12 +1,15 @@
 """Fixtures of the local exchange, for `tests/conftest.py`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.venue_simulator.process import VenueProcess
 
 FIRST_PRICE = "60000"
+
+type StartVenue = Callable[..., VenueProcess]
 
 
 @pytest.fixture
@@ -15,3 +18,10 @@ def spot_venue() -> Iterator[VenueProcess]:
     with VenueProcess("--venues", "binance_spot", "--market", f"BTCUSDT:0.01:0.00001:{FIRST_PRICE}") as venue:
         venue.trade("BTCUSDT", "BUY", "0.10000", FIRST_PRICE)
         yield venue
+
+
+@pytest.fixture
+def start_venue() -> Iterator[StartVenue]:
+    """Give a function that starts a simulator with these arguments; it ends with the test."""
+    with ExitStack() as running:
+        yield lambda *arguments: running.enter_context(VenueProcess(*arguments))

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from runtime.health import clock_check
+from runtime.live.bar_warmup import make_bar_warm_up
 from runtime.live.command_actor import make_command_actor
 from runtime.live.context import LiveContext
 from runtime.live.dead_man_actor import make_dead_man
@@ -52,6 +53,11 @@ def warm_up(context: LiveContext) -> Any:
     return make_warm_up(context, context.settings.live.data)
 
 
+def warm_bars_up(context: LiveContext) -> Any:
+    """Return what shows strategies on many instruments' bars the bars of before the start."""
+    return make_bar_warm_up(context, context.settings.live.data)
+
+
 def take_commands(context: LiveContext) -> Any:
     """Return the ear for commands of people and other programs; a kill closes the limits' gate at once."""
     (limits,) = context.entry_limits
@@ -82,6 +88,7 @@ SERVICES: Final[list[Service]] = [
     make_watchdog,
     watch_data,
     warm_up,
+    warm_bars_up,
     limit_risk,
     take_commands,
     arm_dead_man,

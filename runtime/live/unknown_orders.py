@@ -24,7 +24,7 @@ from runtime.live.context import LiveContext
 from runtime.live.order_lookup import Answer, Lookup, look_up
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.notify.events import Event, EventKind
-from strategies.protection import capabilities, unknown_outcome
+from strategies.protection import NEVER_ARRIVED, capabilities, unknown_outcome
 from strategies.setup_keeper import UNKNOWN_TOPIC, UnknownOrder
 
 PROCESS: Final = "ExecEngine.process"
@@ -35,7 +35,6 @@ NANOS: Final = 1_000_000_000
 ABSENT_TIMES: Final = 2
 # Sent so long ago without an acknowledgement, an order is asked about though nobody complained.
 SILENT_SECS: Final = 3.0
-NEVER_ARRIVED: Final = "the venue does not know it: it never arrived"
 
 
 @dataclass(slots=True)
@@ -218,4 +217,4 @@ def make_unknown_orders(context: LiveContext) -> UnknownOrdersActor:
     )
 
 
-__all__ = ["NEVER_ARRIVED", "UnknownOrdersActor", "make_unknown_orders"]
+__all__ = ["UnknownOrdersActor", "make_unknown_orders"]

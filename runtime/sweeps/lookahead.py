@@ -28,7 +28,6 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 from nautilus_trader.model.data import Bar, TradeTick
-from nautilus_trader.persistence.catalog import ParquetDataCatalog
 from numpy.typing import NDArray
 
 from indicators.engine import StructureEngine
@@ -37,6 +36,7 @@ from runtime.arrow_schema import TradeColumns
 from runtime.bar_venue import load_endpoint, lookup_endpoint
 from runtime.cli import Advance, format_ns
 from runtime.errors import ConfigurationError, DataError
+from runtime.nautilus_catalog import nautilus_catalog
 from runtime.nodes import END_OF_TIME_NS, Node, within
 from runtime.recorder import Recorder, RecorderConfig
 from runtime.run_columns import feed_columns, run_columns
@@ -121,14 +121,14 @@ def load_data(plan: RunPlan) -> list[Any]:
 
     All of it is in memory, about 220 bytes a trade: choose a range for long histories.
     """
-    catalog = ParquetDataCatalog(str(plan.catalog.path))
+    catalog = nautilus_catalog(plan.catalog.path)
     first_ns, last_ns = plan.data_from_ns or 0, END_OF_TIME_NS if plan.last_ns is None else plan.last_ns
     data: list[Any] = []
     for instrument in () if plan.on_bars else plan.instruments:
         # No time range in the query: see docs/decisions/0003-no-time-filter-in-catalog-queries.md
         data += catalog.trade_ticks(instrument_ids=[instrument.id.value])
     for bar_type, bars in plan.bar_catalogs.items():
-        data += ParquetDataCatalog(str(bars.path)).query(Bar, identifiers=[bar_type])
+        data += nautilus_catalog(bars.path).query(Bar, identifiers=[bar_type])
     # Stable: equal times stay in the order of the ids.
     data.sort(key=lambda one: one.ts_init)
     return within(data, {TradeTick: (first_ns, last_ns), Bar: (0, last_ns)})

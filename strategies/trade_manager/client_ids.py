@@ -15,7 +15,7 @@ def base36(number: int) -> str:
     Examples
     --------
     >>> base36(1_773_792_000_000)
-    'mmv7y0w0'
+    'mmv9yio0'
     """
     digits = ""
     while number or not digits:
@@ -32,7 +32,7 @@ def setup_id(direction: int, known_ts_ns: int, zone_id: int) -> str:
     Examples
     --------
     >>> setup_id(1, 1_773_792_000_000_000_000, 40)
-    'Lmmv7y0w014'
+    'Lmmv9yio014'
     """
     side = "L" if direction > 0 else "S"
     return f"{side}{base36(known_ts_ns // 1_000_000)}{base36(zone_id % 1296):0>2}"

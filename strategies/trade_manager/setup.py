@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from strategies.protection import (
+    NEVER_ARRIVED,
     Place,
     Resize,
     Step,
@@ -115,7 +116,7 @@ class ExitRules:
     retry_secs: float = 1.0
     max_refusals: int = 5
     answer_secs: float = 10.0
-    unknown_secs: float = 1.0
+    unknown_secs: float = 0.5
 
 
 class Setup:
@@ -492,9 +493,13 @@ class Setup:
     def on_rejected(self, client_id: str, reason: str, ts_ns: int, *, due_post_only: bool) -> list[Action]:
         """Take the refusal of an order, by the venue or by the risk engine."""
         order = self.orders[client_id]
+        is_lost = order.is_given_up or reason == NEVER_ARRIVED
         order.stage = OrderStage.FINAL
+        order.is_given_up = False
         actions: list[Action] = []
-        if order.leg is not Leg.ENTRY:
+        if order.leg is not Leg.ENTRY and is_lost:
+            pass  # nobody refused it: another one takes its place, or did already
+        elif order.leg is not Leg.ENTRY:
             self._exit_refused(actions, order, reason, ts_ns)
         elif order is self._entry:
             post_only = due_post_only or any(text in reason for text in self._venue.post_only_reasons)

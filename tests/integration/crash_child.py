@@ -1,4 +1,4 @@
-"""A small live node in a process of its own that may be killed: one setup, the real USD-M adapters.
+"""A small live node in a process of its own that may be killed: one setup, the real Binance adapters.
 
 Started by `tests/integration/test_crash_points.py`; prints a line when its entry may be filled.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 from nautilus_trader.adapters.binance import (
     BINANCE,
     BinanceLiveDataClientFactory,
@@ -26,6 +27,7 @@ from strategies.entry_halt import HoldBook
 from strategies.setup_strategy import SetupStrategy
 from strategies.trade_manager.plan import EntryPlan
 from strategies.trade_manager.setup import ExitRules
+from tests.integration import spot_node
 from tests.integration.usdm_node import ID_TAG, INSTRUMENT_ID, node_config
 from tests.venue_simulator.core import Account
 
@@ -39,7 +41,8 @@ class OneSetup(SetupStrategy):
     is_entering = True
 
     def __init__(self, config: StrategyConfig) -> None:
-        super().__init__(config, INSTRUMENT_ID, "ONE", ExitRules(answer_secs=2.0))
+        (instrument_id,) = config.external_order_claims
+        super().__init__(config, instrument_id, "ONE", ExitRules(answer_secs=2.0))
 
     def on_start(self) -> None:
         """Take up what is kept, and wait for the release of entries."""
@@ -48,7 +51,7 @@ class OneSetup(SetupStrategy):
         call_soon = live_call_soon(self.clock)
         assert call_soon is not None
         self.watch_deadlines(call_soon)
-        self.subscribe_trade_ticks(INSTRUMENT_ID)
+        self.subscribe_trade_ticks(self.instrument_id)
 
     def on_release_entries(self, message: Any) -> None:
         """Enter once nothing holds entries any more."""
@@ -71,7 +74,15 @@ class OneSetup(SetupStrategy):
             self.carry_out(setup, setup.on_price(tick.ts_event, tick.price.as_double()) or [])
 
 
-def run(place: str, folder: Path, *, is_entering: bool) -> None:
+def spot_config(place: str, engine: LiveExecEngineConfig) -> Any:
+    """Configure a node on the local Binance spot at `place`."""
+    urls: Any = SimpleNamespace(
+        http=lambda _name: f"http://{place}", ws=lambda _name, path="": f"ws://{place}{path}"
+    )
+    return msgspec.structs.replace(spot_node.node_config(urls), exec_engine=engine)
+
+
+def run(place: str, folder: Path, *, is_spot: bool, is_entering: bool) -> None:
     """Run the node until it is killed or its time is over."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -80,12 +91,14 @@ def run(place: str, folder: Path, *, is_entering: bool) -> None:
         inflight_check_retries=1_000_000,
         inflight_check_threshold_ms=1_000,
         inflight_check_interval_ms=500,
+        generate_missing_orders=not is_spot,
     )
-    config = node_config(place, Account(balances={}), engine)
+    instrument_id = spot_node.INSTRUMENT_ID if is_spot else INSTRUMENT_ID
+    config = spot_config(place, engine) if is_spot else node_config(place, Account(balances={}), engine)
     node = TradingNode(config=config, loop=loop)
     node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
     node.add_exec_client_factory(BINANCE, BinanceLiveExecClientFactory)
-    strategy = OneSetup(StrategyConfig(order_id_tag=ID_TAG, external_order_claims=[INSTRUMENT_ID]))
+    strategy = OneSetup(StrategyConfig(order_id_tag=ID_TAG, external_order_claims=[instrument_id]))
     strategy.is_entering = is_entering
     node.trader.add_strategy(strategy)
     node.build()
@@ -115,8 +128,9 @@ def main() -> None:
     parser.add_argument("--place", required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--enter", action="store_true")
+    parser.add_argument("--spot", action="store_true")
     arguments = parser.parse_args()
-    run(arguments.place, arguments.folder, is_entering=arguments.enter)
+    run(arguments.place, arguments.folder, is_spot=arguments.spot, is_entering=arguments.enter)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,36 @@ from runtime.live.crash_points import VARIABLE, CrashPoint, CrashPoints
 from tests.integration.crash_child import QTY, STOP
 from tests.integration.usdm_client import SYMBOL
 from tests.integration.usdm_node import RunningVenue
+from tests.venue_simulator.binance_spot import BinanceSpot
+from tests.venue_simulator.core import Account
+from tests.venue_simulator.faults import EndpointFault
+from tests.venue_simulator.protocol import SymbolTerms
+from tests.venue_simulator.venue import Venue
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECS = 60.0
+
+
+class RunningSpot(RunningVenue):
+    """Binance spot instead, with 10,000 USDT and no coins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        terms = SymbolTerms(
+            SYMBOL, "BTC", "USDT", Decimal("0.01"), Decimal("0.00001"), Decimal(50_000), Decimal("0.5")
+        )
+        account = Account.with_balances({"USDT": 10_000})
+        self.venue = Venue(BinanceSpot, BinanceSpot.make_markets(terms), [account], latency_secs=0.005)
+
+    @property
+    def coins(self) -> Decimal:
+        """Return what the account holds."""
+
+        def held(one: Any) -> Decimal:
+            balance = one.exchange.accounts["main"].balances["BTC"]
+            return Decimal(balance.free + balance.locked)
+
+        return self.do(held)
 
 
 @contextmanager
@@ -30,6 +57,7 @@ def node(venue: RunningVenue, folder: Path, point: CrashPoint | None, *, enters:
     """Run a node in a process of its own; kill it at the end, if it lives."""
     arguments = [sys.executable, "-m", "tests.integration.crash_child", "--place", venue.place]
     arguments += ["--folder", str(folder), *(["--enter"] if enters else [])]
+    arguments += ["--spot"] if isinstance(venue, RunningSpot) else []
     environment = os.environ | ({VARIABLE: point.value} if point else {})
     with subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
         try:
@@ -138,3 +166,53 @@ def test_there_are_at_least_twelve_points_and_none_without_being_armed() -> None
     CrashPoints("stop_sent:2").reach(CrashPoint.STOP_SENT)  # dies the second time
     with pytest.raises(ValueError, match="nowhere"):
         CrashPoints("nowhere")
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        CrashPoint.ENTRY_FILL_REPORTED,
+        pytest.param(CrashPoint.STOP_SENT, marks=pytest.mark.slow),
+        pytest.param(CrashPoint.STOP_ACCEPTED, marks=pytest.mark.slow),
+    ],
+)
+def test_coins_of_a_killed_spot_node_are_protected_when_it_is_back(tmp_path: Path, point: CrashPoint) -> None:
+    """F7 on spot: no position is reported there; state file and balances say what is held, the fee taken off."""
+    with RunningSpot() as venue:
+        venue.trade("50000.0")
+        killed_at(venue, tmp_path, point)
+        coins = venue.coins
+        assert 0 < coins <= Decimal(QTY)
+        with node(venue, tmp_path, None, enters=False) as process:
+            wait("a stop rests", lambda: legs_of(living(venue)) == ["S"])
+            assert process.stdout.readline() == b"released\n"
+            time.sleep(1.0)
+        (stop,) = living(venue)
+        assert Decimal(stop.stop_price) == Decimal(STOP)
+        assert coins - Decimal("0.00001") < stop.qty <= coins
+        assert venue.coins == coins
+        assert legs_of(orders(venue)).count("E") == 1
+
+
+ENDPOINT, ALGO = "POST /fapi/v1/order", "POST /fapi/v1/algoOrder"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "when"),
+    [(ENDPOINT, "after"), pytest.param(ALGO, "after", marks=pytest.mark.slow), (ALGO, "before")],
+)
+def test_an_answer_of_5xx_is_no_refusal(tmp_path: Path, endpoint: str, when: Any) -> None:
+    """F9: 503 after or before the work was done: the venue is asked, nothing doubled, all protected."""
+    with RunningVenue() as venue:
+        venue.trade("50000.0")
+        fault = EndpointFault(endpoint, 1, when=when, status=503, code=-1007, text="Timeout")
+        venue.do(lambda one: one.faults.endpoint_faults.append(fault))
+        with node(venue, tmp_path, None, enters=True):
+            wait("the entry rests", lambda: legs_of(living(venue)) == ["E"])
+            time.sleep(1.0)
+            venue.trade("48990.0", "1")
+            wait("stop and target rest", lambda: legs_of(living(venue)) == ["S", "T"])
+            time.sleep(3.0)  # and it stays like that
+        assert legs_of(living(venue)) == ["S", "T"]
+        assert legs_of(orders(venue)) == ["E", "S", "T"]
+        assert position(venue) == Decimal(QTY)

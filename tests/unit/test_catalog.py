@@ -28,6 +28,7 @@ from runtime.catalog_slots import Slot
 from runtime.errors import ConfigurationError, DataError
 from runtime.instruments import make_instrument
 from runtime.manifest import SourceEntry, read_entries
+from runtime.nautilus_catalog import nautilus_catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = 86_400_000_000_000
@@ -564,3 +565,16 @@ def test_files_are_on_the_disk_before_their_manifest(tmp_path: Path, monkeypatch
     (manifest,) = (path for path in tmp_path.rglob("*.json") if b"first_id" in path.read_bytes())
     order = [synced.index(path.stat().st_ino) for path in (file, file.parent, manifest)]
     assert order == sorted(order)
+
+
+def test_a_relative_folder_is_that_of_the_working_folder_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two catalogs called "catalog" in two working folders of one process: each is read as itself."""
+    for instrument in (XRP, ETH_LINEAR):
+        home = tmp_path / instrument.id.symbol.value
+        home.mkdir()
+        monkeypatch.chdir(home)
+        Catalog("catalog", create=True).write_trades(instrument, trades(list(range(1, 50))))
+        assert [one.id for one in Catalog("catalog").instruments()] == [instrument.id]
+        assert len(nautilus_catalog("catalog").trade_ticks()) == 49

@@ -31,7 +31,7 @@ def test_an_error_of_the_venue_leaves_the_outcome_open(error: Exception) -> None
         BinanceClientError(400, {"code": -1013, "msg": "Filter failure: PERCENT_PRICE"}, {}),
         BinanceClientError(400, {"code": -4016, "msg": "Limit price can't be higher"}, {}),
         BinanceClientError(429, {"code": -1003, "msg": "Too many requests"}, {}),
-        BinanceClientError(400, {"code": -5022, "msg": "Due to the order could not be executed as maker"}, {}),
+        BinanceClientError(400, {"code": -5022, "msg": "Could not be executed as maker"}, {}),
         BinanceClientError(400, {"code": -1021, "msg": "Timestamp outside of the recvWindow"}, {}),
     ],
 )

@@ -35,7 +35,7 @@ def test_times_add_up_and_the_longest_is_kept() -> None:
 
 
 def test_an_order_that_closes_the_position_gets_longer() -> None:
-    """Spot: the stop has to go before the target's limit can rest; that time is counted and has a limit too."""
+    """Spot: the stop goes before the target's limit can rest; that time is counted and has a limit too."""
     time = UnprotectedTime(2 * SECOND, 10 * SECOND)
     assert not any(time.see("XRP", LEAVING, second * SECOND) for second in range(11))
     assert time.see("XRP", LEAVING, 11 * SECOND)

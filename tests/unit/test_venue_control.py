@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
+from tests.venue_simulator.__main__ import parse, serve
 from tests.venue_simulator.app import make_app
 from tests.venue_simulator.control import FAULTS, Control
 from tests.venue_simulator.core import ManualClock
@@ -137,6 +138,21 @@ def test_frame_is_a_text_frame_of_rfc_6455(size: int, head: str) -> None:
     """Final text frame, unmasked, with a length of one, three or nine bytes."""
     text = "x" * size
     assert frame(text) == bytes.fromhex(head) + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nothing to trade: give --tape or --market"),
+        (["--tape", "nowhere"], "neither `sample`, nor"),
+        (["--market", "BTCUSDT:1:1:1", "--venues", "kraken"], "venue kraken: one of binance_spot"),
+        (["--market", "BTCXXX:1:1:1"], "its quote currency is none of"),
+    ],
+)
+def test_wrong_command_line_ends_with_one_line(arguments: list[str], words: str) -> None:
+    """What is missing or unknown is said before anything listens."""
+    with pytest.raises(SystemExit, match=words):
+        asyncio.run(serve(parse(["--port", "0", *arguments])))
 
 
 def test_window_counts_calendar_intervals() -> None:

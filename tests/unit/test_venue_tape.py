@@ -131,6 +131,18 @@ def test_stream_and_rest_make_the_same_klines() -> None:
     assert [*closed, feed.current] == rest
 
 
+def test_feed_takes_a_burst_like_single_trades() -> None:
+    """A batch over several bars gives what its trades give one by one."""
+    market = Market("XRPUSDT", "XRP", "USDT")
+    trades = [Trade(row, 100 + row % 7, 1 + row % 3, row % 2 == 0, row * 400_000_000) for row in range(1, 40)]
+    once, singly = (KlineFeed(TradeHistory(market), 1000, 0) for _ in range(2))
+    once.update(trades)
+    for trade in trades:
+        singly.update([trade])
+    assert once.current == singly.current
+    assert once.take_closed(0) == singly.take_closed(0) != []
+
+
 def test_history_answers_by_id_and_time() -> None:
     """From an id inclusive, from a time inclusive to another exclusive, or the newest ones."""
     history = TradeHistory(Market("XRPUSDT", "XRP", "USDT"))
@@ -140,6 +152,39 @@ def test_history_answers_by_id_and_time() -> None:
     assert [trade.trade_id for trade in history.between(None, 40, 2)] == [2, 3]
     assert [trade.trade_id for trade in history.last(2)] == [4, 5]
     assert (history.from_id(9, 5), len(history)) == ([], 5)
+
+
+def test_klines_go_on_while_nothing_trades() -> None:
+    """Asked for the present, history gives flat bars after the last trade."""
+    history = TradeHistory(Market("XRPUSDT", "XRP", "USDT"))
+    history.extend([Trade(1, 100, 1, True, T0)])
+    bars = history.klines(60_000, None, None, 9, T0 // 1_000_000 + 150_000)
+    assert [(bar.close, bar.trades) for bar in bars] == [(100, 1), (100, 0), (100, 0)]
+
+
+def test_wait_keeps_klines_on_their_boundaries() -> None:
+    """A kline tape that is held and moved still trades at the quarters of the clock's five minutes."""
+    rows = 12
+    columns: dict[str, Any] = {name: np.full(rows, 10.0) for name in BARS} | {
+        "ts_open_ns": np.array([T0 + row * 5 * MINUTE_NS for row in range(rows)])
+    }
+    series = trades_of_klines("XRPUSDT", columns)
+    venue = venue_of(series)
+
+    async def run() -> None:
+        tape = TapeRunner([series], [venue], 1, 1200)
+        tape.load_history()
+        tape.start()
+        await asyncio.sleep(0.02)
+        tape.pause()
+        tape.seek(1800)
+        tape.start()
+        await asyncio.sleep(0.02)
+        tape.pause()
+
+    asyncio.run(run())
+    quarters = {0, 75_000_000_000, 150_000_000_000, 299_999_000_000}
+    assert {trade.ts_ns % (5 * MINUTE_NS) for trade in venue.histories["XRPUSDT"].last(100)} == quarters
 
 
 def play_tape(series: Series, speed: float, history_secs: float, until: int) -> tuple[Venue, int]:

@@ -137,7 +137,11 @@ class PrivateStream:
             return
         now_ns = self.exchange.clock.now_ns()
         self._messages += 1
-        message = {"id": f"{account}-{now_ns}-{self._messages}", "topic": topic, "creationTime": now_ns // 1_000_000}
+        message = {
+            "id": f"{account}-{now_ns}-{self._messages}",
+            "topic": topic,
+            "creationTime": now_ns // 1_000_000,
+        }
         text = json.dumps(message | {"data": data})
         for connection in readers:
             connection.send(f"private.{topic}", text)

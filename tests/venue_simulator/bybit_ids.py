@@ -68,10 +68,7 @@ def order_id_of(market: Market, number: int) -> str:
 
 def order_number(wire_id: str) -> int:
     """Return the core's number of a wire id; raises ValueError where it is none of ours."""
-    if wire_id.isdigit():
-        number = int(wire_id) - _SPOT_FIRST
-    else:
-        number = (UUID(wire_id).int ^ _ORDER_HIGH) ^ _LOW_BITS
+    number = int(wire_id) - _SPOT_FIRST if wire_id.isdigit() else UUID(wire_id).int ^ _ORDER_HIGH ^ _LOW_BITS
     if not 0 < number < _LOW_BITS:
         raise ValueError(f"{wire_id} is no order id of this exchange")
     return number

@@ -56,7 +56,11 @@ def linear_instrument(market: Market) -> Payload:
         "deliveryTime": "0",
         "deliveryFeeRate": "",
         "priceScale": str(-int(market.tick.as_tuple().exponent)),
-        "leverageFilter": {"minLeverage": "1", "maxLeverage": trimmed(market.max_leverage), "leverageStep": "0.01"},
+        "leverageFilter": {
+            "minLeverage": "1",
+            "maxLeverage": trimmed(market.max_leverage),
+            "leverageStep": "0.01",
+        },
         "priceFilter": {
             "minPrice": on_grid(market.tick, market.tick),
             "maxPrice": on_grid(market.tick * 10_000_000, market.tick),

@@ -4,11 +4,16 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.venue_simulator.core import Market, Trade
+
+if TYPE_CHECKING:
+    from tests.venue_simulator.tape import Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,17 @@ class TradeHistory:
             self._sides.append(trade.is_buyer)
             self._times.append(trade.ts_ns)
 
+    def extend_columns(self, series: "Series", rows: int, ts_ns: NDArray[np.int64]) -> None:
+        """Append the first rows of a tape with other times, without making an object of each trade."""
+        for column, values in (
+            (self._ids, series.trade_id),
+            (self._ticks, series.price_ticks),
+            (self._lots, series.size_lots),
+            (self._times, ts_ns),
+        ):
+            column.frombytes(values[:rows].astype(np.int64).tobytes())
+        self._sides.frombytes(series.is_buyer[:rows].astype(np.int8).tobytes())
+
     def __getitem__(self, row: int) -> Trade:
         return Trade(
             self._ids[row], self._ticks[row], self._lots[row], bool(self._sides[row]), self._times[row]
@@ -74,15 +90,24 @@ class TradeHistory:
             low = max(0, high - count)
         return [self[row] for row in range(low, min(high, low + count))]
 
-    def klines(self, interval_ms: int, start_ms: int | None, end_ms: int | None, count: int) -> list[Kline]:
+    def klines(
+        self,
+        interval_ms: int,
+        start_ms: int | None,
+        end_ms: int | None,
+        count: int,
+        now_ms: int | None = None,
+    ) -> list[Kline]:
         """Return klines of the intervals that begin in start..end, with the unfinished one, oldest first.
+
+        The unfinished one is that of `now_ms`, or of the last trade.
 
         An interval without a trade repeats the last close, as at the venues. Without `start_ms`: the newest.
         """
         if not len(self):
             return []
         first = self._times[0] // 1_000_000 // interval_ms * interval_ms
-        last = self._times[-1] // 1_000_000 // interval_ms * interval_ms
+        last = max(self._times[-1] // 1_000_000, now_ms or 0) // interval_ms * interval_ms
         if end_ms is not None:
             last = min(last, end_ms // interval_ms * interval_ms)
         if start_ms is not None:
@@ -131,3 +156,8 @@ class TradeHistory:
 
 def _may_overflow(ticks: NDArray[np.int64], lots: NDArray[np.int64]) -> bool:
     return float(ticks.max()) * float(lots.sum()) > 2.0**62
+
+
+def turnover_of(market: Market, ticks_lots: int) -> Decimal:
+    """Return a turnover in quote currency."""
+    return market.tick * market.lot * ticks_lots

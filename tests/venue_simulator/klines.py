@@ -1,7 +1,10 @@
 """The bar in the making, for kline streams: updated by every trade, closed by the clock."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
+from operator import mul
 from typing import Final
 
 from tests.venue_simulator.core import Trade
@@ -35,11 +38,15 @@ class KlineFeed:
 
     def update(self, trades: Sequence[Trade]) -> None:
         """Take public trades."""
-        for trade in trades:
-            at_ms = trade.ts_ns // 1_000_000
-            if at_ms > self.current.close_ms:
-                self._roll(at_ms)
-            self.current = _with_trade(self.current, trade)
+        left = trades
+        while left:
+            end_ns = (self.current.close_ms + 1) * 1_000_000
+            count = len(left) if left[-1].ts_ns < end_ns else bisect_left(left, end_ns, key=_time)
+            if count:
+                self.current = _with_trades(self.current, left[:count])
+            else:
+                self._roll(left[0].ts_ns // 1_000_000)
+            left = left[count:]
         self.is_changed = self.is_changed or bool(trades)
 
     def take_closed(self, now_ms: int) -> list[Kline]:
@@ -60,21 +67,26 @@ def _flat(open_ms: int, interval_ms: int, price: int) -> Kline:
     return Kline(open_ms, open_ms + interval_ms - 1, price, price, price, price, 0, 0, 0, 0, 0, -1, -1)
 
 
-def _with_trade(bar: Kline, trade: Trade) -> Kline:
-    price, lots = trade.price_ticks, trade.size_lots
+def _with_trades(bar: Kline, trades: Sequence[Trade]) -> Kline:
+    """Return the bar after trades of its own interval; all at once, a busy tape brings many."""
+    ids, prices, lots, sides, _ = zip(*trades, strict=True)
+    turnovers = list(map(mul, prices, lots))
     is_first = bar.trades == 0
-    taker_lots = lots if trade.is_buyer else 0
     return replace(
         bar,
-        open=price if is_first else bar.open,
-        high=price if is_first else max(bar.high, price),
-        low=price if is_first else min(bar.low, price),
-        close=price,
-        lots=bar.lots + lots,
-        turnover=bar.turnover + price * lots,
-        trades=bar.trades + 1,
-        taker_lots=bar.taker_lots + taker_lots,
-        taker_turnover=bar.taker_turnover + price * taker_lots,
-        first_id=trade.trade_id if is_first else bar.first_id,
-        last_id=trade.trade_id,
+        open=prices[0] if is_first else bar.open,
+        high=max(prices) if is_first else max(bar.high, *prices),
+        low=min(prices) if is_first else min(bar.low, *prices),
+        close=prices[-1],
+        lots=bar.lots + sum(lots),
+        turnover=bar.turnover + sum(turnovers),
+        trades=bar.trades + len(trades),
+        taker_lots=bar.taker_lots + sum(compress(lots, sides)),
+        taker_turnover=bar.taker_turnover + sum(compress(turnovers, sides)),
+        first_id=ids[0] if is_first else bar.first_id,
+        last_id=ids[-1],
     )
+
+
+def _time(trade: Trade) -> int:
+    return trade.ts_ns

@@ -7,15 +7,16 @@ import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tests.venue_simulator.core import Trade
 from tests.venue_simulator.protocol import SymbolTerms
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 QUOTES: Final = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB")
 MOST_DECIMALS: Final = 8
@@ -146,6 +147,9 @@ def _sample() -> list[Series]:
 
 
 def _file(path: Path, span: Span) -> Series | None:
+    # Imported here: a simulator with --market only, as most tests start it, is up sooner.
+    import pyarrow.parquet as pq
+
     is_klines = "open" in pq.read_schema(path).names
     column = "ts_open_ns" if is_klines else "ts_ns"
     # Cut before anything is made of it: years of klines of a hundred symbols are many trades.
@@ -155,7 +159,7 @@ def _file(path: Path, span: Span) -> Series | None:
     return _klines(path, table) if is_klines else _trades(path, table)
 
 
-def _trades(path: Path, table: pa.Table) -> Series:
+def _trades(path: Path, table: "pa.Table") -> Series:
     prices, sizes = table["price"].to_numpy(), table["qty"].to_numpy()
     tick, lot = increment_of(prices), increment_of(sizes)
     has_ids = table["trade_id"].null_count == 0
@@ -170,7 +174,7 @@ def _trades(path: Path, table: pa.Table) -> Series:
     return make_series(_symbol_of(path), tick, lot, columns, has_ids=has_ids)
 
 
-def _klines(path: Path, table: pa.Table) -> Series:
+def _klines(path: Path, table: "pa.Table") -> Series:
     from tests.venue_simulator.kline_tape import trades_of_klines
 
     return trades_of_klines(_symbol_of(path), {name: table[name].to_numpy() for name in table.column_names})

@@ -56,7 +56,7 @@ class TapeRunner:
         self._first_ns = min(int(one.ts_ns[0]) for one in self._series)
         self._last_ns = max(int(one.ts_ns[-1]) for one in self._series)
         self._tape_ns = self._first_ns + int(history_secs * 1e9)
-        self._wall_ns = 0  # when the tape was at `_tape_ns`
+        self._wall_ns = time.time_ns()  # when the tape was at `_tape_ns`
         self._interval_ns = max(one.interval_ns for one in self._series)
         self._rows = [int(np.searchsorted(one.ts_ns, self._tape_ns)) for one in self._series]
         self._task: asyncio.Task[None] | None = None
@@ -72,32 +72,32 @@ class TapeRunner:
 
     def load_history(self) -> None:
         """Give the venues what lies before the start, and a last price to begin with."""
-        now_ns = time.time_ns()
-        if self._is_aligned:
-            self._tape_ns += (now_ns - self._tape_ns) % self._interval_ns
-            self._wall_ns = now_ns
-            self._rows = [int(np.searchsorted(one.ts_ns, self._tape_ns)) for one in self._series]
+        self._place(self._tape_ns)
         for one, markets, row in zip(self._series, self._markets, self._rows, strict=True):
-            back_ns = (self._tape_ns - one.ts_ns[:row]) / self.speed
-            past = one.trades(0, row, now_ns - back_ns.astype(np.int64))
+            times = self._wall_times(one.ts_ns[:row])
+            # Without a past the first trade to come gives the price, though nobody has seen it.
+            last = (
+                one.trades(row - 1, row, times[-1:]) if row else one.trades(0, 1, np.array([self._wall_ns]))
+            )
             for venue, market in markets:
-                trades = _on_grid(past, one, market)
-                venue.histories[market.key].extend(trades)
-                first = _on_grid(one.trades(row, row + 1, np.array([now_ns])), one, market)
-                venue.exchange.books[market.key].last = trades[-1] if trades else next(iter(first), None)
+                history = venue.histories[market.key]
+                if _is_on_grid(one, market):
+                    history.extend_columns(one, row, times)
+                else:
+                    history.extend(_on_grid(one.trades(0, row, times), one, market))
+                venue.exchange.books[market.key].last = _on_grid(last, one, market)[0]
 
     def start(self) -> None:
         """Let the tape run, from where it stands."""
         if not self.is_running:
-            if not self._is_aligned or not self._wall_ns:
+            if not self._is_aligned:
                 self._wall_ns = time.time_ns()
             self._task = asyncio.create_task(self._run())
 
     def pause(self) -> None:
         """Hold the tape."""
         if self._task is not None:
-            if not self._is_aligned:
-                self._tape_ns = self._now_on_tape()
+            self._tape_ns, self._wall_ns = self._now_on_tape(), time.time_ns()
             self._task.cancel()
             self._task = None
 
@@ -113,8 +113,7 @@ class TapeRunner:
         """Jump to a second of the tape (0: its beginning); what is passed over is never published."""
         was_running = self.is_running
         self.pause()
-        self._tape_ns = self._first_ns + int(secs * 1e9)
-        self._rows = [int(np.searchsorted(one.ts_ns, self._tape_ns)) for one in self._series]
+        self._place(self._first_ns + int(secs * 1e9))
         if was_running:
             self.start()
 
@@ -129,6 +128,14 @@ class TapeRunner:
             "trades_sent": self.trades_sent,
             "symbols": [one.terms.symbol for one in self._series],
         }
+
+    def _place(self, tape_ns: int) -> None:
+        """Put the tape at one of its own times, now; klines a little later, on a boundary of the clock."""
+        self._wall_ns = time.time_ns()
+        if self._is_aligned:
+            tape_ns += (self._wall_ns - tape_ns) % self._interval_ns
+        self._tape_ns = tape_ns
+        self._rows = [int(np.searchsorted(one.ts_ns, tape_ns)) for one in self._series]
 
     def _now_on_tape(self) -> int:
         return self._tape_ns + int((time.time_ns() - self._wall_ns) * self.speed)
@@ -162,11 +169,15 @@ class TapeRunner:
         return self._wall_ns + ((ts_ns - self._tape_ns) / self.speed).astype(np.int64)
 
 
+def _is_on_grid(series: Series, market: Market) -> bool:
+    return market.tick == series.terms.tick and market.lot == series.terms.lot
+
+
 def _on_grid(trades: list[Trade], series: Series, market: Market) -> list[Trade]:
     """Move prices and sizes to a market's own increments, where they differ from the tape's."""
-    terms = series.terms
-    if market.tick == terms.tick and market.lot == terms.lot:
+    if _is_on_grid(series, market):
         return trades
+    terms = series.terms
     tick, lot = terms.tick / market.tick, terms.lot / market.lot
     return [
         trade._replace(
