@@ -66,7 +66,7 @@ async def look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> L
         return Lookup(Answer.FOUND, report)
     try:
         fills = await _fills(client, instrument_id, question)
-    except Exception:  # noqa: BLE001 - without its fees a spot position would be taken for larger than it is
+    except Exception:
         return Lookup(Answer.SILENT)
     own = tuple(one for one in fills if one.venue_order_id == report.venue_order_id)
     return Lookup(Answer.FOUND, report, own)

@@ -143,8 +143,8 @@ class RecoveryActor(Actor):
     async def _all_complete(self) -> bool:
         try:
             return all([await self._complete(desk) for desk in self._started()])
-        except Exception as error:  # noqa: BLE001 - whatever it is: entries stay held, and it is tried again
-            self.log.exception("orders could not be brought up to date, tried again", error)
+        except Exception as error:
+            self.log.exception("orders could not be brought up to date, tried again", error)  # noqa: TRY401
             return False
 
     def _started(self) -> list[KeptDesk]:
