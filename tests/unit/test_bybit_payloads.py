@@ -3,6 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -212,11 +213,19 @@ def test_ids_come_back_as_the_number_they_were_made_of() -> None:
             ids.order_number(foreign)
 
 
+@pytest.mark.parametrize("step", ["0.10", "0.5", "0.000001", "1", "10", "0.25"])
+def test_steps_are_written_as_the_decimals_of_their_increment(step: str) -> None:
+    """The quick way of the tape writes what the exact way writes."""
+    for steps in (0, 1, 9, 10, 123_456):
+        assert ids.steps_text(steps, Decimal(step)) == ids.on_grid(steps * Decimal(step), Decimal(step))
+
+
 def test_trade_ids_say_nothing_about_the_order_of_trades() -> None:
     """Like the venue's: all different, and sorting them is not the order of the trades."""
     made = [ids.trade_id(number) for number in range(1, 200)]
     assert len(set(made)) == len(made)
     assert sorted(made) != made
+    assert {str(UUID(one)) for one in made} == set(made)
 
 
 BY_USER, TOOK = "EC_PerCancelRequest", "EC_PostOnlyWillTakeLiquidity"

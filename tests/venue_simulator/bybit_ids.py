@@ -5,6 +5,7 @@ of linear; ws_order_response: 19-digit order ids) and Bybit v5 "Get Open & Close
 """
 
 from decimal import Decimal
+from functools import cache
 from typing import Final
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from tests.venue_simulator.core.terms import Market
 # A fixed upper half makes a number of the core a UUID and back, the same in every run.
 _ORDER_HIGH: Final = 0x5CF98598_39A7_459E << 64
 _EXEC_HIGH: Final = 0xE0CBE81D_0F18_5866 << 64
-_TRADE_HIGH: Final = 0x9DC75FCA_4BDD_4773 << 64
+_TRADE_HIGH: Final = "9dc75fca-4bdd-4773"
 _LOW_BITS: Final = 0x8000_0000_0000_0000
 _SPOT_FIRST: Final = 1_726_025_498_520_000_000
 
@@ -42,6 +43,19 @@ def trimmed(value: Decimal) -> str:
 def on_grid(value: Decimal, step: Decimal) -> str:
     """Return a number with as many decimals as its increment has."""
     return format(value.quantize(step), "f")
+
+
+@cache
+def _scale(step: Decimal) -> tuple[int, int, int]:
+    decimals = max(0, -int(step.as_tuple().exponent))
+    return int(step.scaleb(decimals)), 10**decimals, decimals
+
+
+def steps_text(steps: int, step: Decimal) -> str:
+    """Return `steps` x `step` with the increment's decimals; integers only, for a tape has many trades."""
+    unit, scale, decimals = _scale(step)
+    whole, rest = divmod(steps * unit, scale)
+    return f"{whole}.{rest:0{decimals}d}" if decimals else str(whole)
 
 
 def price_text(market: Market, price: Decimal | None) -> str:
@@ -82,7 +96,8 @@ def exec_id(fill: Fill) -> str:
 def trade_id(number: int) -> str:
     """Return the id of a public trade: a UUID, which says nothing about the trade before it."""
     # Multiplied by an odd constant, modulo 2**63: one to one, and neighbours look unrelated as on the venue.
-    return str(UUID(int=_TRADE_HIGH | _LOW_BITS | (number * 0x9E37_79B9_7F4A_7C15) % _LOW_BITS))
+    low = f"{_LOW_BITS | (number * 0x9E37_79B9_7F4A_7C15) % _LOW_BITS:016x}"
+    return f"{_TRADE_HIGH}-{low[:4]}-{low[4:]}"
 
 
 def ms(time_ns: int) -> int:
