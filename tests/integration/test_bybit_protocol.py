@@ -12,6 +12,7 @@ import pytest
 from tests.bybit_client import Rest, account, connect, markets, run
 from tests.venue_simulator.bybit import Bybit
 from tests.venue_simulator.core import Order
+from tests.venue_simulator.process import VenueProcess
 from tests.venue_thread import VenueThread, venue_thread
 
 LINEAR, SPOT = "BTCUSDT-LINEAR", "BTCUSDT-SPOT"
@@ -288,3 +289,16 @@ def test_open_and_closed_orders_are_found_by_filter_and_page(rest: Rest) -> None
     rest.post("/v5/order/cancel", category="linear", symbol="BTCUSDT", orderLinkId="o1")
     assert found("/v5/order/history") == ["o1"]
     assert found("/v5/order/realtime", orderLinkId="o1") == ["o1"]
+
+
+def test_the_exchange_in_its_own_process_takes_scripted_faults(bybit_venue: VenueProcess) -> None:
+    """By `/ctl`: an error of one endpoint, disconnection protection, a ban."""
+    rest = Rest(bybit_venue.http("bybit"))
+    bybit_venue.fault("error", endpoint="GET /v5/market/time", status=503, code=10016, text="Server error.")
+    assert [codes(rest.get("/v5/market/time")) for _ in range(2)] == [10016, 0]
+    bybit_venue.fault("dcp", product="SPOT", secs=7)
+    told = rest.get("/v5/account/query-dcp-info")["result"]["dcpInfos"]
+    assert told == [{"product": "SPOT", "dcpStatus": "ON", "timeWindow": "7"}]
+    bybit_venue.fault("ban", secs=60)
+    assert rest.get("/v5/market/time") == {"ret_msg": "access too frequent"}
+    assert set(bybit_venue.state("bybit")["markets"]) == {SPOT, LINEAR}
