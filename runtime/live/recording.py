@@ -2,7 +2,7 @@
 
 An actor listens before the strategies do. Each thing that moves them is a numbered row: prints, bars, what
 venues say about orders and accounts, messages such as holds, and timers. Decisions and orders are rows too,
-so a replay of the former can be compared with the latter (docs/decisions/0016-replay-of-sessions.md).
+so a replay of the former can be compared with the latter (docs/decisions/0015-replay-of-sessions.md).
 """
 
 import shutil

@@ -1,6 +1,6 @@
 """A recorded session through the engine once more: the same inputs, and every decision compared.
 
-What venues said is an input, as prints are: it is replayed, not simulated (docs/decisions/0016-replay-of-
+What venues said is an input, as prints are: it is replayed, not simulated (docs/decisions/0015-replay-of-
 sessions.md). So the decisions of a session on paper and of one with money are found again, whatever the
 network did to them, and a difference means that the code or its settings decide otherwise.
 """
