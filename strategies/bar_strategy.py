@@ -15,6 +15,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.average import RelativeStrength
 from strategies.bar_signal import Candle
+from strategies.bar_times import close_of
 from strategies.config_checks import check_choices, check_ranges
 from strategies.deadline_watch import live_call_soon
 from strategies.setup_keeper import DeskMemory, manager_of, with_manager
@@ -294,10 +295,11 @@ class BarStrategy(SetupStrategy):
         )
 
     def _candle(self, bar: Bar) -> Candle:
+        close_ns = close_of(bar.ts_event, self._bar_ns)
         return Candle(
             instrument_id=self.instrument_id.value,
-            open_ns=bar.ts_event - self._bar_ns,
-            close_ns=bar.ts_event,
+            open_ns=close_ns - self._bar_ns,
+            close_ns=close_ns,
             open=bar.open.as_double(),
             high=bar.high.as_double(),
             low=bar.low.as_double(),

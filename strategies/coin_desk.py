@@ -11,7 +11,8 @@ from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.confluence.config import ConfluenceConfig as ScoreConfig
 from indicators.confluence.engine import ConfluenceEngine
-from strategies.close_bars import CoinBar, ScoreFeed, scored_bar
+from strategies.bar_times import close_of
+from strategies.close_bars import CoinBar, Levels, ScoreFeed, scored_bar
 from strategies.confluence_config import (
     CoinRules,
     ConfluenceConfig,
@@ -100,11 +101,15 @@ class CoinDesk(SetupDesk):
         ValueError
             When it is not the next closed bar; nothing has changed then.
         """
-        close_ns, digits = bar.ts_event, self._price_precision
+        prices = bar.open.as_double(), bar.high.as_double(), bar.low.as_double(), bar.close.as_double()
+        return self.take_levels((close_of(bar.ts_event, self._base_ns), *prices, bar.volume.as_double()))
+
+    def take_levels(self, levels: Levels) -> CoinBar:
+        """Score a closed bar given as numbers; raises as `take`."""
+        close_ns, *prices, volume = levels
         # A Nautilus price is a fraction of 10**16; this is the float nearest to its decimals.
-        high, low = round(bar.high.as_double(), digits), round(bar.low.as_double(), digits)
-        open_, close = round(bar.open.as_double(), digits), round(bar.close.as_double(), digits)
-        volume = round(bar.volume.as_double(), self._size_precision)
+        open_, high, low, close = (round(one, self._price_precision) for one in prices)
+        volume = round(volume, self._size_precision)
         row = self.engine.update(close_ns - self._base_ns, close_ns, open_, high, low, close, volume)
         if self.rules.min_turnover:
             self._turnover.append(volume * close)

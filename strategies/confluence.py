@@ -19,7 +19,16 @@ from nautilus_trader.trading.strategy import Strategy
 
 from indicators.confluence.explain import FACTORS, explain
 from indicators.confluence.explain import summary as tell
-from strategies.close_bars import ArrivedBars, CloseBars, CoinBar, FeedRound, ScoreFeed, ScoreRequest
+from strategies.bar_times import close_of
+from strategies.close_bars import (
+    ArrivedBars,
+    CloseBars,
+    CoinBar,
+    FeedRound,
+    Levels,
+    ScoreFeed,
+    ScoreRequest,
+)
 from strategies.coin_desk import CoinDesk
 from strategies.confluence_config import (
     ConfluenceConfig,
@@ -98,6 +107,7 @@ class ConfluenceStrategy(Strategy):
         self.filter = make_filter(self.coins, config, context_of(config))
         self._waiting: dict[int, dict[str, CoinBar]] = {}
         self._handlers: dict[str, Callable[[Bar], None]] = {}
+        self._early: list[tuple[str, CoinDesk, Bar]] | None = None
         self._signals = 0
         self._call_soon: CallSoon | None = None
         self._watches_equity = bool(config.max_daily_loss_pct or config.max_drawdown_pct)
@@ -179,6 +189,39 @@ class ConfluenceStrategy(Strategy):
             return Skip(closed)
         return self.universe.check(desk.name, ts_ns) or self.guards.blocked(desk.name, ts_ns)
 
+    # -- warm-up -------------------------------------------------------------------------------------------
+
+    def hold_back(self) -> None:
+        """Keep arriving bars aside until `go_on`: bars of before are still being read."""
+        self._early = []
+
+    def warm_up(self, close_ns: int, bars: Mapping[str, Levels]) -> None:
+        """Take the bars of a close time that is over: scores, windows and context see it, nothing is decided.
+
+        Parameters
+        ----------
+        close_ns
+            UNIX nanoseconds, later than every one before.
+        bars
+            By instrument id; one that does not fit is left out.
+        """
+        scored: dict[str, CoinBar] = {}
+        for name in sorted(bars):
+            try:
+                scored[name] = self.coins[name].take_levels(bars[name])
+            except ValueError as error:
+                self.coins[name].count("bars_refused")
+                self.log.warning(f"{name} bar left out: {error}")
+        self.barrier.pass_over(close_ns)
+        self._remember(close_ns, ArrivedBars(self._names, scored))
+
+    def go_on(self) -> None:
+        """Take the bars that arrived during the warm-up, and every later one as it comes."""
+        early, self._early = self._early or [], None
+        for name, desk, bar in early:
+            if desk.last is None or close_of(bar.ts_event, self.config.ltf_secs * 10**9) > desk.last.close_ns:
+                self.take_bar(name, desk, bar)
+
     # -- bars ----------------------------------------------------------------------------------------------
 
     def _listen(self, name: str, desk: CoinDesk) -> None:
@@ -227,6 +270,9 @@ class ConfluenceStrategy(Strategy):
 
     def take_bar(self, name: str, desk: CoinDesk, bar: Bar) -> None:
         """Score a closed bar, and decide the close times that are complete with it."""
+        if self._early is not None:
+            self._early.append((name, desk, bar))
+            return
         self.counters["bars"] += 1
         try:
             scored = desk.take(bar)
@@ -318,13 +364,7 @@ class ConfluenceStrategy(Strategy):
 
     def _decide(self, close_ns: int, bars: CloseBars) -> None:
         """Manage what is open, then take the best signals of a close time; the order is that of the names."""
-        self._closed_at.append(close_ns)
-        if self._rules.correlation_sides != "off":
-            self._returns.push_closes(bars.closes)
-        if self._context.name:
-            self._context.push(close_ns, bars.get(self._context.name))
-        for ended in self.filter.push(close_ns, bars):
-            self._record_outcome(ended)
+        self._remember(close_ns, bars)
         if self._watches_equity:
             self.guards.on_equity(close_ns, float(self.equity()))
         self._tell_pauses(close_ns)  # first: an entry that waits must not become a market order in a pause
@@ -335,6 +375,16 @@ class ConfluenceStrategy(Strategy):
         found = {name: bar for name, bar in found.items() if self._is_signal(self.coins[name], bar)}
         if found:
             self._choose(close_ns, found)
+
+    def _remember(self, close_ns: int, bars: CloseBars) -> None:
+        """Let everything that looks back see a close time."""
+        self._closed_at.append(close_ns)
+        if self._rules.correlation_sides != "off":
+            self._returns.push_closes(bars.closes)
+        if self._context.name:
+            self._context.push(close_ns, bars.get(self._context.name))
+        for ended in self.filter.push(close_ns, bars):
+            self._record_outcome(ended)
 
     def _is_signal(self, desk: CoinDesk, bar: CoinBar) -> bool:
         """Tell whether a bar is put on record: what may be traded always is."""

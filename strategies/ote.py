@@ -298,6 +298,10 @@ class OteStrategy(GatedSetupStrategy):
     take_price: TradeHandler
     """Shows a trade to the setup alone, at once, while buckets wait for trades before it."""
 
+    def taint_bucket(self) -> None:
+        """Note that trades are missing of which no id tells: the bucket that forms is tainted."""
+        self.builder.taint()
+
     def take_past_trade(self, tick: TradeTick) -> None:
         """Take a trade that is over: buckets, structure and zones see it, the setup's prices do not."""
         is_buyer = tick.aggressor_side is AggressorSide.BUYER

@@ -93,6 +93,10 @@ class BarBarrier:
             return self.give_up(close_ns)
         return []
 
+    def pass_over(self, until_ns: int) -> None:
+        """Count close times up to this one as decided: they were before the start."""
+        self._decided_ns = max(self._decided_ns, until_ns)
+
     def give_up(self, until_ns: int) -> list[Round]:
         """Decide what waits up to a close time, complete or not; the caller's timer says when.
 

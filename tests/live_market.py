@@ -74,6 +74,10 @@ class Perception:
         """Show the setup a price."""
         self.shown.append(tick.price.as_double())
 
+    def taint_bucket(self) -> None:
+        """Taint the bucket that forms."""
+        self.builder.taint()
+
     def take_past_trade(self, tick: TradeTick) -> None:
         """Take a trade into buckets and structure."""
         name = tick.trade_id.value

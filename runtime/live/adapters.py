@@ -25,6 +25,7 @@ from runtime.live.addresses import (
     BYBIT_PRODUCTS,
     bybit_public_address,
 )
+from runtime.live.binance_usdm import UsdmExecClientFactory
 from runtime.live.bybit import bybit_data_factory
 from runtime.live.keys import Keys
 from runtime.live.settings import LiveVenue
@@ -115,8 +116,10 @@ def data_factory(venue: LiveVenue) -> type[Any]:
 
 
 def exec_factory(venue: LiveVenue) -> type[Any]:
-    """Return the factory of an account's execution client: the adapter's own."""
-    return BybitLiveExecClientFactory if venue.venue == "bybit" else BinanceLiveExecClientFactory
+    """Return the factory of an account's execution client: the adapter's own, on USD-M with its repairs."""
+    if venue.venue == "bybit":
+        return BybitLiveExecClientFactory
+    return UsdmExecClientFactory if venue.market == "usdm" else BinanceLiveExecClientFactory
 
 
 def with_known_fees(factory: type[Any], venue: LiveVenue) -> type[Any]:

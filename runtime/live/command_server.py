@@ -26,6 +26,7 @@ MAX_CLIENTS: Final = 32
 MAX_WAITING: Final = 256  # lines of one client that wait for their answers; further ones wait in its buffer
 MAX_MISTAKES: Final = 20  # refused lines, then the client is cut off
 WRITE_SECS: Final = 5.0
+DISMISS_SECS: Final = 1.0
 STOP_SECS: Final = 5.0
 _CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid
 
@@ -54,7 +55,7 @@ class CommandServer:
         self._thread: threading.Thread | None = None
         self._stopped: asyncio.Event
         self._clients = 0
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._worker: asyncio.Task[None]
         self.runner: CommandRunner
 
     def start(self) -> None:
@@ -97,19 +98,16 @@ class CommandServer:
             is_up.set_exception(error)
             sock.close()
             return
-        worker = asyncio.create_task(self.runner.run())
+        self._worker = asyncio.create_task(self.runner.run())
         is_up.set_result(None)
         await self._stopped.wait()
         server.close()
-        left = [worker, *self._tasks]
+        left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
     async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
         self._clients += 1
         try:
             await self._talk(reader, writer)
@@ -117,8 +115,6 @@ class CommandServer:
             pass
         finally:
             self._clients -= 1
-            if task is not None:
-                self._tasks.discard(task)
             # Not `close`: what a client does not read would be waited for.
             writer.transport.abort()
 
@@ -128,9 +124,11 @@ class CommandServer:
         client = _Client(writer)
         if not self._may_connect(uid):
             await client.send(await self.runner.refuse("", f"user {user_name(uid)} may not", origin))
+            await client.dismiss(reader)
             return
         if self._clients > MAX_CLIENTS:
             await client.send(_refusal("", f"{MAX_CLIENTS} clients are connected already"))
+            await client.dismiss(reader)
             return
         try:
             while not client.is_gone:
@@ -139,6 +137,7 @@ class CommandServer:
                 except asyncio.LimitOverrunError:
                     reason = f"the line is longer than {MAX_LINE_BYTES} bytes"
                     await client.send(await self.runner.refuse("", reason, origin))
+                    await client.dismiss(reader)
                     return
                 except asyncio.IncompleteReadError:
                     return  # the client has said all it wanted
@@ -192,6 +191,14 @@ class _Client:
     def leave(self) -> None:
         self.is_gone = True
         self._writer.transport.abort()
+
+    async def dismiss(self, reader: asyncio.StreamReader) -> None:
+        """Let the client read its refusal: closing before it has said its say would reset the connection."""
+        with contextlib.suppress(OSError, TimeoutError):
+            self._writer.write_eof()
+            async with asyncio.timeout(DISMISS_SECS):
+                while await reader.read(MAX_LINE_BYTES):
+                    pass
 
     async def finish(self) -> None:
         """Send the answers that are still to come."""

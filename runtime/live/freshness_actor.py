@@ -28,6 +28,8 @@ LOOK_TIMER: Final = "freshness-look"
 STALE: Final = "stale"  # source of the holds of silent streams
 VENUE: Final = "venue"  # of those of a venue that does not answer
 CLOCK: Final = "clock"
+INSTRUMENT: Final = "instrument"
+INSTRUMENTS_TOPIC: Final = "data.instrument.*"
 # A look more often than this finds nothing that matters.
 LEAST_LOOK_SECS: Final = 0.05
 RECONCILE_SECS: Final = 30.0
@@ -85,6 +87,8 @@ class FreshnessActor(Actor):
         self._venues: dict[str, StreamWatch] = {}
         self._asked_ns: dict[str, int] = {}
         self._wrong_clocks: set[str] = set()
+        self._terms: dict[str, tuple[str, str]] = {}
+        self._changed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_reconciling = False
         self._handlers: list[tuple[str, Callable[[Any], None]]] = []
@@ -94,9 +98,13 @@ class FreshnessActor(Actor):
     def on_start(self) -> None:
         """Watch the venues from now on, and each stream once somebody subscribes to it."""
         now_ns = self.clock.timestamp_ns()
+        for instrument in self.cache.instruments():
+            self.on_new_definition(instrument)
         for venue in self._clocks:
             watch = StreamWatch(round(2 * self._settings.heartbeat_secs * NANOS), now_ns)
             self._venues[venue] = self.tower.add(StreamName(venue, VENUE), watch)
+        self.msgbus.subscribe(topic=INSTRUMENTS_TOPIC, handler=self.on_new_definition)
+        self._handlers.append((INSTRUMENTS_TOPIC, self.on_new_definition))
         look_ns = round(max(LEAST_LOOK_SECS, self._settings.heartbeat_secs / 5) * NANOS)
         self.clock.set_timer_ns(
             LOOK_TIMER,
@@ -199,6 +207,24 @@ class FreshnessActor(Actor):
             source = VENUE if owner in self._clocks else STALE
             for one in self._concerned(owner):
                 self._release(source, one, now_ns)
+
+    # -- instruments ---------------------------------------------------------------------------------------
+
+    def on_new_definition(self, instrument: Any) -> None:
+        """Hold an instrument's entries whose increments are no longer those of the start, until a restart.
+
+        Buckets, sizes and prices were made with the old ones; the venue would refuse orders of them.
+        """
+        name = instrument.id.value
+        if name not in self._instruments:
+            return
+        terms = str(instrument.price_increment), str(instrument.size_increment)
+        before = self._terms.setdefault(name, terms)
+        if terms != before and name not in self._changed:
+            self._changed.add(name)
+            text = f"{name}: the venue changed its increments from {before} to {terms}; restart the node"
+            self._tell(text, Severity.CRITICAL)
+            self._hold(INSTRUMENT, text, name, self.clock.timestamp_ns())
 
     # -- clocks --------------------------------------------------------------------------------------------
 

@@ -89,15 +89,15 @@ def node_config(plan: LivePlan, folder: Path, session_id: str = "") -> TradingNo
 def exec_engine_config(plan: LivePlan) -> LiveExecEngineConfig:
     """Return how the node agrees with its venues about orders and positions.
 
-    Spot accounts of real venues report no positions, and the engine would invent a short against what is
-    held: nothing is generated for them. `generate_missing_per_venue` keeps it for contracts of the same node,
-    and the simulated venue reports what it kept.
+    Spot accounts report no positions, and the engine would invent a short against what is held; a simulated
+    one reports what fees in coins left, which is less than a lot, and the engine refuses to start over it. So
+    nothing is generated for spot; `generate_missing_per_venue` keeps it for contracts of the same node.
     """
     is_live = plan.mode == "live"
     return LiveExecEngineConfig(
         reconciliation=True,
         reconciliation_lookback_mins=plan.settings.live.lookback_mins,
-        generate_missing_orders=not (is_live and all(one.is_spot for one in plan.venues)),
+        generate_missing_orders=not all(one.is_spot for one in plan.venues),
         filter_unclaimed_external_orders=False,
         # An order that the venue never acknowledged is asked about, and not given up because nobody answers:
         # `runtime.live.unknown_orders` rejects what the venue does not know.
@@ -159,8 +159,7 @@ def make_node(
         factory = exec_factory(venue) if plan.mode == "live" else SandboxLiveExecClientFactory
         node.add_exec_client_factory(venue.venue_name, factory)
     node.build()
-    if plan.mode == "live":
-        generate_missing_per_venue(node.kernel.exec_engine, plan.venues)
+    generate_missing_per_venue(node.kernel.exec_engine, plan.venues)
     return node
 
 

@@ -185,6 +185,7 @@ class PaperExecutionClient(LiveExecutionClient):
         self._watched: set[InstrumentId] = set()
         self._funded: set[InstrumentId] = set()
         self._pulse: asyncio.TimerHandle | None = None
+        self._is_in_trouble = False
 
     # -- connection ----------------------------------------------------------------------------------------
 
@@ -243,7 +244,14 @@ class PaperExecutionClient(LiveExecutionClient):
         if not self._on_data_time:
             self._pass_time()
             self.paper_venue.note_prices()
+            self._say_trouble()
             self._pulse = self._loop.call_later(PASS_TIME_SECS, self._beat)
+
+    def _say_trouble(self) -> None:
+        trouble = self.paper_venue.trouble
+        if bool(trouble) != self._is_in_trouble:
+            self._is_in_trouble = bool(trouble)
+            self._log.error(trouble) if trouble else self._log.info("the paper account is kept again")
 
     def _pass_time(self) -> None:
         self._guard(lambda: self.paper_venue.advance(self._now_ns()))

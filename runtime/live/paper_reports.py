@@ -8,6 +8,7 @@ from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.reports import FillReport, OrderStatusReport, PositionStatusReport
 from nautilus_trader.model.enums import LiquiditySide, PositionSide
 from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.objects import Quantity
 from nautilus_trader.model.orders import Order
 
 from runtime.live.paper_state import OrderRow, PaperStore
@@ -102,7 +103,8 @@ def _position(
         account_id=venue.account_id,
         instrument_id=instrument_id,
         position_side=PositionSide.LONG if net > 0 else PositionSide.SHORT,
-        quantity=instrument.make_qty(abs(net)),
+        # Not `make_qty`: fees in coins leave less than a lot, which it would refuse or round.
+        quantity=Quantity.from_str(f"{abs(net):.{instrument.size_precision}f}"),
         report_id=UUID4(),
         ts_last=now_ns,
         ts_init=now_ns,

@@ -7,6 +7,7 @@ fees, queue, liquidity and margins are the same code.
 """
 
 import heapq
+import sqlite3
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Final
@@ -119,6 +120,9 @@ class PaperVenue:
         self.account_type: AccountType = get_account_type(config)
         self.oms_type: OmsType = get_oms_type(config)
         self.refused_ticks = 0
+        self.trouble = ""
+        """Why the last steps are not on the disk; empty when they are."""
+        self._unwritten: list[PaperChange] = []
         self._store, self._report, self._find = store, report, find_instrument
         self._band_pct, self._market_wait_ns = band_pct, market_wait_ns
         self._clock = TestClock()
@@ -213,8 +217,8 @@ class PaperVenue:
         held = {position.instrument_id for position in self.cache.positions_open()}
         prices = {one: self._last_price(one) for one in held}
         known = {one.value: str(price) for one, price in prices.items() if price is not None}
-        if known:
-            self._store.write(self.id.value, PaperChange(prices=known), self.now_ns)
+        if known or self._unwritten:
+            self._keep(PaperChange(prices=known))
 
     def update_instrument(self, instrument: Instrument) -> None:
         """Trade by changed rules of an instrument from now on."""
@@ -280,9 +284,20 @@ class PaperVenue:
         change = PaperChange(payments=payments, account=SERIALIZER.serialize(account))
         reports: list[Report] = [self._noted(event, change) for event in events if _is_news(event)]
         self._note_state(events, change)
-        self._store.write(self.id.value, change, self.now_ns)
+        self._keep(change)
         self._kept_account = account
         self._report([*own, *reports, *payments, *([account] if is_new else [])])
+
+    def _keep(self, change: PaperChange) -> None:
+        self._unwritten.append(change)
+        try:
+            while self._unwritten:
+                self._store.write(self.id.value, self._unwritten[0], self.now_ns)
+                del self._unwritten[0]
+        except sqlite3.Error as error:  # a full disk: exits must go on, so it waits for the next step
+            self.trouble = f"{len(self._unwritten)} steps of the paper account are not kept: {error}"
+            return
+        self.trouble = ""
 
     def _noted(self, event: OrderEvent, change: PaperChange) -> OrderEvent:
         if not isinstance(event, OrderFilled):

@@ -34,6 +34,7 @@ class RowKind(IntEnum):
     CALL = 8
     HAND = 9
     STOP = 10
+    START = 11
     DECISION = 20
     ORDER_SENT = 21
 

@@ -1,6 +1,6 @@
 """A recorded session through the engine once more: the same inputs, and every decision compared.
 
-What venues said is an input, as prints are: it is replayed, not simulated (docs/decisions/0015-replay-of-
+What venues said is an input, as prints are: it is replayed, not simulated (docs/decisions/0016-replay-of-
 sessions.md). So the decisions of a session on paper and of one with money are found again, whatever the
 network did to them, and a difference means that the code or its settings decide otherwise.
 """
@@ -40,7 +40,6 @@ from runtime.live.recording import (
     MESSAGE_TOPICS,
     OWN_EVENTS,
     SERIALIZER,
-    STANDING_HOLDS,
     sent_record,
     type_name,
 )
@@ -54,11 +53,14 @@ from runtime.live.recording_files import (
     read_rows,
 )
 from strategies.deadline_watch import replay_calls
+from strategies.entry_halt import HoldBook
+from strategies.perception_state import decode
 
 CACHE_CAPACITY: Final = 1_000
 # Messages are made again from their type only where that is one of ours.
 TRUSTED: Final = ("strategies.",)
 RECENT: Final = 5
+EARLY_NS: Final = 10_000_000
 
 type Output = tuple[str, str]
 """Kind and canonical text of a decision or of an order that was sent."""
@@ -140,6 +142,25 @@ class SilentClient(ExecutionClient):
 
     def query_order(self, command: Any) -> None:
         """Take a question."""
+
+
+class NoMemory:
+    """A keeper of setups (strategies/setup_keeper.py) that remembers none and takes all."""
+
+    def keep(self, desk: Any, setup: Any, *, is_intent: bool) -> bool:
+        """Say that it is stored."""
+        del desk, setup, is_intent
+        return True
+
+    def recall(self, desk: Any) -> tuple[list[Any], None]:
+        """Remember nothing."""
+        del desk
+        return [], None
+
+    def was_used(self, desk: Any, setup_id: str) -> bool:
+        """Remember nothing."""
+        del desk, setup_id
+        return False
 
 
 @dataclass(slots=True)
@@ -242,7 +263,6 @@ class SessionReplay:
         kernel = self._kernel
         for part in (kernel.data_engine, kernel.risk_engine, kernel.exec_engine, kernel.emulator):
             part.start()
-        kernel.trader.start()
 
     def _restore_cache(self) -> None:
         cache, start = self._kernel.cache, self._start
@@ -299,8 +319,14 @@ class SessionReplay:
             strategy.load({key: bytes.fromhex(content) for key, content in saved.items()})
         calls = self._calls[name] = deque()
         replay_calls(strategy.clock, calls.append)
-        if self.session.get("is_gated") and hasattr(strategy, "trade_gate"):
+        if name in self.session.get("gated", ()):
             strategy.trade_gate = self._gate
+
+    def _start_strategy(self, strategy: Any) -> None:
+        if self.session.get("is_kept"):  # desks with a keeper ask more of venues
+            for desk in strategy.desks:
+                desk.keeper = NoMemory()
+        strategy.start()
 
     def _gate(self, strategy: Any, take_trade: Any) -> Any:
         self._takers[strategy.id.value] = take_trade
@@ -310,13 +336,11 @@ class SessionReplay:
         bus = self._kernel.msgbus
         bus.subscribe(topic="decisions.*", handler=self._on_decision)
         bus.subscribe(topic="events.order.*", handler=self._on_order)
-        bus.subscribe(topic=STANDING_HOLDS, handler=self._tell_holds)
+        book = HoldBook(bus)
+        for name, plain in self._start.get("holds", []):
+            book.holds.begin(msgspec.convert(plain, _type_of(name)))
         for topic in MESSAGE_TOPICS:
             bus.subscribe(topic=topic, handler=self._on_message, priority=MESSAGE_PRIORITY)
-
-    def _tell_holds(self, take: Callable[[Any], object]) -> None:
-        for name, plain in self._start.get("holds", []):
-            take(msgspec.convert(plain, _type_of(name)))
 
     def _set_clocks(self, now_ns: int) -> None:
         """Let time pass; what timers cause is kept until the recording says when it was."""
@@ -349,9 +373,11 @@ class SessionReplay:
             case RowKind.TIMER:
                 self._take_timer(key)
             case RowKind.CALL:
-                self._take_call(key, tick)
+                self._take_call(key, payload, tick)
             case RowKind.HAND:
                 self._take_hand(key, payload)
+            case RowKind.START:
+                self._start_strategy(self._strategies[key])
             case RowKind.STOP:
                 self._strategies[key].stop()
         self.found.inputs += 1
@@ -379,16 +405,22 @@ class SessionReplay:
         self._kernel.msgbus.publish(topic=_topic_of(message), msg=message)
 
     def _take_timer(self, strategy: str) -> None:
-        calls = self._calls.get(strategy)
+        calls = self._calls[strategy]
+        if not calls:  # live timers round to milliseconds, some ring before their time
+            clock = self._strategies[strategy].clock
+            next_ns = min((clock.next_time_ns(name) for name in clock.timer_names), default=None)
+            if next_ns is not None and next_ns <= self._step.now_ns + EARLY_NS:
+                self._set_clocks(next_ns)
         if calls:
             calls.popleft()()
 
-    def _take_call(self, key: str, tick: Any) -> None:
+    def _take_call(self, key: str, payload: bytes, tick: Any) -> None:
         name, _, strategy = key.partition(":")
         if name == "take_trade":
             self._takers[strategy](tick)
-        else:
-            getattr(self._strategies[strategy], name)(tick)
+            return
+        what = [tick] if tick is not None else [decode(payload)] if payload else []
+        getattr(self._strategies[strategy], name)(*what)
 
     def _take_hand(self, key: str, payload: bytes) -> None:
         method, number, strategy = key.split(":", 2)

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from runtime.health import clock_check
+from runtime.live.bar_warmup import make_bar_warm_up
 from runtime.live.command_actor import make_command_actor
 from runtime.live.context import LiveContext
 from runtime.live.dead_man_actor import make_dead_man
@@ -10,7 +11,7 @@ from runtime.live.freshness_actor import make_freshness, make_hold_book
 from runtime.live.limit_watch import make_limit_watch
 from runtime.live.limits import attach_limits
 from runtime.live.node import Service
-from runtime.live.recording import SessionRecorder
+from runtime.live.recording import make_recorder
 from runtime.live.recovery import make_recovery
 from runtime.live.unknown_orders import make_unknown_orders
 from runtime.live.warmup import make_warm_up
@@ -18,7 +19,6 @@ from runtime.live.watchdog import make_watchdog
 from strategies.entry_limits import EntryLimits
 
 NANOS: Final = 1e9
-RECORDINGS: Final = "recordings"
 
 
 def keep_holds(context: LiveContext) -> None:
@@ -53,6 +53,11 @@ def warm_up(context: LiveContext) -> Any:
     return make_warm_up(context, context.settings.live.data)
 
 
+def warm_bars_up(context: LiveContext) -> Any:
+    """Return what shows strategies on many instruments' bars the bars of before the start."""
+    return make_bar_warm_up(context, context.settings.live.data)
+
+
 def take_commands(context: LiveContext) -> Any:
     """Return the ear for commands of people and other programs; a kill closes the limits' gate at once."""
     (limits,) = context.entry_limits
@@ -70,21 +75,7 @@ def arm_dead_man(context: LiveContext) -> Any:
 
 def record_session(context: LiveContext) -> Any | None:
     """Return what writes the session down for a replay; None where the settings want none."""
-    settings = context.settings.live.recording
-    if not settings.enabled:
-        return None
-    session = {
-        "session_id": context.session_id,
-        "mode": context.mode,
-        "trader_id": context.settings.live.trader_id,
-        "config_sha256": context.config_sha256,
-        "strategies": [
-            {"strategy_path": one.strategy_path, "config_path": one.config_path, "config": dict(one.config)}
-            for one in context.strategy_configs
-        ],
-    }
-    folder = context.folder / RECORDINGS / context.session_id
-    return SessionRecorder(folder, settings, session, context.strategies, context.call_soon)
+    return make_recorder(context)
 
 
 # Each is made from the context; None adds no actor. They start in this order, before the strategies, and stop
@@ -97,6 +88,7 @@ SERVICES: Final[list[Service]] = [
     make_watchdog,
     watch_data,
     warm_up,
+    warm_bars_up,
     limit_risk,
     take_commands,
     arm_dead_man,

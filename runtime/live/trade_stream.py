@@ -29,8 +29,11 @@ type Progress = Callable[[int, int], None]
 class Perceiving(Protocol):
     """What a strategy on trades offers."""
 
-    builder: Any
     take_price: TradeHandler
+
+    def taint_bucket(self) -> None:
+        """Note that trades are missing of which no id tells."""
+        ...
 
     def take_past_trade(self, tick: TradeTick) -> None:
         """Take a trade for buckets alone."""
@@ -225,7 +228,7 @@ class TradeStream:
         """Go on with the gap: the bucket that lacks trades is tainted."""
         self.last_given_up = reason
         if not self._source.has_ids:  # else the jump of the ids says so
-            self._strategy.builder.taint()
+            self._strategy.taint_bucket()
         for tick in self.order.give_up():
             self._strategy.take_past_trade(tick)
 

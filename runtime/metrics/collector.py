@@ -245,6 +245,10 @@ def _meters(sources: NodeSources) -> Iterator[Metric]:
     yield _family("order_events", [((name,), count) for name, count in dict(meter.order_events).items()])
     unprotected = dict(meter.unprotected_ns)
     yield _family("unprotected_seconds", [((name,), ns / NANOS) for name, ns in unprotected.items()])
+    total_s = meter.tick_to_decision_sum_ns / NANOS
+    yield histogram_family("tick_to_decision_seconds", [((), meter.tick_to_decision, total_s)])
+    total_s = meter.decision_to_sent_sum_ns / NANOS
+    yield histogram_family("decision_to_sent_seconds", [((), meter.decision_to_sent, total_s)])
     total_s = meter.tick_to_cancel_sum_ns / NANOS
     yield histogram_family("tick_to_cancel_seconds", [((), meter.tick_to_cancel, total_s)])
     total_s = meter.cancel_to_ack_sum_ns / NANOS

@@ -49,6 +49,8 @@ METRICS: Final = {
         Metric("buckets", "counter", "Closed volume buckets.", ("strategy",)),
         Metric("strategy_events", "counter", "Counters of the strategies.", ("strategy", "name")),
         Metric("decisions", "counter", "Decisions by kind.", ("kind",)),
+        Metric("tick_to_decision_seconds", "histogram", "Arrival of a trade to the decision to cancel."),
+        Metric("decision_to_sent_seconds", "histogram", "Decision to cancel to the cancel on its way."),
         Metric("tick_to_cancel_seconds", "histogram", "Arrival of a trade to the cancel that it caused."),
         Metric("cancel_to_ack_seconds", "histogram", "Cancel sent to its confirmation by the venue."),
         Metric("model_latency_seconds", "histogram", "Time that the model took to decide.", ("strategy",)),

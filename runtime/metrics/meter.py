@@ -52,6 +52,10 @@ class Meter(Actor):
         self.trades: Counter[tuple[str, str]] = Counter()
         self.pnl: dict[str, Decimal] = {}
         self.fees: dict[str, Decimal] = {}
+        self.tick_to_decision = LatencyHistogram()
+        self.tick_to_decision_sum_ns = 0
+        self.decision_to_sent = LatencyHistogram()
+        self.decision_to_sent_sum_ns = 0
         self.tick_to_cancel = LatencyHistogram()
         self.tick_to_cancel_sum_ns = 0
         self.cancel_to_ack = LatencyHistogram()
@@ -60,7 +64,7 @@ class Meter(Actor):
         self.top_equity: float | None = None
         self.unprotected_ns: dict[str, int] = {}
         self._unprotected_since: dict[str, int] = {}
-        self._asked: dict[str, int] = {}
+        self._asked: dict[str, tuple[int, int]] = {}  # by instrument: trade arrived, cancel decided
         self._cancelling: dict[str, int] = {}
 
     def on_start(self) -> None:
@@ -89,7 +93,10 @@ class Meter(Actor):
         if decision.kind == "cancel_asked" and decision.detail.get("action") == "cancel":
             tick = self.cache.trade_tick(self._instrument_id(decision.instrument_id))
             if tick is not None:
-                self._asked[decision.instrument_id] = tick.ts_init
+                decided_ns = self.clock.timestamp_ns()
+                self._asked[decision.instrument_id] = tick.ts_init, decided_ns
+                self.tick_to_decision.add(decided_ns - tick.ts_init)
+                self.tick_to_decision_sum_ns += decided_ns - tick.ts_init
 
     def _instrument_id(self, name: str) -> Any:
         return next((one for one in self.cache.instrument_ids() if one.value == name), None)
@@ -107,15 +114,19 @@ class Meter(Actor):
         self.order_events[name] += 1
         if name == "OrderPendingCancel":
             self._cancelling[order_id] = event.ts_init
-            arrived_ns = self._asked.pop(event.instrument_id.value, None)
-            if arrived_ns is not None:
+            asked = self._asked.pop(event.instrument_id.value, None)
+            if asked is not None:
+                arrived_ns, decided_ns = asked
+                self.decision_to_sent.add(event.ts_init - decided_ns)
+                self.decision_to_sent_sum_ns += event.ts_init - decided_ns
                 self.tick_to_cancel.add(event.ts_init - arrived_ns)
                 self.tick_to_cancel_sum_ns += event.ts_init - arrived_ns
         elif name in ("OrderCanceled", "OrderCancelRejected", "OrderFilled", "OrderExpired"):
             sent_ns = self._cancelling.pop(order_id, None)
             if sent_ns is not None and name == "OrderCanceled":
-                self.cancel_to_ack.add(event.ts_event - sent_ns)
-                self.cancel_to_ack_sum_ns += event.ts_event - sent_ns
+                # By our clock alone: the venue's time of the event has another offset.
+                self.cancel_to_ack.add(event.ts_init - sent_ns)
+                self.cancel_to_ack_sum_ns += event.ts_init - sent_ns
         self._look_at_protection(event.ts_init)
 
     def _mark(self, ts_ns: int) -> None:

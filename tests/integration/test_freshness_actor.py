@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.cache.cache import Cache
@@ -14,6 +15,7 @@ from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.portfolio.portfolio import Portfolio
 
 from runtime.errors import VenueError
+from runtime.instruments import make_instrument
 from runtime.live.freshness import DataSettings
 from runtime.live.freshness_actor import FreshnessActor
 from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC
@@ -173,3 +175,16 @@ def test_a_wrong_clock_holds_until_it_is_right_again() -> None:
         await node.advance(6, ticks=True)
 
     assert run(scenario).said == [("hold", "clock", XRP.value), ("release", "clock", XRP.value)]
+
+
+def test_another_tick_size_holds_the_instrument_until_a_restart() -> None:
+    """F24: the same definition again says nothing, another one holds for good, once."""
+
+    async def scenario(node: Node) -> None:
+        for tick in ("0.0001", "0.0001", "0.001", "0.001", "0.0001"):
+            instrument = make_instrument("binance", "spot", "XRPUSDT", Decimal(tick), Decimal("0.1"))
+            assert instrument.id == XRP
+            node.bus.publish(topic="data.instrument.BINANCE.XRPUSDT", msg=instrument)
+        await node.advance(3, ticks=True)
+
+    assert run(scenario).said == [("hold", "instrument", XRP.value)]

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.fake_binance import FakeBinance
 from tests.local_server import local_server
 from tests.paper_demo import demo_settings, write_settings
@@ -57,32 +59,50 @@ def rows(journal: Path, query: str) -> list[Any]:
         connection.close()
 
 
-def test_paper_node_trades_the_sample_tape_and_stops_in_order(tmp_path: Path) -> None:
-    """It connects, enters, protects, exits; SIGTERM takes entries back, and the journal has all of it."""
+def run_until(file: Path, errors: Path, found: Callable[[], bool], begin: Callable[[], object]) -> int:
+    """Run a node until something is found, end it by SIGTERM, and return its exit code."""
+    node = start_node(file, errors)
+    try:
+        assert wait_for(lambda: "trades 1 instruments" in errors.read_text(), START_SECS, node), (
+            errors.read_text()
+        )
+        begin()
+        assert wait_for(found, TRADE_SECS, node), errors.read_text()
+        node.send_signal(signal.SIGTERM)
+        return node.wait(60)
+    finally:
+        node.kill()
+        node.wait()
+
+
+def test_paper_node_trades_the_sample_tape_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """It enters, protects, exits; SIGTERM takes entries back; the next start takes the account up again."""
     journal = tmp_path / "journal.sqlite"
-    with VenueProcess("--tape", "sample", "--speed", "120", "--wait") as venue:
+    arguments = ("--tape", "sample", "--speed", "60", "--wait")
+    with VenueProcess(*arguments) as venue:
         settings = demo_settings(venue, tmp_path, ["BTCUSDT.BINANCE"], {})
         file = write_settings(settings, tmp_path / "config.yaml")
-        node = start_node(file, tmp_path / "errors.txt")
-        try:
-            is_up = wait_for(
-                lambda: "trades 1 instruments" in (tmp_path / "errors.txt").read_text(), START_SECS, node
+
+        def has_closed() -> bool:
+            return bool(rows(journal, "SELECT 1 FROM trades"))
+
+        def is_warm_again() -> bool:
+            released = (
+                "SELECT 1 FROM decisions WHERE kind = 'released' AND session_id = (SELECT max(session_id)"
             )
-            assert is_up, (tmp_path / "errors.txt").read_text()
-            venue.tape("start")
-            closed = "SELECT 1 FROM trades"
-            assert wait_for(lambda: bool(rows(journal, closed)), TRADE_SECS, node)
-            node.send_signal(signal.SIGTERM)
-            assert node.wait(60) == 0
-        finally:
-            node.kill()
-            node.wait()
-    ((mode, reason, detail),) = rows(
-        journal, "SELECT s.mode, e.reason, e.detail FROM sessions s JOIN session_ends e USING (session_id)"
+            return bool(rows(journal, f"{released} FROM sessions)"))
+
+        first = tmp_path / "first.txt"
+        assert run_until(file, first, has_closed, lambda: venue.tape("start")) == 0
+        second = tmp_path / "second.txt"
+        assert run_until(file, second, is_warm_again, lambda: None) == 0
+    sessions = rows(
+        journal,
+        "SELECT s.mode, e.reason, e.detail FROM sessions s JOIN session_ends e USING (session_id)",
     )
-    assert (mode, reason) == ("paper", "stopped by SIGTERM")
-    left = json.loads(detail)
-    assert not [name for name in left["open_orders"] if "-E" in name]
+    assert [(mode, reason) for mode, reason, _detail in sessions] == [("paper", "stopped by SIGTERM")] * 2
+    for _mode, _reason, detail in sessions:
+        assert not [name for name in json.loads(detail)["open_orders"] if "-E" in name]
     kinds = {kind for (kind,) in rows(journal, "SELECT DISTINCT kind FROM decisions")}
     assert {"entry_submitted", "entry_filled", "protection", "position_closed", "held"} <= kinds
     assert list((tmp_path / "spool").glob("*/")) == []
@@ -90,6 +110,7 @@ def test_paper_node_trades_the_sample_tape_and_stops_in_order(tmp_path: Path) ->
     assert not (tmp_path / "live").exists()
 
 
+@pytest.mark.slow
 def test_node_that_cannot_connect_says_so_and_ends(tmp_path: Path) -> None:
     """Nautilus would stay up half started; here it is stopped, with one line and exit 1."""
     with local_server(FakeBinance()) as server:  # enough for the check, too little for the adapter

@@ -1,6 +1,7 @@
 """The simulated venue of a paper node by itself: filters, liquidity, fees, funding, memory."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -276,6 +277,34 @@ def test_prints_of_other_decimals_are_counted_not_matched(desk: Desk) -> None:
     plain = type(tick).to_dict(tick) | {"price": "1.50000"}
     desk.venue.on_trade(type(tick).from_dict(plain))
     assert desk.venue.refused_ticks == 1
+
+
+class FullDisk(PaperStore):
+    """A store whose disk is full for a while."""
+
+    is_full = False
+
+    def write(self, venue: str, change: Any, now_ns: int) -> None:
+        if self.is_full:
+            raise sqlite3.OperationalError("database or disk is full")
+        super().write(venue, change, now_ns)
+
+
+def test_a_full_disk_stops_no_trade() -> None:
+    """Fills are reported while nothing can be written, and are written when it can be again."""
+    store = FullDisk(None)
+    desk = Desk(instrument_of("margin"), store)
+    desk.prints([(1.5, 500.0, "b")])
+    store.is_full = True
+    desk.market("A", OrderSide.BUY, "100.0")
+    assert len(desk.of(OrderFilled)) == 1
+    assert "disk is full" in desk.venue.trouble
+    assert store.fills("BINANCE") == []
+    store.is_full = False
+    desk.market("B", OrderSide.SELL, "40.0")
+    assert not desk.venue.trouble
+    assert [one.trade_id for one in store.fills("BINANCE")] == ["BINANCE-T1", "BINANCE-T2"]
+    assert Desk(instrument_of("margin"), store).venue.cache.positions_open()[0].quantity == 60
 
 
 def test_a_process_killed_at_a_report_has_lost_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A recorded session decides the same again; a difference that was planted is found where it is."""
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from runtime.live.paper_settings import PaperSettings
 from runtime.live.recording import RecordingSettings, SessionRecorder
 from runtime.live.recording_files import RowKind, read_rows
 from runtime.live.replay import SessionReplay
+from strategies.entry_halt import HaltEntries, RearmEntries
 from tests.integration.engine_harness import instrument_of
 from tests.integration.paper_harness import Running, run_node
 from tests.integration.test_paper_parity import random_walk
@@ -27,38 +29,47 @@ TINY = ImportableStrategyConfig(
 )
 
 
-def session_of(folder: Path, free_bytes: Any = None, rows: int = 500) -> tuple[Any, int]:
-    """Run a session on paper and record it; return the recorder and the number of fills."""
-    instrument = instrument_of("margin")
+def recorded_with(
+    folder: Path, config: ImportableStrategyConfig, drive: Any, rows: int = 500, free_bytes: Any = None
+) -> tuple[SessionRecorder, Any]:
+    """Run a session on paper and record it; return the recorder and what ``drive`` gave."""
     kept: list[SessionRecorder] = []
+    plain = {"strategy_path": config.strategy_path, "config_path": config.config_path}
     session = {
         "session_id": "s-1",
         "mode": "paper",
         "trader_id": "PAPER-001",
-        "strategies": [
-            {"strategy_path": TINY.strategy_path, "config_path": TINY.config_path, "config": TINY.config}
-        ],
+        "strategies": [{**plain, "config": config.config}],
     }
 
     def recorder(node: Any) -> SessionRecorder:
+        loop = asyncio.get_running_loop()
         kept.append(
             SessionRecorder(
                 folder,
                 RecordingSettings(rotate_rows=rows, reserve_mb=1000),
                 session,
                 node.trader.strategies,
+                call_soon=loop.call_soon_threadsafe,
                 warn=lambda _text: None,
                 free_bytes=free_bytes,
             )
         )
         return kept[0]
 
+    found = run_node(instrument_of("margin"), [config], drive, paper=PAPER, recorder=recorder)
+    return kept[0], found
+
+
+def session_of(folder: Path, free_bytes: Any = None) -> tuple[SessionRecorder, int]:
+    """Record a strategy that buys and sells; return the recorder and the number of fills."""
+
     async def drive(running: Running) -> int:
-        await running.push(random_walk(instrument, 2000))
+        await running.push(random_walk(instrument_of("margin"), 2000))
         orders = running.node.cache.orders()
         return sum(isinstance(event, OrderFilled) for order in orders for event in order.events)
 
-    return kept, run_node(instrument, [TINY], drive, paper=PAPER, recorder=recorder)
+    return recorded_with(folder, TINY, drive, free_bytes=free_bytes)
 
 
 @pytest.fixture(scope="module", name="recorded")
@@ -128,9 +139,41 @@ def test_a_missing_file_is_said(recorded: Path, tmp_path: Path) -> None:
 def test_recording_ends_before_the_disk_is_full(tmp_path: Path) -> None:
     """Below the reserve nothing more is written, it is said, and trading goes on."""
     free = [5_000_000_000, 5_000_000_000, 900_000_000]
-    (recorder,), fills = session_of(
+    recorder, fills = session_of(
         tmp_path / "s-4", free_bytes=lambda _folder: free.pop(0) if len(free) > 1 else free[0]
     )
     assert "900 MB are free" in recorder.stopped
     assert len(list((tmp_path / "s-4" / "rows").iterdir())) == 2
     assert fills > 40
+
+
+def test_timers_messages_and_commands_come_back(tmp_path: Path) -> None:
+    """What a strategy heard beside prints is between the same prints again, and said once."""
+    folder = tmp_path / "s-5"
+    nervous = ImportableStrategyConfig(
+        strategy_path="tests.integration.replayed_strategy:Nervous",
+        config_path="tests.integration.replayed_strategy:NervousConfig",
+        config={"instrument_id": "XRPUSDT-PERP.BINANCE"},
+    )
+
+    async def drive(running: Running) -> int:
+        ticks = random_walk(instrument_of("margin"), 1000)
+        bus, (strategy,) = running.node.kernel.msgbus, running.strategies
+        await running.push(ticks[:250])
+        bus.publish(topic="halt.entries", msg=HaltEntries(ts_ns=1, source="disk", reason="x", remedy="y"))
+        await running.push(ticks[250:350])
+        bus.publish(topic="rearm.entries", msg=RearmEntries(ts_ns=2, actor="someone"))
+        strategy.close_by_hand("enough", "someone")
+        await asyncio.sleep(0.01)
+        await running.push(ticks[350:])
+        return int(strategy.count)
+
+    _recorder, count = recorded_with(folder, nervous, drive)
+    assert count == 1000
+    rows = list(read_rows(folder))
+    said = [json.loads(row[4])["reason"] for row in rows if row[2] == RowKind.DECISION]
+    assert {"timer", "self", "disk", "someone", "someone: enough", "before", "after"} == set(said)
+    found = SessionReplay(folder).run()
+    assert found.first is None
+    assert found.decisions == len(said)
+    assert found.recorded_sha256 == found.replayed_sha256

@@ -5,6 +5,7 @@ from decimal import Decimal
 from functools import partial
 
 import pytest
+from nautilus_trader.adapters.binance import BinanceLiveExecClientFactory
 from nautilus_trader.config import LiveExecEngineConfig
 from nautilus_trader.model.currencies import USDT
 from nautilus_trader.model.enums import OrderSide, OrderStatus
@@ -15,9 +16,10 @@ from nautilus_trader.model.orders import Order
 from tests.integration.usdm_client import SYMBOL
 from tests.integration.usdm_node import INSTRUMENT_ID, Probe, RunningVenue, node_config, run_node, until
 from tests.venue_simulator.core import OrderRequest
-from tests.venue_simulator.faults import EndpointFault, StreamFault
+from tests.venue_simulator.faults import EndpointFault, StreamFault, When
 from tests.venue_simulator.venue import Venue
 
+PLAIN = BinanceLiveExecClientFactory  # as Nautilus ships it
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
 
 
@@ -132,11 +134,16 @@ def test_restarted_node_knows_its_orders_and_survives_an_expired_listen_key() ->
 
         keys = venue.do(lambda v: v.request_counts["POST /fapi/v1/listenKey"])
         venue.do(lambda v: v.protocol.expire_user_stream())
-        venue.trade("48999.90")  # while nobody listens
+        venue.trade("48999.90")  # while nobody listens: the entry is filled, then the stop is hit
+        venue.trade("48000.00")
         more = next(order for order in resting if order.client_order_id.value == "more")
         await probe.until(more, "OrderFilled")
+        stop = next(order for order in resting if order.type_string() == "STOP_MARKET")
+        await probe.until(stop, "OrderUpdated", "OrderFilled")
         assert venue.do(lambda v: v.request_counts["POST /fapi/v1/listenKey"]) == keys + 1
-        await until(lambda: venue.position() == probe.net_position(), probe.net_position)
+        await asyncio.sleep(0.3)  # what reconciliation could invent comes after the fills
+        assert [position.id.value for position in probe.cache.positions_open()] == [f"{INSTRUMENT_ID}-BOTH"]
+        assert probe.net_position() == venue.position() == Decimal("0.010")
 
     with RunningVenue() as venue:
         venue.trade("50000.00")
@@ -236,7 +243,7 @@ def test_stop_that_is_hit_while_the_user_stream_is_down_stays_open_in_the_node()
 
     with RunningVenue() as venue:
         venue.trade("50000.00")
-        run_node(node_config(venue.place, venue.account), scenario)
+        run_node(node_config(venue.place, venue.account), scenario, PLAIN)
 
 
 @pytest.mark.slow
@@ -256,7 +263,7 @@ def test_liquidation_leaves_a_phantom_position_in_the_node() -> None:
 
     with RunningVenue() as venue:
         venue.trade("50000.00")
-        run_node(node_config(venue.place, venue.account), scenario)
+        run_node(node_config(venue.place, venue.account), scenario, PLAIN)
 
 
 @pytest.mark.slow
@@ -273,6 +280,77 @@ def test_user_stream_stays_dead_when_no_new_listen_key_can_be_had() -> None:
         await probe.until(order, "OrderAccepted")  # by the inflight check alone
         assert venue.do(lambda v: [c.name for c in v.connections]) == ["market"]
         assert venue.do(lambda v: v.request_counts[keys]) == 2
+
+    with RunningVenue() as venue:
+        venue.trade("50000.00")
+        run_node(node_config(venue.place, venue.account), scenario, PLAIN)
+
+
+@pytest.mark.slow
+def test_fill_in_a_gap_is_undone_by_an_invented_one() -> None:
+    """Pins a defect: after the reconnect the node has an opposite fill that nobody ever made."""
+
+    async def scenario(probe: Probe) -> None:
+        order = probe.limit(BUY, "0.010", "49900.00", post_only=True)
+        await probe.until(order, "OrderAccepted")
+        venue.do(lambda v: v.protocol.expire_user_stream())
+        venue.trade("49899.90")
+        await probe.until(order, "OrderFilled")
+        await until(lambda: len(probe.cache.positions_open()) == 2, probe.cache.positions_open)
+        assert venue.position() == Decimal("0.010")
+        assert probe.net_position() == 0
+
+    with RunningVenue() as venue:
+        venue.trade("50000.00")
+        run_node(node_config(venue.place, venue.account), scenario, PLAIN)
+
+
+@pytest.mark.slow
+def test_repaired_client_closes_what_is_liquidated_and_gets_its_stream_back() -> None:
+    """Liquidation and ADL end the position itself; refused listen keys only delay the user stream."""
+
+    async def scenario(probe: Probe) -> None:
+        for reason in ("liquidation", "adl"):
+            opened = probe.market(BUY, "0.010")
+            await probe.until(opened, "OrderFilled")
+            venue.do(lambda v, reason=reason: v.exchange.close_by_force("main", SYMBOL, reason))
+            await until(lambda: not probe.cache.positions_open(), probe.cache.positions_open)
+            assert venue.position() == 0
+
+        refuse = EndpointFault("POST /fapi/v1/listenKey", 2, 503, -1008)
+        venue.do(lambda v: v.faults.endpoint_faults.append(refuse))
+        venue.do(lambda v: v.protocol.expire_user_stream())
+        await until(
+            lambda: venue.do(
+                lambda v: "user" in [c.name for c in v.connections] and bool(v.protocol.user_streams.keys)
+            ),
+            lambda: "no user stream",
+        )
+        order = probe.limit(BUY, "0.010", "49900.00", post_only=True)
+        await probe.until(order, "OrderAccepted")
+        assert venue.do(lambda v: v.request_counts["GET /fapi/v1/order"]) == 0  # told, not asked
+
+    with RunningVenue() as venue:
+        venue.trade("50000.00")
+        run_node(node_config(venue.place, venue.account), scenario)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("endpoint", ["userTrades", "allOrders", "openAlgoOrders"])
+@pytest.mark.parametrize("when", ["before", "lost"])
+def test_repaired_client_reconciles_again_until_every_request_was_answered(endpoint: str, when: When) -> None:
+    """A request that fails after a reconnect costs a second, not the fill."""
+
+    async def scenario(probe: Probe) -> None:
+        order = probe.limit(BUY, "0.010", "49900.00", post_only=True)
+        await probe.until(order, "OrderAccepted")
+        fault = EndpointFault(f"GET /fapi/v1/{endpoint}", 1, 503, -1008, when=when)
+        venue.do(lambda v: v.faults.endpoint_faults.append(fault))
+        venue.do(lambda v: v.protocol.expire_user_stream())
+        venue.trade("49899.90")
+        await probe.until(order, "OrderFilled")
+        assert probe.net_position() == venue.position() == Decimal("0.010")
+        assert len(probe.cache.orders()) == 1
 
     with RunningVenue() as venue:
         venue.trade("50000.00")

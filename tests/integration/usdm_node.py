@@ -26,6 +26,7 @@ from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.orders import Order
 from nautilus_trader.trading.strategy import Strategy
 
+from runtime.live.binance_usdm import UsdmExecClientFactory
 from tests.integration.usdm_client import SYMBOL, make_venue
 from tests.venue_simulator.app import make_app
 from tests.venue_simulator.core import Account, Side
@@ -210,13 +211,17 @@ def node_config(
     )
 
 
-def run_node(config: TradingNodeConfig, scenario: Callable[[Probe], Awaitable[None]]) -> None:
+def run_node(
+    config: TradingNodeConfig,
+    scenario: Callable[[Probe], Awaitable[None]],
+    execution: type[BinanceLiveExecClientFactory] = UsdmExecClientFactory,
+) -> None:
     """Run a node with a probe that claims the instrument's orders, play a scenario in its loop, stop it."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     node = TradingNode(config=config, loop=loop)
     node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
-    node.add_exec_client_factory(BINANCE, BinanceLiveExecClientFactory)
+    node.add_exec_client_factory(BINANCE, execution)
     probe = Probe(StrategyConfig(order_id_tag=ID_TAG, external_order_claims=[INSTRUMENT_ID]))
     node.trader.add_strategy(probe)
     node.build()

@@ -7,8 +7,9 @@ from aiohttp import web
 
 from tests.venue_simulator.binance_common import error
 from tests.venue_simulator.binance_spot import refusals
+from tests.venue_simulator.binance_spot.account_rest import AccountRest
+from tests.venue_simulator.binance_spot.market_rest import WEIGHT, MarketRest
 from tests.venue_simulator.binance_spot.market_stream import MarketStreams
-from tests.venue_simulator.binance_spot.rest import WEIGHT, Rest
 from tests.venue_simulator.binance_spot.user_stream import UserStreams
 from tests.venue_simulator.core import (
     Account,
@@ -34,7 +35,8 @@ class BinanceSpot(Protocol):
         super().__init__(venue)
         self.users = UserStreams(venue)
         self.streams = MarketStreams(venue)
-        self.rest = Rest(venue, self.users)
+        self.market_rest = MarketRest(venue)
+        self.account_rest = AccountRest(venue, self.users)
 
     @staticmethod
     def make_markets(terms: SymbolTerms) -> Sequence[Market]:
@@ -63,7 +65,8 @@ class BinanceSpot(Protocol):
 
     def routes(self) -> Iterable[Route | SocketRoute]:
         """Return every endpoint."""
-        yield from self.rest.routes()
+        yield from self.market_rest.routes()
+        yield from self.account_rest.routes()
         yield SocketRoute("/stream", "market", self.streams.serve)
         yield SocketRoute("/ws/{stream:.*}", "market", self.streams.serve)
         yield SocketRoute("/ws-api/v3", "user", self.users.serve)

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.venue_simulator.binance_common import check_time, need, sign
-from tests.venue_simulator.binance_spot import payloads
+from tests.venue_simulator.binance_spot import order_payloads, payloads
 from tests.venue_simulator.core import Account, Execution, Fill, Order
 from tests.venue_simulator.protocol import RequestError
 from tests.venue_simulator.streams import Connection
@@ -49,7 +49,7 @@ class UserStreams:
     def on_order(self, order: Order, execution: Execution, fill: Fill | None) -> None:
         """Report a change of an order to its account's sessions."""
         self._execution_id += 1
-        report = payloads.execution_report(
+        report = order_payloads.execution_report(
             order,
             execution,
             fill,

@@ -1,13 +1,12 @@
-"""The REST endpoints of Binance spot that the system and its adapter use (rest-api.md)."""
+"""The signed REST endpoints of Binance spot: account and orders (rest-api.md, "Trading endpoints")."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from tests.venue_simulator.binance_common import (
     decimal,
-    interval_ms_of,
     market_of,
     need,
     refuse,
@@ -15,15 +14,14 @@ from tests.venue_simulator.binance_common import (
     signed_params,
     whole,
 )
-from tests.venue_simulator.binance_spot import market_data, payloads, refusals
+from tests.venue_simulator.binance_spot import order_payloads, payloads, refusals
+from tests.venue_simulator.binance_spot.market_rest import WEIGHT, limit_of
 from tests.venue_simulator.binance_spot.user_stream import UserStreams
 from tests.venue_simulator.core import Account, Market, Order, OrderRequest, OrderType, Side, TimeInForce
 from tests.venue_simulator.core.terms import VenueRefusal
 from tests.venue_simulator.protocol import Route
 from tests.venue_simulator.venue import Venue
 
-WEIGHT: Final = "REQUEST_WEIGHT"
-MOST_ROWS: Final = 1000
 DAY_MS: Final = 86_400_000
 TYPES: Final[dict[str, OrderType]] = {
     "LIMIT": "LIMIT",
@@ -38,13 +36,13 @@ TIMES_IN_FORCE: Final[dict[str, TimeInForce]] = {"GTC": "GTC", "IOC": "IOC", "FO
 NEEDS_TIF: Final = {"LIMIT", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"}
 
 
-class Rest:
-    """Handlers by endpoint.
+class AccountRest:
+    """Handlers of what needs a key.
 
     Parameters
     ----------
     venue
-        Exchange, clock, limits, histories.
+        Exchange, clock and limits.
     users
         Told the ids of cancellations, which its reports carry.
     """
@@ -57,17 +55,6 @@ class Rest:
     def routes(self) -> Iterable[Route]:
         """Return the endpoints with their weights (rest-api.md gives one for each)."""
         for path, handler, weight in (
-            ("/api/v3/ping", self.ping, 1),
-            ("/api/v3/time", self.time, 1),
-            ("/api/v3/exchangeInfo", self.exchange_info, 20),
-            ("/api/v3/klines", self.klines, 2),
-            ("/api/v3/trades", self.trades, 25),
-            ("/api/v3/historicalTrades", self.historical_trades, 25),
-            ("/api/v3/aggTrades", self.agg_trades, 4),
-            ("/api/v3/depth", self.depth, 5),
-            ("/api/v3/ticker/price", self.price_ticker, 2),
-            ("/api/v3/ticker/bookTicker", self.book_ticker, 2),
-            ("/api/v3/ticker/24hr", self.day_ticker, 2),
             ("/api/v3/account", self.account, 20),
             ("/api/v3/order", self.order, 4),
             ("/api/v3/openOrders", self.open_orders, 6),
@@ -81,79 +68,6 @@ class Rest:
         yield Route("DELETE", "/api/v3/order", self.cancel_order, {WEIGHT: 1})
         yield Route("DELETE", "/api/v3/openOrders", self.cancel_open_orders, {WEIGHT: 1})
 
-    # --- general and market data
-    async def ping(self, _request: web.Request) -> web.Response:
-        """Source: data/wire http_json/ping_response.json."""
-        return reply({})
-
-    async def time(self, _request: web.Request) -> web.Response:
-        """Source: data/wire http_json/server_time_response.json."""
-        return reply({"serverTime": self._now_ms()})
-
-    async def exchange_info(self, request: web.Request) -> web.Response:
-        """Return the markets, all or those asked for."""
-        return reply(payloads.exchange_info(self._asked_markets(request), self._now_ms()))
-
-    async def klines(self, request: web.Request) -> web.Response:
-        """Return bars by open time, the unfinished one included."""
-        market, step_ms = self._market(request), interval_ms_of(request.query)
-        start, end = whole(request.query, "startTime"), whole(request.query, "endTime")
-        bars = self._venue.histories[market.key].klines(
-            step_ms, start, end, _limit(request.query), self._now_ms()
-        )
-        return reply([market_data.kline_row(market, bar) for bar in bars])
-
-    async def trades(self, request: web.Request) -> web.Response:
-        """Return the newest trades."""
-        market = self._market(request)
-        rows = self._venue.histories[market.key].last(_limit(request.query))
-        return reply([market_data.trade_row(market, row) for row in rows])
-
-    async def historical_trades(self, request: web.Request) -> web.Response:
-        """Return trades by id."""
-        market, count = self._market(request), _limit(request.query)
-        history, from_id = self._venue.histories[market.key], whole(request.query, "fromId")
-        rows = history.last(count) if from_id is None else history.from_id(from_id, count)
-        return reply([market_data.trade_row(market, row) for row in rows])
-
-    async def agg_trades(self, request: web.Request) -> web.Response:
-        """Return aggregate trades by id or time."""
-        market, count = self._market(request), _limit(request.query)
-        history, from_id = self._venue.histories[market.key], whole(request.query, "fromId")
-        start, end = whole(request.query, "startTime"), whole(request.query, "endTime")
-        if from_id is not None:
-            rows = history.from_id(from_id, count)
-        else:
-            start_ns = None if start is None else start * 1_000_000
-            end_ns = None if end is None else (end + 1) * 1_000_000
-            rows = history.between(start_ns, end_ns, count)
-        return reply([market_data.agg_trade_row(market, row) for row in rows])
-
-    async def depth(self, request: web.Request) -> web.Response:
-        """Return the implied book."""
-        market = self._market(request)
-        levels = min(whole(request.query, "limit", 100) or 100, 5000)
-        book = self._exchange.books[market.key]
-        return reply(market_data.depth(market, book, levels, book.last.trade_id if book.last else 0))
-
-    async def price_ticker(self, request: web.Request) -> web.Response:
-        """Return last prices."""
-        return self._per_market(request, lambda market: market_data.price_ticker(market, self._book(market)))
-
-    async def book_ticker(self, request: web.Request) -> web.Response:
-        """Return best bids and asks."""
-        return self._per_market(request, lambda market: market_data.book_ticker(market, self._book(market)))
-
-    async def day_ticker(self, request: web.Request) -> web.Response:
-        """Return the statistics of 24 hours."""
-        return self._per_market(
-            request,
-            lambda market: market_data.day_ticker(
-                market, self._venue.histories[market.key], self._book(market), self._now_ms()
-            ),
-        )
-
-    # --- account
     async def account(self, request: web.Request) -> web.Response:
         """Return balances and permissions."""
         account, _ = await self._signed(request)
@@ -179,7 +93,7 @@ class Rest:
     async def order(self, request: web.Request) -> web.Response:
         """Return one order by either id."""
         account, params = await self._signed(request)
-        return reply(payloads.order_info(self._find(account, params)))
+        return reply(order_payloads.order_info(self._find(account, params)))
 
     async def open_orders(self, request: web.Request) -> web.Response:
         """Return the open orders of one market or of all; all of them weigh 80."""
@@ -187,7 +101,9 @@ class Rest:
         key = market_of(params, self._exchange.markets).key if params.get("symbol") else None
         if key is None:
             self._venue.limiter.windows[WEIGHT].spend(74, self._venue.clock.now_ns())
-        return reply([payloads.order_info(order) for order in self._exchange.open_orders(account.name, key)])
+        return reply(
+            [order_payloads.order_info(order) for order in self._exchange.open_orders(account.name, key)]
+        )
 
     async def all_orders(self, request: web.Request) -> web.Response:
         """Return orders by id or by time of creation."""
@@ -204,7 +120,9 @@ class Rest:
             and _is_between(order.created_ns // 1_000_000, start, end)
         ]
         is_newest = from_id is None and start is None
-        return reply([payloads.order_info(order) for order in _cut(orders, _limit(params), is_newest)])
+        return reply(
+            [order_payloads.order_info(order) for order in _cut(orders, limit_of(params), is_newest)]
+        )
 
     async def my_trades(self, request: web.Request) -> web.Response:
         """Return our fills of one market."""
@@ -223,9 +141,8 @@ class Rest:
             and _is_between(fill.ts_ns // 1_000_000, start, end)
         ]
         is_newest = from_id is None and start is None
-        return reply([payloads.my_trade(fill) for fill in _cut(fills, _limit(params), is_newest)])
+        return reply([order_payloads.my_trade(fill) for fill in _cut(fills, limit_of(params), is_newest)])
 
-    # --- orders
     async def new_order(self, request: web.Request) -> web.Response:
         """Place an order."""
         account, params = await self._signed(request)
@@ -237,7 +154,7 @@ class Rest:
         order = self._exchange.place(self._order_request(account, params))
         default = "FULL" if order.type in {"MARKET", "LIMIT"} else "ACK"
         is_full = params.get("newOrderRespType", default) == "FULL"
-        return reply(payloads.order_full(order) if is_full else payloads.order_ack(order))
+        return reply(order_payloads.order_full(order) if is_full else order_payloads.order_ack(order))
 
     async def cancel_order(self, request: web.Request) -> web.Response:
         """Cancel one order."""
@@ -250,7 +167,7 @@ class Rest:
             self._exchange.cancel(account.name, order_id=order.order_id)
         except VenueRefusal:
             return refusals.unknown_cancel()
-        return reply(payloads.order_canceled(order, cancel_id))
+        return reply(order_payloads.order_canceled(order, cancel_id))
 
     async def cancel_open_orders(self, request: web.Request) -> web.Response:
         """Cancel every order of one market; refuses when there is none."""
@@ -262,9 +179,8 @@ class Rest:
         ids = [self._note_cancel(order, None) for order in orders]
         self._exchange.cancel_all(account.name, market.key)
         rows = zip(orders, ids, strict=True)
-        return reply([payloads.order_canceled(order, cancel_id) for order, cancel_id in rows])
+        return reply([order_payloads.order_canceled(order, cancel_id) for order, cancel_id in rows])
 
-    # --- inside
     def _order_request(self, account: Account, params: dict[str, str]) -> OrderRequest:
         market, kind = market_of(params, self._exchange.markets), need(params, "type")
         side = need(params, "side")
@@ -314,25 +230,8 @@ class Rest:
     async def _signed(self, request: web.Request) -> tuple[Account, dict[str, str]]:
         return await signed_params(request, self._exchange.accounts.values(), self._now_ms())
 
-    def _asked_markets(self, request: web.Request) -> Sequence[Market]:
-        asked = request.query.get("symbol") or request.query.get("symbols")
-        if not asked:
-            return self._markets()
-        names = asked.strip("[]").replace('"', "").split(",")
-        return [market_of({"symbol": name.strip()}, self._exchange.markets) for name in names]
-
-    def _per_market(self, request: web.Request, row: Any) -> web.Response:
-        rows = [row(market) for market in self._asked_markets(request)]
-        return reply(rows[0] if request.query.get("symbol") else rows)
-
-    def _market(self, request: web.Request) -> Market:
-        return market_of(request.query, self._exchange.markets)
-
     def _markets(self) -> list[Market]:
         return list(self._exchange.markets.values())
-
-    def _book(self, market: Market) -> Any:
-        return self._exchange.books[market.key]
 
     def _now_ms(self) -> int:
         return self._venue.clock.now_ns() // 1_000_000
@@ -340,13 +239,6 @@ class Rest:
 
 def _side(text: str) -> Side:
     return "BUY" if text == "BUY" else "SELL"
-
-
-def _limit(params: Any) -> int:
-    count = whole(params, "limit", 500)
-    if count is None or count < 1:
-        raise refuse(-1100, "Illegal characters found in parameter 'limit'; legal range is '^[0-9]{1,20}$'.")
-    return min(count, MOST_ROWS)
 
 
 def _check_span(start_ms: int | None, end_ms: int | None) -> None:

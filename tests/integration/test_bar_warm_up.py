@@ -1,0 +1,235 @@
+"""Strategies on bars: those of before the start give the state that an uninterrupted run has."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from itertools import groupby
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import MessageBus, TestClock
+from nautilus_trader.model.data import Bar
+from nautilus_trader.model.identifiers import InstrumentId, TraderId
+from nautilus_trader.portfolio.portfolio import Portfolio
+
+from runtime.errors import VenueError
+from runtime.live.bar_warmup import BarWarmUpActor
+from runtime.live.freshness import DataSettings
+from strategies.bar_times import close_of
+from strategies.close_bars import Levels
+from strategies.confluence import ConfluenceConfig
+from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC
+from tests.integration.bar_harness import run_engine
+from tests.integration.test_confluence_run import COINS, EASY, NAMES, Watched, bars_in_order, instrument_of
+
+BAR_NS = 300_000_000_000
+
+
+def config() -> ConfluenceConfig:
+    """Return the settings of all coins."""
+    return ConfluenceConfig(instrument_ids=tuple(InstrumentId.from_str(name) for name in NAMES), **EASY)
+
+
+def run(bars: Sequence[Bar], strategy: Watched) -> Watched:
+    """Run a strategy on bars."""
+    run_engine([list(bars)], [strategy], [instrument_of(coin) for coin in COINS])
+    return strategy
+
+
+class Warmed(Watched):
+    """Sees the bars of before when it starts; the newest of them arrives live as well."""
+
+    before: Sequence[Bar] = ()
+
+    def on_start(self) -> None:
+        """Warm up."""
+        super().on_start()
+        self.hold_back()
+        for close_ns, group in groupby(self.before, key=lambda bar: bar.ts_event):
+            self.warm_up(close_ns, {one.bar_type.instrument_id.value: levels(one) for one in group})
+        for one in self.before[-len(NAMES) :]:
+            name = one.bar_type.instrument_id.value
+            self.take_bar(name, self.coins[name], one)
+        self.go_on()
+
+
+def levels(bar: Bar) -> tuple[int, float, float, float, float, float]:
+    """Return a bar as numbers."""
+    prices = (one.as_double() for one in (bar.open, bar.high, bar.low, bar.close))
+    return (bar.ts_event, *prices, bar.volume.as_double())  # type: ignore[return-value]
+
+
+def looked_back(strategy: Watched) -> list[Any]:
+    """Return what every later signal depends on."""
+    coins = strategy.coins.values()
+    return [
+        [one.engine.to_bytes() for one in coins],
+        [(one.bucket_seq, list(one._volumes), list(one._turnover)) for one in coins],
+        list(strategy._closed_at),
+        strategy._returns._returns.tobytes(),
+        list(strategy._context._closes),
+    ]
+
+
+def signals(strategy: Watched, since_ns: int) -> list[tuple[Any, ...]]:
+    """Return what was signalled after a time, whatever was traded."""
+    return [
+        (one.ts_ns, one.instrument_id, one.side, one.price, one.stop, one.target)
+        for one in strategy.published
+        if getattr(one, "kind", "") in ("signal_taken", "signal_skipped") and one.ts_ns > since_ns
+    ]
+
+
+@pytest.mark.slow
+def test_bars_of_before_give_the_state_of_an_uninterrupted_run() -> None:
+    """Scores, windows, returns and context byte for byte, and the same signals afterwards."""
+    bars = bars_in_order(None)[:2400]
+    cut_ns = bars[len(bars) // 2].ts_event
+    whole = run(bars, Watched(config()))
+    warmed = Warmed(config())
+    warmed.before = [one for one in bars if one.ts_event <= cut_ns]
+    run([one for one in bars if one.ts_event > cut_ns], warmed)
+    assert looked_back(warmed) == looked_back(whole)
+    assert signals(warmed, cut_ns) == signals(whole, cut_ns)
+    assert len(signals(whole, cut_ns)) > 20
+    assert not signals(warmed, 0)[: -len(signals(whole, cut_ns))]
+
+
+def test_bars_stamped_as_the_live_adapter_does_are_the_same_bars() -> None:
+    """Binance's stream ends a kline a millisecond early, less some float's rounding: nothing changes."""
+    bars = bars_in_order(None)[:450]
+
+    def early(bar: Bar) -> Bar:
+        ts_ns = bar.ts_event - 1_000_064
+        return Bar(bar.bar_type, bar.open, bar.high, bar.low, bar.close, bar.volume, ts_ns, bar.ts_init)
+
+    exact, shifted = Watched(config()), Watched(config())
+    run(bars, exact)
+    run([early(one) for one in bars], shifted)
+    assert looked_back(shifted) == looked_back(exact)
+    assert signals(shifted, 0) == signals(exact, 0)
+    assert exact.counters["bars_ready"] > 50
+
+
+def test_only_the_last_milliseconds_before_a_boundary_are_the_boundary() -> None:
+    """Anything else stays what it is, and is refused by whoever needs closed bars."""
+    at = 10 * BAR_NS
+    assert [close_of(at + one, BAR_NS) - at for one in (0, -1, -1_000_128, -2_000_001, 1)] == [
+        0,
+        0,
+        0,
+        -2_000_001,
+        1,
+    ]
+
+
+# -- where the bars come from --------------------------------------------------------------------------------
+
+NOW = 1_700_000_000_000_000_000 // BAR_NS * BAR_NS + 1
+
+
+class Klines:
+    """A market that closes one more bar each time it is asked for its second coin."""
+
+    def __init__(self, clock: Any, *, refuses: str = "") -> None:
+        self.clock = clock
+        self.refuses = refuses
+        self.asked: list[tuple[str, int]] = []
+
+    async def klines(self, symbol: str, interval: str, start_ns: int, end_ns: int) -> AsyncIterator[Any]:
+        """Yield what has closed by now, in pages of 500."""
+        assert interval == "5m"
+        self.asked.append((symbol, start_ns))
+        if symbol == self.refuses:
+            raise VenueError("banned")
+        closed_ns = min(end_ns, self.clock.timestamp_ns()) // BAR_NS * BAR_NS
+        opens = range(start_ns // BAR_NS * BAR_NS, closed_ns, BAR_NS)
+        rows = [[one // 1_000_000, "1.5", "1.6", "1.4", "1.55", "10"] for one in opens]
+        for start in range(0, len(rows), 500):
+            yield rows[start : start + 500]
+        self.clock.set_time(self.clock.timestamp_ns() + 2 * BAR_NS // 3)
+
+
+class Listening:
+    """A strategy on bars that writes down what it is shown."""
+
+    is_running = True
+    config = SimpleNamespace(ltf_secs=300, htf_secs=3600)
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.coins = dict.fromkeys(names)
+        self.steps: list[Any] = []
+
+    def hold_back(self) -> None:
+        """Note it."""
+        self.steps.append("hold back")
+
+    def warm_up(self, close_ns: int, bars: Mapping[str, Levels]) -> None:
+        """Note the bars."""
+        self.steps.append((close_ns, dict(bars)))
+
+    def go_on(self) -> None:
+        """Note it."""
+        self.steps.append("go on")
+
+
+def warm(
+    refuses: str = "", history: Callable[..., Any] = lambda *_: ()
+) -> tuple[Listening, Klines, list[Any]]:
+    """Warm three coins up; return the strategy, the market and what was said of entries."""
+    names = [f"{coin}-PERP.BINANCE" for coin in ("ADAUSDT", "BTCUSDT", "XRPUSDT")]
+    clock, said, progress = TestClock(), [], []
+    clock.set_time(NOW)
+    market, strategy = Klines(clock, refuses=refuses), Listening(names)
+
+    async def main() -> None:
+        bus, cache = MessageBus(TraderId("T-001"), clock), Cache()
+        actor = BarWarmUpActor(
+            DataSettings(warm_up_hours=1),
+            strategies=lambda: [strategy],
+            source_of=lambda _name: market,
+            history=history,
+            call_soon=lambda call: call(),
+            on_progress=lambda done, total: progress.append((done, total)),
+        )
+        actor.register_base(Portfolio(bus, cache, clock), bus, cache, clock)
+        bus.subscribe(topic=HOLD_TOPIC, handler=lambda one: said.append(("hold", one.instrument_id)))
+        bus.subscribe(topic=RELEASE_TOPIC, handler=lambda one: said.append(("release", one.instrument_id)))
+        actor.start()
+        while not actor.is_ready:
+            await asyncio.sleep(0.01)
+        actor.stop()
+
+    asyncio.run(main())
+    assert progress == [(1, 3), (2, 3), (3, 3)]
+    return strategy, market, said
+
+
+def test_all_coins_are_warm_before_the_first_bar_is_decided() -> None:
+    """A hundred bars of the highest timeframe, each close time once, those that closed meanwhile too."""
+    strategy, market, said = warm()
+    assert (strategy.steps[0], strategy.steps[-1]) == ("hold back", "go on")
+    times = [one[0] for one in strategy.steps[1:-1]]
+    assert times == list(range(times[0], times[-1] + 1, BAR_NS))
+    assert len(times) >= 1200
+    assert all(len(one[1]) == 3 for one in strategy.steps[1:1200])
+    assert [kind for kind, _ in said] == ["hold"] * 3 + ["release"] * 3
+    assert len(market.asked) == 6
+
+
+def test_the_venue_is_asked_only_for_what_the_catalog_lacks() -> None:
+    """From the close of its last bar on."""
+    first_ns = NOW // BAR_NS * BAR_NS - 1200 * BAR_NS
+    kept = [(first_ns + n * BAR_NS, 1.5, 1.6, 1.4, 1.55, 10.0) for n in range(1, 1001)]
+    _, market, _ = warm(history=lambda *_: kept)
+    assert {start for _, start in market.asked[:3]} == {kept[-1][0]}
+
+
+def test_a_coin_without_bars_stays_held() -> None:
+    """The others trade."""
+    _, _, said = warm(refuses="BTCUSDT")
+    assert [name for kind, name in said if kind == "release"] == [
+        "ADAUSDT-PERP.BINANCE",
+        "XRPUSDT-PERP.BINANCE",
+    ]
