@@ -1,6 +1,7 @@
 """SIGKILL on the way from an entry to its protection, then another node: protected, nothing doubled.
 
-The twelve points of the way from an entry to its target, with the real USD-M adapters; one in `make test`, the others take minutes.
+The twelve points of the way from an entry to its target, with the real adapters; one in `make test`, the
+others take minutes.
 """
 
 import os
