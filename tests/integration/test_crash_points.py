@@ -1,6 +1,7 @@
 """SIGKILL on the way from an entry to its protection, then another node: protected, nothing doubled.
 
-The twelve points of the way from an entry to its target, with the real USD-M adapters; two in `make test`.
+The twelve points of the way from an entry to its target, with the real adapters; one in `make test`, the
+others take minutes.
 """
 
 import os
@@ -108,7 +109,7 @@ PATH = [
     CrashPoint.STOP_ACCEPTED,
     CrashPoint.TARGET_ACCEPTED,
 ]
-QUICK = {CrashPoint.ENTRY_FILL_REPORTED, CrashPoint.STOP_SENT}
+QUICK = {CrashPoint.ENTRY_FILL_REPORTED}
 
 
 def killed_at(venue: RunningVenue, folder: Path, point: CrashPoint) -> None:
@@ -168,13 +169,9 @@ def test_there_are_at_least_twelve_points_and_none_without_being_armed() -> None
         CrashPoints("nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "point",
-    [
-        CrashPoint.ENTRY_FILL_REPORTED,
-        pytest.param(CrashPoint.STOP_SENT, marks=pytest.mark.slow),
-        pytest.param(CrashPoint.STOP_ACCEPTED, marks=pytest.mark.slow),
-    ],
+    "point", [CrashPoint.ENTRY_FILL_REPORTED, CrashPoint.STOP_SENT, CrashPoint.STOP_ACCEPTED]
 )
 def test_coins_of_a_killed_spot_node_are_protected_when_it_is_back(tmp_path: Path, point: CrashPoint) -> None:
     """F7 on spot: no position is reported there; state file and balances say what is held, less the fee."""
@@ -197,10 +194,8 @@ def test_coins_of_a_killed_spot_node_are_protected_when_it_is_back(tmp_path: Pat
 ENDPOINT, ALGO = "POST /fapi/v1/order", "POST /fapi/v1/algoOrder"
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "when"),
-    [(ENDPOINT, "after"), pytest.param(ALGO, "after", marks=pytest.mark.slow), (ALGO, "before")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("endpoint", "when"), [(ENDPOINT, "after"), (ALGO, "after"), (ALGO, "before")])
 def test_an_answer_of_5xx_is_no_refusal(tmp_path: Path, endpoint: str, when: Any) -> None:
     """F9: 503 after or before the work was done: the venue is asked, nothing doubled, all protected."""
     with RunningVenue() as venue:
