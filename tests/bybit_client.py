@@ -52,7 +52,13 @@ class Rest:
 
     def order(self, **changes: Any) -> dict[str, Any]:
         """Place a small linear buy at 49,000, changed as asked."""
-        usual = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.010"}
+        usual = {
+            "category": "linear",
+            "symbol": "BTCUSDT",
+            "side": "Buy",
+            "orderType": "Limit",
+            "qty": "0.010",
+        }
         return self.post("/v5/order/create", **usual | {"price": "49000"} | changes)
 
     def _send(self, method: str, target: str, payload: str, body: str | None) -> dict[str, Any]:
@@ -95,13 +101,17 @@ class Socket:
     async def login(self) -> dict[str, Any]:
         """Log in with the account's key."""
         expires = int(time.time() * 1000) + 5_000
-        return await self.ask(op="auth", args=[KEY, expires, generate_signature(False, SECRET, f"GET/realtime{expires}")])
+        return await self.ask(
+            op="auth", args=[KEY, expires, generate_signature(False, SECRET, f"GET/realtime{expires}")]
+        )
 
     async def order(self, op: str, **params: Any) -> dict[str, Any]:
         """Send an order request and return its answer."""
         usual = {"category": "linear", "symbol": "BTCUSDT"}
         header = {"X-BAPI-TIMESTAMP": str(int(time.time() * 1000))}
-        await self._socket.send_json({"reqId": str(time.time_ns()), "op": op, "header": header, "args": [usual | params]})
+        await self._socket.send_json(
+            {"reqId": str(time.time_ns()), "op": op, "header": header, "args": [usual | params]}
+        )
         while True:
             heard = await self.next()
             if heard.get("op") == op:

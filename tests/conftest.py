@@ -30,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 spot_venue = venue_fixtures.spot_venue
 start_venue = venue_fixtures.start_venue
+bybit_venue = venue_fixtures.bybit_venue
 
 
 @pytest.fixture(scope="session")

@@ -25,3 +25,12 @@ def start_venue() -> Iterator[StartVenue]:
     """Give a function that starts a simulator with these arguments; it ends with the test."""
     with ExitStack() as running:
         yield lambda *arguments: running.enter_context(VenueProcess(*arguments))
+
+
+@pytest.fixture
+def bybit_venue() -> Iterator[VenueProcess]:
+    """Give Bybit with one quiet symbol: BTCUSDT has traded once on spot and on linear, at 60,000."""
+    with VenueProcess("--venues", "bybit", "--market", f"BTCUSDT:0.10:0.001:{FIRST_PRICE}") as venue:
+        for product in ("SPOT", "LINEAR"):
+            venue.trade(f"BTCUSDT-{product}", "BUY", "0.100", FIRST_PRICE)
+        yield venue

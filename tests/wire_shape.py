@@ -1,4 +1,4 @@
-"""Whether a payload has the shape of a recorded one: every key, the same JSON types, numbers where numbers are."""
+"""Whether a payload has the shape of a recorded one: every key, the same JSON types, numbers as numbers."""
 
 import json
 from collections.abc import Collection
@@ -33,7 +33,11 @@ def differences(built: Any, sample: Any, absent: Collection[str] = (), path: str
     if isinstance(sample, list):
         if not isinstance(built, list):
             return [f"{path}: {type(built).__name__} instead of an array"]
-        return [text for item in built for text in differences(item, sample[0], absent, f"{path}[]")] if sample else []
+        return (
+            [text for item in built for text in differences(item, sample[0], absent, f"{path}[]")]
+            if sample
+            else []
+        )
     if type(built) is not type(sample):
         return [f"{path}: {built!r} instead of a {type(sample).__name__} like {sample!r}"]
     if isinstance(sample, str) and is_number(sample) and built and not is_number(built):

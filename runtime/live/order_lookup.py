@@ -64,18 +64,39 @@ async def look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> L
         return Lookup(Answer.SILENT)
     if not report.filled_qty:
         return Lookup(Answer.FOUND, report)
-    fills = await client.generate_fill_reports(
+    try:
+        fills = await _fills(client, instrument_id, question)
+    except Exception:
+        return Lookup(Answer.SILENT)
+    own = tuple(one for one in fills if one.venue_order_id == report.venue_order_id)
+    return Lookup(Answer.FOUND, report, own)
+
+
+async def _fills(client: Any, instrument_id: InstrumentId, question: GenerateOrderStatusReport) -> list[Any]:
+    if hasattr(client, "_http_account"):
+        # The adapter's own method asks for instruments with orders or positions alone, and here are none.
+        trades = await client._http_account.query_user_trades(symbol=instrument_id.symbol.value)  # noqa: SLF001
+        return [
+            one.parse_to_fill_report(
+                account_id=client.account_id,
+                instrument_id=instrument_id,
+                report_id=UUID4(),
+                ts_init=question.ts_init,
+                use_position_ids=client.use_position_ids,
+            )
+            for one in trades
+        ]
+    reports: list[Any] = await client.generate_fill_reports(
         GenerateFillReports(
             instrument_id=instrument_id,
-            venue_order_id=report.venue_order_id,
+            venue_order_id=None,
             start=None,
             end=None,
             command_id=UUID4(),
             ts_init=question.ts_init,
         )
     )
-    own = tuple(one for one in fills if one.venue_order_id == report.venue_order_id)
-    return Lookup(Answer.FOUND, report, own)
+    return reports
 
 
 def _question(client: Any, instrument_id: InstrumentId, client_id: str) -> GenerateOrderStatusReport:

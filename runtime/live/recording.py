@@ -2,7 +2,7 @@
 
 An actor listens before the strategies do. Each thing that moves them is a numbered row: prints, bars, what
 venues say about orders and accounts, messages such as holds, and timers. Decisions and orders are rows too,
-so a replay of the former can be compared with the latter (docs/decisions/0015-replay-of-sessions.md).
+so a replay of the former can be compared with the latter (docs/decisions/0016-replay-of-sessions.md).
 """
 
 import shutil
@@ -30,7 +30,6 @@ from runtime.health import Check, Probe, Status
 from runtime.live.recording_files import CHECKPOINT_FILE, SESSION_FILE, Row, RowKind, write_json, write_rows
 from runtime.live.recording_settings import RecordingSettings
 from runtime.recorder import order_record
-from runtime.settings import as_plain, settings_hash
 from strategies.deadline_watch import hear_calls
 from strategies.perception_state import encode
 
@@ -47,8 +46,13 @@ OWN_EVENTS: Final = (OrderPendingCancel, OrderPendingUpdate)
 STANDING_HOLDS: Final = "standing.holds"
 # Ways into a strategy beside the message bus: what stands between it and the market calls them.
 CALLS: Final = ("take_price", "take_past_trade", "adopt", "taint_bucket")
-# What a person's command does to a desk.
-BY_HAND: Final = ("close_by_hand", "cancel_entry_by_hand")
+# What commands of people, the watchdog and recovery do to a desk by calls, with plain words alone.
+DESK_CALLS: Final = (
+    "close_by_hand",
+    "cancel_entry_by_hand",
+    "close_unprotected",
+    "sweep_orphans",
+)
 RECORDINGS: Final = "recordings"
 MEGABYTE: Final = 1_000_000
 
@@ -173,6 +177,8 @@ class SessionRecorder(Actor):
         """Write what the strategies begin with, then listen."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._session["started_ns"] = self.clock.timestamp_ns()
+        desks = [desk for one in self._strategies() for desk in getattr(one, "desks", ())]
+        self._session["is_kept"] = any(getattr(one, "keeper", None) is not None for one in desks)
         write_json(self.folder / SESSION_FILE, self._session)
         holds: list[Any] = []
         self.msgbus.publish(topic=STANDING_HOLDS, msg=holds.append)
@@ -243,7 +249,7 @@ class SessionRecorder(Actor):
     # -- calls that reach a strategy beside the bus --------------------------------------------------------
 
     def _wrap(self, strategy: Any) -> None:
-        """Note when a strategy is stopped and what commands do to its desks, which it makes at its start."""
+        """Note when a strategy is stopped, and what others call of its desks, which it makes at its start."""
         start, stop, name = strategy.on_start, strategy.on_stop, strategy.id.value
 
         def on_start() -> None:
@@ -253,7 +259,7 @@ class SessionRecorder(Actor):
             self._put(RowKind.START, name)
             start()
             for number, desk in enumerate(getattr(strategy, "desks", ())):
-                for method in BY_HAND:
+                for method in DESK_CALLS:
                     if hasattr(desk, method):
                         setattr(
                             desk, method, self._by_hand(getattr(desk, method), f"{method}:{number}:{name}")
@@ -343,15 +349,14 @@ def make_recorder(context: Any) -> SessionRecorder | None:
     settings = context.settings.live.recording
     if not settings.enabled:
         return None
-    configs = context.node._config.strategies  # noqa: SLF001 - Nautilus offers no other way to them
     session = {
         "session_id": context.session_id,
         "mode": context.mode,
         "trader_id": context.settings.live.trader_id,
-        "config_sha256": settings_hash(as_plain(context.settings)),
+        "config_sha256": context.config_sha256,
         "strategies": [
-            {"strategy_path": one.strategy_path, "config_path": one.config_path, "config": one.config}
-            for one in configs
+            {"strategy_path": one.strategy_path, "config_path": one.config_path, "config": dict(one.config)}
+            for one in context.strategy_configs
         ],
     }
     folder = context.folder / RECORDINGS / context.session_id

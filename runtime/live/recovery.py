@@ -129,7 +129,7 @@ class RecoveryActor(Actor):
 
     async def recover(self) -> None:
         """Ask until everything is known, then release entries."""
-        while not all([await self._complete(desk) for desk in self._started()]):
+        while not await self._all_complete():
             await asyncio.sleep(self._settings.lookup_secs)
         for desk in self._started():
             self.look_at_strangers(desk)
@@ -139,6 +139,13 @@ class RecoveryActor(Actor):
         self.is_done = True
         now_ns = self.clock.timestamp_ns()
         self.msgbus.publish(topic=RELEASE_TOPIC, msg=ReleaseEntries(ts_ns=now_ns, source=SOURCE))
+
+    async def _all_complete(self) -> bool:
+        try:
+            return all([await self._complete(desk) for desk in self._started()])
+        except Exception as error:
+            self.log.exception("orders could not be brought up to date, tried again", error)  # noqa: TRY401
+            return False
 
     def _started(self) -> list[KeptDesk]:
         return [one for one in self.desks if hasattr(one, "market")]

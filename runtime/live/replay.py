@@ -1,6 +1,6 @@
 """A recorded session through the engine once more: the same inputs, and every decision compared.
 
-What venues said is an input, as prints are: it is replayed, not simulated (docs/decisions/0015-replay-of-
+What venues said is an input, as prints are: it is replayed, not simulated (docs/decisions/0016-replay-of-
 sessions.md). So the decisions of a session on paper and of one with money are found again, whatever the
 network did to them, and a difference means that the code or its settings decide otherwise.
 """
@@ -142,6 +142,25 @@ class SilentClient(ExecutionClient):
 
     def query_order(self, command: Any) -> None:
         """Take a question."""
+
+
+class NoMemory:
+    """A keeper of setups (strategies/setup_keeper.py) that remembers none and takes all."""
+
+    def keep(self, desk: Any, setup: Any, *, is_intent: bool) -> bool:
+        """Say that it is stored."""
+        del desk, setup, is_intent
+        return True
+
+    def recall(self, desk: Any) -> tuple[list[Any], None]:
+        """Remember nothing."""
+        del desk
+        return [], None
+
+    def was_used(self, desk: Any, setup_id: str) -> bool:
+        """Remember nothing."""
+        del desk, setup_id
+        return False
 
 
 @dataclass(slots=True)
@@ -303,6 +322,12 @@ class SessionReplay:
         if name in self.session.get("gated", ()):
             strategy.trade_gate = self._gate
 
+    def _start_strategy(self, strategy: Any) -> None:
+        if self.session.get("is_kept"):  # desks with a keeper ask more of venues
+            for desk in strategy.desks:
+                desk.keeper = NoMemory()
+        strategy.start()
+
     def _gate(self, strategy: Any, take_trade: Any) -> Any:
         self._takers[strategy.id.value] = take_trade
         return lambda _tick: None
@@ -352,7 +377,7 @@ class SessionReplay:
             case RowKind.HAND:
                 self._take_hand(key, payload)
             case RowKind.START:
-                self._strategies[key].start()
+                self._start_strategy(self._strategies[key])
             case RowKind.STOP:
                 self._strategies[key].stop()
         self.found.inputs += 1

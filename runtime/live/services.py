@@ -11,7 +11,7 @@ from runtime.live.freshness_actor import make_freshness, make_hold_book
 from runtime.live.limit_watch import make_limit_watch
 from runtime.live.limits import attach_limits
 from runtime.live.node import Service
-from runtime.live.recording import SessionRecorder
+from runtime.live.recording import make_recorder
 from runtime.live.recovery import make_recovery
 from runtime.live.unknown_orders import make_unknown_orders
 from runtime.live.warmup import make_warm_up
@@ -19,7 +19,6 @@ from runtime.live.watchdog import make_watchdog
 from strategies.entry_limits import EntryLimits
 
 NANOS: Final = 1e9
-RECORDINGS: Final = "recordings"
 
 
 def keep_holds(context: LiveContext) -> None:
@@ -76,21 +75,7 @@ def arm_dead_man(context: LiveContext) -> Any:
 
 def record_session(context: LiveContext) -> Any | None:
     """Return what writes the session down for a replay; None where the settings want none."""
-    settings = context.settings.live.recording
-    if not settings.enabled:
-        return None
-    session = {
-        "session_id": context.session_id,
-        "mode": context.mode,
-        "trader_id": context.settings.live.trader_id,
-        "config_sha256": context.config_sha256,
-        "strategies": [
-            {"strategy_path": one.strategy_path, "config_path": one.config_path, "config": dict(one.config)}
-            for one in context.strategy_configs
-        ],
-    }
-    folder = context.folder / RECORDINGS / context.session_id
-    return SessionRecorder(folder, settings, session, context.strategies, context.call_soon)
+    return make_recorder(context)
 
 
 # Each is made from the context; None adds no actor. They start in this order, before the strategies, and stop

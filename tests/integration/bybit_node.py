@@ -73,7 +73,11 @@ class Hand(Strategy):
         """Make a limit order."""
         made = self.instrument
         return self.order_factory.limit(
-            self.config.instrument_id, side, made.make_qty(Decimal(qty)), made.make_price(Decimal(price)), **changes
+            self.config.instrument_id,
+            side,
+            made.make_qty(Decimal(qty)),
+            made.make_price(Decimal(price)),
+            **changes,
         )
 
     def stop_sale(self, trigger: str, qty: str = "0.010", *, reduce_only: bool = True) -> Order:
@@ -89,7 +93,9 @@ class Hand(Strategy):
 
     def market(self, qty: str, side: OrderSide) -> Order:
         """Make a market order."""
-        return self.order_factory.market(self.config.instrument_id, side, self.instrument.make_qty(Decimal(qty)))
+        return self.order_factory.market(
+            self.config.instrument_id, side, self.instrument.make_qty(Decimal(qty))
+        )
 
     def names(self, order: Order) -> list[str]:
         """Return the names of the events that an order had."""
@@ -119,7 +125,9 @@ class NodeRun:
     async def submit(self, order: Order, status: OrderStatus, **params: Any) -> Order:
         """Submit an order and wait for a status."""
         self.hand.submit_order(order, params=params or None)
-        await self.until(lambda: order.status == status, f"{order.client_order_id} {status}, is {order.status}")
+        await self.until(
+            lambda: order.status == status, f"{order.client_order_id} {status}, is {order.status}"
+        )
         return order
 
     def trade(self, side: Literal["BUY", "SELL"], qty: str, price: str) -> None:
@@ -150,7 +158,9 @@ def run_node(
 ) -> None:
     """Start a node, run a script in its loop, stop the node; `checks` are fields of LiveExecEngineConfig."""
     with node_loop() as loop:
-        node, hand = make_node(venue, product, loop, environment, log_level, claims=claims, with_bars=with_bars, checks=checks)
+        node, hand = make_node(
+            venue, product, loop, environment, log_level, claims=claims, with_bars=with_bars, checks=checks
+        )
         run = NodeRun(node, hand, venue, product)
 
         async def work() -> None:
@@ -213,7 +223,7 @@ def make_node(
     }
     config = TradingNodeConfig(
         trader_id=TraderId("T-001"),
-        logging=LoggingConfig(log_level=log_level, bypass_logging=log_level == "OFF"),
+        logging=LoggingConfig(log_level=log_level),
         data_engine=LiveDataEngineConfig(),
         exec_engine=LiveExecEngineConfig(
             reconciliation=True, generate_missing_orders=product == "linear", **(checks or {})

@@ -68,7 +68,7 @@ def fees(run: NodeRun) -> list[str]:
 
 
 def test_linear_orders_stops_and_carried_exits(venue: VenueThread) -> None:
-    """The stop is conditional; exits go over the wire with the entry and, claimed, close the node's position."""
+    """The stop is conditional; exits go over the wire with the entry and, claimed, close the position."""
 
     async def script(run: NodeRun) -> None:
         hand = run.hand
@@ -76,7 +76,9 @@ def test_linear_orders_stops_and_carried_exits(venue: VenueThread) -> None:
         assert run.exchange_position() == hand.position() == Decimal("0.010")
         assert fees(run) == ["0.04950000 USDT"] * 2
         stop = await run.submit(hand.stop_sale("49000"), OrderStatus.ACCEPTED)
-        assert [(order.type, order.status) for order in run.exchange_orders()] == [("STOP_MARKET", "UNTRIGGERED")]
+        assert [(order.type, order.status) for order in run.exchange_orders()] == [
+            ("STOP_MARKET", "UNTRIGGERED")
+        ]
         run.trade("SELL", "1", "48990")
         await run.until(lambda: stop.status == OrderStatus.FILLED, "the stop's fill")
         assert run.exchange_position() == hand.position() == 0
@@ -92,7 +94,9 @@ def test_linear_orders_stops_and_carried_exits(venue: VenueThread) -> None:
         kinds = {order.order_type for order in hand.cache.orders_open(strategy_id=hand.id)}
         assert kinds == {OrderType.STOP_MARKET, OrderType.MARKET_IF_TOUCHED}
         run.trade("SELL", "1", "46990")
-        await run.until(lambda: not hand.position() and not hand.cache.orders_open(), "the carried stop's fill")
+        await run.until(
+            lambda: not hand.position() and not hand.cache.orders_open(), "the carried stop's fill"
+        )
         assert run.exchange_position() == 0
         assert run.exchange_orders() == []
 
@@ -103,8 +107,12 @@ def test_a_restarted_linear_node_finds_its_orders_and_its_position(venue: VenueT
     """What was there before comes from the exchange's reports and belongs to the claiming strategy."""
     exchange = venue.venue.exchange
     venue.call(lambda: exchange.place(_request(LINEAR, "MARKET", "0.020")))
-    venue.call(lambda: exchange.place(_request(LINEAR, "LIMIT", "0.010", price="48000", client_id="before-1")))
-    venue.call(lambda: exchange.place(_request(LINEAR, "STOP_MARKET", "0.020", stop="47000", client_id="before-2")))
+    venue.call(
+        lambda: exchange.place(_request(LINEAR, "LIMIT", "0.010", price="48000", client_id="before-1"))
+    )
+    venue.call(
+        lambda: exchange.place(_request(LINEAR, "STOP_MARKET", "0.020", stop="47000", client_id="before-2"))
+    )
 
     async def script(run: NodeRun) -> None:
         hand = run.hand
@@ -147,7 +155,9 @@ def test_spot_orders_and_a_stop_that_does_not_wait(venue: VenueThread) -> None:
     run_node(venue, "spot", script)
 
 
-def _request(key: str, kind: Any, qty: str, *, price: str = "", stop: str = "", client_id: str = "") -> OrderRequest:
+def _request(
+    key: str, kind: Any, qty: str, *, price: str = "", stop: str = "", client_id: str = ""
+) -> OrderRequest:
     """Return what a person would have ordered before the node began."""
     is_stop = kind == "STOP_MARKET"
     return OrderRequest(

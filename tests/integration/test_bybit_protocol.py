@@ -1,18 +1,18 @@
 """Bybit v5 on the local exchange over real HTTP and websockets: orders, refusals, limits, streams."""
 
-import asyncio
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.bybit_client import KEY, Rest, Socket, account, connect, markets, run
+from tests.bybit_client import Rest, account, connect, markets, run
 from tests.venue_simulator.bybit import Bybit
 from tests.venue_simulator.core import Order
-from tests.venue_simulator.faults import EndpointFault
+from tests.venue_simulator.process import VenueProcess
 from tests.venue_thread import VenueThread, venue_thread
 
 LINEAR, SPOT = "BTCUSDT-LINEAR", "BTCUSDT-SPOT"
@@ -57,7 +57,10 @@ REFUSED_LINEAR = {
     "other category": ({"category": "inverse"}, 10001),
     "hedge mode": ({"positionIdx": 1}, 10001),
     "rising stop below the market": ({"triggerPrice": "49000", "triggerDirection": 1}, 110092),
-    "falling stop above the market": ({"triggerPrice": "51000", "triggerDirection": 2, "side": "Sell"}, 110093),
+    "falling stop above the market": (
+        {"triggerPrice": "51000", "triggerDirection": 2, "side": "Sell"},
+        110093,
+    ),
     "trigger without a direction": ({"triggerPrice": "51000"}, 10001),
     "target on the wrong side": ({"takeProfit": "48000"}, 10001),
     "stop on the wrong side": ({"stopLoss": "49500"}, 10001),
@@ -123,6 +126,9 @@ def test_spot_ignores_a_trigger_without_an_order_filter(rest: Rest, venue: Venue
     assert open_orders(venue, SPOT) == []
     assert codes(rest.order(**sale, orderFilter="StopOrder")) == 0
     assert [order.type for order in open_orders(venue, SPOT)] == ["STOP_MARKET"]
+    found = rest.get("/v5/order/realtime", category="spot")["result"]["list"]
+    waiting = {"category": "spot", "symbol": "BTCUSDT", "orderId": found[0]["orderId"]}
+    assert codes(rest.post("/v5/order/cancel", **waiting)) == 170213
     assert rest.post("/v5/order/cancel-all", category="spot", symbol="BTCUSDT")["result"]["list"] == []
     done = rest.post("/v5/order/cancel-all", category="spot", symbol="BTCUSDT", orderFilter="StopOrder")
     assert len(done["result"]["list"]) == 1
@@ -134,7 +140,9 @@ def test_a_spot_market_buy_is_sized_in_the_quote_currency(rest: Rest, venue: Ven
     assert codes(rest.order(category="spot", orderType="Market", qty="500")) == 0
     assert codes(rest.order(category="spot", orderType="Market", qty="0.010", marketUnit="baseCoin")) == 0
     rows = rest.get("/v5/execution/list", category="spot")["result"]["list"]
-    assert [(row["execQty"], row["execFee"], row["feeCurrency"]) for row in rows] == [("0.010", "0.00001", "BTC")] * 2
+    assert [(row["execQty"], row["execFee"], row["feeCurrency"]) for row in rows] == [
+        ("0.010", "0.00001", "BTC")
+    ] * 2
     assert venue.venue.exchange.accounts["main"].balance("BTC").total - before == Decimal("0.01998")
 
 
@@ -184,14 +192,21 @@ def test_leverage_and_position_mode_answer_what_has_not_changed(rest: Rest) -> N
     assert codes(rest.post("/v5/position/switch-mode", **same, mode=3)) == 110029
 
 
+def print_many(venue: VenueThread, key: str) -> None:
+    """Make 1,100 public trades."""
+    for step in range(1100):
+        venue.venue.exchange.print_trade(key, "BUY", Decimal("0.01"), Decimal(50_000 + step % 7))
+
+
 def test_recent_trades_are_few_on_spot_and_many_on_linear(rest: Rest, venue: VenueThread) -> None:
     """60 and 1,000 at most, newest first, and no id tells its neighbour."""
     for key in (LINEAR, SPOT):
-        venue.call(lambda key=key: [venue.venue.exchange.print_trade(key, "BUY", Decimal("0.01"), Decimal(50_000 + n % 7))
-                                    for n in range(1100)])  # fmt: skip
+        venue.call(lambda key=key: print_many(venue, key))
     counts = {}
     for category in ("linear", "spot"):
-        rows = rest.get("/v5/market/recent-trade", category=category, symbol="BTCUSDT", limit=1000)["result"]["list"]
+        rows = rest.get("/v5/market/recent-trade", category=category, symbol="BTCUSDT", limit=1000)["result"][
+            "list"
+        ]
         counts[category] = len(rows)
         times = [int(row["time"]) for row in rows]
         assert times == sorted(times, reverse=True)
@@ -214,9 +229,11 @@ def test_public_market_pages_answer(rest: Rest) -> None:
         assert [row["symbol"] for row in page["list"]] == ["BTCUSDT"]
         ticker = rest.get("/v5/market/tickers", category=category, symbol="BTCUSDT")["result"]["list"][0]
         assert Decimal(ticker["bid1Price"]) < Decimal(ticker["ask1Price"]) == Decimal(ticker["lastPrice"])
-    rows = rest.get("/v5/market/funding/history", category="linear", symbol="BTCUSDT", limit=3)["result"]["list"]
+    rows = rest.get("/v5/market/funding/history", category="linear", symbol="BTCUSDT", limit=3)["result"][
+        "list"
+    ]
     times = [int(row["fundingRateTimestamp"]) for row in rows]
-    assert [a - b for a, b in zip(times, times[1:], strict=False)] == [8 * 3_600_000] * 2
+    assert [later - earlier for later, earlier in pairwise(times)] == [8 * 3_600_000] * 2
 
 
 def test_disconnection_protection_is_not_there_until_it_is_enabled(rest: Rest, venue: VenueThread) -> None:
@@ -226,7 +243,7 @@ def test_disconnection_protection_is_not_there_until_it_is_enabled(rest: Rest, v
     assert codes(rest.post("/v5/order/disconnected-cancel-all", **ask)) == 10005
     bybit = venue.venue.protocol
     assert isinstance(bybit, Bybit)
-    venue.call(lambda: bybit.dcp.enable("DERIVATIVES"))
+    venue.call(lambda: bybit.enable_disconnect_cancel("DERIVATIVES", 10))
     assert codes(rest.post("/v5/order/disconnected-cancel-all", **ask)) == 0
     rest.order()
 
@@ -248,151 +265,6 @@ def test_disconnection_protection_is_not_there_until_it_is_enabled(rest: Rest, v
     assert [order.reason for order in closed] == ["dcp"]
 
 
-def in_session(venue: VenueThread, script: Any) -> None:
-    """Run a script with a logged-in private session and an order session."""
-
-    async def work() -> None:
-        async with aiohttp.ClientSession() as session:
-            private = await connect(session, venue.ws, "/v5/private")
-            orders = await connect(session, venue.ws, "/v5/trade")
-            assert (await private.login())["success"]
-            assert (await orders.login())["retCode"] == 0
-            answer = await private.ask(op="subscribe", args=["order", "execution", "position", "wallet"])
-            assert answer["success"]
-            await script(private, orders)
-
-    run(work())
-
-
-def test_a_post_only_order_that_would_take_ends_on_the_stream(venue: VenueThread) -> None:
-    """The request is acknowledged; the stream says Cancelled and why."""
-
-    async def script(private: Socket, orders: Socket) -> None:
-        wanted = {"side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "50100", "timeInForce": "PostOnly"}
-        assert (await orders.order("order.create", **wanted))["retCode"] == 0
-        row = (await private.until("order"))["data"][0]
-        assert (row["orderStatus"], row["rejectReason"]) == ("Cancelled", "EC_PostOnlyWillTakeLiquidity")
-
-    in_session(venue, script)
-
-
-def test_exits_that_an_entry_carried_stand_at_the_first_fill(venue: VenueThread) -> None:
-    """Both close the whole position, show its size, and the one that is not hit goes with it."""
-
-    async def script(private: Socket, orders: Socket) -> None:
-        wanted = {"side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "49500"}
-        exits = {"takeProfit": "51000", "stopLoss": "48000", "tpslMode": "Full"}
-        rows = [{"symbol": "BTCUSDT"} | wanted | exits | {"orderLinkId": "entry"}]
-        answer = await orders.order("order.create-batch", request=rows)
-        assert [entry["code"] for entry in answer["retExtInfo"]["list"]] == [0]
-        venue.trade(LINEAR, "SELL", "0.055", "49500")
-        heard = [(await private.until("order"))["data"][0] for _ in range(4)]
-        told = [(row["stopOrderType"], row["orderStatus"], row["qty"], row["createType"]) for row in heard[2:]]
-        assert told == [
-            ("StopLoss", "Untriggered", "0.005", "CreateByStopLoss"),
-            ("TakeProfit", "Untriggered", "0.005", "CreateByTakeProfit"),
-        ]
-        venue.trade(LINEAR, "SELL", "1", "49400")
-        venue.trade(LINEAR, "SELL", "1", "47990")
-        ends = {}
-        while len(ends) < 2:
-            row = (await private.until("order"))["data"][0]
-            if row["stopOrderType"] and row["orderStatus"] in ("Filled", "Deactivated"):
-                ends[row["stopOrderType"]] = (row["orderStatus"], row["cumExecQty"], row["cancelType"])
-        assert ends == {
-            "StopLoss": ("Filled", "0.010", "UNKNOWN"),
-            "TakeProfit": ("Deactivated", "0.000", "CancelByTpSlTsClear"),
-        }
-
-    in_session(venue, script)
-    assert venue.venue.exchange.accounts["main"].position(venue.venue.exchange.markets[LINEAR]).qty == 0
-
-
-def test_the_private_stream_agrees_with_rest(venue: VenueThread, rest: Rest) -> None:
-    """Executions, position and wallet after a fill."""
-
-    async def script(private: Socket, orders: Socket) -> None:
-        await orders.order("order.create", side="Buy", orderType="Market", qty="0.01", orderLinkId="m")
-        execution = (await private.until("execution"))["data"][0]
-        position = (await private.until("position"))["data"][0]
-        rows = rest.get("/v5/execution/list", category="linear")["result"]["list"]
-        assert [row["execId"] for row in rows] == [execution["execId"]]
-        assert (execution["orderLinkId"], execution["isMaker"], execution["execFee"]) == ("m", False, "0.275")
-        held = rest.get("/v5/position/list", category="linear", settleCoin="USDT")["result"]["list"][0]
-        assert (position["size"], position["entryPrice"]) == (held["size"], held["avgPrice"]) == ("0.010", "50000")
-
-    in_session(venue, script)
-
-
-def test_an_order_session_refuses_what_it_must(venue: VenueThread) -> None:
-    """Without a login, with an unknown operation, twice the same id, with an old timestamp."""
-
-    async def work() -> None:
-        async with aiohttp.ClientSession() as session:
-            socket = await connect(session, venue.ws, "/v5/trade")
-            assert (await socket.order("order.create"))["retCode"] == 10007
-            assert (await socket.ask(op="auth", args=[KEY, 1, "00"]))["retCode"] == 10004
-            assert (await socket.login())["retCode"] == 0
-            assert (await socket.order("order.replace"))["retCode"] == 10404
-            request = {"op": "order.cancel", "reqId": "same", "args": [{"category": "linear", "orderLinkId": "no"}]}
-            header = {"X-BAPI-TIMESTAMP": str(int(time.time() * 1000))}
-            assert (await socket.ask(**request, header=header))["retCode"] == 110001
-            assert (await socket.ask(**request, header=header))["retCode"] == 20006
-            assert (await socket.ask(**request, header={"X-BAPI-TIMESTAMP": "1"}))["retCode"] == 10002
-            assert (await socket.ask(op="ping"))["op"] == "pong"
-
-    run(work())
-
-
-def test_a_scripted_error_comes_before_or_after_the_work(venue: VenueThread) -> None:
-    """The same words, but only in one case is there an order; lost, the session breaks."""
-
-    def script_fault(when: Any) -> None:
-        fault = EndpointFault("WS order.create", 1, code=10016, text="Server error.", when=when)
-        venue.call(lambda: venue.venue.faults.endpoint_faults.append(fault))
-
-    async def work() -> None:
-        async with aiohttp.ClientSession() as session:
-            socket = await connect(session, venue.ws, "/v5/trade")
-            await socket.login()
-            wanted = {"side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "49000"}
-            for when, count in (("before", 0), ("after", 1)):
-                script_fault(when)
-                assert (await socket.order("order.create", **wanted))["retCode"] == 10016
-                assert len(open_orders(venue)) == count
-            script_fault("lost")
-            with pytest.raises(TypeError):  # aiohttp: a message of another kind, the end of the stream
-                await socket.order("order.create", **wanted)
-            assert len(open_orders(venue)) == 2
-
-    run(work())
-
-
-def test_the_public_stream_tells_trades_book_ticker_and_klines(venue: VenueThread) -> None:
-    """Subscriptions are acknowledged, wrong ones refused, snapshots come first."""
-
-    async def work() -> None:
-        async with aiohttp.ClientSession() as session:
-            for category in ("linear", "spot"):
-                socket = await connect(session, venue.ws, f"/v5/public/{category}")
-                bad = await socket.ask(op="subscribe", args=["publicTrade.NOUSDT"])
-                assert (bad["success"], bad["ret_msg"]) == (False, "Invalid topic: publicTrade.NOUSDT")
-                topics = [f"{name}.BTCUSDT" for name in ("publicTrade", "orderbook.1", "tickers", "kline.1")]
-                assert (await socket.ask(op="subscribe", args=topics, req_id="r"))["req_id"] == "r"
-                first = {(await socket.next())["topic"] for _ in range(2)}
-                assert first == {"orderbook.1.BTCUSDT", "tickers.BTCUSDT"}
-                venue.trade(f"BTCUSDT-{category.upper()}", "SELL", "0.02", "49950")
-                trade = (await socket.until("publicTrade.BTCUSDT"))["data"][0]
-                assert (trade["S"], trade["p"], trade["v"]) == ("Sell", "49950.00", "0.020")
-                book = (await socket.until("orderbook.1.BTCUSDT"))["data"]
-                assert (book["b"][0][0], book["a"][0][0]) == ("49950.00", "49950.10")
-                kline = (await socket.until("kline.1.BTCUSDT"))["data"][0]
-                assert (kline["close"], kline["confirm"]) == ("49950.00", False)
-                assert (await socket.ask(op="ping"))["ret_msg"] == "pong"
-
-    run(asyncio.wait_for(work(), 20))
-
-
 def test_open_and_closed_orders_are_found_by_filter_and_page(rest: Rest) -> None:
     """Ordinary and conditional ones, newest first, page by page; closed ones in the history."""
     for step in range(3):
@@ -404,7 +276,9 @@ def test_open_and_closed_orders_are_found_by_filter_and_page(rest: Rest) -> None
     def found(path: str, **params: Any) -> list[str]:
         names, cursor = [], ""
         while True:
-            result = rest.get(path, **ask, **params, limit=2, **({"cursor": cursor} if cursor else {}))["result"]
+            result = rest.get(path, **ask, **params, limit=2, **({"cursor": cursor} if cursor else {}))[
+                "result"
+            ]
             names += [row["orderLinkId"] for row in result["list"]]
             cursor = result["nextPageCursor"]
             if not cursor:
@@ -415,3 +289,16 @@ def test_open_and_closed_orders_are_found_by_filter_and_page(rest: Rest) -> None
     rest.post("/v5/order/cancel", category="linear", symbol="BTCUSDT", orderLinkId="o1")
     assert found("/v5/order/history") == ["o1"]
     assert found("/v5/order/realtime", orderLinkId="o1") == ["o1"]
+
+
+def test_the_exchange_in_its_own_process_takes_scripted_faults(bybit_venue: VenueProcess) -> None:
+    """By `/ctl`: an error of one endpoint, disconnection protection, a ban."""
+    rest = Rest(bybit_venue.http("bybit"))
+    bybit_venue.fault("error", endpoint="GET /v5/market/time", status=503, code=10016, text="Server error.")
+    assert [codes(rest.get("/v5/market/time")) for _ in range(2)] == [10016, 0]
+    bybit_venue.fault("dcp", product="SPOT", secs=7)
+    told = rest.get("/v5/account/query-dcp-info")["result"]["dcpInfos"]
+    assert told == [{"product": "SPOT", "dcpStatus": "ON", "timeWindow": "7"}]
+    bybit_venue.fault("ban", secs=60)
+    assert rest.get("/v5/market/time") == {"ret_msg": "access too frequent"}
+    assert set(bybit_venue.state("bybit")["markets"]) == {SPOT, LINEAR}

@@ -177,7 +177,7 @@ def test_there_are_at_least_twelve_points_and_none_without_being_armed() -> None
     ],
 )
 def test_coins_of_a_killed_spot_node_are_protected_when_it_is_back(tmp_path: Path, point: CrashPoint) -> None:
-    """F7 on spot: no position is reported there; state file and balances say what is held, the fee taken off."""
+    """F7 on spot: no position is reported there; state file and balances say what is held, less the fee."""
     with RunningSpot() as venue:
         venue.trade("50000.0")
         killed_at(venue, tmp_path, point)

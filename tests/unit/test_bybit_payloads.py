@@ -3,6 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -87,13 +88,18 @@ STREAM_ORDERS = {
     "ws_account_order_sell_market_if_touched": stop(type="TAKE_PROFIT_MARKET", stop_price=Decimal(55_000)),
     "ws_account_order_stop_limit": stop(type="STOP_LIMIT", price=Decimal(47_900)),
     "ws_account_order_limit_if_touched": stop(side="BUY", type="TAKE_PROFIT_LIMIT", price=Decimal(48_100)),
-    "ws_account_order_stop_loss": stop(close_position=True, extra={"stopOrderType": "StopLoss", "tpslMode": "Full"}),
+    "ws_account_order_stop_loss": stop(
+        close_position=True, extra={"stopOrderType": "StopLoss", "tpslMode": "Full"}
+    ),
     "ws_account_order_take_profit": stop(
-        type="TAKE_PROFIT_MARKET", close_position=True, extra={"stopOrderType": "TakeProfit", "tpslMode": "Full"}
+        type="TAKE_PROFIT_MARKET",
+        close_position=True,
+        extra={"stopOrderType": "TakeProfit", "tpslMode": "Full"},
     ),
 }
 WORDS = (
-    "side", "orderType", "orderStatus", "stopOrderType", "triggerDirection", "reduceOnly", "closeOnTrigger", "tpslMode",
+    "side", "orderType", "orderStatus", "stopOrderType", "triggerDirection", "reduceOnly", "closeOnTrigger",
+    "tpslMode",
 )  # fmt: skip
 
 
@@ -123,7 +129,12 @@ def test_an_execution_has_the_recorded_shape(wire: Path) -> None:
     done = fill(order())
     for name in ("ws_account_execution", "ws_account_execution_adl"):
         assert differences(payloads.execution(done, 1), recorded(wire, name)["data"][0]) == []
-    assert differences(payloads.rest_execution(done, 1), recorded(wire, "http_get_executions")["result"]["list"][0]) == []
+    assert (
+        differences(
+            payloads.rest_execution(done, 1), recorded(wire, "http_get_executions")["result"]["list"][0]
+        )
+        == []
+    )
 
 
 def test_a_position_has_the_recorded_shape(wire: Path) -> None:
@@ -144,7 +155,12 @@ def test_the_wallet_has_the_recorded_shape(wire: Path) -> None:
     sample = recorded(wire, "ws_account_wallet")["data"][0]
     totals = account_payloads.wallet_totals(Decimal(1000), Decimal(1000), Decimal(900), Decimal(100))
     assert differences({**totals, "totalPerpUpl": "0", "coin": [coin]}, sample) == []
-    rest = {**totals, "totalPerpUPL": "0", "accountType": "UNIFIED", "coin": [account_payloads.rest_coin(coin)]}
+    rest = {
+        **totals,
+        "totalPerpUPL": "0",
+        "accountType": "UNIFIED",
+        "coin": [account_payloads.rest_coin(coin)],
+    }
     assert differences(rest, recorded(wire, "http_get_wallet_balance")["result"]["list"][0]) == []
 
 
@@ -163,7 +179,10 @@ def test_instruments_and_fees_have_the_recorded_shape(wire: Path) -> None:
     assert differences(market_payloads.linear_instrument(LINEAR), sample) == []
     sample = recorded(wire, "http_get_instruments_spot")["result"]["list"][0]
     assert differences(market_payloads.spot_instrument(SPOT), sample) == []
-    assert differences(market_payloads.fee_rate(SPOT), recorded(wire, "http_get_fee_rate")["result"]["list"][0]) == []
+    assert (
+        differences(market_payloads.fee_rate(SPOT), recorded(wire, "http_get_fee_rate")["result"]["list"][0])
+        == []
+    )
 
 
 def test_trades_tickers_and_book_have_the_recorded_shape(wire: Path) -> None:
@@ -194,22 +213,34 @@ def test_ids_come_back_as_the_number_they_were_made_of() -> None:
             ids.order_number(foreign)
 
 
+@pytest.mark.parametrize("step", ["0.10", "0.5", "0.000001", "1", "10", "0.25"])
+def test_steps_are_written_as_the_decimals_of_their_increment(step: str) -> None:
+    """The quick way of the tape writes what the exact way writes."""
+    for steps in (0, 1, 9, 10, 123_456):
+        assert ids.steps_text(steps, Decimal(step)) == ids.on_grid(steps * Decimal(step), Decimal(step))
+
+
 def test_trade_ids_say_nothing_about_the_order_of_trades() -> None:
     """Like the venue's: all different, and sorting them is not the order of the trades."""
     made = [ids.trade_id(number) for number in range(1, 200)]
     assert len(set(made)) == len(made)
     assert sorted(made) != made
+    assert {str(UUID(one)) for one in made} == set(made)
 
 
+BY_USER, TOOK = "EC_PerCancelRequest", "EC_PostOnlyWillTakeLiquidity"
+PART = Decimal("0.001")
 ENDINGS = {
-    "cancelled by its owner": (order(status="CANCELED", reason="user"), "Cancelled", "EC_PerCancelRequest"),
-    "post-only that would take": (order(status="CANCELED", reason="would_take"), "Cancelled", "EC_PostOnlyWillTakeLiquidity"),
-    "conditional before its trigger": (stop(status="CANCELED"), "Deactivated", "EC_PerCancelRequest"),
+    "cancelled by its owner": (order(status="CANCELED"), "Cancelled", BY_USER),
+    "post-only that would take": (order(status="REJECTED", reason="would_take"), "Cancelled", TOOK),
+    "conditional before its trigger": (stop(status="CANCELED"), "Deactivated", BY_USER),
     "spot with fills": (
-        order(market=SPOT, status="CANCELED", filled_qty=Decimal("0.001")), "PartiallyFilledCanceled", "EC_PerCancelRequest",
+        order(market=SPOT, status="CANCELED", filled_qty=PART),
+        "PartiallyFilledCanceled",
+        BY_USER,
     ),
     "working": (order(), "New", "EC_NoError"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", ENDINGS)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from tests.venue_simulator import binance_usdm_account as owner
 from tests.venue_simulator import binance_usdm_private as private
 from tests.venue_simulator import binance_usdm_public as public
+from tests.venue_simulator.binance_usdm_streams import trade_texts
+from tests.venue_simulator.core import Market, Trade
 
 NOW_MS = 1_767_571_200_123
 ORDER = private.OrderView(
@@ -173,3 +176,21 @@ def test_next_funding_is_a_third_of_a_day_boundary() -> None:
     midnight = 1_767_571_200_000
     assert public.next_funding_ms(midnight - 1) == midnight
     assert public.next_funding_ms(midnight) == midnight + 8 * 3_600_000
+
+
+@pytest.mark.parametrize("kind", ["aggTrade", "trade"])
+def test_trades_encoded_by_hand_are_what_the_builders_say(kind: str) -> None:
+    """The fast encoding of the stream is the builder's message, digit by digit."""
+    market = Market("BTCUSDT", "BTC", "USDT", "linear", tick=Decimal("0.10"), lot=Decimal("0.001"))
+    trade = Trade(7, 500_005, 1_250, True, NOW_MS * 1_000_000 + 999)
+    build = public.agg_trade_event if kind == "aggTrade" else public.trade_event
+    expected = build("BTCUSDT", 7, "50000.50", "1.250", NOW_MS, NOW_MS + 5, is_buyer_maker=False)
+
+    assert [json.loads(text) for text in trade_texts(kind, market, [trade], NOW_MS + 5)] == [expected]
+
+
+def test_steps_are_written_without_rounding() -> None:
+    """Whole steps, fractions and steps of many units come out in the step's own decimals."""
+    assert public.grid_writer(Decimal("0.10"))(500_005) == "50000.50"
+    assert public.grid_writer(Decimal("0.0005"))(3) == "0.0015"
+    assert public.grid_writer(Decimal(1))(42) == "42"

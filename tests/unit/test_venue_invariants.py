@@ -70,7 +70,7 @@ def check_books(exchange: Exchange) -> None:
         assert len(standing) + len(waiting) == len(exchange.open_orders())
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(PLAYS, LEVELS)
 def test_spot_money_is_conserved(play: list[tuple[Any, ...]], level: str) -> None:
     """Balances are what the fills make of them, locks what the open orders need, and none is negative."""
@@ -97,7 +97,7 @@ def test_spot_money_is_conserved(play: list[tuple[Any, ...]], level: str) -> Non
     assert {asset: desk.account.balance(asset).total for asset in expected} == expected
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(PLAYS, LEVELS)
 def test_linear_money_is_conserved(play: list[tuple[Any, ...]], level: str) -> None:
     """The wallet changes by realized profit and fees only, and the position is the sum of the fills."""
@@ -118,7 +118,7 @@ def test_linear_money_is_conserved(play: list[tuple[Any, ...]], level: str) -> N
     assert abs(cash + position.qty * position.entry_price - realized) <= Decimal("1e-8") * len(fills)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(QTYS, PRICES), min_size=2, max_size=8),
     st.lists(st.tuples(QTYS, PRICES), min_size=1, max_size=8),

@@ -4,7 +4,7 @@ Sources: developers.binance.com, "USDⓈ-M Futures", sections Market Data and We
 frames under `data/wire/binance/futures/market_data_json`. The tests compare every builder with those files.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -35,6 +35,16 @@ def plain(value: Decimal, places: int) -> str:
 def places_of(step: Decimal) -> int:
     """Count the decimal places of a price or size step as it is written: two for 0.10."""
     return max(0, -int(step.as_tuple().exponent))
+
+
+def grid_writer(step: Decimal) -> Callable[[int], str]:
+    """Return what writes a number of steps: whole-number arithmetic, a tape is a lot of numbers."""
+    places = places_of(step)
+    unit = 10**places
+    size = int(step * unit)
+    if not places:
+        return lambda steps: str(steps * size)
+    return lambda steps: f"{steps * size // unit}.{steps * size % unit:0{places}d}"
 
 
 def exchange_info(symbols: Iterable[Payload], now_ms: int) -> Payload:
@@ -285,11 +295,6 @@ def book_ticker_row(symbol: str, bid: tuple[str, str], ask: tuple[str, str], now
 def depth(bid: tuple[str, str], ask: tuple[str, str], now_ms: int) -> Payload:
     """GET /fapi/v1/depth ("Order Book"), one level a side: the market has no more."""
     return {"lastUpdateId": now_ms, "E": now_ms, "T": now_ms, "bids": [list(bid)], "asks": [list(ask)]}
-
-
-def combined(stream: str, data: Payload) -> Payload:
-    """Wrap a frame of `/stream` ("Websocket Market Streams", "Connect")."""
-    return {"stream": stream, "data": data}
 
 
 def next_funding_ms(now_ms: int) -> int:

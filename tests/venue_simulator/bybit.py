@@ -65,7 +65,7 @@ class Bybit(Protocol):
         self.market = MarketQueries(self.exchange, self.records)
         self.sockets = Sockets(self)
 
-    # --- what the venue is -----------------------------------------------------------------------------------
+    # --- what the venue is ---------------------------------------------------------------------------------
 
     @staticmethod
     def make_markets(terms: SymbolTerms) -> Sequence[Market]:
@@ -77,8 +77,8 @@ class Bybit(Protocol):
             "tick": terms.tick,
             "lot": terms.lot,
             "min_qty": terms.lot,
-            "max_qty": terms.level_qty * 10_000,
-            "level_qty": terms.level_qty,
+            "max_qty": terms.lot * 1_000_000,
+            "level_qty": terms.typical_qty,
             "min_notional": Decimal(5),
         }
         spot = Market(
@@ -146,8 +146,9 @@ class Bybit(Protocol):
         }
         for path, answer in public.items():
             yield Route("GET", f"/v5/{path}", self._public(path, answer), PER_IP)
-        for path in ("order/realtime", "order/history", "execution/list", "position/list", "account/wallet-balance",
-                     "account/fee-rate", "account/info", "account/query-dcp-info", "user/query-api"):  # fmt: skip
+        for path in ("order/realtime", "order/history", "execution/list", "position/list", "user/query-api",
+                     "account/wallet-balance", "account/fee-rate", "account/info",
+                     "account/query-dcp-info"):  # fmt: skip
             yield Route("GET", f"/v5/{path}", self._signed(path), PER_IP)
         for path in ("order/create", "order/amend", "order/cancel", "order/cancel-all", "order/create-batch",
                      "order/amend-batch", "order/cancel-batch", "order/disconnected-cancel-all",
@@ -198,6 +199,16 @@ class Bybit(Protocol):
         now_ms = self.now_ms()
         self.public_stream.on_tick(now_ms)
         self.dcp.on_tick(now_ms)
+
+    def enable_disconnect_cancel(self, product: str, secs: int) -> None:
+        """Switch DCP on for "SPOT" or "DERIVATIVES", as the account's manager does."""
+        self.dcp.enable(product, secs)
+
+    def expire_user_stream(self, account: str) -> None:
+        """Close the private sessions of an account."""
+        for connection in list(self.venue.connections):
+            if connection.name == "private" and connection.state.get("account") == account:
+                connection.abort()
 
     # --- inside --------------------------------------------------------------------------------------------
 

@@ -9,13 +9,13 @@ from tests.venue_simulator import bybit_account_payloads as account_payloads
 from tests.venue_simulator import bybit_payloads as payloads
 from tests.venue_simulator.bybit_ids import trimmed
 from tests.venue_simulator.core import Account, Exchange, Execution, Fill, Order, Position
-from tests.venue_simulator.core.terms import ZERO
+from tests.venue_simulator.core.terms import ZERO, MarketKind
 from tests.venue_simulator.streams import Connection
 
 type Payload = dict[str, Any]
 
 TOPICS: Final = frozenset({"order", "execution", "position", "wallet"})
-DCP_TOPICS: Final = {"dcp.future": "linear", "dcp.spot": "spot"}
+DCP_TOPICS: Final[dict[str, MarketKind]] = {"dcp.future": "linear", "dcp.spot": "spot"}
 
 
 class Wallet:
@@ -137,7 +137,11 @@ class PrivateStream:
             return
         now_ns = self.exchange.clock.now_ns()
         self._messages += 1
-        message = {"id": f"{account}-{now_ns}-{self._messages}", "topic": topic, "creationTime": now_ns // 1_000_000}
+        message = {
+            "id": f"{account}-{now_ns}-{self._messages}",
+            "topic": topic,
+            "creationTime": now_ns // 1_000_000,
+        }
         text = json.dumps(message | {"data": data})
         for connection in readers:
             connection.send(f"private.{topic}", text)

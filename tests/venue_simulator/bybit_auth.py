@@ -12,7 +12,7 @@ from typing import Final
 from tests.venue_simulator.bybit_codes import BybitError
 
 DEFAULT_WINDOW_MS: Final = 5_000
-# "server_time - recv_window <= timestamp < server_time + 1000"
+# How far a timestamp may be ahead of the exchange's clock; how far behind, the request says itself.
 AHEAD_MS: Final = 1_000
 
 
@@ -62,6 +62,8 @@ def check_rest(headers: Mapping[str, str], payload: str, secrets: Mapping[str, s
         Raw query string of a GET, raw body of a POST.
     secrets
         The secret of every key that the exchange knows.
+    now_ms
+        The exchange's time.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Bybit's disconnection protection (DCP): orders are cancelled when the last watching session is gone too long.
+"""Bybit's disconnection protection (DCP): orders go when the last watching session is gone too long.
 
-Where the rules come from: Bybit v5 "Set DCP", "Get DCP Info", "Dcp" (stream). Only institutional accounts have
-it, after their manager enabled it: until `enable` is called the account has none, and says so.
+Where the rules come from: Bybit v5 "Set DCP", "Get DCP Info", "Dcp" (stream). Only institutional accounts
+have it, after their manager enabled it: until `enable` is called the account has none, and says so.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,6 @@ from tests.venue_simulator.core.terms import MarketKind
 from tests.venue_simulator.streams import Connection
 
 PRODUCTS: Final[dict[str, MarketKind]] = {"DERIVATIVES": "linear", "SPOT": "spot"}
-USUAL_SECS: Final = 10
 
 
 class Dcp:
@@ -26,7 +25,7 @@ class Dcp:
         self.windows: dict[str, int] = {}
         self._gone_ms: dict[MarketKind, int] = {}
 
-    def enable(self, product: str, secs: int = USUAL_SECS) -> None:
+    def enable(self, product: str, secs: int) -> None:
         """Let the account's manager switch it on for "SPOT" or "DERIVATIVES"."""
         self.windows[product] = secs
 

@@ -5,6 +5,7 @@ of linear; ws_order_response: 19-digit order ids) and Bybit v5 "Get Open & Close
 """
 
 from decimal import Decimal
+from functools import cache
 from typing import Final
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from tests.venue_simulator.core.terms import Market
 # A fixed upper half makes a number of the core a UUID and back, the same in every run.
 _ORDER_HIGH: Final = 0x5CF98598_39A7_459E << 64
 _EXEC_HIGH: Final = 0xE0CBE81D_0F18_5866 << 64
-_TRADE_HIGH: Final = 0x9DC75FCA_4BDD_4773 << 64
+_TRADE_HIGH: Final = "9dc75fca-4bdd-4773"
 _LOW_BITS: Final = 0x8000_0000_0000_0000
 _SPOT_FIRST: Final = 1_726_025_498_520_000_000
 
@@ -44,6 +45,19 @@ def on_grid(value: Decimal, step: Decimal) -> str:
     return format(value.quantize(step), "f")
 
 
+@cache
+def _scale(step: Decimal) -> tuple[int, int, int]:
+    decimals = max(0, -int(step.as_tuple().exponent))
+    return int(step.scaleb(decimals)), 10**decimals, decimals
+
+
+def steps_text(steps: int, step: Decimal) -> str:
+    """Return `steps` x `step` with the increment's decimals; integers only, for a tape has many trades."""
+    unit, scale, decimals = _scale(step)
+    whole, rest = divmod(steps * unit, scale)
+    return f"{whole}.{rest:0{decimals}d}" if decimals else str(whole)
+
+
 def price_text(market: Market, price: Decimal | None) -> str:
     """Return a price with the decimals of its market's tick; "0" of None."""
     return "0" if price is None else on_grid(price, market.tick)
@@ -68,10 +82,7 @@ def order_id_of(market: Market, number: int) -> str:
 
 def order_number(wire_id: str) -> int:
     """Return the core's number of a wire id; raises ValueError where it is none of ours."""
-    if wire_id.isdigit():
-        number = int(wire_id) - _SPOT_FIRST
-    else:
-        number = (UUID(wire_id).int ^ _ORDER_HIGH) ^ _LOW_BITS
+    number = int(wire_id) - _SPOT_FIRST if wire_id.isdigit() else UUID(wire_id).int ^ _ORDER_HIGH ^ _LOW_BITS
     if not 0 < number < _LOW_BITS:
         raise ValueError(f"{wire_id} is no order id of this exchange")
     return number
@@ -85,7 +96,8 @@ def exec_id(fill: Fill) -> str:
 def trade_id(number: int) -> str:
     """Return the id of a public trade: a UUID, which says nothing about the trade before it."""
     # Multiplied by an odd constant, modulo 2**63: one to one, and neighbours look unrelated as on the venue.
-    return str(UUID(int=_TRADE_HIGH | _LOW_BITS | (number * 0x9E37_79B9_7F4A_7C15) % _LOW_BITS))
+    low = f"{_LOW_BITS | (number * 0x9E37_79B9_7F4A_7C15) % _LOW_BITS:016x}"
+    return f"{_TRADE_HIGH}-{low[:4]}-{low[4:]}"
 
 
 def ms(time_ns: int) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from tests.venue_simulator.bybit_ids import on_grid, price_text, qty_text, trade_id, trimmed
+from tests.venue_simulator.bybit_ids import on_grid, price_text, qty_text, steps_text, trade_id, trimmed
 from tests.venue_simulator.core import Market, Trade
 from tests.venue_simulator.core.terms import ZERO
 
@@ -56,7 +56,11 @@ def linear_instrument(market: Market) -> Payload:
         "deliveryTime": "0",
         "deliveryFeeRate": "",
         "priceScale": str(-int(market.tick.as_tuple().exponent)),
-        "leverageFilter": {"minLeverage": "1", "maxLeverage": trimmed(market.max_leverage), "leverageStep": "0.01"},
+        "leverageFilter": {
+            "minLeverage": "1",
+            "maxLeverage": trimmed(market.max_leverage),
+            "leverageStep": "0.01",
+        },
         "priceFilter": {
             "minPrice": on_grid(market.tick, market.tick),
             "maxPrice": on_grid(market.tick * 10_000_000, market.tick),
@@ -122,8 +126,8 @@ def rest_trade(market: Market, trade: Trade) -> Payload:
     return {
         "execId": trade_id(trade.trade_id),
         "symbol": market.symbol,
-        "price": price_text(market, market.price_of(trade.price_ticks)),
-        "size": qty_text(market, market.qty_of(trade.size_lots)),
+        "price": steps_text(trade.price_ticks, market.tick),
+        "size": steps_text(trade.size_lots, market.lot),
         "side": side_text(trade),
         "time": str(trade.ts_ns // 1_000_000),
         "isBlockTrade": False,
@@ -136,8 +140,8 @@ def stream_trade(market: Market, trade: Trade) -> Payload:
         "T": trade.ts_ns // 1_000_000,
         "s": market.symbol,
         "S": side_text(trade),
-        "v": qty_text(market, market.qty_of(trade.size_lots)),
-        "p": price_text(market, market.price_of(trade.price_ticks)),
+        "v": steps_text(trade.size_lots, market.lot),
+        "p": steps_text(trade.price_ticks, market.tick),
         "L": "PlusTick" if trade.is_buyer else "MinusTick",
         "i": trade_id(trade.trade_id),
         "BT": False,

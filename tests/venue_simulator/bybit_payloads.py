@@ -61,12 +61,22 @@ def stop_order_type(order: Order) -> str:
         return ""
     if not is_attached(order):
         return order.extra.get("stopOrderType", "Stop")
-    return "StopLoss" if order.type == "STOP_MARKET" else "TakeProfit"
+    if order.market.kind == "spot":
+        return "BidirectionalTpslOrder"
+    part = "Partial" if "pair" in order.extra else ""
+    return f"{part}{'StopLoss' if order.type == 'STOP_MARKET' else 'TakeProfit'}"
 
 
 def is_attached(order: Order) -> bool:
     """Return whether the exchange made the order out of a stop or target that an entry carried."""
     return order.parent_id != 0
+
+
+def tpsl_mode(order: Order) -> str:
+    """Return whether an attached exit stands for the whole position, or what an entry asked for."""
+    if is_attached(order):
+        return "Partial" if "pair" in order.extra else "Full"
+    return order.extra.get("tpslMode", "")
 
 
 def trigger_direction(order: Order) -> int:
@@ -82,6 +92,8 @@ def order_fields(order: Order, closing_qty: Decimal = ZERO) -> Payload:
 
     Parameters
     ----------
+    order
+        Of any product, in any state.
     closing_qty
         The position's size, which an order that closes the whole position shows as its own.
     """
@@ -115,7 +127,7 @@ def order_fields(order: Order, closing_qty: Decimal = ZERO) -> Payload:
         "updatedTime": str(ms(order.updated_ns)),
         "rejectReason": reject_reason,
         "stopOrderType": stop_order_type(order),
-        "tpslMode": extra.get("tpslMode", "Full" if is_attached(order) else ""),
+        "tpslMode": tpsl_mode(order),
         "triggerPrice": price_text(market, order.stop_price) if order.is_conditional else "",
         "takeProfit": price_text(market, order.take_profit) if order.take_profit is not None else "",
         "stopLoss": price_text(market, order.stop_loss) if order.stop_loss is not None else "",
@@ -135,6 +147,9 @@ def order_fields(order: Order, closing_qty: Decimal = ZERO) -> Payload:
 
 def ending(order: Order) -> tuple[str, str]:
     """Return (cancelType, rejectReason) of an order."""
+    if order.reason == "other_exit":
+        words = "SlCanceledByTpTriggered" if order.type == "STOP_MARKET" else "TpCanceledBySlTriggered"
+        return f"CancelByOCO{words}", "EC_NoError"
     if order.status in ("CANCELED", "EXPIRED", "REJECTED"):
         return ENDINGS.get(order.reason, ("CancelByUser", "EC_PerCancelRequest"))
     return "UNKNOWN", "EC_NoError"
@@ -162,7 +177,7 @@ def stream_order(order: Order, closing_qty: Decimal = ZERO) -> Payload:
 def create_type(order: Order) -> str:
     """Return who made an order."""
     origins = {"liquidation": "CreateByLiq", "adl": "CreateByAdl_PassThrough"}
-    if is_attached(order):
+    if is_attached(order) and order.market.kind == "linear":
         return f"CreateBy{stop_order_type(order)}"
     return origins.get(order.extra.get("origin", ""), order.extra.get("createType", "CreateByUser"))
 

@@ -130,7 +130,9 @@ class PublicStream:
         top = record.top()
         if top is None:
             return ""
-        return json.dumps(payloads.topic_message(topic, payloads.book(record.market, top, record.updates), now_ms))
+        return json.dumps(
+            payloads.topic_message(topic, payloads.book(record.market, top, record.updates), now_ms)
+        )
 
     def _ticker_of(self, record: MarketRecord, _topic: str, now_ms: int) -> str:
         return self._ticker(record, now_ms)

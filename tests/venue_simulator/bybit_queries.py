@@ -1,9 +1,9 @@
 """Bybit's questions over REST: market data, orders, executions, positions, wallet, key, settings.
 
 Where the parameters and answers come from: Bybit v5 "Get Instruments Info", "Get Kline", "Get Recent Public
-Trades", "Get Tickers", "Get Funding Rate History", "Get Open & Closed Orders", "Get Order History", "Get Trade
-History", "Get Position Info", "Set Leverage", "Switch Position Mode", "Get Wallet Balance", "Get Fee Rate",
-"Get API Key Information", "Get Account Info", "Get DCP Info"; the recorded answers are named by the builders.
+Trades", "Get Tickers", "Get Funding Rate History", "Get Open & Closed Orders", "Get Order History", "Get
+Trade History", "Get Position Info", "Set Leverage", "Switch Position Mode", "Get Wallet Balance", "Get Fee
+Rate", "Get API Key Information", "Get Account Info", "Get DCP Info"; the builders name the recorded answers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +16,9 @@ from tests.venue_simulator import bybit_payloads as payloads
 from tests.venue_simulator.bybit_account import PrivateStream
 from tests.venue_simulator.bybit_codes import BybitError
 from tests.venue_simulator.bybit_ids import market_key
-from tests.venue_simulator.bybit_orders import Orders, Params, kind_of, number
+from tests.venue_simulator.bybit_orders import Orders
 from tests.venue_simulator.bybit_record import INTERVALS, MarketRecord
+from tests.venue_simulator.bybit_requests import Params, kind_of, number
 from tests.venue_simulator.core import Exchange, Market, Order
 
 type Payload = dict[str, Any]
@@ -60,7 +61,11 @@ class MarketQueries:
 
     def instruments(self, params: Params) -> Payload:
         """Answer ``/v5/market/instruments-info``."""
-        make = market_payloads.spot_instrument if kind_of(params) == "spot" else market_payloads.linear_instrument
+        make = (
+            market_payloads.spot_instrument
+            if kind_of(params) == "spot"
+            else market_payloads.linear_instrument
+        )
         rows, cursor = page(self._markets(params), params, 1000, self.page_size)
         return {"category": params["category"], "list": [make(row) for row in rows], "nextPageCursor": cursor}
 
@@ -254,7 +259,9 @@ class AccountQueries:
         return market
 
     def _closed(self) -> list[Order]:
-        found = [row for row in self.exchange.orders.values() if row.account == self.account and not row.is_open]
+        found = [
+            row for row in self.exchange.orders.values() if row.account == self.account and not row.is_open
+        ]
         return found[::-1]
 
     def _orders(self, orders: Sequence[Order], params: Params) -> Payload:

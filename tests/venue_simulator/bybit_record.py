@@ -32,26 +32,45 @@ class MarketRecord:
         self.exchange = exchange
         self.market = market
         self.history = history
-        self.day = Day()
+        self._day = Day()
         self.updates = 0
 
     def take(self, trades: Sequence[Trade]) -> None:
         """Reckon trades in the day's figures."""
         self.updates += 1
-        day = self.day
+        if not self._day.first:
+            return  # `day` begins with the history, which has these trades already
+        day = self._day
         for trade in trades:
             price, qty = self.market.price_of(trade.price_ticks), self.market.qty_of(trade.size_lots)
-            if not day.first:
-                day.first = day.high = day.low = price
             day.high, day.low, day.last = max(day.high, price), min(day.low, price), price
             day.volume += qty
             day.turnover += price * qty
 
+    @property
+    def day(self) -> Day:
+        """The last 24 hours when it was first asked for, and everything since."""
+        hours = [] if self._day.first else self.history.klines(60 * MINUTE_MS, None, None, 24)
+        if hours:
+            price, qty = self.market.price_of, self.market.qty_of
+            self._day = Day(
+                first=price(hours[0].open),
+                high=price(max(row.high for row in hours)),
+                low=price(min(row.low for row in hours)),
+                last=price(hours[-1].close),
+                volume=qty(sum(row.lots for row in hours)),
+                turnover=turnover_of(self.market, sum(row.turnover for row in hours)),
+            )
+        return self._day
+
     def klines(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> list[Kline]:
         """Return klines of an interval, oldest first; the last one may be unfinished."""
-        return self.history.klines(INTERVALS[interval] * MINUTE_MS, start_ms, end_ms, limit)
+        now_ms = self.exchange.clock.now_ns() // 1_000_000
+        return self.history.klines(INTERVALS[interval] * MINUTE_MS, start_ms, end_ms, limit, now_ms)
 
-    def rest_rows(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> list[list[str]]:
+    def rest_rows(
+        self, interval: str, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> list[list[str]]:
         """Return the rows of ``/v5/market/kline``, newest first (http_get_klines_linear)."""
         rows = self.klines(interval, start_ms, end_ms, min(limit, MOST_KLINES))
         return [[str(row.open_ms), *self._prices(row), *self._amounts(row)] for row in reversed(rows)]
@@ -89,7 +108,9 @@ class MarketRecord:
 
     def _prices(self, row: Kline) -> list[str]:
         market = self.market
-        return [price_text(market, market.price_of(ticks)) for ticks in (row.open, row.high, row.low, row.close)]
+        return [
+            price_text(market, market.price_of(ticks)) for ticks in (row.open, row.high, row.low, row.close)
+        ]
 
     def _amounts(self, row: Kline) -> list[str]:
         return [trimmed(self.market.qty_of(row.lots)), trimmed(turnover_of(self.market, row.turnover))]

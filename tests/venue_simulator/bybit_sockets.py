@@ -1,8 +1,8 @@
 """Bybit's websockets: public, private and trade sessions, from the first message to the last.
 
-Where the messages come from: Bybit v5 "Connect" (login, heartbeat, subscriptions), "Websocket Trade Guideline"
-(orders, batches, codes), "Dcp"; ws_auth_success, ws_auth_failure, ws_subscription_ack, ws_subscription_failure,
-ws_order_response of `wire/bybit`.
+Where the messages come from: Bybit v5 "Connect" (login, heartbeat, subscriptions), "Websocket Trade
+Guideline" (orders, batches, codes), "Dcp"; ws_auth_success, ws_auth_failure, ws_subscription_ack,
+ws_subscription_failure, ws_order_response of `wire/bybit`.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from tests.venue_simulator import bybit_auth
 from tests.venue_simulator.bybit_account import DCP_TOPICS, TOPICS
 from tests.venue_simulator.bybit_codes import BybitError
 from tests.venue_simulator.bybit_orders import acknowledgement, amend_refusal, batch
+from tests.venue_simulator.faults import EndpointFault
 from tests.venue_simulator.streams import Connection
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ class Sockets:
             case "subscribe":
                 problem = self.bybit.public_stream.refusal(category, topics)
                 if problem:
-                    self._reply(connection, answer | {"success": False, "ret_msg": problem, "op": "subscribe"})
+                    self._reply(
+                        connection, answer | {"success": False, "ret_msg": problem, "op": "subscribe"}
+                    )
                     return
                 connection.topics.update(topics)
                 self._reply(connection, answer | {"op": "subscribe"})
@@ -92,7 +95,9 @@ class Sockets:
                 connection.topics.difference_update(topics)
                 self._reply(connection, answer | {"op": "unsubscribe"})
             case other:
-                self._reply(connection, answer | {"success": False, "ret_msg": f"unknown op {other}", "op": ""})
+                self._reply(
+                    connection, answer | {"success": False, "ret_msg": f"unknown op {other}", "op": ""}
+                )
 
     # --- private -------------------------------------------------------------------------------------------
 
@@ -158,17 +163,17 @@ class Sockets:
         if "reqId" in message:
             answer["reqId"] = message["reqId"]
         try:
-            if fault is not None and fault.when == "before":
-                raise BybitError(fault.code, fault.text)
+            raise_scripted(fault, "before")
             answer |= self._do(connection, op, message)
-            if fault is not None and fault.when == "after":
-                raise BybitError(fault.code, fault.text)
+            raise_scripted(fault, "after")
         except BybitError as error:
             answer |= {"retCode": error.code, "retMsg": error.text, "data": {}, "retExtInfo": {}}
             answer["header"] = self._header(error.headers)
         args = message.get("args") or [{}]
         params = {name: str(value) for name, value in args[0].items()}
-        self.venue.note(endpoint, params | {"retCode": str(answer["retCode"])}, 200, fault.when if fault else "")
+        self.venue.note(
+            endpoint, params | {"retCode": str(answer["retCode"])}, 200, fault.when if fault else ""
+        )
         if fault is not None and fault.when == "lost":
             connection.abort()
         else:
@@ -220,3 +225,9 @@ class Sockets:
     @staticmethod
     def _reply(connection: Connection, message: Message) -> None:
         connection.send("reply", json.dumps(message))
+
+
+def raise_scripted(fault: EndpointFault | None, when: str) -> None:
+    """Raise the error of a scripted fault when its moment has come."""
+    if fault is not None and fault.when == when:
+        raise BybitError(fault.code, fault.text)

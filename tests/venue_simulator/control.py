@@ -221,6 +221,7 @@ FAULTS: Final[Mapping[str, Callable[[Venue, Mapping[str, Any]], None]]] = {
     "adl": _forced("adl"),
     "listen_key_expiry": lambda venue, args: venue.protocol.expire_user_stream(args.get("account", "main")),
     "funding": lambda venue, args: venue.protocol.settle_funding(args["market"], Decimal(str(args["rate"]))),
+    "dcp": lambda venue, args: venue.protocol.enable_disconnect_cancel(args["product"], int(args["secs"])),
     "instrument": _instrument,  # market, and any term of it: tick, lot, status, min_notional, ...
 }
 

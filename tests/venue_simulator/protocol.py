@@ -132,6 +132,10 @@ class Protocol(Listener, ABC):
     def settle_funding(self, symbol: str, rate: Decimal) -> None:
         """Settle funding of a perpetual now; does nothing where there is none."""
 
+    def enable_disconnect_cancel(self, product: str, secs: int) -> None:
+        """Give the account the venue's own protection against lost sessions; refuses where it has none."""
+        raise ValueError(f"{self.name} has no disconnection protection ({product}, {secs} s)")
+
     def on_tick(self) -> None:
         """Take the passing of time, about every 20 ms: closes of klines, funding, expiring listen keys."""
 

@@ -113,6 +113,8 @@ class Matching:
         if order.close_position and position is not None:
             order.qty = abs(position.qty)
         self._tell(order, "TRIGGERED")
+        if order.parent_id and (order.market.kind == "spot" or "pair" in order.extra):
+            self._end_other_exit(order)
         try:
             self._check_reduce_only(order)
             self._reserve_triggered(order, book)
@@ -190,12 +192,15 @@ class Matching:
             for listener in self._listeners:
                 listener.on_position(account, position)
             self._after_position(order, account)
+        elif order.status == "FILLED":
+            self._attach_spot_exits(order)
 
     def _after_position(self, order: Order, account: Account) -> None:
         """Attach the exits that an entry carried; end what a flat position leaves without a purpose."""
         position = account.position(order.market)
-        if (order.take_profit or order.stop_loss) and len(order.fills) == 1:
-            self._attach_exits(order)
+        is_partial = order.extra.get("tpslMode") == "Partial"
+        if (order.take_profit or order.stop_loss) and (is_partial or len(order.fills) == 1):
+            self._attach_exits(order, order.fills[-1] if is_partial else None)
         if position.qty:
             return
         for standing in self.open_orders(account.name, order.market.key):
@@ -207,10 +212,11 @@ class Matching:
             elif standing.reduce_only and self.rules.flat_ends_reduce_only:
                 self._end(standing, "EXPIRED", "reduce_only")
 
-    def _attach_exits(self, entry: Order) -> None:
+    def _attach_exits(self, entry: Order, part: Fill | None) -> None:
+        """Let an entry's exits wait: for the whole position, or for one fill beside those of the others."""
         # "New TP/SL set on the new order will replace the existing position TP/SL" (Bybit, whole position).
         for standing in self.open_orders(entry.account, entry.market.key):
-            if standing.parent_id and standing.is_waiting:
+            if part is None and standing.parent_id and standing.is_waiting:
                 self._end(standing, "CANCELED", "position_closed")
         for kind, stop_price in (("STOP_MARKET", entry.stop_loss), ("TAKE_PROFIT_MARKET", entry.take_profit)):
             if stop_price is None:
@@ -222,15 +228,45 @@ class Matching:
                 stop_price=stop_price,
                 account=entry.account,
                 reduce_only=True,
-                close_position=True,
-                extra={"origin": "entry"},
+                close_position=part is None,
+                extra={"origin": "entry"} | ({"pair": str(part.trade_id)} if part else {}),
             )
-            exit_order = self._make(request, entry.market, ZERO)
+            exit_order = self._make(request, entry.market, part.qty if part else ZERO)
             exit_order.parent_id = entry.order_id
             exit_order.status = "UNTRIGGERED"
             self._register(exit_order)
             self.books[entry.market.key].wait(exit_order)
             self._tell(exit_order, "NEW")
+
+    def _attach_spot_exits(self, entry: Order) -> None:
+        """Let the exits of a spot buy wait for what it left after fees; the first of the two locks it."""
+        fees = sum((fill.fee for fill in entry.fills if fill.fee_asset == entry.market.base), ZERO)
+        qty = (entry.filled_qty - fees) // entry.market.lot * entry.market.lot
+        for kind, stop_price in (("STOP_MARKET", entry.stop_loss), ("TAKE_PROFIT_MARKET", entry.take_profit)):
+            if stop_price is None or entry.side == "SELL" or qty < entry.market.min_qty:
+                continue
+            request = OrderRequest(
+                symbol=entry.market.key,
+                side="SELL",
+                type="STOP_MARKET" if kind == "STOP_MARKET" else "TAKE_PROFIT_MARKET",
+                stop_price=stop_price,
+                account=entry.account,
+                extra={"origin": "entry"},
+            )
+            exit_order = self._make(request, entry.market, qty)
+            exit_order.parent_id, exit_order.status = entry.order_id, "UNTRIGGERED"
+            if kind == "STOP_MARKET" or entry.stop_loss is None:
+                self.ledger.reserve(exit_order)
+            self._register(exit_order)
+            self.books[entry.market.key].wait(exit_order)
+            self._tell(exit_order, "NEW")
+            self._tell_balance(exit_order)
+
+    def _end_other_exit(self, order: Order) -> None:
+        for standing in self.open_orders(order.account, order.market.key):
+            is_same = (standing.parent_id, standing.extra) == (order.parent_id, order.extra)
+            if is_same and standing is not order:
+                self._end(standing, "CANCELED", "other_exit")
 
     def _make(self, request: OrderRequest, market: Market, qty: Decimal) -> Order:
         now_ns = self.clock.now_ns()
@@ -267,6 +303,8 @@ class Matching:
         order.status, order.reason, order.updated_ns = status, reason, self.clock.now_ns()
         self._tell(order, status)
         self._tell_balance(order)
+        if order.filled_qty and order.market.kind == "spot":
+            self._attach_spot_exits(order)
 
     def _tell(self, order: Order, execution: Execution, fill: Fill | None = None) -> None:
         for listener in self._listeners:
