@@ -29,6 +29,8 @@ type Verdict = Literal["ok", "warning", "refused"]
 type Found = dict[str, Any]
 
 MIB: Final = 1 << 20
+# Of a limit that is switched off.
+OFF: Final = (0, "0", [], (), {}, None)
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -187,11 +189,8 @@ class Preflight:
             for one in self.plan.strategies
             if "risk_per_trade_pct" in one.configs[0].config
         ]
-        limits = getattr(self.plan.settings.live, "limits", None)
-        if limits is not None:
-            words += [
-                f"{key} {value}" for key, value in msgspec.to_builtins(limits).items() if value is not None
-            ]
+        limits = msgspec.to_builtins(self.plan.settings.live.limits)
+        words += [f"{name} {value}" for name, value in limits.items() if value not in OFF]
         return Finding(name="limits", verdict="ok", what="; ".join(words) or "none")
 
 

@@ -197,7 +197,9 @@ class _Session:
 
     async def _until_stopped(self, context: LiveContext, shutdown: Shutdown) -> None:
         node = context.node
-        await node.kernel.start_async()
+        if not await shutdown.unless_asked(node.kernel.start_async()):
+            await node.stop_async()
+            return
         if not node.trader.is_running and not shutdown.is_asked:
             # Nautilus says RUNNING all the same, and would stay like this.
             await node.stop_async()

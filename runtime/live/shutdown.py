@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from runtime.errors import VenueError
@@ -44,6 +45,17 @@ class Shutdown:
         """Ask the node to stop, from any thread; the first reason counts."""
         self.reason = self.reason or reason
         self._loop.call_soon_threadsafe(self._asked.set)
+
+    async def unless_asked(self, work: Coroutine[Any, Any, Any]) -> bool:
+        """Do something, or break it off when the node shall stop meanwhile; return whether it was done."""
+        doing, asked = asyncio.ensure_future(work), asyncio.ensure_future(self._asked.wait())
+        await asyncio.wait([doing, asked], return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if doing.done():
+            await doing
+            return True
+        doing.cancel()
+        return False
 
     async def wait(self, context: LiveContext) -> None:
         """Run until asked to stop or until an engine of the node ends, then stop.
