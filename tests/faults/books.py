@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -33,8 +34,8 @@ def books_agree(
     Returns
     -------
     dict
-        ``orders``, ``fills``, ``trades``, ``position``, ``unprotected_secs`` (by the venue's records) and
-        ``watchdog_secs``.
+        ``orders``, ``fills``, ``trades``, ``position``, ``unprotected_secs`` (longest, by the venue's
+        records), ``unprotected_qty_secs`` (quantity times time) and ``watchdog_secs``.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def books_agree(
     ids = Counter(one["client_id"] for one in own)
     assert max(ids.values(), default=1) == 1, f"sent twice: {ids.most_common(1)}"
     _nothing_is_left(node, venue, state)
-    longest, total = unprotected_secs(venue, state)
+    longest, qty_secs = unprotected_secs(venue, state)
     assert longest <= LIMIT_SECS + outage_secs, f"{longest:.3f} s unprotected at the venue"
     assert node.worst_unprotected_secs <= LIMIT_SECS + outage_secs
     return {
@@ -63,7 +64,7 @@ def books_agree(
         "trades": len(node.rows("SELECT 1 FROM trades")),
         "position": str(venue.held_qty(state)),
         "unprotected_secs": round(longest, 3),
-        "unprotected_sum_secs": round(total, 3),
+        "unprotected_qty_secs": round(qty_secs, 5),
         "watchdog_secs": round(node.worst_unprotected_secs, 3),
     }
 
@@ -188,24 +189,23 @@ def _nothing_is_left(node: LiveNode, venue: FaultVenue, state: Row) -> None:
 
 
 def unprotected_secs(venue: FaultVenue, state: Row) -> tuple[float, float]:
-    """Return the longest time and the sum in which a position had no covering exit, by the venue's records.
+    """Return the longest time in which an exit did not cover a position, and uncovered quantity times time.
 
-    A stop covers from its arrival at the venue until it ends there; so does an order that closes at market
-    or at the target, from its arrival on.
+    By the venue's records: a stop covers from its arrival until it ends there; so does an order that closes
+    at market or, on spot, at the target.
     """
-    longest = summed = 0
-    since: int | None = None
+    longest_ns, since_ns, qty_ns = 0, None, ZERO
     now_ns = int(state["now_ns"])
     times = sorted({*_times(state), now_ns})
-    for ts_ns in times:
-        held, cover = _held_at(venue, state, ts_ns), _cover_at(state, ts_ns, now_ns)
-        is_naked = held > venue.kind.dust and held - cover > venue.kind.dust
-        if since is not None and (not is_naked or ts_ns == now_ns):
-            longest, summed = max(longest, ts_ns - since), summed + ts_ns - since
-            since = None
-        if is_naked and since is None:
-            since = ts_ns
-    return longest / NANOS, summed / NANOS
+    for ts_ns, next_ns in pairwise(times):
+        naked = _held_at(state, ts_ns) - _cover_at(state, ts_ns, now_ns)
+        if naked <= venue.kind.dust:
+            since_ns = None
+            continue
+        since_ns = ts_ns if since_ns is None else since_ns
+        longest_ns = max(longest_ns, next_ns - since_ns)
+        qty_ns += naked * (next_ns - ts_ns)
+    return longest_ns / NANOS, float(qty_ns) / NANOS
 
 
 def _times(state: Row) -> Iterator[int]:
@@ -216,7 +216,7 @@ def _times(state: Row) -> Iterator[int]:
         yield int(one["updated_ns"])
 
 
-def _held_at(venue: FaultVenue, state: Row, ts_ns: int) -> Decimal:
+def _held_at(state: Row, ts_ns: int) -> Decimal:
     held = ZERO
     for one in state["fills"]:
         if int(one["ts_ns"]) <= ts_ns:

