@@ -26,6 +26,8 @@ _IDS: Final[dict[str, ContextVar[str]]] = {name: ContextVar(name, default="") fo
 # What every record of the standard library has; the rest came in `extra`.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 OWN: Final = "smcbot"
+# So begins a line of Nautilus that is an event with all its fields.
+EVENT: Final = "<--[EVT]"
 # Libraries that log each request and each step of a migration.
 QUIET: Final = ("httpx", "httpcore", "alembic")
 FILE_BYTES: Final = 10_000_000
@@ -150,8 +152,9 @@ def iso_millis(seconds: float) -> str:
 
 
 def concerns_people(record: logging.LogRecord) -> bool:
-    """Tell whether a record is ours, or a warning of somebody else's."""
-    return record.levelno >= logging.WARNING or record.name.partition(".")[0] == OWN
+    """Tell whether a record is ours, or a warning of somebody else's; of events people are notified."""
+    is_event = record.getMessage().startswith(EVENT)
+    return record.name.partition(".")[0] == OWN or (record.levelno >= logging.WARNING and not is_event)
 
 
 def _say_failed(record: logging.LogRecord) -> None:

@@ -223,6 +223,24 @@ def test_without_any_history_the_day_is_fetched_from_its_anchor(tmp_path: Path) 
     assert (mine.structure, mine.zones, mine.packets) == (whole.structure, whole.zones, whole.packets)
 
 
+def test_a_start_before_the_days_first_trade_is_complete_with_it(tmp_path: Path) -> None:
+    """Just after midnight the venue knows of no trade yet; the first one is asked about when it has come."""
+    session = Session(tmp_path, Market(TAPE))
+
+    async def main() -> None:
+        take = session.start()
+        await asyncio.sleep(0.05)
+        session.market.first = 1
+        await session.bring(take, TAPE[:20])
+        await asyncio.wait_for(session.ready(), 20)
+        await session.bring(take, TAPE[20:300])
+
+    asyncio.run(main())
+    assert session.said == [("hold", "warmup"), ("release", "warmup")]
+    mine, whole = session.strategy.perceived(), uninterrupted(300)
+    assert (mine.structure, mine.zones, mine.packets) == (whole.structure, whole.zones, whole.packets)
+
+
 def test_the_setup_sees_prices_from_the_first_live_trade_on(tmp_path: Path) -> None:
     """A position that was restored is watched while history is read."""
     market = Market(TAPE)

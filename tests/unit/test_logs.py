@@ -330,6 +330,7 @@ def test_a_terminal_is_spared_the_ordinary_course_of_nautilus(tmp_path: Path) ->
     try:
         logging.getLogger("nautilus.X-1.DataEngine").info("RUNNING")
         logging.getLogger("nautilus.X-1.DataEngine").warning("late")
+        logging.getLogger("nautilus.X-1.OteStrategy").warning("<--[EVT] OrderRejected(reason='x')")
         logging.getLogger("smcbot.node").info("stopped by SIGTERM")
     finally:
         undo()
@@ -337,4 +338,4 @@ def test_a_terminal_is_spared_the_ordinary_course_of_nautilus(tmp_path: Path) ->
         "late",
         "stopped by SIGTERM",
     ]
-    assert len(file.read_text().splitlines()) == 3
+    assert len(file.read_text().splitlines()) == 4
