@@ -80,6 +80,10 @@ class Strategy:
         """Return the builder."""
         return self.perceiver.builder
 
+    def taint_bucket(self) -> None:
+        """Taint the bucket that forms."""
+        self.builder.taint()
+
     def take_price(self, tick: TradeTick) -> None:
         """Show the setup a price."""
         self.shown.append(tick.price.as_double())
