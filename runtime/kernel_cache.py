@@ -34,10 +34,10 @@ def ensure_compiled(plan: RunPlan) -> None:
     child.join()
 
 
-def trial_run(request: RunRequest) -> None:
+def trial_run(request: RunRequest) -> bool:
     """Run a request over its first 20,000 trades, or its first day of bars, into a folder that is deleted.
 
-    Nothing of it goes into the journal: nobody asked for this run.
+    Nothing of it goes into the journal: nobody asked for this run. Returns whether it came to its end.
     """
     with contextlib.suppress(Exception), tempfile.TemporaryDirectory() as runs:
         backtest = msgspec.structs.replace(request.settings.backtest, runs=runs)
@@ -47,7 +47,7 @@ def trial_run(request: RunRequest) -> None:
         if plan.on_bars:
             end_ns = plan.first_ts_ns + TRIAL_BARS_NS
             run_backtest(plan_run(replace(plan.request, start_ns=None, end_ns=end_ns)))
-            return
+            return True
         instrument, strategy = plan.instruments[0], plan.strategies[0]
         trades = next(plan.catalog.read_trades(instrument.id.value, plan.data_from_ns, plan.last_ns))
         trades = trades[:TRIAL_TRADES]
@@ -55,3 +55,5 @@ def trial_run(request: RunRequest) -> None:
             builder = VolumeBucketBuilder(bucket_config(strategy.config, instrument))
             builder.scan(trades.ts_ns, trades.price_ticks, trades.size_lots, trades.is_buyer, trades.trade_id)
         run_backtest(plan_run(replace(plan.request, start_ns=None, end_ns=int(trades.ts_ns[-1]) + 1)))
+        return True
+    return False

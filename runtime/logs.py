@@ -25,6 +25,11 @@ CORRELATION: Final = ("session", "intent", "trade")
 _IDS: Final[dict[str, ContextVar[str]]] = {name: ContextVar(name, default="") for name in CORRELATION}
 # What every record of the standard library has; the rest came in `extra`.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+OWN: Final = "smcbot"
+# So begins a line of Nautilus that is an event with all its fields.
+EVENT: Final = "<--[EVT]"
+# Libraries that log each request and each step of a migration.
+QUIET: Final = ("httpx", "httpcore", "alembic")
 FILE_BYTES: Final = 10_000_000
 FILES_KEPT: Final = 10
 
@@ -146,6 +151,12 @@ def iso_millis(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def concerns_people(record: logging.LogRecord) -> bool:
+    """Tell whether a record is ours, or a warning of somebody else's; of events people are notified."""
+    is_event = record.getMessage().startswith(EVENT)
+    return record.name.partition(".")[0] == OWN or (record.levelno >= logging.WARNING and not is_event)
+
+
 def _say_failed(record: logging.LogRecord) -> None:
     """Say that a record could not be written; the standard library would print its arguments as they are."""
     if logging.raiseExceptions and sys.stderr is not None:
@@ -177,7 +188,8 @@ def set_up_logs(
 ) -> Callable[[], None]:
     """Send the standard library's logs to stderr and, where wanted, to a file that rotates by size.
 
-    A terminal gets readable lines, anything else (a service manager, a pipe) and the file get JSON.
+    A terminal gets readable lines, anything else (a service manager, a pipe) and the file get JSON. Where
+    there is a file, a terminal is spared what Nautilus' parts report in the ordinary course of things.
 
     Parameters
     ----------
@@ -207,6 +219,8 @@ def set_up_logs(
     is_terminal = bool(getattr(output, "isatty", lambda: False)())
     console: logging.Handler = _Console(output)
     console.setFormatter(TextFormatter(redactor) if is_terminal else JsonFormatter(redactor))
+    if is_terminal and file is not None:
+        console.addFilter(concerns_people)
     handlers = [console]
     if file is not None:
         handlers.append(_rotating(file, file_bytes, files_kept, redactor))
@@ -257,6 +271,8 @@ def service_logs(name: str, folder: Path | None = None) -> Iterator[None]:
     """
     redact = Redactor.of_environment()
     undo = set_up_logs(file=None if folder is None else folder / f"{name}.jsonl", redact=redact)
+    for library in QUIET:
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         yield
     except (OperatorError, OSError):  # what the operator is told in a line is no crash

@@ -1,6 +1,7 @@
 """`make paper`: the local exchange on the sample tape, and a paper node with the OTE strategy against it.
 
-``python -m tests.paper_demo`` needs no network and no keys. It stops at Ctrl-C, or after ``--secs``.
+``python -m tests.paper_demo`` needs no network and no keys. It stops at Ctrl-C, or after ``--secs``. A node
+that is killed is started again, as a service manager would.
 """
 
 import argparse
@@ -8,17 +9,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from runtime.cli import say
+from runtime.live.paper_settings import PaperSettings
 from tests.venue_simulator.process import VenueProcess
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 INSTRUMENTS: Final = ("BTCUSDT.BINANCE", "ETHUSDT.BINANCE")
 STOP_SECS: Final = 60
+POLL_SECS: Final = 0.1
+LATENCY_MS: Final = PaperSettings().latency_ms
 
 
 def demo_settings(
@@ -44,6 +50,7 @@ def demo_settings(
             "folder": str(folder),
             "venues": [{"venue": "binance", "market": "spot", "hosts": demo_hosts(venue, "binance_spot")}],
         },
+        "notifications": {"batch_secs": 0.5, "per_minute": 0},
         "strategies": [{"strategy": "ote", "instruments": list(instruments), **parameters}],
     }
 
@@ -71,18 +78,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     with VenueProcess("--tape", "sample", "--speed", f"{options.speed:g}", "--wait") as venue:
         settings = demo_settings(venue, options.folder, INSTRUMENTS, {})
+        # The tape runs faster than the clock: so does an order's way to the venue.
+        settings["live"]["paper"] = {"latency_ms": LATENCY_MS / options.speed}
         file = write_settings(settings, options.folder / "config.yaml")
-        print(f"local exchange on {venue.http('binance_spot')}, settings in {file}", file=sys.stderr)
-        node = subprocess.Popen(
-            [sys.executable, str(ROOT / "live_node.py"), "--mode", "paper", "--config", str(file)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
+        say(f"local exchange on {venue.http('binance_spot')}, settings in {file}")
+        say(f"in another terminal: python live_node.py ctl status --config {file}")
+        by_secs = None if options.secs is None else time.monotonic() + options.secs
+        while (code := run_node(venue, file, by_secs)) == -signal.SIGKILL:
+            say("the node was killed: it is started again")
+        return code
+
+
+def run_node(venue: VenueProcess, file: Path, by_secs: float | None) -> int:
+    """Run a node until it ends, or until a time of the monotonic clock; return its exit code."""
+    node = subprocess.Popen(
+        [sys.executable, str(ROOT / "live_node.py"), "--mode", "paper", "--config", str(file)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    say(f"node: process {node.pid}")
+    try:
+        while not venue.state()["connections"] and node.poll() is None:
+            time.sleep(POLL_SECS)  # compiling may take two minutes, in which the tape would pass unseen
         venue.tape("start")
-        try:
-            return node.wait(options.secs)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            node.send_signal(signal.SIGTERM)
-            return node.wait(STOP_SECS)
+        return node.wait(None if by_secs is None else max(by_secs - time.monotonic(), 0))
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        node.send_signal(signal.SIGTERM)
+        return node.wait(STOP_SECS)
 
 
 if __name__ == "__main__":

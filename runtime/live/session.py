@@ -37,8 +37,6 @@ log = logging.getLogger("smcbot.node")
 
 LOGS: Final = "logs"
 LOCK: Final = "node.lock"
-# Libraries that log each request and each step of a migration.
-QUIET: Final = ("httpx", "httpcore", "alembic")
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -72,8 +70,6 @@ def run_session(plan: LivePlan, config: Mapping[str, Any], config_file: str | No
         NautilusLog(new_nautilus_log(folder)),
     ):
         install_crash_handler(folder / LOGS)
-        for name in QUIET:
-            logging.getLogger(name).setLevel(logging.WARNING)
         with ExitStack() as parts:
             _Session(plan, config, config_file, folder, session_id).run(parts)
 

@@ -166,6 +166,9 @@ class WarmUpActor(Actor):
         source = self._source_of(name)
         state, since = await self._state(strategy, name)
         first = (await stream.first_live()).trade_id.value
+        if source.has_ids and state.last_trade_id < 0:
+            # Nothing had traded since the anchor, or the venue was silent: by now it has a first trade.
+            state, since = await self._from_anchor(strategy, name, source)
         if source.has_ids and state.last_trade_id >= int(first):
             text = f"{name}: {since} ends at trade {state.last_trade_id}, the stream begins at {first}"
             self._tell(f"{text}: they are not of one market, nothing of it is used", Severity.WARNING)

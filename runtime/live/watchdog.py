@@ -68,9 +68,10 @@ class UnprotectedTime:
     Parameters
     ----------
     limit_ns
-        Longest time without a stop.
+        Longest time without a stop and without an order that closes all of it.
     leaving_limit_ns
-        The same while an order that closes all of it is at the venue.
+        Longest time without a stop whatever else is at the venue. One exit may follow another meanwhile
+        (spot: the target's limit, then a market order), and what lies between them counts by itself.
 
     Examples
     --------
@@ -89,6 +90,7 @@ class UnprotectedTime:
         self.sum_ns: dict[str, int] = {}
         self.violations = 0
         self._since_ns: dict[str, int] = {}
+        self._naked_since_ns: dict[str, int] = {}
         self._seen_ns: dict[str, int] = {}
         self._again_ns: dict[str, int] = {}
 
@@ -110,12 +112,19 @@ class UnprotectedTime:
             self._seen_ns[name] = ts_ns
             self.longest_ns[name] = max(self.longest_ns.get(name, 0), ts_ns - since_ns)
         if cover is None or cover.is_stopped:
-            self._since_ns.pop(name, None)
-            self._again_ns.pop(name, None)
+            for memory in (self._since_ns, self._naked_since_ns, self._again_ns):
+                memory.pop(name, None)
             return False
         if since_ns is None:
             self._since_ns[name] = self._seen_ns[name] = since_ns = ts_ns
-        limit_ns = self.leaving_limit_ns if cover.is_leaving else self.limit_ns
+        if cover.is_leaving:
+            self._naked_since_ns.pop(name, None)
+            limit_ns = self.leaving_limit_ns
+        else:
+            naked_since_ns = self._naked_since_ns.setdefault(name, ts_ns)
+            is_naked_too_long = ts_ns - naked_since_ns > self.limit_ns
+            limit_ns = self.limit_ns if is_naked_too_long else self.leaving_limit_ns
+            since_ns = naked_since_ns if is_naked_too_long else since_ns
         if ts_ns - since_ns <= limit_ns or ts_ns < self._again_ns.get(name, 0):
             return False
         self.violations += name not in self._again_ns

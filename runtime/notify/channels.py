@@ -170,10 +170,11 @@ class ConsoleChannel:
         self._redact = redact or Redactor.of_environment()
 
     def send(self, message: Message, timeout_secs: float) -> None:
-        """Write one line per line of the message."""
+        """Write each line of the message behind the title's source: it says itself what it is."""
         del timeout_secs
         stream = sys.stderr if self._stream is None else self._stream
-        lines = "".join(f"{message.title} | {line}\n" for line in message.body.splitlines())
+        source = message.title.partition(":")[0]
+        lines = "".join(f"{source} | {line}\n" for line in message.body.splitlines())
         try:
             stream.write(self._redact(lines))
             stream.flush()

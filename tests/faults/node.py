@@ -15,8 +15,9 @@ def add_strategies() -> None:
         strategies.__path__.append(str(FOLDER))
 
 
+add_strategies()  # also where a child of the node, which compiles the kernels, imports this module
+
 if __name__ == "__main__":
-    add_strategies()
     from live_node import main
 
     sys.exit(main())

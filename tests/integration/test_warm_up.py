@@ -80,6 +80,10 @@ class Strategy:
         """Return the builder."""
         return self.perceiver.builder
 
+    def taint_bucket(self) -> None:
+        """Taint the bucket that forms."""
+        self.builder.taint()
+
     def take_price(self, tick: TradeTick) -> None:
         """Show the setup a price."""
         self.shown.append(tick.price.as_double())
@@ -220,6 +224,24 @@ def test_without_any_history_the_day_is_fetched_from_its_anchor(tmp_path: Path) 
     market.first = 1
     session = live(Session(tmp_path, market), 1200, 1300)
     mine, whole = session.strategy.perceived(), uninterrupted(1300)
+    assert (mine.structure, mine.zones, mine.packets) == (whole.structure, whole.zones, whole.packets)
+
+
+def test_a_start_before_the_days_first_trade_is_complete_with_it(tmp_path: Path) -> None:
+    """Just after midnight the venue knows of no trade yet; the first one is asked about when it has come."""
+    session = Session(tmp_path, Market(TAPE))
+
+    async def main() -> None:
+        take = session.start()
+        await asyncio.sleep(0.05)
+        session.market.first = 1
+        await session.bring(take, TAPE[:20])
+        await asyncio.wait_for(session.ready(), 20)
+        await session.bring(take, TAPE[20:300])
+
+    asyncio.run(main())
+    assert session.said == [("hold", "warmup"), ("release", "warmup")]
+    mine, whole = session.strategy.perceived(), uninterrupted(300)
     assert (mine.structure, mine.zones, mine.packets) == (whole.structure, whole.zones, whole.packets)
 
 

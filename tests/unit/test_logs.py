@@ -321,3 +321,21 @@ def test_a_service_leaves_a_log_and_a_crash_file(tmp_path: Path, capsys: pytest.
     assert len(list((tmp_path / "logs").glob("crash-*.txt"))) == 1
     assert MASK in capsys.readouterr().err
     assert files_with_canary(tmp_path) == []
+
+
+def test_a_terminal_is_spared_the_ordinary_course_of_nautilus(tmp_path: Path) -> None:
+    """Hundreds of lines about its parts go to the file; ours, and whatever is a warning, are shown."""
+    terminal, file = Terminal(), tmp_path / "node.jsonl"
+    undo = set_up_logs(file=file, stream=terminal, redact=Redactor([]))
+    try:
+        logging.getLogger("nautilus.X-1.DataEngine").info("RUNNING")
+        logging.getLogger("nautilus.X-1.DataEngine").warning("late")
+        logging.getLogger("nautilus.X-1.OteStrategy").warning("<--[EVT] OrderRejected(reason='x')")
+        logging.getLogger("smcbot.node").info("stopped by SIGTERM")
+    finally:
+        undo()
+    assert [line.rpartition(": ")[2] for line in terminal.getvalue().splitlines()] == [
+        "late",
+        "stopped by SIGTERM",
+    ]
+    assert len(file.read_text().splitlines()) == 4

@@ -48,3 +48,18 @@ def test_instruments_do_not_mix() -> None:
     time.see("ADA", NAKED, 2 * SECOND)
     assert time.see("XRP", NAKED, 3 * SECOND)
     assert not time.see("ADA", NAKED, 3 * SECOND)
+
+
+def test_one_exit_that_follows_another_does_not_make_all_of_it_naked() -> None:
+    """Spot: the target's limit does not fill in five seconds and gives way to a market order."""
+    time = UnprotectedTime(2 * SECOND, 10 * SECOND)
+    looks = [(LEAVING, 0), (LEAVING, 5), (NAKED, 5), (NAKED, 6), (LEAVING, 7), (None, 8)]
+    assert not any(time.see("XRP", cover, second * SECOND) for cover, second in looks)
+    assert (time.longest_ns["XRP"], time.violations) == (8 * SECOND, 0)
+
+
+def test_nothing_at_all_behind_an_exit_has_the_short_limit_from_then_on() -> None:
+    """The target's limit went and nothing came: two seconds later it is over."""
+    time = UnprotectedTime(2 * SECOND, 10 * SECOND)
+    looks = [time.see("XRP", LEAVING if second < 5 else NAKED, second * SECOND) for second in range(9)]
+    assert looks == [False] * 8 + [True]

@@ -33,8 +33,9 @@ class ScriptedConfig(StrategyConfig, frozen=True, kw_only=True):
         What is traded.
     trade_from_ns
         No entries before.
-    arm_price, cancel_price
-        A trade at exactly this price opens a setup, or takes the entry back.
+    arm_price, low_arm_price, cancel_price
+        A trade at exactly this price opens a setup (at the low one its entry would take, and is refused), or
+        takes the entry back.
     entry_price, stop_price, target_price
         Of every setup, quote currency.
     qty
@@ -44,6 +45,7 @@ class ScriptedConfig(StrategyConfig, frozen=True, kw_only=True):
     instrument_id: InstrumentId
     trade_from_ns: int = 0
     arm_price: Decimal = Decimal(50010)
+    low_arm_price: Decimal = Decimal(49890)
     cancel_price: Decimal = Decimal(50020)
     entry_price: Decimal = Decimal(49900)
     stop_price: Decimal = Decimal(49000)
@@ -76,7 +78,7 @@ class ScriptedStrategy(SetupStrategy):
         """Open or take back where the script says so, and let the setup see the price."""
         price, setup = tick.price.as_decimal(), self.setup
         is_alive = setup is not None and not setup.is_closed
-        if price == self.config.arm_price and not is_alive:
+        if price in (self.config.arm_price, self.config.low_arm_price) and not is_alive:
             self._arm(tick.ts_event)
             return
         if not is_alive:
