@@ -18,6 +18,7 @@ from nautilus_trader.model.orders import Order
 
 from runtime.live.context import LiveContext
 from runtime.live.crash_points import armed_points
+from runtime.live.late_records import late_records
 from runtime.live.order_lookup import Answer, Lookup, look_up
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.state import StateFile, StateKeeper
@@ -53,6 +54,8 @@ class RecoveryActor(Actor):
         Hands a report to Nautilus' execution engine.
     call_soon
         Runs a function in the thread of the node.
+    journal
+        Takes records of what happened to orders while no node ran.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class RecoveryActor(Actor):
         lookup: LookUp,
         reconcile_report: Callable[[Any], Any],
         call_soon: Callable[[Callable[[], Any]], Any],
+        journal: Callable[[Any], Any],
     ) -> None:
         super().__init__(ActorConfig())
         self.keeper = keeper
@@ -75,6 +79,8 @@ class RecoveryActor(Actor):
         self._lookup = lookup
         self._reconcile_report = reconcile_report
         self._call_soon = call_soon
+        self._journal = journal
+        self._noted: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         points = armed_points()
         for strategy in strategies():
@@ -164,8 +170,18 @@ class RecoveryActor(Actor):
                 found[client_id] = reported_order(desk, answer)
                 if found[client_id].is_open:  # Nautilus must know it, or it could not be cancelled
                     self._reconcile_report(answer.report)
+                else:
+                    self._note_late(desk, answer)
         desk.take_picture(found | desk.cached_orders(), is_complete=True)
         return True
+
+    def _note_late(self, desk: KeptDesk, answer: Lookup) -> None:
+        """Journal how an order ended that Nautilus will never tell of, once."""
+        client_id = answer.report.client_order_id.value
+        if client_id not in self._noted:
+            self._noted.add(client_id)
+            for record in late_records(desk.strategy_id, answer):
+                self._journal(record)
 
     def look_at_strangers(self, desk: KeptDesk) -> None:
         """Book what somebody else closed, protect what nobody planned, and hold where others trade."""
@@ -233,6 +249,7 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
         lookup=ask,
         reconcile_report=engine.reconcile_execution_report,
         call_soon=context.call_soon,
+        journal=context.journal.append,
     )
 
 
