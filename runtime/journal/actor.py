@@ -183,7 +183,9 @@ class JournalActor(Actor):
         """Journal what the venue told of orders before any actor listened: nobody heard it while it happened."""
         for order in self.cache.orders():
             for event in order.events:
-                if event.ts_init >= self._made_ns:  # a cache with a database holds older ones, journaled before
+                if (
+                    event.ts_init >= self._made_ns
+                ):  # a cache with a database holds older ones, journaled before
                     self.on_order(event)
 
     # -- when it cannot be journaled -------------------------------------------------------------------------

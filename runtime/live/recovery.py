@@ -4,7 +4,8 @@ The order of things: entries are held (``reconcile``); strategies start, restore
 file and place protection that is missing; orders that Nautilus' reconciliation does not know are asked for
 one by one at the venue; what the account does not hold is booked as closed by somebody else; a position that
 nobody planned gets a stop; orders of ours that belong to no setup are cancelled; then entries are released.
-A venue that does not answer keeps them held.
+A venue that does not answer keeps them held. Later, whenever somebody else has traded on an instrument, its
+position is looked at in the same way.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from runtime.live.order_lookup import Answer, Lookup, look_up
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.state import StateFile, StateKeeper
 from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, ReleaseEntries
-from strategies.kept_desk import KeptDesk
+from strategies.kept_desk import EXTERNAL, KeptDesk
 from strategies.trade_manager.catch_up import VenueOrder
 from strategies.trade_manager.client_ids import parsed
 
@@ -81,6 +82,7 @@ class RecoveryActor(Actor):
         self._call_soon = call_soon
         self._journal = journal
         self._noted: set[str] = set()
+        self._is_looking = False
         self._task: asyncio.Task[None] | None = None
         points = armed_points()
         for strategy in strategies():
@@ -103,6 +105,7 @@ class RecoveryActor(Actor):
         now_ns = self.clock.timestamp_ns()
         hold = HoldEntries(ts_ns=now_ns, source=SOURCE, reason="the state of orders and positions is unknown")
         self.msgbus.publish(topic=HOLD_TOPIC, msg=hold)
+        self.msgbus.subscribe(topic=HOLD_TOPIC, handler=self._on_hold)
         self._call_soon(self._begin)
         self.clock.set_timer_ns(
             MEMORY_TIMER,
@@ -174,6 +177,20 @@ class RecoveryActor(Actor):
                     self._note_late(desk, answer)
         desk.take_picture(found | desk.cached_orders(), is_complete=True)
         return True
+
+    def _on_hold(self, hold: HoldEntries) -> None:
+        """Look at an instrument on which somebody else has just traded, when what came of it is known."""
+        if hold.source == EXTERNAL and self.is_done and not self._is_looking:
+            self._call_soon(lambda: self._look_again(hold.instrument_id))
+
+    def _look_again(self, name: str) -> None:
+        self._is_looking = True  # what is found is a hold again
+        try:
+            for desk in self._started():
+                if desk.instrument_id.value == name:
+                    self.look_at_strangers(desk)
+        finally:
+            self._is_looking = False
 
     def _note_late(self, desk: KeptDesk, answer: Lookup) -> None:
         """Journal how an order ended that Nautilus will never tell of, once."""
