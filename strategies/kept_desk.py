@@ -16,7 +16,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.orders import Order
 
 from strategies.account_view import AccountView
-from strategies.entry_halt import HOLD_TOPIC, HoldEntries
+from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, Holds, ReleaseEntries
 from strategies.protection import VenueCapabilities
 from strategies.setup_keeper import DeskMemory, SetupKeeper
 from strategies.trade_manager.catch_up import VenueOrder, catch_up, orphans
@@ -58,6 +58,7 @@ class KeptDesk(AccountView):
     reach: Callable[[str], None] | None = None
     """Told which point of the order life is passed, for tests that kill the process there."""
     venue: VenueCapabilities
+    holds: Holds
 
     def __init__(self, host: Any, instrument_id: InstrumentId, tag: str, exit_rules: ExitRules) -> None:
         super().__init__(host, instrument_id)
@@ -270,11 +271,19 @@ class KeptDesk(AccountView):
             self.carry_out(setup, setup.on_external(min(qty, setup.position_qty), price, ts_ns))
 
     def hold_for_external(self, reason: str) -> None:
-        """Open nothing on this instrument until a person has looked."""
+        """Open nothing on this instrument until a person has looked, and says so by a rearm."""
         ts_ns = self._host.clock.timestamp_ns()
         name = self.instrument_id.value
         hold = HoldEntries(ts_ns=ts_ns, source=EXTERNAL, reason=reason, instrument_id=name)
         self._host.msgbus.publish(topic=HOLD_TOPIC, msg=hold)
+
+    def release_external(self) -> None:
+        """End the hold over what others did here: a person has looked."""
+        if any(one.source == EXTERNAL for one in self.holds.standing):
+            ts_ns = self._host.clock.timestamp_ns()
+            name = self.instrument_id.value
+            release = ReleaseEntries(ts_ns=ts_ns, source=EXTERNAL, instrument_id=name)
+            self._host.msgbus.publish(topic=RELEASE_TOPIC, msg=release)
 
     def unplanned_qty(self) -> Decimal:
         """Return the position of the instrument that no setup of ours holds, signed, base currency.

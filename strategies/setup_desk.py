@@ -264,6 +264,7 @@ class SetupDesk(KeptDesk):
             self.count("rearmed")
             detail = {"actor": message.actor}
             self.decide("rearmed", ts_ns=message.ts_ns, reason=message.reason, detail=detail)
+        self.release_external()
 
     @property
     def closed_to_entries(self) -> SkipReason | None:

@@ -7,6 +7,7 @@ its event is already on this thread: nothing here asks a venue or a database.
 import asyncio
 import itertools
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -36,7 +37,7 @@ from runtime.recorder import (
     account_equity,
     order_record,
 )
-from strategies.entry_halt import HALT_TOPIC, REARM_TOPIC, HaltEntries, RearmEntries
+from strategies.entry_halt import FIRST, HALT_TOPIC, REARM_TOPIC, HaltEntries, RearmEntries
 from strategies.market_context import BITCOIN, MAX_AGE_NS
 from strategies.market_price import last_known
 from strategies.trade_manager.record import CancelShadow, ClosedTrade, Decision
@@ -144,6 +145,7 @@ class JournalActor(Actor):
         super().__init__(config)
         self._sink = sink
         self._has_halted = False
+        self._made_ns = time.time_ns()
         self._loop: Any = None
         self._watch_ns = round(config.watch_secs * NANOS)
         self._mark_from_ns = config.mark_from_ns
@@ -156,10 +158,14 @@ class JournalActor(Actor):
 
     def on_start(self) -> None:
         """Subscribe, and mark the account every five minutes."""
+        is_live = isinstance(self.clock, LiveClock)
+        if is_live:
+            self._tell_of_reconciliation()
+        # Before the strategy acts on it: a process that dies while it does has journaled what it knew.
+        self.msgbus.subscribe(topic=ORDERS_TOPIC, handler=self.on_order, priority=FIRST if is_live else 0)
         handlers: tuple[tuple[str, Callable[[Any], None]], ...] = (
             (DECISIONS_TOPIC, self.on_decision),
             (TRADES_TOPIC, self.on_closed_trade),
-            (ORDERS_TOPIC, self.on_order),
             (COMMANDS_TOPIC, self.on_command),
             (SHADOWS_TOPIC, self.on_shadow),
             (REARM_TOPIC, self.on_rearm_entries),
@@ -168,10 +174,19 @@ class JournalActor(Actor):
             self.msgbus.subscribe(topic=topic, handler=handler)
         first_ns = -(-self.clock.timestamp_ns() // MARK_INTERVAL_NS) * MARK_INTERVAL_NS
         self.clock.set_timer_ns(MARK_TIMER, MARK_INTERVAL_NS, first_ns, 0, self._on_mark)
-        if isinstance(self.clock, LiveClock):
+        if is_live:
             self._loop = asyncio.get_running_loop()
         if self._watch_ns:
             self.clock.set_timer_ns(WATCH_TIMER, self._watch_ns, first_ns, 0, self._on_watch)
+
+    def _tell_of_reconciliation(self) -> None:
+        """Journal what the venue told of orders before any actor listened: nobody heard it while it happened."""
+        for order in self.cache.orders():
+            for event in order.events:
+                if (
+                    event.ts_init >= self._made_ns
+                ):  # a cache with a database holds older ones, journaled before
+                    self.on_order(event)
 
     # -- when it cannot be journaled -------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from strategies.entry_halt import (
     RearmEntries,
     ReleaseEntries,
 )
+from strategies.kept_desk import EXTERNAL
 
 OPERATOR: Final = "operator"
 KILL: Final = "kill"
@@ -226,11 +227,11 @@ class NodeActions:
         self.kill_order = None
         self._closing.clear()
         self._on_rearm()
-        halted = [desk for _, desk in self._desks() if desk.is_halted]
+        halted = [desk for _, desk in self._desks() if desk.is_halted or is_held_for_others(desk)]
         self._publish(
             REARM_TOPIC, RearmEntries(ts_ns=self._now_ns(), actor=command.who, reason=command.reason)
         )
-        again = [desk for desk in halted if desk.is_halted]
+        again = [desk for desk in halted if desk.is_halted or is_held_for_others(desk)]
         text = f"{len(halted) - len(again)} desks rearmed" + (
             ", the kill file is removed" if was_killed else ""
         )
@@ -264,6 +265,11 @@ class NodeActions:
 def concerns(desk: Any, instrument: str) -> bool:
     """Tell whether a command for an instrument (empty: all) concerns a desk."""
     return not instrument or desk.instrument_id.value == instrument
+
+
+def is_held_for_others(desk: Any) -> bool:
+    """Tell whether a desk opens nothing because somebody else traded on its instrument."""
+    return any(one.source == EXTERNAL for one in desk.holds.standing)
 
 
 def is_entering(desk: Any) -> bool:

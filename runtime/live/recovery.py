@@ -4,7 +4,8 @@ The order of things: entries are held (``reconcile``); strategies start, restore
 file and place protection that is missing; orders that Nautilus' reconciliation does not know are asked for
 one by one at the venue; what the account does not hold is booked as closed by somebody else; a position that
 nobody planned gets a stop; orders of ours that belong to no setup are cancelled; then entries are released.
-A venue that does not answer keeps them held.
+A venue that does not answer keeps them held. Later, whenever somebody else has traded on an instrument, its
+position is looked at in the same way.
 """
 
 import asyncio
@@ -18,11 +19,12 @@ from nautilus_trader.model.orders import Order
 
 from runtime.live.context import LiveContext
 from runtime.live.crash_points import armed_points
+from runtime.live.late_records import late_records
 from runtime.live.order_lookup import Answer, Lookup, look_up
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.state import StateFile, StateKeeper
 from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, ReleaseEntries
-from strategies.kept_desk import KeptDesk
+from strategies.kept_desk import EXTERNAL, KeptDesk
 from strategies.trade_manager.catch_up import VenueOrder
 from strategies.trade_manager.client_ids import parsed
 
@@ -53,6 +55,8 @@ class RecoveryActor(Actor):
         Hands a report to Nautilus' execution engine.
     call_soon
         Runs a function in the thread of the node.
+    journal
+        Takes records of what happened to orders while no node ran.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class RecoveryActor(Actor):
         lookup: LookUp,
         reconcile_report: Callable[[Any], Any],
         call_soon: Callable[[Callable[[], Any]], Any],
+        journal: Callable[[Any], Any],
     ) -> None:
         super().__init__(ActorConfig())
         self.keeper = keeper
@@ -75,6 +80,9 @@ class RecoveryActor(Actor):
         self._lookup = lookup
         self._reconcile_report = reconcile_report
         self._call_soon = call_soon
+        self._journal = journal
+        self._noted: set[str] = set()
+        self._is_looking = False
         self._task: asyncio.Task[None] | None = None
         points = armed_points()
         for strategy in strategies():
@@ -97,6 +105,7 @@ class RecoveryActor(Actor):
         now_ns = self.clock.timestamp_ns()
         hold = HoldEntries(ts_ns=now_ns, source=SOURCE, reason="the state of orders and positions is unknown")
         self.msgbus.publish(topic=HOLD_TOPIC, msg=hold)
+        self.msgbus.subscribe(topic=HOLD_TOPIC, handler=self._on_hold)
         self._call_soon(self._begin)
         self.clock.set_timer_ns(
             MEMORY_TIMER,
@@ -164,8 +173,32 @@ class RecoveryActor(Actor):
                 found[client_id] = reported_order(desk, answer)
                 if found[client_id].is_open:  # Nautilus must know it, or it could not be cancelled
                     self._reconcile_report(answer.report)
+                else:
+                    self._note_late(desk, answer)
         desk.take_picture(found | desk.cached_orders(), is_complete=True)
         return True
+
+    def _on_hold(self, hold: HoldEntries) -> None:
+        """Look at an instrument on which somebody else has just traded, when what came of it is known."""
+        if hold.source == EXTERNAL and self.is_done and not self._is_looking:
+            self._call_soon(lambda: self._look_again(hold.instrument_id))
+
+    def _look_again(self, name: str) -> None:
+        self._is_looking = True  # what is found is a hold again
+        try:
+            for desk in self._started():
+                if desk.instrument_id.value == name:
+                    self.look_at_strangers(desk)
+        finally:
+            self._is_looking = False
+
+    def _note_late(self, desk: KeptDesk, answer: Lookup) -> None:
+        """Journal how an order ended that Nautilus will never tell of, once."""
+        client_id = answer.report.client_order_id.value
+        if client_id not in self._noted:
+            self._noted.add(client_id)
+            for record in late_records(desk.strategy_id, answer):
+                self._journal(record)
 
     def look_at_strangers(self, desk: KeptDesk) -> None:
         """Book what somebody else closed, protect what nobody planned, and hold where others trade."""
@@ -233,6 +266,7 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
         lookup=ask,
         reconcile_report=engine.reconcile_execution_report,
         call_soon=context.call_soon,
+        journal=context.journal.append,
     )
 
 

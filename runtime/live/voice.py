@@ -108,6 +108,7 @@ class NodeVoice:
             spool_bytes=lambda: pending_bytes(spool),
             reconnects=lambda: dict(self._context.reconnects),
             health=self.health.statuses,
+            protection=self._context.facts.get("unprotected"),
         )
 
     def _watch(self) -> None:

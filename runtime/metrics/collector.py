@@ -63,6 +63,9 @@ class NodeSources:
         Stream -> times it was connected again.
     health
         Check -> status.
+    protection
+        What the watchdog measured, see `runtime.live.watchdog.WatchdogActor.report`; None without one: then the
+        meter's own time counts, which takes a stop on its way for one that works.
     """
 
     cache: Any = None
@@ -77,6 +80,7 @@ class NodeSources:
     database_bytes: Callable[[], int] | None = None
     reconnects: Figures = _nothing
     health: Callable[[], Mapping[str, str]] = dict
+    protection: Callable[[], Mapping[str, Any]] | None = None
 
 
 class NodeCollector:
@@ -243,8 +247,7 @@ def _meters(sources: NodeSources) -> Iterator[Metric]:
         return
     yield _family("decisions", [((kind,), count) for kind, count in dict(meter.decisions).items()])
     yield _family("order_events", [((name,), count) for name, count in dict(meter.order_events).items()])
-    unprotected = dict(meter.unprotected_ns)
-    yield _family("unprotected_seconds", [((name,), ns / NANOS) for name, ns in unprotected.items()])
+    yield from _unprotected(sources, meter)
     total_s = meter.tick_to_decision_sum_ns / NANOS
     yield histogram_family("tick_to_decision_seconds", [((), meter.tick_to_decision, total_s)])
     total_s = meter.decision_to_sent_sum_ns / NANOS
@@ -253,6 +256,18 @@ def _meters(sources: NodeSources) -> Iterator[Metric]:
     yield histogram_family("tick_to_cancel_seconds", [((), meter.tick_to_cancel, total_s)])
     total_s = meter.cancel_to_ack_sum_ns / NANOS
     yield histogram_family("cancel_to_ack_seconds", [((), meter.cancel_to_ack, total_s)])
+
+
+def _unprotected(sources: NodeSources, meter: Meter) -> Iterator[Metric]:
+    if sources.protection is None:
+        unprotected = dict(meter.unprotected_ns)
+        yield _family("unprotected_seconds", [((name,), ns / NANOS) for name, ns in unprotected.items()])
+        return
+    report = sources.protection()
+    yield _family("unprotected_seconds", [((name,), secs) for name, secs in report["sum_secs"].items()])
+    longest = report["longest_secs"].items()
+    yield _family("unprotected_longest_seconds", [((name,), secs) for name, secs in longest])
+    yield _family("unprotected_violations", [((), report["violations"])])
 
 
 def _queues(sources: NodeSources) -> Iterator[Metric]:

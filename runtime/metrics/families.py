@@ -60,6 +60,8 @@ METRICS: Final = {
         Metric("order_events", "counter", "Order events by type.", ("event",)),
         Metric("positions_open", "gauge", "Open positions."),
         Metric("unprotected_seconds", "counter", "Time with position and no working stop.", ("instrument",)),
+        Metric("unprotected_longest_seconds", "gauge", "Longest such time of the session.", ("instrument",)),
+        Metric("unprotected_violations", "counter", "Times that the watchdog closed a position."),
         Metric("unprotected_qty", "gauge", "Position without a working stop, now.", ("instrument",)),
         Metric("halted", "gauge", "1 where nothing is opened any more.", ("instrument",)),
         Metric("trades", "counter", "Closed trades.", ("instrument", "exit_reason")),

@@ -142,6 +142,8 @@ def _compare_trades(node: LiveNode, venue: FaultVenue, state: Row) -> None:
         entries = [one for one in fills if leg_of(one["client_id"]) == "E" or "-E" in one["client_id"]]
         exits = [one for one in fills if one not in entries]
         assert Decimal(trade["qty"]) == total(entries), f"{trade['setup_id']}: quantity"
+        if trade["exit_reason"] == "external":
+            continue  # closed by orders that are not ours: their fees are not in the trade
         quote_fees = sum((Decimal(one["fee"]) for one in fills if one["fee_asset"] == "USDT"), ZERO)
         if Decimal(trade["dust_qty"]) == 0:
             pnl = value(exits) - value(entries) - quote_fees + Decimal(trade["funding"] or 0)

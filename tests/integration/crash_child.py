@@ -107,6 +107,7 @@ def run(place: str, folder: Path, *, is_spot: bool, is_entering: bool) -> None:
         folder=folder,
         strategies=node.trader.strategies,
         call_soon=loop.call_soon_threadsafe,
+        journal=SimpleNamespace(append=lambda _record: None),
         settings=SimpleNamespace(live=SimpleNamespace(protection=ProtectionSettings())),
     )
     HoldBook(node.kernel.msgbus)

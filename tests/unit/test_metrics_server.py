@@ -14,6 +14,7 @@ from ml.latency import LatencyHistogram
 from runtime.errors import ConfigurationError
 from runtime.metrics.collector import NodeCollector, NodeSources, histogram_family
 from runtime.metrics.families import METRICS, PREFIX
+from runtime.metrics.meter import Meter, MeterConfig
 from runtime.metrics.server import MetricsServer
 from tests.integration.test_node_voice import read
 
@@ -51,6 +52,17 @@ def test_a_section_that_fails_is_counted_and_the_others_come() -> None:
     assert found["smcbot_queue_depth"] == {(("queue", "spool"),): 7}
     assert found["smcbot_scrape_errors_total"] == {(("section", "states"),): 1}
     assert found["smcbot_rss_bytes"][()] > 1_000_000
+
+
+def test_the_watchdog_s_figures_are_exported() -> None:
+    """Sum, longest time and violations, as it measured them at acknowledged stops."""
+    report = {"sum_secs": {"XRP": 1.5}, "longest_secs": {"XRP": 0.9}, "violations": 2}
+    sources = NodeSources(meter=Meter(MeterConfig(), tuple), protection=lambda: report)
+    with MetricsServer(NodeCollector(sources), 0) as server:
+        found = read(server.address)
+    assert found["smcbot_unprotected_seconds_total"] == {(("instrument", "XRP"),): 1.5}
+    assert found["smcbot_unprotected_longest_seconds"] == {(("instrument", "XRP"),): 0.9}
+    assert found["smcbot_unprotected_violations_total"] == {(): 2}
 
 
 def test_a_histogram_counts_below_each_edge() -> None:

@@ -1,0 +1,277 @@
+"""F9, F12 and F25: orders without an answer, stops that a filter refuses, and what others do in our account."""
+
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+import pytest
+
+from tests.faults.books import books_agree, is_own
+from tests.faults.conftest import StartPair
+from tests.faults.harness import FaultVenue, LiveNode, leg_of
+from tests.faults.kinds import KINDS
+from tests.faults.recorder import record
+
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
+
+START_SECS: Final = 180.0
+# How each venue is asked for an order, a stop, a cancellation and a change.
+SUBMIT: Final = {
+    "binance_spot": "POST /api/v3/order",
+    "binance_usdm": "POST /fapi/v1/order",
+    "bybit_spot": "WS order.create",
+    "bybit_linear": "WS order.create",
+}
+STOP: Final = SUBMIT | {"binance_usdm": "POST /fapi/v1/algoOrder"}
+CANCEL: Final = {
+    "binance_spot": "DELETE /api/v3/order",
+    "binance_usdm": "DELETE /fapi/v1/order",
+    "bybit_spot": "WS order.cancel",
+    "bybit_linear": "WS order.cancel",
+}
+CHANGE: Final = {"binance_usdm": "PUT /fapi/v1/order", "bybit_linear": "WS order.amend"}
+# Vendors' codes for "nobody knows": Binance -1006 unexpected response, Bybit 10016 server error.
+CODE: Final = {"binance": -1006, "bybit": 10016}
+# A limit too far from the market: Binance PERCENT_PRICE, Bybit's price limit of stop orders.
+FILTER: Final = {
+    "binance_usdm": (-4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit."),
+    "binance_spot": (-1013, "Filter failure: PERCENT_PRICE_BY_SIDE"),
+    "bybit_linear": (110003, "Order price exceeds the allowable range."),
+    "bybit_spot": (170193, "Buy order price cannot be higher than the limit."),
+}
+WHENS: Final = ("before", "after", "lost")
+
+
+def fail(venue: FaultVenue, endpoint: str, when: str, **changes: Any) -> None:
+    """Let the next call of an endpoint fail."""
+    fault = {"status": 503, "code": CODE[venue.kind.venue], "text": "Internal error", **changes}
+    venue.fault("error", endpoint=endpoint, count=1, when=when, **fault)
+
+
+def leave(venue: FaultVenue, node: LiveNode) -> None:
+    """End a trade at its stop and let the market come back."""
+    venue.hit_stop()
+    node.wait("flat", venue.is_flat)
+    node.wait("nothing rests", lambda: not venue.legs())
+    node.wait("the setup is over", lambda: not node.desk().get("setup"))
+    venue.resume_pulse()
+
+
+def counted(venue: FaultVenue, leg: str) -> int:
+    """Return how many orders of a leg ever were at the venue."""
+    return sum(leg_of(one["client_id"]) == leg for one in venue.orders())
+
+
+# -- F9 --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_F09_no_answer_to_an_entry(pair: StartPair, kind: str) -> None:
+    """Never two orders for one intent: an entry that may be alive is asked about, not sent again."""
+    venue, node = pair(kind)
+    node.start()
+    for when in ("after", "lost"):
+        fail(venue, SUBMIT[kind], when)
+        node.enter()
+        venue.fill_entry()
+        node.wait_protected()
+        leave(venue, node)
+    assert counted(venue, "E") == len(WHENS) - 1
+    fail(venue, SUBMIT[kind], "before")
+    venue.arm()
+    node.wait("given up", lambda: node.decisions("entry_rejected"))
+    assert counted(venue, "E") == len(WHENS) - 1, "sent again blindly"
+    measured = books_agree(node, venue)
+    unknown = len(node.decisions("entry_unknown"))
+    record(
+        "F09 entry",
+        kind,
+        "error before and after the work, connection lost",
+        measured={"unknown": unknown, **measured},
+    )
+
+
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_F09_no_answer_to_a_stop(pair: StartPair, kind: str, when: str) -> None:
+    """The position is protected within the limit, by one stop, whatever became of the first."""
+    venue, node = pair(kind)
+    node.start()
+    node.enter()
+    fail(venue, STOP[kind], when)
+    venue.fill_entry()
+    node.wait_protected()
+    time.sleep(3.0)  # nothing follows
+    assert sum(leg_of(one["client_id"]) == "S" for one in venue.orders(is_open=True)) == 1
+    measured = books_agree(node, venue)
+    leave(venue, node)
+    books_agree(node, venue)
+    record(f"F09 stop {when}", kind, f"{STOP[kind]}: error {when} the work", measured=measured)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_F09_no_answer_to_a_cancellation(pair: StartPair, kind: str) -> None:
+    """A cancellation that got no answer is asked for again; the entry is gone or protected."""
+    venue, node = pair(kind)
+    node.start()
+    for when in WHENS:
+        node.enter()
+        fail(venue, CANCEL[kind], when)
+        venue.ask_cancel()
+        node.wait(f"taken back ({when})", lambda: not venue.legs())
+        node.wait("the setup is over", lambda: not node.desk().get("setup"))
+    measured = books_agree(node, venue)
+    record("F09 cancel", kind, "error before and after the work, connection lost", measured=measured)
+
+
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("kind", CHANGE)
+def test_F09_no_answer_to_a_change(pair: StartPair, kind: str, when: str) -> None:
+    """The exits follow the position although the change of the second fill got no answer."""
+    venue, node = pair(kind)
+    node.start()
+    node.enter()
+    venue.fill_entry("0.04")
+    node.wait("a part is protected", lambda: venue.is_resting("S") and venue.is_resting("T"))
+    fail(venue, CHANGE[kind], when)
+    venue.fill_entry()
+    node.wait_protected()
+    node.wait("the target follows", lambda: venue.is_resting("T", Decimal("0.1")))
+    node.wait("one of each", lambda: venue.legs() == ["S", "T"])
+    measured = books_agree(node, venue)
+    leave(venue, node)
+    books_agree(node, venue)
+    record(f"F09 change {when}", kind, f"{CHANGE[kind]}: error {when} the work", measured=measured)
+
+
+# -- F12 -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["binance_usdm", "binance_spot"])
+def test_F12_an_exit_that_a_filter_would_refuse_keeps_the_entry_back(pair: StartPair, kind: str) -> None:
+    """What the instrument's filters refuse is known before anything is sent."""
+    venue, node = pair(kind)
+    venue.fault("instrument", market=venue.kind.market, percent_up="1.01", percent_down="0.99")
+    node.start()
+    venue.arm()
+    refused = node.wait("the entry is refused", lambda: node.decisions("entry_rejected"))
+    assert refused[0]["reason"] in {"stop_filter", "target_filter"}
+    assert not venue.orders()
+    measured = books_agree(node, venue)
+    record(
+        "F12 known",
+        kind,
+        "PERCENT_PRICE narrower than the exits",
+        measured={"reason": refused[0]["reason"], **measured},
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_F12_a_stop_that_is_refused_ends_the_position(pair: StartPair, kind: str) -> None:
+    """A refusal that nobody could foresee: the position is closed at market at once, and it is journaled."""
+    venue, node = pair(kind)
+    node.start()
+    node.enter()
+    code, text = FILTER[kind]
+    fail(venue, STOP[kind], "before", status=400, code=code, text=text)
+    venue.fill_entry()
+    node.wait("flat", lambda: counted(venue, "X") and venue.is_flat())
+    node.wait("nothing rests", lambda: not venue.legs())
+    node.wait("the trade is journaled", lambda: node.rows("SELECT 1 FROM trades"))
+    measured = books_agree(node, venue)
+    (trade,) = node.rows("SELECT * FROM trades")
+    assert trade["exit_reason"] == "protection_refused"
+    record(
+        "F12 refused",
+        kind,
+        f"the stop is refused with {code}",
+        measured={"exit": trade["exit_reason"], "r": round(trade["r_multiple"], 3), **measured},
+    )
+
+
+# -- F25 -------------------------------------------------------------------------------------------------------
+
+
+def liquidate(venue: FaultVenue) -> None:
+    """Let the venue close the position because its margin is gone."""
+    venue.fault("liquidation", market=venue.kind.market)
+
+
+def deleverage(venue: FaultVenue) -> None:
+    """Let the venue close the position against somebody who went bankrupt."""
+    venue.fault("adl", market=venue.kind.market)
+
+
+def close_by_hand(venue: FaultVenue) -> None:
+    """Sell the position as a person does on the venue's page; on spot what no order locks."""
+    if venue.kind.is_spot:
+        (stop,) = [one for one in venue.orders(is_open=True) if leg_of(one["client_id"]) == "S"]
+        venue.ctl("cancel", order_id=stop["order_id"])
+    qty = venue.held_qty() // Decimal(venue.kind.lot) * Decimal(venue.kind.lot)
+    order = {"side": "SELL", "type": "MARKET", "qty": str(qty), "client_id": "web_by_hand"}
+    venue.ctl("order", market=venue.kind.market, **order, reduce_only=not venue.kind.is_spot)
+
+
+def close_a_part(venue: FaultVenue) -> None:
+    """Sell a part of it likewise."""
+    order = {"side": "SELL", "type": "MARKET", "qty": "0.04", "client_id": "web_a_part"}
+    venue.ctl("order", market=venue.kind.market, **order, reduce_only=True)
+
+
+def open_by_hand(venue: FaultVenue) -> None:
+    """Buy what nobody planned."""
+    venue.ctl("order", market=venue.kind.market, side="BUY", type="MARKET", qty="0.05", client_id="web_more")
+
+
+STRANGERS: Final[dict[str, tuple[Callable[[FaultVenue], None], tuple[str, ...]]]] = {
+    "liquidation": (liquidate, ("binance_usdm", "bybit_linear")),
+    "adl": (deleverage, ("binance_usdm", "bybit_linear")),
+    "closed by hand": (close_by_hand, ("binance_usdm", "bybit_linear", "binance_spot")),
+    "a part closed": (close_a_part, ("binance_usdm", "bybit_linear")),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"), [(kind, what) for what, (_, kinds) in STRANGERS.items() for kind in kinds]
+)
+def test_F25_what_others_do_is_recognised(pair: StartPair, kind: str, what: str) -> None:
+    """The node's position is the venue's, the instrument is closed to entries until a person rearms it."""
+    venue, node = pair(kind)
+    node.start()
+    node.enter_and_fill()
+    STRANGERS[what][0](venue)
+    node.wait("held for external", lambda: "external" in node.desk()["held"])
+    held = Decimal("0.06") if what == "a part closed" else Decimal(0)
+    node.wait("the desk has the venue's position", lambda: venue.held_qty() - held <= venue.kind.dust)
+    node.wait("exits fit", lambda: venue.legs() == (["S", "T"] if held else []))
+    if held:
+        leave(venue, node)
+    node.wait("the trade is journaled", lambda: node.rows("SELECT 1 FROM trades"))
+    entries = counted(venue, "E")
+    venue.resume_pulse()
+    venue.arm()
+    node.wait("the entry is refused", lambda: node.decisions("signal_skipped"))
+    assert counted(venue, "E") == entries
+    others = sum(not is_own(one["client_id"]) for one in venue.orders())
+    measured = books_agree(node, venue, others=others)
+    assert node.command("rearm", reason="looked at the venue").outcome == "done"
+    assert not node.desk()["held"]
+    node.enter_and_fill()
+    books_agree(node, venue, others=others)
+    reason = node.rows("SELECT exit_reason FROM trades")[0]["exit_reason"]
+    record(f"F25 {what}", kind, what, measured={"exit": reason, "entries_while_held": 0, **measured})
+
+
+@pytest.mark.parametrize("kind", ["binance_usdm", "bybit_linear"])
+def test_F25_a_position_that_nobody_planned_is_protected(pair: StartPair, kind: str) -> None:
+    """Bought by hand while the node is flat: held for entries, and found and protected after a restart."""
+    venue, node = pair(kind)
+    node.start()
+    node.enter_and_fill()
+    leave(venue, node)
+    open_by_hand(venue)
+    node.wait("held for external", lambda: "external" in node.desk()["held"])
+    node.wait("it is protected", lambda: venue.is_resting("S", Decimal("0.050")), START_SECS)
+    measured = books_agree(node, venue, others=1, outage_secs=START_SECS)
+    record("F25 position by hand", kind, "a position that no setup explains", measured=measured)
