@@ -13,7 +13,6 @@ from nautilus_trader.adapters.binance.factories import (
     BinanceLiveExecClientFactory,
 )
 from nautilus_trader.adapters.bybit.config import BybitDataClientConfig, BybitExecClientConfig
-from nautilus_trader.adapters.bybit.factories import BybitLiveExecClientFactory
 from nautilus_trader.config import InstrumentProviderConfig
 from nautilus_trader.model.identifiers import InstrumentId, Venue
 
@@ -27,6 +26,7 @@ from runtime.live.addresses import (
 )
 from runtime.live.binance_usdm import UsdmExecClientFactory
 from runtime.live.bybit import bybit_data_factory
+from runtime.live.bybit_execution import RepairedBybitFactory
 from runtime.live.keys import Keys
 from runtime.live.settings import LiveVenue
 from runtime.nodes import with_fees
@@ -116,9 +116,9 @@ def data_factory(venue: LiveVenue) -> type[Any]:
 
 
 def exec_factory(venue: LiveVenue) -> type[Any]:
-    """Return the factory of an account's execution client: the adapter's own, on USD-M with its repairs."""
+    """Return the factory of an account's execution client: the adapter's own, repaired where it must be."""
     if venue.venue == "bybit":
-        return BybitLiveExecClientFactory
+        return RepairedBybitFactory
     return UsdmExecClientFactory if venue.market == "usdm" else BinanceLiveExecClientFactory
 
 
