@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from nautilus_trader.accounting.factory import AccountFactory
+from nautilus_trader.adapters.bybit import factories
 from nautilus_trader.adapters.bybit.config import BybitDataClientConfig, BybitExecClientConfig
 from nautilus_trader.adapters.bybit.factories import BybitLiveExecClientFactory
 from nautilus_trader.config import (
@@ -195,6 +196,7 @@ def run_node(
         finally:
             loop.run_until_complete(end_tasks())
             node.dispose()
+            factories.get_cached_bybit_http_client.cache_clear()  # the stop has cancelled what it sends
             if product == "spot":  # the adapter registers it once for each client, and refuses the second
                 AccountFactory.deregister_cash_borrowing("BYBIT")
 
