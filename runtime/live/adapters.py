@@ -8,12 +8,8 @@ from nautilus_trader.adapters.binance.config import (
     BinanceExecClientConfig,
     BinanceInstrumentProviderConfig,
 )
-from nautilus_trader.adapters.binance.factories import (
-    BinanceLiveDataClientFactory,
-    BinanceLiveExecClientFactory,
-)
+from nautilus_trader.adapters.binance.factories import BinanceLiveDataClientFactory
 from nautilus_trader.adapters.bybit.config import BybitDataClientConfig, BybitExecClientConfig
-from nautilus_trader.adapters.bybit.factories import BybitLiveExecClientFactory
 from nautilus_trader.config import InstrumentProviderConfig
 from nautilus_trader.model.identifiers import InstrumentId, Venue
 
@@ -25,8 +21,10 @@ from runtime.live.addresses import (
     BYBIT_PRODUCTS,
     bybit_public_address,
 )
+from runtime.live.binance_spot import SpotExecClientFactory
 from runtime.live.binance_usdm import UsdmExecClientFactory
 from runtime.live.bybit import bybit_data_factory
+from runtime.live.bybit_execution import RepairedBybitFactory
 from runtime.live.keys import Keys
 from runtime.live.settings import LiveVenue
 from runtime.nodes import with_fees
@@ -116,10 +114,10 @@ def data_factory(venue: LiveVenue) -> type[Any]:
 
 
 def exec_factory(venue: LiveVenue) -> type[Any]:
-    """Return the factory of an account's execution client: the adapter's own, on USD-M with its repairs."""
+    """Return the factory of an account's execution client: the adapter's own with repairs."""
     if venue.venue == "bybit":
-        return BybitLiveExecClientFactory
-    return UsdmExecClientFactory if venue.market == "usdm" else BinanceLiveExecClientFactory
+        return RepairedBybitFactory
+    return UsdmExecClientFactory if venue.market == "usdm" else SpotExecClientFactory
 
 
 def with_known_fees(factory: type[Any], venue: LiveVenue) -> type[Any]:

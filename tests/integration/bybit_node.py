@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Literal
 
+from nautilus_trader.accounting.factory import AccountFactory
+from nautilus_trader.adapters.bybit import factories
 from nautilus_trader.adapters.bybit.config import BybitDataClientConfig, BybitExecClientConfig
 from nautilus_trader.adapters.bybit.factories import BybitLiveExecClientFactory
 from nautilus_trader.config import (
@@ -26,6 +28,7 @@ from nautilus_trader.model.orders import Order
 from nautilus_trader.trading.strategy import Strategy
 
 from runtime.live.bybit import bybit_data_factory
+from runtime.live.bybit_execution import RepairedBybitFactory
 from tests.bybit_client import KEY, SECRET
 from tests.venue_thread import VenueThread
 
@@ -89,6 +92,17 @@ class Hand(Strategy):
             made.make_qty(Decimal(qty)),
             made.make_price(Decimal(trigger)),
             reduce_only=reduce_only,
+        )
+
+    def stop_limit_sale(self, trigger: str, limit: str, qty: str = "0.010") -> Order:
+        """Make a stop-limit sale."""
+        made = self.instrument
+        return self.order_factory.stop_limit(
+            self.config.instrument_id,
+            OrderSide.SELL,
+            made.make_qty(Decimal(qty)),
+            made.make_price(Decimal(limit)),
+            made.make_price(Decimal(trigger)),
         )
 
     def market(self, qty: str, side: OrderSide) -> Order:
@@ -155,11 +169,16 @@ def run_node(
     log_level: str = "ERROR",
     with_bars: bool = False,
     checks: Mapping[str, Any] | None = None,
+    plain: bool = False,
 ) -> None:
-    """Start a node, run a script in its loop, stop the node; `checks` are fields of LiveExecEngineConfig."""
+    """Start a node, run a script in its loop, stop the node.
+
+    `checks` are fields of LiveExecEngineConfig; `plain` takes the adapter's execution client unrepaired.
+    """
     with node_loop() as loop:
         node, hand = make_node(
-            venue, product, loop, environment, log_level, claims=claims, with_bars=with_bars, checks=checks
+            venue, product, loop, environment, log_level, claims=claims, with_bars=with_bars, checks=checks,
+            plain=plain,
         )
         run = NodeRun(node, hand, venue, product)
 
@@ -177,6 +196,9 @@ def run_node(
         finally:
             loop.run_until_complete(end_tasks())
             node.dispose()
+            factories.get_cached_bybit_http_client.cache_clear()  # the stop has cancelled what it sends
+            if product == "spot":  # the adapter registers it once for each client, and refuses the second
+                AccountFactory.deregister_cash_borrowing("BYBIT")
 
 
 async def end_tasks() -> None:
@@ -210,6 +232,7 @@ def make_node(
     claims: bool,
     with_bars: bool,
     checks: Mapping[str, Any] | None,
+    plain: bool,
 ) -> tuple[TradingNode, Hand]:
     """Build a node that meets the local exchange, and the strategy in it."""
     instrument_id = InstrumentId.from_str(f"BTCUSDT-{product.upper()}.BYBIT")
@@ -252,6 +275,6 @@ def make_node(
     )
     node.trader.add_strategy(hand)
     node.add_data_client_factory("BYBIT", bybit_data_factory(f"{venue.ws}/v5/public/{product}"))
-    node.add_exec_client_factory("BYBIT", BybitLiveExecClientFactory)
+    node.add_exec_client_factory("BYBIT", BybitLiveExecClientFactory if plain else RepairedBybitFactory)
     node.build()
     return node, hand

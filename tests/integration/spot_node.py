@@ -108,13 +108,15 @@ def node_config(venue: VenueProcess) -> TradingNodeConfig:
     )
 
 
-def run_node(config: TradingNodeConfig, scenario: Scenario) -> None:
+def run_node(
+    config: TradingNodeConfig, scenario: Scenario, exec_factory: type[Any] = BinanceLiveExecClientFactory
+) -> None:
     """Run a node with a probe, play a scenario in its loop, and stop it."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     node = TradingNode(config=config, loop=loop)
     node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
-    node.add_exec_client_factory(BINANCE, BinanceLiveExecClientFactory)
+    node.add_exec_client_factory(BINANCE, exec_factory)
     probe = Probe(StrategyConfig(order_id_tag="001"))
     node.trader.add_strategy(probe)
     node.build()

@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 import yaml
 from nautilus_trader.adapters.binance.common.enums import BinanceAccountType, BinanceEnvironment
-from nautilus_trader.adapters.binance.factories import BinanceLiveExecClientFactory
-from nautilus_trader.adapters.bybit.factories import BybitLiveDataClientFactory, BybitLiveExecClientFactory
+from nautilus_trader.adapters.bybit.factories import BybitLiveDataClientFactory
 from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment, BybitProductType
 from nautilus_trader.model.identifiers import InstrumentId
 
 from runtime.errors import ConfigurationError
 from runtime.live.adapters import data_config, exec_config, exec_factory
 from runtime.live.addresses import adapter_addresses, addresses_of
+from runtime.live.binance_spot import SpotExecClientFactory
 from runtime.live.binance_usdm import UsdmExecClientFactory
+from runtime.live.bybit_execution import RepairedBybitFactory
 from runtime.live.bybit import bybit_data_factory
 from runtime.live.keys import Keys, keys_of, require_keys
 from runtime.live.node import cache_config, generate_missing_per_venue, node_config
@@ -102,8 +103,8 @@ def test_leverage_is_set_for_each_contract_and_only_if_wanted() -> None:
 
 def test_adapters_are_nautilus_own_but_for_two_documented_subclasses() -> None:
     """USD-M has a repaired reconciliation, Bybit's data another address where one is set."""
-    assert exec_factory(KINDS["bybit linear"][0]) is BybitLiveExecClientFactory
-    assert exec_factory(KINDS["binance spot"][0]) is BinanceLiveExecClientFactory
+    assert exec_factory(KINDS["bybit linear"][0]) is RepairedBybitFactory
+    assert exec_factory(KINDS["binance spot"][0]) is SpotExecClientFactory
     assert exec_factory(KINDS["binance usdm"][0]) is UsdmExecClientFactory
     assert bybit_data_factory(None) is BybitLiveDataClientFactory
     assert issubclass(bybit_data_factory("ws://127.0.0.1:1/v5/public/spot"), BybitLiveDataClientFactory)

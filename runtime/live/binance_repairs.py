@@ -1,0 +1,126 @@
+"""What breaks alike in Binance's execution clients of spot and USD-M when their user stream does.
+
+Measured on the local exchange with Nautilus 1.231 (tests/integration/test_usdm_node.py, test_spot_gaps.py):
+
+* One refused login or request for a listen key ends the user stream for good; nobody is told.
+* One request that fails during a reconciliation leaves orders, fills or positions out of it, and nobody tries
+  again. Without the trades of an order the engine invents one: a trade id of its own, no fee, and on spot a
+  position of more coins than were bought.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from nautilus_trader.execution.reports import ExecutionMassStatus
+
+STREAM_CHECK_SECS: Final = 1.0
+RECONCILE_AGAIN_SECS: Final = 1.0
+START_ATTEMPTS: Final = 3
+RECONCILING: Final = (
+    "/openOrders",
+    "/openAlgoOrders",
+    "/allOrders",
+    "/allAlgoOrders",
+    "/myTrades",
+    "/userTrades",
+    "/positionRisk",
+)
+
+if TYPE_CHECKING:
+    from nautilus_trader.adapters.binance.execution import BinanceCommonExecutionClient as Client
+else:
+    Client = object
+
+
+class StreamRepairs(Client):
+    """Mixin before the adapter's client: opens the stream again, and reconciles whole or not at all."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._stream_watch: asyncio.Task[None] | None = None
+        self._late_reconciliation: asyncio.Task[None] | None = None
+        self._failed_requests = 0
+        self._count_failures()
+
+    async def _connect(self) -> None:
+        await super()._connect()
+        self._stream_watch = self._loop.create_task(self._watch_stream())
+
+    async def _disconnect(self) -> None:
+        for task in (self._stream_watch, self._late_reconciliation):
+            if task is not None:
+                task.cancel()
+        await super()._disconnect()
+
+    async def _watch_stream(self) -> None:
+        """Open the user stream again, as often as it takes, after the adapter has given it up."""
+        stream = self._ws_client
+        while True:
+            await asyncio.sleep(STREAM_CHECK_SECS)
+            if not stream._is_recovery_failed:  # noqa: SLF001 - the adapter tells nobody
+                continue
+            self._log.warning("User stream was given up, opening it again")
+            try:
+                await stream.connect()
+                await stream.session_logon()
+                await stream._resubscribe()  # noqa: SLF001
+            except Exception as error:
+                self._log.error(f"Cannot open the user stream: {error}")
+                await stream.disconnect()
+                stream._is_recovery_failed = True  # noqa: SLF001
+
+    async def generate_mass_status(self, lookback_mins: int | None = None) -> ExecutionMassStatus | None:
+        """Return the adapter's report if every request for it succeeded, else None: a part would mislead.
+
+        The engine asks at the start and starts nothing without an answer, so one hiccup gets more attempts.
+        """
+        for attempt in range(START_ATTEMPTS):
+            status = await self._whole_mass_status(lookback_mins)
+            if status is not None:
+                return status
+            await asyncio.sleep(RECONCILE_AGAIN_SECS * (attempt + 1 < START_ATTEMPTS))
+        return None
+
+    async def _whole_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus | None:
+        self._failed_requests = 0
+        status = await super().generate_mass_status(lookback_mins)
+        if self._failed_requests:
+            self._log.error(f"{self._failed_requests} requests of the reconciliation failed: not used")
+            return None
+        return status
+
+    async def _reconcile_after_resubscribe(self) -> None:
+        # The adapter holds back what the new stream says until this returns, so only one attempt may wait.
+        if not await self._reconcile():
+            self._late_reconciliation = self._loop.create_task(self._reconcile_until_whole())
+
+    async def _reconcile_until_whole(self) -> None:
+        while True:
+            await asyncio.sleep(RECONCILE_AGAIN_SECS)
+            if await self._reconcile():
+                return
+
+    async def _reconcile(self) -> bool:
+        """Ask for everything and hand it over; False when a part could not be had."""
+        status = await self._whole_mass_status(None)
+        if status is None:
+            return False
+        self._send_mass_status_report(status)
+        return True
+
+    def _count_failures(self) -> None:
+        """Count what a reconciliation asked without a usable answer: the adapter tells its caller of none."""
+        http: Any = self._http_client
+        send = http.send_request
+
+        async def counted(method: Any, path: str, *arguments: Any, **options: Any) -> Any:
+            try:
+                return await send(method, path, *arguments, **options)
+            except Exception:
+                self._failed_requests += path.endswith(RECONCILING)
+                raise
+
+        http.send_request = counted
+
+
+__all__ = ["StreamRepairs"]
