@@ -35,7 +35,7 @@ class VenueHosts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Public stream. Bybit: without ``/v5/public/...``.
     ws_user
         Stream of the account's events: Binance spot the WebSocket interface (``.../ws-api/v3``), Binance
-        USD-M what ``/ws?listenKey=`` is put behind, Bybit the private stream.
+        USD-M what ``?listenKey=`` is put behind (``.../ws``), Bybit the private stream.
     ws_orders
         Stream by which orders are sent, Bybit alone.
     """
