@@ -7,6 +7,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CATALOG ?= var/catalog
 RUN_ARGS ?=
+# More words for pytest, such as `make faults TEST_ARGS="-k F07"`.
+TEST_ARGS ?=
 # The tape of `make model`: three days to learn from, the fourth to trade.
 MODEL_CATALOG ?= var/sample
 MODEL_DAY := 2026-01-08
@@ -63,11 +65,17 @@ paper: $(VENV)/.dev  ## trade the OTE strategy on paper against the local exchan
 # --- check -------------------------------------------------------------------------------------------
 .PHONY: test
 test: $(VENV)/.dev  ## run the whole test suite
-	$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile
+	$(PY) -m pytest -q -m "not slow and not soak and (not fault or quick)" -n 2 --dist loadfile
 
 .PHONY: test-slow
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
 	$(PY) -m pytest -q -m slow
+
+# A row that fails is written down as well; the page is made in any case.
+.PHONY: faults
+faults: $(VENV)/.dev  ## run the fault matrix and write docs/fault-matrix.md
+	SMCBOT_FAULTS_JSON=docs/faults.json $(PY) -m pytest -q -m "fault and not soak" $(TEST_ARGS); \
+		status=$$?; $(PY) -m tests.faults.page; exit $$status
 
 .PHONY: lint
 lint: $(VENV)/.dev  ## ruff, format check, mypy --strict, import contracts

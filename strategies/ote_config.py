@@ -102,8 +102,8 @@ class OteConfig(GuardedConfig, frozen=True, kw_only=True):
         Higher-timeframe bars for a bias filter: entries only in the direction of EMA20/EMA50. None for no
         filter. Until 150 bars have closed the bias is unknown and nothing is entered.
     max_data_age_secs
-        No entry on trades older than this by the node's clock: in a burst that the node has not caught up with,
-        the newest state is not known yet. Clocks may differ by a part of it.
+        No entry on trades older than this by the node's clock: in a burst that the node has not caught up
+        with, the newest state is not known yet. Clocks may differ by a part of it.
     max_bucket_move_pct
         No entry on a bucket whose high is this far above its low, percent: a bad print or a crash.
     price_band_pct

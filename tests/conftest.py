@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import canary_search, venue_fixtures
 from tests.canary import CANARY_VARIABLES, files_with_canary
+from tests.faults import recorder
 from tests.local_postgres import LocalPostgres, programs
 
 # The first call of a kernel compiles it, which takes longer than any deadline.
@@ -24,8 +25,9 @@ SHARED_DATA = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Search what every test writes for a secret; see `tests.canary_search`."""
+    """Search what every test writes for a secret, and note what rows of the fault matrix found."""
     config.pluginmanager.register(canary_search)
+    config.pluginmanager.register(recorder)
 
 
 spot_venue = venue_fixtures.spot_venue

@@ -48,6 +48,8 @@ class LiveContext:
         Checks of health by name: add yours (`runtime.health`).
     reconnects
         Stream -> times it was connected again: count yours.
+    facts
+        What ``ctl status`` tells besides the desks, by name: add yours.
     entry_limits
         What desks ask before an entry (`strategies.entry_limits.EntryLimits`): one, once it is made.
     node
@@ -72,6 +74,7 @@ class LiveContext:
     stop: Callable[[str], None]
     probes: dict[str, Probe] = field(default_factory=dict)
     reconnects: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Callable[[], Any]] = field(default_factory=dict)
     entry_limits: list[Any] = field(default_factory=list)
     node: Any = None
     strategy_configs: tuple[Any, ...] = ()

@@ -26,6 +26,13 @@ def keep_holds(context: LiveContext) -> None:
     make_hold_book(context)
 
 
+def watch_protection(context: LiveContext) -> Any:
+    """Return the watch over unprotected positions, and let ``ctl status`` tell what it measured."""
+    actor = make_watchdog(context)
+    context.facts["unprotected"] = actor.report
+    return actor
+
+
 def watch_data(context: LiveContext) -> Any:
     """Return the watch over streams and clocks, and let health tell of the clocks."""
     actor = make_freshness(context, context.settings.live.data)
@@ -63,6 +70,7 @@ def take_commands(context: LiveContext) -> Any:
     (limits,) = context.entry_limits
     return make_command_actor(
         context,
+        facts=lambda: {name: tell() for name, tell in context.facts.items()},
         on_kill=limits.close,
         on_rearm=lambda: limits.reopen(context.node.kernel.clock.timestamp_ns()),
     )
@@ -85,7 +93,7 @@ SERVICES: Final[list[Service]] = [
     record_session,
     make_recovery,
     make_unknown_orders,
-    make_watchdog,
+    watch_protection,
     watch_data,
     warm_up,
     warm_bars_up,

@@ -1,0 +1,136 @@
+"""Writes what each test of the matrix found: a pytest plugin, and `record` for the tests.
+
+Nothing is written unless the environment names a file in `FILE_VARIABLE`. Rows of tests that did not run stay
+as they are.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.faults.rows import ROWS
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+# The code under test, and what tests it.
+CODE: Final = (
+    "strategies", "runtime", "packet_builder", "indicators", "ml", "live_node.py", "tests/venue_simulator",
+    "tests/faults",
+)  # fmt: skip
+FILE_VARIABLE: Final = "SMCBOT_FAULTS_JSON"
+RECORDED: Final = pytest.StashKey[list[dict[str, Any]]]()
+DIGEST_LENGTH: Final = 16
+REASON_LENGTH: Final = 300
+
+_current: list[dict[str, Any]] = []
+
+
+def record(row: str, venue: str, done: str, *, measured: dict[str, Any]) -> None:
+    """Note what a test did and measured; its result is that of the test.
+
+    Parameters
+    ----------
+    row
+        ``F07`` or, for one of several variants, ``F01 60 s``.
+    venue
+        Kind of the account, ``-`` where it does not matter.
+    done
+        One sentence: what went wrong on command.
+    measured
+        Figures and words by name.
+    """
+    assert row[:3] in ROWS, row
+    _current.append({"row": row, "venue": venue, "done": done, "measured": measured})
+
+
+def code_files() -> dict[str, str]:
+    """Return the digest of every file of the code under test, by path."""
+    files = [
+        file
+        for place in CODE
+        for file in ([ROOT / place] if (ROOT / place).is_file() else sorted((ROOT / place).rglob("*")))
+        if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc"
+    ]
+    return {
+        file.relative_to(ROOT).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()[:DIGEST_LENGTH]
+        for file in files
+    }
+
+
+def code_digest(files: dict[str, str]) -> str:
+    """Return one digest of all files."""
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def merged(before: dict[str, Any], rows: list[dict[str, Any]], files: dict[str, str]) -> dict[str, Any]:
+    """Return the content of faults.json with new rows in place of old ones of the same name and venue."""
+    digest = code_digest(files)
+    found = {(one["row"], one["venue"]): one for one in before.get("rows", [])}
+    found |= {(one["row"], one["venue"]): {**one, "code": digest} for one in rows}
+    ordered = [found[key] for key in sorted(found)]
+    codes = {**before.get("codes", {}), digest: files}
+    return {"rows": ordered, "codes": {one: codes[one] for one in sorted({row["code"] for row in ordered})}}
+
+
+def changed_since(content: dict[str, Any]) -> list[str]:
+    """Return the files that are not what they were when a row of faults.json was measured."""
+    now = code_files()
+    changed: set[str] = set()
+    for files in content["codes"].values():
+        changed |= {name for name in now.keys() | files.keys() if now.get(name) != files.get(name)}
+    return sorted(changed)
+
+
+# -- the plugin ----------------------------------------------------------------------------------------
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin with nothing."""
+    config.stash[RECORDED] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Refuse a test of the matrix that records nothing."""
+    _current.clear()
+    result = yield
+    is_row = item.get_closest_marker("fault") is not None
+    assert _current or not is_row, f"{item.name} is a row of the matrix and recorded nothing"
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Keep what a test recorded, with its result; a failed one without a record by its name."""
+    report: pytest.TestReport = yield
+    if call.when == "call" and item.get_closest_marker("fault") is not None and not report.skipped:
+        result = {"result": "pass" if report.passed else "no", "seconds": round(report.duration, 1)}
+        if not report.passed:
+            result["reason"] = str(call.excinfo.value).strip()[:REASON_LENGTH] if call.excinfo else ""
+        item.config.stash[RECORDED] += [one | result for one in _current or [_by_name(item)]]
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the file."""
+    name, rows = os.environ.get(FILE_VARIABLE), session.config.stash[RECORDED]
+    if name and rows:
+        file = Path(name)
+        before = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps(merged(before, rows, code_files()), indent=1) + "\n", encoding="utf-8")
+
+
+def _by_name(item: pytest.Item) -> dict[str, Any]:
+    """Return the row of a test that failed before it recorded: test_F07_killed_here[binance_usdm]."""
+    name, _, venue = item.name.partition("[")
+    words = name.removeprefix("test_").split("_")
+    return {
+        "row": words[0] if words[0] in ROWS else name,
+        "venue": venue.rstrip("]").split("-")[0] or "-",
+        "done": " ".join(words[1:]),
+        "measured": {},
+    }

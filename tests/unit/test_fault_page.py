@@ -1,0 +1,42 @@
+"""The fault matrix as it is published: whole, and what was measured."""
+
+import json
+
+from tests.faults.page import JSON_FILE, PAGE_FILE, page_of
+from tests.faults.recorder import changed_since, code_files, merged
+from tests.faults.rows import MISSING, ROWS
+
+
+def test_page_is_what_the_results_give() -> None:
+    """Nobody edited it, and `make faults` was run to its end."""
+    assert PAGE_FILE.read_text() == page_of(json.loads(JSON_FILE.read_text()))
+
+
+def test_every_row_is_listed() -> None:
+    """A row without a result says why."""
+    page = PAGE_FILE.read_text()
+    assert [name for name in ROWS if f"\n| {name} " not in page] == []
+    assert len(ROWS) == 26
+    assert set(MISSING) <= set(ROWS)
+
+
+def test_a_new_result_replaces_the_old_one_of_its_row_and_venue() -> None:
+    """The others stay, with the code that they were measured with."""
+    row = {"row": "F07", "venue": "binance_usdm", "done": "", "measured": {}, "result": "no", "seconds": 1.0}
+    old = merged({}, [row, row | {"venue": "bybit_spot"}], {"a.py": "1"})
+    new = merged(old, [row | {"result": "pass"}], {"a.py": "2"})
+    assert [(one["venue"], one["result"]) for one in new["rows"]] == [
+        ("binance_usdm", "pass"),
+        ("bybit_spot", "no"),
+    ]
+    assert len(new["codes"]) == 2
+    assert merged({}, [row], {"a.py": "2"})["codes"].keys() < new["codes"].keys()
+
+
+def test_a_changed_file_is_named() -> None:
+    """What was measured with other code is known by it."""
+    files = code_files()
+    assert "live_node.py" in files
+    same = merged({}, [], files) | {"codes": {"x": files}}
+    assert changed_since(same) == []
+    assert changed_since({"codes": {"x": files | {"live_node.py": "0"}}}) == ["live_node.py"]
