@@ -38,6 +38,7 @@ WAIT_SECS: Final = 60.0
 POLL_SECS: Final = 0.05
 NANOS: Final = 1_000_000_000
 PULSE_SECS: Final = 0.2
+ARM_SECS: Final = 5.0
 
 ARM, CANCEL, ENTRY, STOP, TARGET = "50010", "50020", "49900", "49000", "51000"
 QTY: Final = Decimal("0.1")
@@ -410,8 +411,16 @@ class LiveNode:
 
     def enter(self) -> None:
         """Let the strategy open a setup, and wait until its entry rests at the venue."""
-        self.venue.arm()
-        self.wait("the entry rests", lambda: self.venue.is_resting("E"))
+        next_arm = 0.0
+
+        def rests() -> bool:
+            nonlocal next_arm
+            if time.monotonic() >= next_arm:  # the node may not hear the market yet when it is open
+                self.venue.arm()
+                next_arm = time.monotonic() + ARM_SECS
+            return self.venue.is_resting("E")
+
+        self.wait("the entry rests", rests)
 
     def enter_and_fill(self) -> None:
         """Open a setup, fill its entry, and wait until all of it is protected."""

@@ -1,4 +1,4 @@
-"""``python -m tests.faults.node``: `live_node.py` with the strategies of `tests/faults/strategies` as well."""
+"""``python -m tests.faults.node``: `live_node.py` with the strategies of `tests/faults/strategies` too."""
 
 import sys
 from pathlib import Path
