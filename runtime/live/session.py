@@ -23,6 +23,7 @@ from runtime.live.context import LiveContext
 from runtime.live.node import LOG_NAME, add_services, make_node
 from runtime.live.plan import LivePlan
 from runtime.live.rest import PublicRest
+from runtime.live.rest_guard import guard_client
 from runtime.live.services import SERVICES
 from runtime.live.shutdown import Shutdown
 from runtime.live.voice import NodeVoice
@@ -151,7 +152,12 @@ class _Session:
             parts.enter_context(writer)
             loop = asyncio.new_event_loop()
             asyncio.set_event_loop(loop)
-            node = make_node(self.plan, self.folder, loop, self.session_id)
+            rest = PublicRest(self.plan.settings)
+
+            def guard(client: Any) -> None:
+                guard_client(client, rest.http.budget, log.warning)
+
+            node = make_node(self.plan, self.folder, loop, self.session_id, guard)
             shutdown = Shutdown(node, loop)
             context = LiveContext(
                 mode=self.plan.mode,  # type: ignore[arg-type]
@@ -163,7 +169,7 @@ class _Session:
                 strategies=node.trader.strategies,
                 loop=loop,
                 call_soon=loop.call_soon_threadsafe,
-                rest=PublicRest(self.plan.settings),
+                rest=rest,
                 notifier=notifier,
                 stop=shutdown.ask,
                 node=node,
