@@ -6,8 +6,8 @@ own public client of the same host (`runtime.download.budget.HostBudget`):
 
 * after 418 or 429 nothing at all is sent until the time of ``Retry-After``; who asked gets the venue's own
   refusal, which is true: the request was not executed;
-* above the share of the limit that `download.budget_ratio` names, questions wait for the next minute. Orders and
-  cancellations do not: the rest is reserved for them.
+* above the share of the limit that `download.budget_ratio` names, questions wait for the next minute. Orders
+  and cancellations do not: the rest is reserved for them.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from nautilus_trader.adapters.binance.http.error import BinanceClientError
 from nautilus_trader.core.nautilus_pyo3 import HttpMethod
 
 from runtime.download.budget import HostBudget, retry_after_secs
+from runtime.live.freshness import ClockOffset
 
 TOO_MANY: Final = 429
 BANNED: Final = 418
@@ -27,6 +28,9 @@ DEFAULT_SECS: Final[Mapping[int, float]] = {BANNED: 120.0, TOO_MANY: 60.0}
 # Unknown here; the venue's own count comes back with every answer.
 WEIGHT: Final = 1
 LONGEST_WAIT_SECS: Final = 60.0
+NANOS_PER_MILLI: Final = 1_000_000
+# The venue takes what is up to a second ahead of its clock.
+TOLERATED_NS: Final = 500_000_000
 
 type Sleep = Callable[[float], Any]
 
@@ -108,4 +112,34 @@ def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Call
     http._client = GuardedClient(inner, budget_of(http.base_url), warn)  # noqa: SLF001 - there is no other place
 
 
-__all__ = ["GuardedClient", "guard_client"]
+def follow_clock(client: Any, offset_of: Callable[[], ClockOffset | None]) -> None:
+    """Let a Binance adapter stamp signed requests by the venue's clock where ours is certainly wrong.
+
+    The venue refuses what is stamped a second ahead of its clock (-1021), a cancellation like anything else: a
+    clock that stepped would leave orders there that nobody can take back.
+
+    Parameters
+    ----------
+    client
+        As in `guard_client`.
+    offset_of
+        Gives the offset as last measured, None before.
+    """
+    http = getattr(client, "_http_client", None)
+    sign = getattr(http, "sign_request", None)
+    if http is None or sign is None or "sign_request" in http.__dict__:
+        return
+
+    async def sign_by_their_clock(
+        http_method: Any, url_path: str, payload: dict[str, str] | None = None, **options: Any
+    ) -> Any:
+        offset = offset_of()
+        if payload and "timestamp" in payload and offset is not None and offset.least_ns > TOLERATED_NS:
+            shift_ms = round(offset.offset_ns / NANOS_PER_MILLI)
+            payload["timestamp"] = str(int(payload["timestamp"]) + shift_ms)
+        return await sign(http_method, url_path, payload=payload, **options)
+
+    http.sign_request = sign_by_their_clock
+
+
+__all__ = ["GuardedClient", "follow_clock", "guard_client"]

@@ -20,10 +20,11 @@ from runtime.journal.place import URL_VARIABLE, journal_url
 from runtime.journal.records import SessionEnd, SessionStart
 from runtime.journal.session import SessionJournal, code_version
 from runtime.live.context import LiveContext
+from runtime.live.freshness import ClockOffset
 from runtime.live.node import LOG_NAME, add_services, make_node
 from runtime.live.plan import LivePlan
 from runtime.live.rest import PublicRest
-from runtime.live.rest_guard import guard_client
+from runtime.live.rest_guard import follow_clock, guard_client
 from runtime.live.services import SERVICES
 from runtime.live.shutdown import Shutdown
 from runtime.live.voice import NodeVoice
@@ -154,8 +155,11 @@ class _Session:
             asyncio.set_event_loop(loop)
             rest = PublicRest(self.plan.settings)
 
+            offsets: dict[str, ClockOffset] = {}
+
             def guard(client: Any) -> None:
                 guard_client(client, rest.http.budget, log.warning)
+                follow_clock(client, lambda: offsets.get(client.venue.value))
 
             node = make_node(self.plan, self.folder, loop, self.session_id, guard)
             shutdown = Shutdown(node, loop)
@@ -170,6 +174,7 @@ class _Session:
                 loop=loop,
                 call_soon=loop.call_soon_threadsafe,
                 rest=rest,
+                clock_offsets=offsets,
                 notifier=notifier,
                 stop=shutdown.ask,
                 node=node,

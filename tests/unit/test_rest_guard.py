@@ -9,7 +9,8 @@ from nautilus_trader.adapters.binance.http.error import BinanceClientError
 from nautilus_trader.core.nautilus_pyo3 import HttpMethod
 
 from runtime.download.budget import HostBudget
-from runtime.live.rest_guard import GuardedClient, guard_client
+from runtime.live.freshness import ClockOffset
+from runtime.live.rest_guard import GuardedClient, follow_clock, guard_client
 
 URL = "https://venue.example/fapi/v1/order"
 
@@ -52,7 +53,7 @@ def guarded() -> tuple[GuardedClient, Host, Clock, list[str]]:
 
 @pytest.mark.parametrize("status", [418, 429])
 def test_nothing_is_sent_before_the_time_that_the_host_named(status: int) -> None:
-    """F10: the refusal passes on; then nothing reaches the host until Retry-After is over, not even a cancel."""
+    """F10: the refusal passes on; then nothing reaches the host until Retry-After is over, no cancel either."""
     client, host, clock, said = guarded()
     host.status, host.headers = status, {"Retry-After": "30"}
 
@@ -99,3 +100,25 @@ def test_a_client_is_guarded_once_and_others_are_left_alone() -> None:
         guard_client(one, lambda _address: budget, print)
     assert isinstance(http._client, GuardedClient)
     assert isinstance(http._client._inner, Host)
+
+
+def test_requests_are_stamped_by_the_venues_clock_where_ours_stepped() -> None:
+    """F11: two seconds ahead would be refused (-1021), a cancellation too; small offsets change nothing."""
+    stamps: list[int] = []
+
+    class Signer:
+        async def sign_request(self, _method: Any, _path: str, payload: dict[str, str], **_options: Any) -> None:
+            stamps.append(int(payload["timestamp"]))
+
+    client = SimpleNamespace(_http_client=Signer())
+    offsets = [None, ClockOffset(-2_000_000_000, 5_000_000), ClockOffset(-300_000_000, 5_000_000)]
+    asked = iter(offsets)
+    follow_clock(client, lambda: next(asked))
+    follow_clock(client, lambda: None)  # the second client of the account changes nothing
+
+    async def run() -> None:
+        for _ in offsets:
+            await client._http_client.sign_request(HttpMethod.DELETE, "/order", payload={"timestamp": "10000"})
+
+    asyncio.run(run())
+    assert stamps == [10_000, 8_000, 10_000]
