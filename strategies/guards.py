@@ -59,7 +59,7 @@ class GuardRules:
     """Limits of the circumstances; see ``OteConfig`` for their meaning."""
 
     trade_from_ns: int = 0
-    max_data_age_secs: float = 10.0
+    max_data_age_secs: float = 2.0
     max_bucket_move_pct: float = 20.0
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from nautilus_trader.model.data import Bar, TradeTick
+from nautilus_trader.model.data import Bar, MarkPriceUpdate, TradeTick
 from nautilus_trader.model.enums import AggressorSide
 
 from indicators.bias import HtfBias
@@ -29,6 +29,7 @@ from strategies.gated_setup import GatedSetupStrategy
 from strategies.guards import Circumstances, GuardRules, blocked
 from strategies.ote_config import OteConfig, entry_rules, exit_rules, model_policy, perception, shadow_rules
 from strategies.perception_state import Perceiver, PerceptionState, zone_states
+from strategies.price_band import BandRules, PriceBand
 from strategies.registry import StrategySpec
 from strategies.row_struct import row_struct
 from strategies.setup_strategy import side_name
@@ -98,7 +99,8 @@ class OteStrategy(GatedSetupStrategy):
         )
         self._is_guarded = self.guards.rules.watches_equity or self.guards.rules.watches_trades
         self._observer: Observer | None = None
-        self._saw_refused_trade = False
+        self._saw_bad_trade = False
+        self.band = PriceBand(BandRules(config.price_band_pct, config.price_band_pct))
         self._trades_topic = ""
         # Zones to look at when the next bucket closes: new, waiting for a better moment, or to be followed.
         self._waiting: dict[int, Zone] = {}
@@ -106,6 +108,7 @@ class OteStrategy(GatedSetupStrategy):
         self.trade_gate: TradeGate | None = None
         self.recent_packets: deque[bytes] | None = None  # kept in a live node alone, see `adopt`
         self._rebind: Callable[[], None]
+        self._mind_band: Callable[[], None]
         self._push: Callable[[int, float, float, bool, int], int]
         self._update_structure: Callable[..., Any]
         self._take_trade: TradeHandler
@@ -129,6 +132,8 @@ class OteStrategy(GatedSetupStrategy):
         call_soon = live_call_soon(self.clock)
         if call_soon is not None:  # a market without trades must not keep a stop waiting for its answer
             self.watch_deadlines(call_soon)
+            if self.config.price_band_pct and self.market.shorts:  # spot markets have no mark price
+                self.subscribe_mark_prices(self.instrument_id)
         self.start_guards()
         self.listen()
         if self.config.htf_bar_type is not None:
@@ -250,12 +255,14 @@ class OteStrategy(GatedSetupStrategy):
         push, on_packets, on_price = self._push, self._on_packets, self.on_watched_price
         on_unusual = self._on_unusual_trade
         buyer, seller = AggressorSide.BUYER, AggressorSide.SELLER
+        band, on_far = self.band, self._on_far_trade
+        sure_low, sure_high, remember = band.sure_low, band.sure_high, band.remember
         is_watching = False
         wake_low, wake_high, wake_ns = 0.0, 0.0, 0
         has_ids = True
 
         def take_trade(tick: TradeTick) -> None:
-            nonlocal has_ids
+            nonlocal has_ids, sure_low, sure_high
             ts_ns = tick.ts_event
             price = tick.price.as_double()
             side = tick.aggressor_side
@@ -272,6 +279,14 @@ class OteStrategy(GatedSetupStrategy):
                     return
                 on_unusual(error)
                 closed = 0
+            if sure_low <= price <= sure_high:
+                remember(price)
+            else:
+                is_near = band.judge(price)
+                sure_low, sure_high = band.sure_low, band.sure_high
+                if not is_near:
+                    on_far(ts_ns, price, closed)
+                    return
             if is_watching and (ts_ns >= wake_ns or not wake_low <= price <= wake_high):
                 on_price(ts_ns, price)
             if closed:
@@ -281,9 +296,17 @@ class OteStrategy(GatedSetupStrategy):
             nonlocal push
             push = self._push
 
+        def mind_band() -> None:
+            nonlocal sure_low, sure_high
+            sure_low, sure_high = band.sure_low, band.sure_high
+
         def take_price(tick: TradeTick) -> None:
             ts_ns, price = tick.ts_event, tick.price.as_double()
-            if is_watching and (ts_ns >= wake_ns or not wake_low <= price <= wake_high):
+            is_near = band.push(price)
+            mind_band()
+            if not is_near:
+                on_far(ts_ns, price, 0)
+            elif is_watching and (ts_ns >= wake_ns or not wake_low <= price <= wake_high):
                 on_price(ts_ns, price)
 
         def watch(flag: bool, low: float, high: float, deadline_ns: int) -> None:
@@ -292,6 +315,7 @@ class OteStrategy(GatedSetupStrategy):
 
         self.set_watch = watch
         self._rebind = rebind
+        self._mind_band = mind_band
         self.take_price = take_price
         return take_trade
 
@@ -314,17 +338,47 @@ class OteStrategy(GatedSetupStrategy):
             closed = self._push(tick.ts_event, price, tick.size.as_double(), is_buyer, trade_id)
         except ValueError as error:
             self._on_unusual_trade(error)
+        if not self.band.is_near(price):
+            self._saw_bad_trade = True
         if closed:
             self._on_packets(tick.ts_event, price)
 
+    def _on_far_trade(self, ts_ns: int, price: float, closed: int) -> None:
+        """Believe no price far from the last trades: its bucket is tainted, the setup does not see it.
+
+        Parameters
+        ----------
+        ts_ns
+            UNIX nanoseconds.
+        price
+            Quote currency.
+        closed
+            Buckets that the trade closed; it may reach into the next one, which is tainted as well.
+        """
+        self.count("trades_far")
+        if not self._saw_bad_trade:  # once per bucket
+            self.log.warning(
+                f"{self.instrument_id} trade at {price:g} is not believed: the last ones were at "
+                f"{self.band.reference:g}"
+            )
+        self._saw_bad_trade = True
+        if closed:
+            self._on_packets(ts_ns, price)
+            self._saw_bad_trade = True
+
+    def on_mark_price(self, mark_price: MarkPriceUpdate) -> None:
+        """Hold the next trades against the venue's mark price, too."""
+        self.band.set_mark(mark_price.value.as_double())
+        self._mind_band()
+
     def _on_unusual_trade(self, error: ValueError) -> None:
         self.count("trades_refused")
-        self._saw_refused_trade = True  # the bucket lacks it: tainted
+        self._saw_bad_trade = True  # the bucket lacks it: tainted
         self.log.warning(f"{self.instrument_id} trade left out: {error}")
 
     def before_fill(self, setup: Setup) -> None:
         """Taint the trade if trades are missing in the bucket that is still open."""
-        if self.builder.forming.get("is_tainted"):
+        if self._saw_bad_trade or self.builder.forming.get("is_tainted"):
             setup.taint()
 
     def _on_packets(self, ts_ns: int, price: float) -> None:
@@ -335,7 +389,7 @@ class OteStrategy(GatedSetupStrategy):
             seq, ts_open, ts_close, open_, high, low, close, qty, buy_qty, is_tainted = row
             self.bucket_seq = seq
             self.counters["buckets"] += 1
-            is_tainted = is_tainted or self._saw_refused_trade
+            is_tainted = is_tainted or self._saw_bad_trade
             if self.setup is not None:
                 self.setup.on_bucket(seq, is_tainted=is_tainted)
             events = self._update_structure(ts_open, ts_close, open_, high, low, close, qty, buy_qty)
@@ -353,7 +407,7 @@ class OteStrategy(GatedSetupStrategy):
                 self.mind_equity(ts_ns)
             if self._waiting:
                 self._consider(ts_ns, price, move_ratio=(high - low) / low, is_tainted=is_tainted)
-        self._saw_refused_trade = False
+        self._saw_bad_trade = False
 
     # -- zones ---------------------------------------------------------------------------------------------
 

@@ -102,9 +102,14 @@ class OteConfig(GuardedConfig, frozen=True, kw_only=True):
         Higher-timeframe bars for a bias filter: entries only in the direction of EMA20/EMA50. None for no
         filter. Until 150 bars have closed the bias is unknown and nothing is entered.
     max_data_age_secs
-        No entry on trades older than this by the node's clock.
+        No entry on trades older than this by the node's clock: in a burst that the node has not caught up
+        with, the newest state is not known yet. Clocks may differ by a part of it.
     max_bucket_move_pct
         No entry on a bucket whose high is this far above its low, percent: a bad print or a crash.
+    price_band_pct
+        A trade farther than this from the median of the last 21, or from the mark price where one is known,
+        is not believed, percent: its bucket is tainted, the setup and its model do not see it. Fifty in a row
+        that agree are the new price. 0 believes all.
     trade_from_ns
         No entries before this time (warm-up), UNIX nanoseconds.
     """
@@ -145,8 +150,9 @@ class OteConfig(GuardedConfig, frozen=True, kw_only=True):
     ledger_slippage_ticks: int = 0
     ledger_slippage_bps: float = 0.0
     htf_bar_type: BarType | None = None
-    max_data_age_secs: float = 10.0
+    max_data_age_secs: float = 2.0
     max_bucket_move_pct: float = 20.0
+    price_band_pct: float = 10.0
     trade_from_ns: int = 0
 
     def __post_init__(self) -> None:  # msgspec checks fields when it decodes only; this runs always
@@ -201,6 +207,7 @@ _FREE: Final = frozenset(
         "rearm_max",  # what comes after a decision
         "rearm_after_secs",
         "max_data_age_secs",  # of the node's clock
+        "price_band_pct",  # prints that training's tape should not have had either
         "trade_from_ns",
     }
 )
@@ -238,6 +245,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "ledger_slippage_bps": (0, 10_000),
     "max_data_age_secs": (0, 86_400),
     "max_bucket_move_pct": (0.0001, 10_000),
+    "price_band_pct": (0, 99),
     "trade_from_ns": (0, 1 << 62),
 }
 

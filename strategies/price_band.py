@@ -6,7 +6,6 @@ price that stays there is the new price: after enough trades in a row that agree
 """
 
 import math
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Final
 
 LAST_TRADES: Final = 21
 CONFIRMED_BY: Final = 50
+# The sure bounds are narrower by this, so that no rounding of theirs lets a price pass that is outside.
+_ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,12 @@ class PriceBand:
     rules
         See `BandRules`.
 
+    Notes
+    -----
+    A hot path spares itself the call: a price within ``sure_low`` .. ``sure_high`` is believable and only has
+    to be `remembered <remember>`, all others go to `judge`, after which the bounds are others. The span is so
+    narrow that whatever prices within it the last trades had, none of it is outside their median's band.
+
     Examples
     --------
     >>> band = PriceBand(BandRules(band_pct=10))
@@ -67,31 +74,44 @@ class PriceBand:
     [True, True, False, False, True]
     """
 
-    __slots__ = ("_band", "_confirming", "_is_off", "_mark", "_recent", "_rules", "_sorted", "high", "low")
+    __slots__ = (
+        "_band",
+        "_confirming",
+        "_is_off",
+        "_mark",
+        "_recent",
+        "_rules",
+        "remember",
+        "sure_high",
+        "sure_low",
+    )
 
     def __init__(self, rules: BandRules) -> None:
         self._rules = rules
         self._band = rules.band_pct / 100
         self._is_off = rules.band_pct == 0
+        self._recent: deque[float] = deque(maxlen=rules.trades)
+        self.remember = self._recent.append
+        """Takes a price within the sure bounds."""
         self.reset()
 
     def reset(self) -> None:
         """Forget every trade: after a gap the next trade is the first."""
-        self._recent: deque[float] = deque()
-        self._sorted: list[float] = []
+        self._recent.clear()
         self._confirming: list[float] = []
         self._mark = math.nan
-        self.low, self.high = 0.0, math.inf
+        self._be_sure()
 
     @property
     def reference(self) -> float:
         """Return the median of the last believable trades, NaN before the first."""
-        return self._sorted[len(self._sorted) // 2] if self._sorted else math.nan
+        ordered = sorted(self._recent)
+        return ordered[len(ordered) // 2] if ordered else math.nan
 
     def set_mark(self, mark_price: float) -> None:
         """Take a mark price of the venue."""
         self._mark = mark_price if self._rules.mark_band_pct and mark_price > 0 else math.nan
-        self._bound()
+        self._be_sure()
 
     def push(self, price: float) -> bool:
         """Take a trade; return whether its price is believable.
@@ -106,35 +126,61 @@ class PriceBand:
         bool
             False: taint the bucket, decide nothing on it.
         """
+        if self.sure_low <= price <= self.sure_high:
+            self.remember(price)
+            return True
+        return self.judge(price)
+
+    def judge(self, price: float) -> bool:
+        """Take a trade outside the sure bounds; as `push`."""
         if self._is_off:
             return True
-        if self.low <= price <= self.high and 0 < price < math.inf:
-            if self._confirming:
-                self._confirming.clear()
-            self._remember(price)
-            return True
-        if 0 < price < math.inf:
+        is_near = self.is_near(price)
+        if is_near:
+            self._confirming.clear()
+            self.remember(price)
+        elif 0 < price < math.inf:
             self._confirm(price)
-        return False
+        self._be_sure()
+        return is_near
 
-    def _remember(self, price: float) -> None:
-        recent, ordered = self._recent, self._sorted
-        recent.append(price)
-        insort(ordered, price)
-        if len(recent) > self._rules.trades:
-            del ordered[bisect_left(ordered, recent.popleft())]
-        self._bound()
+    def is_near(self, price: float) -> bool:
+        """Tell whether a price is believable, and remember nothing."""
+        if self._is_off:
+            return True
+        if not 0 < price < math.inf:
+            return False
+        low, high = self._bounds()
+        return low <= price <= high
 
-    def _bound(self) -> None:
+    def _bounds(self) -> tuple[float, float]:
+        """Return the lowest and the highest price that is believable now."""
         reference = self.reference
         if not reference > 0:
-            self.low, self.high = 0.0, math.inf
-            return
-        self.low, self.high = reference * (1 - self._band), reference * (1 + self._band)
+            return 0.0, math.inf
+        low, high = reference * (1 - self._band), reference * (1 + self._band)
         if self._mark > 0:
             mark_band = self._rules.mark_band_pct / 100
-            self.low = max(self.low, self._mark * (1 - mark_band))
-            self.high = min(self.high, self._mark * (1 + mark_band))
+            low, high = max(low, self._mark * (1 - mark_band)), min(high, self._mark * (1 + mark_band))
+        return low, high
+
+    def _be_sure(self) -> None:
+        """Set the bounds within which nobody need look at the last trades."""
+        self.sure_low, self.sure_high = math.inf, -math.inf  # everything is looked at
+        if self._is_off:
+            self.sure_low, self.sure_high = -math.inf, math.inf
+        elif self._recent and not self._confirming:
+            least, most = min(self._recent), max(self._recent)
+            if most > least * (1 + self._band):
+                return  # the last trades are too far apart for any shortcut
+            # 1 + band from end to end: then neither end is farther than the band from any median between.
+            half = math.sqrt(1 + self._band) * (1 - _ROUNDING)
+            middle = math.sqrt(least * most)
+            self.sure_low, self.sure_high = min(middle / half, least), max(middle * half, most)
+            if self._mark > 0:
+                mark_band = self._rules.mark_band_pct / 100
+                self.sure_low = max(self.sure_low, self._mark * (1 - mark_band))
+                self.sure_high = min(self.sure_high, self._mark * (1 + mark_band))
 
     def _confirm(self, price: float) -> None:
         """Count a trade outside; move the band when enough of them agree, and the mark does not object."""
@@ -145,10 +191,9 @@ class PriceBand:
         if self._mark > 0 and abs(price - self._mark) > self._mark * self._rules.mark_band_pct / 100:
             return
         if len(seen) >= self._rules.confirmed_by:
-            last = seen[-self._rules.trades :]
-            self._recent, self._sorted = deque(last), sorted(last)
-            self._confirming = []
-            self._bound()
+            self._recent.clear()
+            self._recent.extend(seen)
+            seen.clear()
 
 
 def outside_band(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runtime.health import Probe
+from runtime.live.freshness import ClockOffset
 from runtime.live.rest import PublicRest
 from runtime.notify.notifier import Notifier
 from runtime.settings import Settings
@@ -52,6 +53,8 @@ class LiveContext:
         What ``ctl status`` tells besides the desks, by name: add yours.
     entry_limits
         What desks ask before an entry (`strategies.entry_limits.EntryLimits`): one, once it is made.
+    clock_offsets
+        Venue name -> how far its clock is from ours, as last measured.
     node
         Nautilus' `TradingNode`; for what no other field gives.
     strategy_configs
@@ -76,6 +79,7 @@ class LiveContext:
     reconnects: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Callable[[], Any]] = field(default_factory=dict)
     entry_limits: list[Any] = field(default_factory=list)
+    clock_offsets: dict[str, ClockOffset] = field(default_factory=dict)
     node: Any = None
     strategy_configs: tuple[Any, ...] = ()
     config_sha256: str = ""

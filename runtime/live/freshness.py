@@ -32,6 +32,8 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         How long after its close a bar may come before its stream is stale.
     max_clock_offset_secs
         Entries are held while the machine's clock is further from a venue's.
+    instrument_secs
+        Pause between two looks at the venue's terms: tick and lot size, and whether it trades an instrument.
     gap_secs
         How long missing trades are waited for; after that the bucket is tainted and the stream goes on.
     gap_trades
@@ -51,6 +53,7 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     frozen_secs: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
     bar_late_secs: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
     max_clock_offset_secs: Annotated[float, Meta(gt=0, le=10)] = 1.0
+    instrument_secs: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     gap_secs: Annotated[float, Meta(ge=0, le=60)] = 3.0
     gap_trades: Annotated[int, Meta(ge=0, le=1_000_000)] = 20_000
     quiet_secs: Annotated[float, Meta(gt=0, le=3600)] = 5.0

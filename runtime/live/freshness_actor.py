@@ -2,14 +2,15 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.core.datetime import millis_to_nanos
 
-from runtime.errors import VenueError
+from runtime.errors import DataError, VenueError
 from runtime.live.context import LiveContext
 from runtime.live.freshness import (
     NANOS,
@@ -20,6 +21,7 @@ from runtime.live.freshness import (
     Watchtower,
     clock_offset,
 )
+from runtime.live.plan import symbol_of
 from runtime.notify.events import Event, EventKind, Severity
 from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldBook, HoldEntries, ReleaseEntries
 
@@ -29,6 +31,7 @@ STALE: Final = "stale"  # source of the holds of silent streams
 VENUE: Final = "venue"  # of those of a venue that does not answer
 CLOCK: Final = "clock"
 INSTRUMENT: Final = "instrument"
+CLOSED: Final = "closed"  # the venue does not trade it now
 INSTRUMENTS_TOPIC: Final = "data.instrument.*"
 # A look more often than this finds nothing that matters.
 LEAST_LOOK_SECS: Final = 0.05
@@ -43,6 +46,23 @@ class ServerClock(Protocol):
 
     async def server_ms(self) -> int:
         """Return it, UNIX milliseconds."""
+        ...
+
+
+class ListedTerms(Protocol):
+    """What a venue says of one of its symbols."""
+
+    symbol: str
+    tick_size: Decimal
+    lot_size: Decimal
+    is_trading: bool
+
+
+class Listing(Protocol):
+    """Tells a venue's symbols."""
+
+    async def symbols(self) -> Sequence[ListedTerms]:
+        """Return them all."""
         ...
 
 
@@ -63,6 +83,10 @@ class FreshnessActor(Actor):
         Compares orders and positions with the venues; tells whether they agree (again).
     call_soon
         Runs a function in the thread of the node.
+    listings
+        By venue name: who tells its symbols, and the Nautilus id of each symbol that is traded.
+    offsets
+        Receives the offset of each venue's clock.
     """
 
     def __init__(
@@ -74,10 +98,15 @@ class FreshnessActor(Actor):
         subscriptions: Subscriptions,
         reconcile: Reconcile,
         call_soon: Callable[[Callable[[], Any]], Any],
+        listings: Mapping[str, tuple[Listing, Mapping[str, str]]] | None = None,
+        offsets: dict[str, ClockOffset] | None = None,
     ) -> None:
         super().__init__(ActorConfig())
         self.tower = Watchtower()
-        self.offsets: dict[str, ClockOffset] = {}
+        self.offsets: dict[str, ClockOffset] = {} if offsets is None else offsets
+        self._listings = dict(listings or {})
+        self._listed_ns: dict[str, int] = {}
+        self._closed: set[str] = set()
         self._settings = settings
         self._clocks = dict(clocks)
         self._instruments = tuple(instruments)
@@ -143,6 +172,11 @@ class FreshnessActor(Actor):
             if now_ns - self._asked_ns.get(venue, 0) >= self._settings.heartbeat_secs * NANOS:
                 self._asked_ns[venue] = now_ns
                 self._run(self._ask_time(venue))
+        for venue in self._listings:
+            since_ns = self._listed_ns.setdefault(venue, now_ns)  # the start has just read them
+            if now_ns - since_ns >= self._settings.instrument_secs * NANOS:
+                self._listed_ns[venue] = now_ns
+                self._run(self._ask_terms(venue))
         returned = self.tower.returned
         if returned and not self._is_reconciling:
             self._is_reconciling = True
@@ -216,9 +250,40 @@ class FreshnessActor(Actor):
         Buckets, sizes and prices were made with the old ones; the venue would refuse orders of them.
         """
         name = instrument.id.value
-        if name not in self._instruments:
+        if name in self._instruments:
+            increments = instrument.price_increment.as_decimal(), instrument.size_increment.as_decimal()
+            self._compare_terms(name, *increments)
+
+    async def _ask_terms(self, venue: str) -> None:
+        """Compare what the venue lists with what the node trades by; the adapters look once an hour."""
+        listing, names = self._listings[venue]
+        try:
+            listed = {one.symbol: one for one in await listing.symbols()}
+        except (VenueError, DataError) as error:
+            self.log.warning(f"{venue} does not tell its symbols: {error}")
             return
-        terms = str(instrument.price_increment), str(instrument.size_increment)
+        for symbol, name in names.items():
+            terms = listed.get(symbol)
+            if terms is not None and terms.is_trading:
+                self._compare_terms(name, terms.tick_size, terms.lot_size)
+            self._mind_closed(name, is_closed=terms is None or not terms.is_trading)
+
+    def _mind_closed(self, name: str, *, is_closed: bool) -> None:
+        if is_closed == (name in self._closed):
+            return
+        now_ns = self.clock.timestamp_ns()
+        if is_closed:
+            self._closed.add(name)
+            text = f"{name}: the venue does not trade it now"
+            self._tell(text, Severity.CRITICAL)
+            self._hold(CLOSED, text, name, now_ns)
+        else:
+            self._closed.discard(name)
+            self._tell(f"{name}: the venue trades it again", Severity.INFO)
+            self._release(CLOSED, name, now_ns)
+
+    def _compare_terms(self, name: str, tick_size: Decimal, lot_size: Decimal) -> None:
+        terms = f"{tick_size.normalize():f}", f"{lot_size.normalize():f}"
         before = self._terms.setdefault(name, terms)
         if terms != before and name not in self._changed:
             self._changed.add(name)
@@ -327,7 +392,21 @@ def make_freshness(
         subscriptions=subscriptions,
         reconcile=reconcile or ask_engine,
         call_soon=context.call_soon,
+        listings=listings_of(context),
+        offsets=context.clock_offsets,
     )
+
+
+def listings_of(context: LiveContext) -> dict[str, tuple[Listing, dict[str, str]]]:
+    """Return who tells the symbols of each venue of a node, and the ids of those that are traded."""
+    live = context.settings.live
+    return {
+        venue.venue_name: (
+            context.rest.of(venue),
+            {symbol_of(name, venue): name for name in context.instruments if live.venue_of(name) == venue},
+        )
+        for venue in live.venues
+    }
 
 
 __all__ = ["FreshnessActor", "Reconcile", "make_freshness", "make_hold_book"]

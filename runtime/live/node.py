@@ -144,9 +144,15 @@ def redis_password() -> str | None:
 
 
 def make_node(
-    plan: LivePlan, folder: Path, loop: asyncio.AbstractEventLoop, session_id: str = ""
+    plan: LivePlan,
+    folder: Path,
+    loop: asyncio.AbstractEventLoop,
+    session_id: str = "",
+    on_client: Callable[[Any], None] | None = None,
 ) -> TradingNode:
     """Return the node with its strategies and clients, not started; the loop is its own.
+
+    `on_client` is called with each client of an adapter.
 
     Raises
     ------
@@ -155,9 +161,9 @@ def make_node(
     """
     node = TradingNode(config=node_config(plan, folder, session_id), loop=loop)
     for venue in plan.venues:
-        node.add_data_client_factory(venue.venue_name, data_factory(venue))
         factory = exec_factory(venue) if plan.mode == "live" else SandboxLiveExecClientFactory
-        node.add_exec_client_factory(venue.venue_name, factory)
+        node.add_data_client_factory(venue.venue_name, _telling(data_factory(venue), on_client))
+        node.add_exec_client_factory(venue.venue_name, _telling(factory, on_client))
     node.build()
     generate_missing_per_venue(node.kernel.exec_engine, plan.venues)
     return node
@@ -193,6 +199,22 @@ def generate_missing_per_venue(engine: Any, venues: Iterable[LiveVenue]) -> None
         return bool(reconcile(report))
 
     engine._reconcile_position_report = reconcile_by_venue  # noqa: SLF001
+
+
+def _telling(factory: type[Any], on_client: Callable[[Any], None] | None) -> type[Any]:
+    """Return a factory that shows each client that it makes."""
+    if on_client is None:
+        return factory
+
+    class Factory(factory):
+        @staticmethod
+        def create(**surroundings: Any) -> Any:
+            client = factory.create(**surroundings)
+            on_client(client)
+            return client
+
+    Factory.__name__ = factory.__name__  # Nautilus knows some by their name
+    return Factory
 
 
 def _data_client(plan: LivePlan, venue: LiveVenue) -> Any:

@@ -20,9 +20,11 @@ from runtime.journal.place import URL_VARIABLE, journal_url
 from runtime.journal.records import SessionEnd, SessionStart
 from runtime.journal.session import SessionJournal, code_version
 from runtime.live.context import LiveContext
+from runtime.live.freshness import ClockOffset
 from runtime.live.node import LOG_NAME, add_services, make_node
 from runtime.live.plan import LivePlan
 from runtime.live.rest import PublicRest
+from runtime.live.rest_guard import follow_clock, guard_client
 from runtime.live.services import SERVICES
 from runtime.live.shutdown import Shutdown
 from runtime.live.voice import NodeVoice
@@ -147,7 +149,15 @@ class _Session:
             parts.enter_context(writer)
             loop = asyncio.new_event_loop()
             asyncio.set_event_loop(loop)
-            node = make_node(self.plan, self.folder, loop, self.session_id)
+            rest = PublicRest(self.plan.settings)
+
+            offsets: dict[str, ClockOffset] = {}
+
+            def guard(client: Any) -> None:
+                guard_client(client, rest.http.budget, log.warning)
+                follow_clock(client, lambda: offsets.get(client.venue.value))
+
+            node = make_node(self.plan, self.folder, loop, self.session_id, guard)
             shutdown = Shutdown(node, loop)
             context = LiveContext(
                 mode=self.plan.mode,  # type: ignore[arg-type]
@@ -159,7 +169,8 @@ class _Session:
                 strategies=node.trader.strategies,
                 loop=loop,
                 call_soon=loop.call_soon_threadsafe,
-                rest=PublicRest(self.plan.settings),
+                rest=rest,
+                clock_offsets=offsets,
                 notifier=notifier,
                 stop=shutdown.ask,
                 node=node,

@@ -1,9 +1,10 @@
 """The watch over streams and clocks on a real message bus: which holds it begins and ends, and when."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 from nautilus_trader.cache.cache import Cache
@@ -37,12 +38,19 @@ class Node:
     agrees: bool = True
     ahead_ms: int = 0
     comparisons: int = 0
+    listed: list[Any] = field(default_factory=list)
 
     async def server_ms(self) -> int:
         """Return the venue's time, or fail as when the network is cut."""
         if not self.answers:
             raise VenueError("no connection")
         return int(self.clock.timestamp_ns() // 1_000_000) + self.ahead_ms
+
+    async def symbols(self) -> list[Any]:
+        """Return what the venue lists."""
+        if not self.answers:
+            raise VenueError("no connection")
+        return self.listed
 
     async def reconcile(self) -> bool:
         """Tell whether the venue agrees."""
@@ -61,6 +69,7 @@ class Node:
             subscriptions=lambda: ([XRP], self.bars),
             reconcile=self.reconcile,
             call_soon=lambda call: call(),
+            listings={"BINANCE": (self, {"XRPUSDT": XRP.value})} if self.listed else None,
         )
         self.actor.register_base(Portfolio(self.bus, cache, self.clock), self.bus, cache, self.clock)
         for topic, word in ((HOLD_TOPIC, "hold"), (RELEASE_TOPIC, "release")):
@@ -89,11 +98,13 @@ class Node:
                 await asyncio.sleep(0)
 
 
-def run(scenario: Callable[[Node], Awaitable[None]], settings: DataSettings = SETTINGS) -> Node:
+def run(
+    scenario: Callable[[Node], Awaitable[None]], settings: DataSettings = SETTINGS, listed: Sequence[Any] = ()
+) -> Node:
     """Run a scenario on a fresh node; stop it at the end."""
 
     async def main() -> Node:
-        node = Node()
+        node = Node(listed=list(listed))
         node.start(settings)
         await scenario(node)
         node.actor.stop()
@@ -188,3 +199,29 @@ def test_another_tick_size_holds_the_instrument_until_a_restart() -> None:
         await node.advance(3, ticks=True)
 
     assert run(scenario).said == [("hold", "instrument", XRP.value)]
+
+
+def terms(tick: str = "0.0001", *, is_trading: bool = True) -> SimpleNamespace:
+    """Return what the venue lists of XRPUSDT."""
+    return SimpleNamespace(
+        symbol="XRPUSDT", tick_size=Decimal(tick), lot_size=Decimal("0.1"), is_trading=is_trading
+    )
+
+
+def test_what_the_venue_lists_is_looked_at_while_the_node_runs() -> None:
+    """F24: a halted instrument is held until it trades again, another tick size until a restart."""
+
+    async def scenario(node: Node) -> None:
+        await node.advance(25, ticks=True)  # the first look learns the terms
+        for change in (terms(is_trading=False), terms(), terms("0.00010"), terms("0.001")):
+            node.listed[:] = [change]
+            await node.advance(11, ticks=True)
+        node.answers = False  # no answer is no change
+        await node.advance(11, ticks=True)
+
+    settings = DataSettings(heartbeat_secs=5, stale_secs=8, instrument_secs=10)
+    assert run(scenario, settings, [terms()]).said == [
+        ("hold", "closed", XRP.value),
+        ("release", "closed", XRP.value),
+        ("hold", "instrument", XRP.value),
+    ]

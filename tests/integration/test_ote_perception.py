@@ -130,6 +130,34 @@ class CancelCloseBy:
         return Verdict(distance <= 0.0002, probability=min(1.0, distance * 100), threshold=0.02)
 
 
+@pytest.mark.parametrize("bad", [1.3, 0.7])
+def test_a_bad_print_taints_its_bucket_and_reaches_no_model(bad: float) -> None:
+    """F19: +-30 %: nothing is entered on its bucket, and neither policy nor setup sees the price."""
+    shown: list[float] = []
+
+    class Watcher(CheckedStrategy):
+        def on_watched_price(self, ts_ns: int, price: float) -> None:
+            shown.append(price)
+            super().on_watched_price(ts_ns, price)
+
+    tape: list[Trade] = [(1.035, 100.0 + n, "b") for n in range(30)]
+    tape[3] = (round(1.035 * bad, 4), 1.0, "s")
+    tape[20] = (round(1.035 * 1.3, 4), 0.1, "b")  # upwards: the other way the venue would fill the entry
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.integration.engine_harness.CheckedStrategy", Watcher)
+        result = run(
+            tape,
+            {3: [event(EventKind.RANGE_FORMED, low=1.0, high=1.1)]},
+            cancel_policy=f"{__name__}:CancelCloseBy",
+        )
+    assert result.strategy.counters["trades_far"] == 2
+    assert [one.reason for one in result.kinds("zone_skipped")] == ["tainted"]
+    # The bucket after it may hold the rest of the same trade.
+    assert [one.bucket_seq for one in result.kinds("entry_submitted")] == [5]
+    assert set(shown) == {1.035}
+    assert {one.price for one in CancelCloseBy.asked} == {1.035}
+
+
 def test_the_cancel_policy_is_asked_within_the_band_and_obeyed() -> None:
     """1 % around 1.0295: asked from 1.0397 down, cancelled before the fill, and the figures are published."""
     chart: list[Trade] = [(1.09, 100.0, "b")] * 3

@@ -91,6 +91,38 @@ def test_the_reference_is_the_median(prices: list[float]) -> None:
     assert band.reference == last[len(last) // 2]
 
 
+def naive_beliefs(prices: list[float], band: float, count: int, confirmed_by: int) -> list[bool]:
+    """Judge each price by the median of the last believed ones, with nothing remembered but lists."""
+    recent: list[float] = []
+    seen: list[float] = []
+    answers = []
+    for price in prices:
+        middle = sorted(recent)[len(recent) // 2] if recent else price
+        is_near = middle * (1 - band) <= price <= middle * (1 + band)
+        answers.append(is_near)
+        if is_near:
+            recent, seen = [*recent, price][-count:], []
+            continue
+        if seen and abs(price - seen[0]) > seen[0] * band:
+            seen = []
+        seen.append(price)
+        if len(seen) >= confirmed_by:
+            recent, seen = seen[-count:], []
+    return answers
+
+
+@given(st.lists(st.floats(60.0, 150.0) | st.floats(97.0, 103.0), min_size=1, max_size=80))
+def test_the_shortcut_changes_nothing(prices: list[float]) -> None:
+    """What lies within the sure bounds is near, and every price is judged as without them."""
+    band = PriceBand(TEN)
+    answers = []
+    for price in prices:
+        if band.sure_low <= price <= band.sure_high:
+            assert band.is_near(price)
+        answers.append(band.push(price))
+    assert answers == naive_beliefs(prices, 0.1, TEN.trades, TEN.confirmed_by)
+
+
 def test_rules_must_make_sense() -> None:
     """Percentages below 100, counts above 0."""
     for wrong in ({"band_pct": 100.0}, {"band_pct": math.nan}, {"mark_band_pct": -1.0}, {"trades": 0}):

@@ -1,0 +1,145 @@
+"""Keeps the adapters' REST clients within what a host allows, and silent while it has banned us.
+
+Nautilus paces requests by their number, does not know what the venue counted, and sends on during a ban, which
+makes the ban longer. Here every request of a Binance client passes a gate that shares its knowledge with our
+own public client of the same host (`runtime.download.budget.HostBudget`):
+
+* after 418 or 429 nothing at all is sent until the time of ``Retry-After``; who asked gets the venue's own
+  refusal, which is true: the request was not executed;
+* above the share of the limit that `download.budget_ratio` names, questions wait for the next minute. Orders
+  and cancellations do not: the rest is reserved for them.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from nautilus_trader.adapters.binance.http.error import BinanceClientError
+from nautilus_trader.core.nautilus_pyo3 import HttpMethod
+
+from runtime.download.budget import HostBudget, retry_after_secs
+from runtime.live.freshness import ClockOffset
+
+TOO_MANY: Final = 429
+BANNED: Final = 418
+TOO_MANY_CODE: Final = -1003
+# What a refusal without Retry-After means: the shortest ban, and a pause.
+DEFAULT_SECS: Final[Mapping[int, float]] = {BANNED: 120.0, TOO_MANY: 60.0}
+# Unknown here; the venue's own count comes back with every answer.
+WEIGHT: Final = 1
+LONGEST_WAIT_SECS: Final = 60.0
+NANOS_PER_MILLI: Final = 1_000_000
+# The venue takes what is up to a second ahead of its clock.
+TOLERATED_NS: Final = 500_000_000
+
+type Sleep = Callable[[float], Any]
+
+
+class GuardedClient:
+    """Stands in the place of the low-level client of a Binance adapter.
+
+    Parameters
+    ----------
+    inner
+        Nautilus' own, with ``await request(method, url=..., headers=..., body=..., keys=...)``.
+    budget
+        Of the host, shared with all that ask it.
+    warn
+        Told once of each ban.
+    sleep
+        Waits for seconds.
+    """
+
+    def __init__(
+        self, inner: Any, budget: HostBudget, warn: Callable[[str], Any], sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self._inner, self._budget, self._warn, self._sleep = inner, budget, warn, sleep
+        self.not_sent = 0
+
+    async def request(self, method: Any, url: str, **options: Any) -> Any:
+        """Send a request when the host allows it.
+
+        Raises
+        ------
+        BinanceClientError
+            While the host has banned us: nothing was sent.
+        """
+        self._refuse_if_banned()
+        if method == HttpMethod.GET:
+            wait_secs = min(self._budget.wait_secs(WEIGHT), LONGEST_WAIT_SECS)
+            if wait_secs > 0:
+                await self._sleep(wait_secs)
+                self._refuse_if_banned()
+        self._budget.sent(WEIGHT)
+        headers: Mapping[str, str] | None = None
+        try:
+            response = await self._inner.request(method, url=url, **options)
+            headers = {name.lower(): value for name, value in dict(response.headers).items()}
+        finally:
+            self._budget.answered(WEIGHT, headers)
+        if response.status in DEFAULT_SECS:
+            asked_secs = retry_after_secs(headers)
+            secs = DEFAULT_SECS[response.status] if asked_secs is None else asked_secs
+            self._budget.ban(secs, response.status)
+            self._warn(f"{url.partition('?')[0]}: status {response.status}, nothing is sent for {secs:g} s")
+        return response
+
+    def _refuse_if_banned(self) -> None:
+        left_secs = self._budget.ban_secs
+        if left_secs > 0:
+            self.not_sent += 1
+            words = f"not sent: the host asks for silence, {left_secs:.0f} s left"
+            message = {"code": TOO_MANY_CODE, "msg": words}
+            raise BinanceClientError(status=self._budget.ban_status, message=message, headers={})
+
+
+def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Callable[[str], Any]) -> None:
+    """Put the gate into a client of an adapter; Bybit's asks by streams and has no place for one.
+
+    Parameters
+    ----------
+    client
+        Data or execution client of an adapter.
+    budget_of
+        Gives the budget of the host of an address.
+    warn
+        See `GuardedClient`.
+    """
+    http = getattr(client, "_http_client", None)
+    inner = getattr(http, "_client", None)
+    if http is None or inner is None or isinstance(inner, GuardedClient):  # one may serve several clients
+        return
+    http._client = GuardedClient(inner, budget_of(http.base_url), warn)  # noqa: SLF001 - there is no other place
+
+
+def follow_clock(client: Any, offset_of: Callable[[], ClockOffset | None]) -> None:
+    """Let a Binance adapter stamp signed requests by the venue's clock where ours is certainly wrong.
+
+    The venue refuses what is stamped a second ahead of its clock (-1021), a cancellation like anything else: a
+    clock that stepped would leave orders there that nobody can take back.
+
+    Parameters
+    ----------
+    client
+        As in `guard_client`.
+    offset_of
+        Gives the offset as last measured, None before.
+    """
+    http = getattr(client, "_http_client", None)
+    sign = getattr(http, "sign_request", None)
+    if http is None or sign is None or "sign_request" in http.__dict__:
+        return
+
+    async def sign_by_their_clock(
+        http_method: Any, url_path: str, payload: dict[str, str] | None = None, **options: Any
+    ) -> Any:
+        offset = offset_of()
+        if payload and "timestamp" in payload and offset is not None and offset.least_ns > TOLERATED_NS:
+            shift_ms = round(offset.offset_ns / NANOS_PER_MILLI)
+            payload["timestamp"] = str(int(payload["timestamp"]) + shift_ms)
+        return await sign(http_method, url_path, payload=payload, **options)
+
+    http.sign_request = sign_by_their_clock
+
+
+__all__ = ["GuardedClient", "follow_clock", "guard_client"]

@@ -1,0 +1,124 @@
+"""The gate in front of an adapter's REST client: silence during a ban, and room for orders."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nautilus_trader.adapters.binance.http.error import BinanceClientError
+from nautilus_trader.core.nautilus_pyo3 import HttpMethod
+
+from runtime.download.budget import HostBudget
+from runtime.live.freshness import ClockOffset
+from runtime.live.rest_guard import GuardedClient, follow_clock, guard_client
+
+URL = "https://venue.example/fapi/v1/order"
+
+
+class Host:
+    """Answers with a status and headers, and keeps what reached it."""
+
+    def __init__(self) -> None:
+        self.status, self.headers = 200, {"X-Mbx-Used-Weight-1m": "10"}
+        self.seen: list[Any] = []
+
+    async def request(self, method: Any, url: str, **_options: Any) -> Any:
+        """Answer one request."""
+        self.seen.append(method)
+        assert url == URL
+        return SimpleNamespace(status=self.status, headers=self.headers, body=b"{}")
+
+
+class Clock:
+    """Time that a test moves, and that sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    async def sleep(self, secs: float) -> None:
+        """Let time pass."""
+        self.now_s += secs
+
+
+def guarded() -> tuple[GuardedClient, Host, Clock, list[str]]:
+    """Return a gate with a limit of 100 per minute, of which questions may use 80."""
+    host, clock, said = Host(), Clock(), []
+    budget = HostBudget(clock, 0.8)
+    budget.allow(100)
+    return GuardedClient(host, budget, said.append, clock.sleep), host, clock, said
+
+
+@pytest.mark.parametrize("status", [418, 429])
+def test_nothing_is_sent_before_the_time_that_the_host_named(status: int) -> None:
+    """F10: the refusal passes on; then nothing reaches the host until Retry-After is over, no cancel either."""
+    client, host, clock, said = guarded()
+    host.status, host.headers = status, {"Retry-After": "30"}
+
+    async def run() -> None:
+        assert (await client.request(HttpMethod.GET, URL)).status == status
+        for method in (HttpMethod.GET, HttpMethod.POST, HttpMethod.DELETE):
+            with pytest.raises(BinanceClientError, match="not sent") as refused:
+                await client.request(method, URL)
+            assert refused.value.status == status
+        clock.now_s += 30.1
+        host.status, host.headers = 200, {}
+        assert (await client.request(HttpMethod.DELETE, URL)).status == 200
+
+    asyncio.run(run())
+    assert len(host.seen) == 2
+    assert client.not_sent == 3
+    assert len(said) == 1
+
+
+def test_the_last_of_the_budget_is_for_orders_and_cancels() -> None:
+    """Above the share a question waits for the next minute; what changes orders goes at once."""
+    client, host, clock, _said = guarded()
+
+    async def run() -> list[float]:
+        times = []
+        host.headers = {"x-mbx-used-weight-1m": "80"}
+        await client.request(HttpMethod.GET, URL)
+        for method in (HttpMethod.DELETE, HttpMethod.POST, HttpMethod.GET):
+            await client.request(method, URL)
+            times.append(clock.now_s - 1000.0)
+        return times
+
+    cancelled, placed, asked = asyncio.run(run())
+    assert cancelled == placed == 0.0
+    assert asked > 0.0
+
+
+def test_a_client_is_guarded_once_and_others_are_left_alone() -> None:
+    """Data and execution client of one account share their REST client; Bybit's has no Python side."""
+    budget = HostBudget(Clock())
+    http = SimpleNamespace(base_url="https://venue.example", _client=Host())
+    data, execution = SimpleNamespace(_http_client=http), SimpleNamespace(_http_client=http)
+    for one in (data, execution, SimpleNamespace(_http_client=object()), object()):
+        guard_client(one, lambda _address: budget, print)
+    assert isinstance(http._client, GuardedClient)
+    assert isinstance(http._client._inner, Host)
+
+
+def test_requests_are_stamped_by_the_venues_clock_where_ours_stepped() -> None:
+    """F11: two seconds ahead would be refused (-1021), a cancellation too; small offsets change nothing."""
+    stamps: list[int] = []
+
+    class Signer:
+        async def sign_request(self, _method: Any, _path: str, payload: dict[str, str], **_options: Any) -> None:
+            stamps.append(int(payload["timestamp"]))
+
+    client = SimpleNamespace(_http_client=Signer())
+    offsets = [None, ClockOffset(-2_000_000_000, 5_000_000), ClockOffset(-300_000_000, 5_000_000)]
+    asked = iter(offsets)
+    follow_clock(client, lambda: next(asked))
+    follow_clock(client, lambda: None)  # the second client of the account changes nothing
+
+    async def run() -> None:
+        for _ in offsets:
+            await client._http_client.sign_request(HttpMethod.DELETE, "/order", payload={"timestamp": "10000"})
+
+    asyncio.run(run())
+    assert stamps == [10_000, 8_000, 10_000]
