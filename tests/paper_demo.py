@@ -50,7 +50,7 @@ def demo_settings(
 
 def demo_hosts(venue: VenueProcess, name: str) -> dict[str, str]:
     """Return the addresses of a venue of the local exchange, as `live.venues` takes them."""
-    user = {"binance_spot": "/ws-api/v3", "bybit": "/v5/private"}.get(name, "")
+    user = {"binance_spot": "/ws-api/v3", "binance_usdm": "/ws", "bybit": "/v5/private"}.get(name, "")
     hosts = {"http": venue.http(name), "ws": venue.ws(name), "ws_user": venue.ws(name, user)}
     return hosts | ({"ws_orders": venue.ws(name, "/v5/trade")} if name == "bybit" else {})
 
