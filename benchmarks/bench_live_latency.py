@@ -1,0 +1,154 @@
+"""Measure a live node: trade received to cancel request sent, and fill to stop acknowledged.
+
+    python benchmarks/bench_live_latency.py [--account binance_usdm] [--secs 60] [--rate 1000]
+
+`live_node.py --mode live` with OTE on twenty symbols against the local exchange, each a process of its own,
+real trades at `--rate` per second over all symbols. Cancels are those that OTE sends: a zone ended or
+extended. Parts of a cancel: received (the adapter's handler), decided (the strategy cancels), sent (the request is
+handed to the HTTP client), answered. Round trip: time of the trade to its cancel at the exchange, less the
+exchange's latency both ways; up to 5 ms of it are the slices in which the exchange sends.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.live_bench import ACCOUNTS, ProbedNode, line_of, load, make_tape, settings_of, spread
+from tests.venue_simulator.process import VenueProcess
+
+LATENCY_MS: Final = 5.0
+WARM_UP_SECS: Final = 10.0
+MS: Final = 1e6
+CANCELS: Final = ("canceled",)
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Run once."""
+    account = ACCOUNTS[arguments.account]
+    seconds = arguments.secs + WARM_UP_SECS + 60
+    tape = make_tape(folder / "tape", round(arguments.rate * seconds), arguments.rate)
+    with VenueProcess(
+        "--venues", account.simulator, "--tape", str(tape), "--wait", "--latency-ms", str(LATENCY_MS)
+    ) as venue:
+        node = ProbedNode(settings_of(account, venue, folder / "node"))
+        with node:
+            node.until_trading()
+            venue.tape("start")
+            time.sleep(WARM_UP_SECS)
+            begun_ns, loads = time.time_ns(), [load()]
+            time.sleep(arguments.secs)
+            loads.append(load())
+            state = venue.state(account.simulator)
+        rows = node.rows()
+    return {
+        "account": arguments.account,
+        "rate": arguments.rate,
+        "load": loads,
+        "behind_ms": spread((one["ns"] - one["newest_ns"]) / MS for one in after(rows["sample"], "ns", begun_ns)),
+        **cancels(rows, state, begun_ns),
+        "fill_to_stop": protections(rows, state, begun_ns),
+    }
+
+
+def after(rows: list[dict[str, Any]], name: str, begun_ns: int) -> list[dict[str, Any]]:
+    """Return the rows since the warm-up."""
+    return [one for one in rows if one[name] > begun_ns]
+
+
+def cancels(rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], begun_ns: int) -> dict[str, Any]:
+    """Return the parts of the cancels that a trade caused."""
+    requests = {one["id"]: one for one in rows.get("request", ()) if one["method"].endswith("DELETE")}
+    ended = {one["client_id"]: one["updated_ns"] for one in state["orders"] if one["status"] == "CANCELED"}
+    caused = [one for one in rows.get("cancel", ()) if one["received_ns"] > begun_ns and one["id"] in requests]
+    pairs = [(one, requests[one["id"]]) for one in caused]
+    at_venue = [(one["trade_ns"], ended[one["id"]]) for one in caused if one["id"] in ended]
+    return {
+        "received_to_decided": spread((one["decided_ns"] - one["received_ns"]) / MS for one, _ in pairs),
+        "decided_to_sent": spread((http["sent_ns"] - one["decided_ns"]) / MS for one, http in pairs),
+        "received_to_sent": spread((http["sent_ns"] - one["received_ns"]) / MS for one, http in pairs),
+        "sent_to_answered": spread((http["answered_ns"] - http["sent_ns"]) / MS for _, http in pairs),
+        "round_trip": spread((end - begin) / MS - 2 * LATENCY_MS for begin, end in at_venue),
+    }
+
+
+def protections(rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], begun_ns: int) -> dict[str, Any]:
+    """Return the time from an entry's first fill at the exchange to its stop acknowledged in the node.
+
+    The exchange's own latency is taken off: the fill's way to the node, the order's way back, the
+    acknowledgement's way.
+    """
+    stops = {one["client_id"]: one for one in state["orders"] if one["stop_price"] is not None}
+    accepted: dict[str, int] = {}
+    for one in rows.get("event", ()):
+        if one["name"] == "OrderAccepted":
+            accepted.setdefault(one["id"], one["heard_ns"])
+    taken: list[float] = []
+    at_venue: list[float] = []
+    seen: set[str] = set()
+    for fill in state["fills"]:
+        entry = fill["client_id"]
+        if entry in seen or fill["ts_ns"] < begun_ns or "-E" not in entry:
+            continue
+        seen.add(entry)
+        later = [
+            one
+            for one in stops.values()
+            if one["market"] == fill["market"] and one["created_ns"] >= fill["ts_ns"] and one["side"] != fill["side"]
+        ]
+        first = min(later, key=lambda one: one["created_ns"], default=None)
+        if first is None or first["client_id"] not in accepted:
+            continue
+        taken.append((accepted[first["client_id"]] - fill["ts_ns"]) / MS - 3 * LATENCY_MS)
+        at_venue.append((first["created_ns"] - fill["ts_ns"]) / MS - 2 * LATENCY_MS)
+    return {"acknowledged": spread(taken), "at_the_exchange": spread(at_venue)}
+
+
+def text(figures: dict[str, Any]) -> str:
+    """Return the figures as Markdown."""
+    lines = [
+        f"{figures['account']}, {figures['rate']:g} trades/s over 20 symbols, load {figures['load']}",
+        "",
+        "| ms | count | median | p99 | max |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name in (
+        "received_to_decided",
+        "decided_to_sent",
+        "received_to_sent",
+        "sent_to_answered",
+        "round_trip",
+        "behind_ms",
+    ):
+        lines.append(line_of(name, figures[name]))
+    for name, found in figures["fill_to_stop"].items():
+        lines.append(line_of(f"fill to stop {name}", found))
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure and print, as Markdown or as one JSON object."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--account", choices=ACCOUNTS, default="binance_usdm")
+    parser.add_argument("--secs", type=float, default=60.0, help="measured after 10 s of warm-up (60)")
+    parser.add_argument("--rate", type=float, default=1_000.0, help="trades per second of all symbols (1000)")
+    parser.add_argument("--repeat", type=int, default=1, help="runs; all are printed (1)")
+    parser.add_argument("--keep", type=Path, help="folder that keeps what the node wrote")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    runs = []
+    for number in range(arguments.repeat):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) if arguments.keep is None else arguments.keep / str(number)
+            runs.append(measure(arguments, folder))
+    print(json.dumps(runs) if arguments.json else "\n\n".join(text(one) for one in runs))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
