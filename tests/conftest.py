@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import canary_search, venue_fixtures
+from tests import canary_search, node_starts, venue_fixtures
 from tests.canary import CANARY_VARIABLES, files_with_canary
 from tests.local_postgres import LocalPostgres, programs
 
@@ -24,8 +24,9 @@ SHARED_DATA = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Search what every test writes for a secret; see `tests.canary_search`."""
+    """Search what every test writes for a secret, and count the nodes that quick tests start."""
     config.pluginmanager.register(canary_search)
+    config.pluginmanager.register(node_starts)
 
 
 spot_venue = venue_fixtures.spot_venue

@@ -1,4 +1,4 @@
-"""Takes secrets out of what libraries write to stderr past Python: `python -m runtime.live.clean_stderr` reads it.
+"""Takes secrets out of what libraries write to stderr past Python.
 
 Nautilus writes its errors, with tracebacks, to the process' second file descriptor whatever its log level is;
 a Rust panic ends there as well, and ends the process. So another process reads them: it outlives the node.
@@ -47,7 +47,7 @@ class CleanStderr:
         sys.stderr.flush()
         original = os.dup(2)
         # A session of its own: Ctrl-C is for the node, whose last words must still be read.
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "runtime.live.clean_stderr"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

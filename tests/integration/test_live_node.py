@@ -76,7 +76,7 @@ def run_until(file: Path, errors: Path, found: Callable[[], bool], begin: Callab
         node.wait()
 
 
-# Of the sample: until the first entry rests. What comes then is printed by the test, however slow the machine is.
+# Of the sample: until the first entry rests. What comes then is printed by the test, at its pace.
 TAPE = ("--tape", "sample", "--end", "2026-01-05T00:08:52", "--speed", "300", "--wait")
 
 
@@ -99,6 +99,7 @@ def trade_through(venue: VenueProcess, journal: Path) -> bool:
     return False
 
 
+@pytest.mark.node_starts(2)
 def test_paper_node_trades_the_sample_tape_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     """It enters, protects, exits; SIGTERM takes entries back; the next start takes the account up again."""
     journal = tmp_path / "journal.sqlite"
