@@ -48,7 +48,9 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "account": arguments.account,
         "rate": arguments.rate,
         "load": loads,
-        "behind_ms": spread((one["ns"] - one["newest_ns"]) / MS for one in after(rows["sample"], "ns", begun_ns)),
+        "behind_ms": spread(
+            (one["ns"] - one["newest_ns"]) / MS for one in after(rows["sample"], "ns", begun_ns)
+        ),
         **cancels(rows, state, begun_ns),
         "fill_to_stop": protections(rows, state, begun_ns),
     }
@@ -63,7 +65,9 @@ def cancels(rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], begun_
     """Return the parts of the cancels that a trade caused."""
     requests = {one["id"]: one for one in rows.get("request", ()) if one["method"].endswith("DELETE")}
     ended = {one["client_id"]: one["updated_ns"] for one in state["orders"] if one["status"] == "CANCELED"}
-    caused = [one for one in rows.get("cancel", ()) if one["received_ns"] > begun_ns and one["id"] in requests]
+    caused = [
+        one for one in rows.get("cancel", ()) if one["received_ns"] > begun_ns and one["id"] in requests
+    ]
     pairs = [(one, requests[one["id"]]) for one in caused]
     at_venue = [(one["trade_ns"], ended[one["id"]]) for one in caused if one["id"] in ended]
     return {
@@ -75,7 +79,9 @@ def cancels(rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], begun_
     }
 
 
-def protections(rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], begun_ns: int) -> dict[str, Any]:
+def protections(
+    rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], begun_ns: int
+) -> dict[str, Any]:
     """Return the time from an entry's first fill at the exchange to its stop acknowledged in the node.
 
     The exchange's own latency is taken off: the fill's way to the node, the order's way back, the
@@ -97,7 +103,9 @@ def protections(rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], be
         later = [
             one
             for one in stops.values()
-            if one["market"] == fill["market"] and one["created_ns"] >= fill["ts_ns"] and one["side"] != fill["side"]
+            if one["market"] == fill["market"]
+            and one["created_ns"] >= fill["ts_ns"]
+            and one["side"] != fill["side"]
         ]
         first = min(later, key=lambda one: one["created_ns"], default=None)
         if first is None or first["client_id"] not in accepted:

@@ -63,7 +63,12 @@ ACCOUNTS: Final[Mapping[str, Account]] = {
     "bybit_linear": Account("bybit", "bybit", "linear", "-LINEAR.BYBIT", "bybit"),
 }
 # Small buckets, so that zones form within seconds, and nothing that would keep a setup from being tried.
-STRATEGY: Final = {"bucket_usd": 1_000, "min_reward_risk": 0.2, "max_notional_pct": 4.0, "risk_per_trade_pct": 0.2}
+STRATEGY: Final = {
+    "bucket_usd": 1_000,
+    "min_reward_risk": 0.2,
+    "max_notional_pct": 4.0,
+    "risk_per_trade_pct": 0.2,
+}
 
 
 def make_tape(folder: Path, trades: int, per_second: float, symbols: Sequence[str] = SYMBOLS) -> Path:
@@ -191,7 +196,9 @@ class ProbedNode:
         while not is_so():
             assert self._process is not None
             if self._process.poll() is not None or time.monotonic() > by:
-                raise SystemExit("the node did not get there:\n" + (self.folder / "node.err").read_text()[-3000:])
+                raise SystemExit(
+                    "the node did not get there:\n" + (self.folder / "node.err").read_text()[-3000:]
+                )
             time.sleep(0.1)
 
     @property

@@ -15,7 +15,7 @@ from typing import Final, Self
 ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 # 2026-03-18T00:00:00.000000000Z [INFO] TRADER-001.Strategy: text
 LINE: Final = re.compile(
-    r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) \[(?P<level>[A-Z]+)\] (?P<source>[^:\s]+): (?P<text>.*)"
+    r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) \[(?P<level>[A-Z]+)\] (?P<source>[^:\s]+):(?: (?P<text>.*))?"
 )
 LEVELS: Final = {
     "TRACE": logging.DEBUG,
@@ -42,21 +42,43 @@ def nautilus_record(line: str) -> logging.LogRecord | None:
     if match is None or match["level"] not in LEVELS:
         return None
     name, level = f"{PREFIX}{match['source']}", LEVELS[match["level"]]
-    record = logging.LogRecord(name, level, "", 0, "%s", (match["text"],), None)
+    record = logging.LogRecord(name, level, "", 0, "%s", (match["text"] or "",), None)
     record.created = datetime.fromisoformat(match["time"]).replace(tzinfo=UTC).timestamp()
     return record
 
 
+def log_files(file: Path) -> list[Path]:
+    """Return the parts of Nautilus' log, oldest first.
+
+    With a largest size Nautilus puts the time of its beginning into the name of each part (`name_TIME.log`),
+    and deletes the oldest ones by itself; without one there is only `name.log`.
+    """
+    parts = sorted(file.parent.glob(f"{file.stem}_*{file.suffix}"))
+    return [file, *parts] if file.exists() else parts
+
+
+def put_aside(file: Path) -> None:
+    """Keep the last part of the log of an earlier session as `name.before.log`, and delete the others."""
+    *older, last = log_files(file) or [None]
+    for part in older:
+        if part is not None:
+            part.unlink(missing_ok=True)
+    if last is not None:
+        last.replace(file.with_suffix(f".before{file.suffix}"))
+
+
 class NautilusLog:
-    """Hands the lines of Nautilus' log file to our handlers, secrets taken out by them; a context manager.
+    """Hands the lines of Nautilus' log to our handlers, secrets taken out by them; a context manager.
 
     A line that is none of Nautilus' (the rest of a message over several lines) goes with the level of the one
-    before it. The thread of this class reads; neither the node nor Nautilus waits for it.
+    before it. The thread of this class reads; neither the node nor Nautilus waits for it. When Nautilus goes
+    on in another file, the one before is read to its end first.
 
     Parameters
     ----------
     file
-        Nautilus' log file; it need not exist yet. What it already holds is handed on too.
+        Nautilus' log file without the time in its name (`log_files`); it need not exist yet. What it already
+        holds is handed on too.
     poll_secs
         Pause between two looks.
     """
@@ -80,14 +102,24 @@ class NautilusLog:
         self._thread.join()
 
     def _run(self) -> None:
+        current: Path | None = None
+        lines: TextIOWrapper | None = None
         is_last = False
-        while not self._file.exists():
-            if self._ended.wait(self._poll_secs):
-                return
-        with self._file.open(encoding="utf-8", errors="replace") as lines:
+        try:
             while not is_last:
                 is_last = self._ended.wait(self._poll_secs)
-                self._read(lines)
+                # Listed before reading: whatever has a successor by now is complete.
+                parts = log_files(self._file)
+                if lines is not None:
+                    self._read(lines)
+                for part in parts if current is None else [one for one in parts if one > current]:
+                    if lines is not None:
+                        lines.close()
+                    current, lines = part, part.open(encoding="utf-8", errors="replace")
+                    self._read(lines)
+        finally:
+            if lines is not None:
+                lines.close()
         if self._part:
             self._hand_on(self._part)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import canary_search, venue_fixtures
+from tests import canary_search, node_starts, venue_fixtures
 from tests.canary import CANARY_VARIABLES, files_with_canary
 from tests.faults import recorder
 from tests.local_postgres import LocalPostgres, programs
@@ -25,9 +25,10 @@ SHARED_DATA = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Search what every test writes for a secret, and note what rows of the fault matrix found."""
+    """Search what every test writes for a secret, note what rows of the fault matrix found, and count the nodes of quick tests."""
     config.pluginmanager.register(canary_search)
     config.pluginmanager.register(recorder)
+    config.pluginmanager.register(node_starts)
 
 
 spot_venue = venue_fixtures.spot_venue

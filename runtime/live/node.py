@@ -30,6 +30,9 @@ from runtime.nodes import published_types
 type Service = Callable[[LiveContext], Any | None]
 
 LOG_NAME: Final = "nautilus"
+# The follower looks five times a second: it would have to miss four whole files to lose a line.
+LOG_BYTES: Final = 10_000_000
+LOG_BACKUPS: Final = 4
 CACHE_CAPACITY: Final = 1_000
 DEFAULT_REDIS_PORT: Final = 6379
 # Of closed orders and positions in memory: the journal has them all.
@@ -76,6 +79,9 @@ def node_config(plan: LivePlan, folder: Path, session_id: str = "") -> TradingNo
             log_level_file="INFO",
             log_directory=str(folder / "logs"),
             log_file_name=LOG_NAME,
+            # A node runs for months: Nautilus goes on in a new file and deletes the oldest.
+            log_file_max_size=LOG_BYTES,
+            log_file_max_backup_count=LOG_BACKUPS,
             log_colors=False,
         ),
         load_state=live.redis is not None,

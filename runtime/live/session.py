@@ -19,6 +19,7 @@ from runtime.journal.backtests import timeframe_of
 from runtime.journal.place import URL_VARIABLE, journal_url
 from runtime.journal.records import SessionEnd, SessionStart
 from runtime.journal.session import SessionJournal, code_version
+from runtime.live.clean_stderr import CleanStderr
 from runtime.live.context import LiveContext
 from runtime.live.freshness import ClockOffset
 from runtime.live.node import LOG_NAME, add_services, make_node
@@ -30,7 +31,7 @@ from runtime.live.shutdown import Shutdown
 from runtime.live.voice import NodeVoice
 from runtime.live.writer_process import WriterProcess, writer_command
 from runtime.logs import correlated, install_crash_handler, service_logs
-from runtime.nautilus_log import NautilusLog
+from runtime.nautilus_log import NautilusLog, put_aside
 from runtime.notify.notifier import open_notifier
 from runtime.recorder import account_equity
 from runtime.run_folder import new_run_id
@@ -67,6 +68,7 @@ def run_session(plan: LivePlan, config: Mapping[str, Any], config_file: str | No
     session_id = new_run_id(plan.mode, datetime.now(UTC))
     with (
         only_one(folder),
+        CleanStderr(),
         service_logs("node", folder / LOGS),
         correlated(session=session_id),
         NautilusLog(new_nautilus_log(folder)),
@@ -87,8 +89,7 @@ def mode_folder(plan: LivePlan) -> Path:
 def new_nautilus_log(folder: Path) -> Path:
     """Return Nautilus' log file; that of the session before is put aside, it was handed on already."""
     file = folder / LOGS / f"{LOG_NAME}.log"
-    if file.exists():
-        file.replace(file.with_suffix(".before.log"))
+    put_aside(file)
     return file
 
 

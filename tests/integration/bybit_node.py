@@ -177,7 +177,14 @@ def run_node(
     """
     with node_loop() as loop:
         node, hand = make_node(
-            venue, product, loop, environment, log_level, claims=claims, with_bars=with_bars, checks=checks,
+            venue,
+            product,
+            loop,
+            environment,
+            log_level,
+            claims=claims,
+            with_bars=with_bars,
+            checks=checks,
             plain=plain,
         )
         run = NodeRun(node, hand, venue, product)

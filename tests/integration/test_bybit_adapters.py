@@ -67,6 +67,7 @@ def fees(run: NodeRun) -> list[str]:
     return [str(event.commission) for event in run.hand.events if isinstance(event, OrderFilled)]
 
 
+@pytest.mark.node_starts(1)
 def test_linear_orders_stops_and_carried_exits(venue: VenueThread) -> None:
     """The stop is conditional; exits go over the wire with the entry and, claimed, close the position."""
 
@@ -103,6 +104,7 @@ def test_linear_orders_stops_and_carried_exits(venue: VenueThread) -> None:
     run_node(venue, "linear", script, claims=True)
 
 
+@pytest.mark.slow
 def test_a_restarted_linear_node_finds_its_orders_and_its_position(venue: VenueThread) -> None:
     """What was there before comes from the exchange's reports and belongs to the claiming strategy."""
     exchange = venue.venue.exchange
@@ -131,6 +133,7 @@ def test_a_restarted_linear_node_finds_its_orders_and_its_position(venue: VenueT
     run_node(venue, "linear", script, claims=True)
 
 
+@pytest.mark.slow
 def test_spot_orders_and_a_stop_that_does_not_wait(venue: VenueThread) -> None:
     """Fees are paid in BTC; a stop through this adapter sells at once: it sends no `orderFilter`."""
 

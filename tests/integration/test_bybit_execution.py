@@ -146,7 +146,10 @@ def test_what_the_stream_missed_is_asked_for(venue: VenueThread, product: Any) -
         other = await run.submit(hand.limit("40000"), OrderStatus.ACCEPTED)
         venue.call(
             lambda: venue.venue.faults.stream_faults.extend(
-                [StreamFault("drop", "private.order", 10_000), StreamFault("drop", "private.execution", 10_000)]
+                [
+                    StreamFault("drop", "private.order", 10_000),
+                    StreamFault("drop", "private.execution", 10_000),
+                ]
             )
         )
         run.trade("SELL", "0.054", "49500")  # 0.050 stood before us

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +76,36 @@ def run_until(file: Path, errors: Path, found: Callable[[], bool], begin: Callab
         node.wait()
 
 
+# Of the sample: until the first entry rests. What comes then is printed by the test, at its pace.
+TAPE = ("--tape", "sample", "--end", "2026-01-05T00:08:52", "--speed", "300", "--wait")
+
+
+def trade_through(venue: VenueProcess, journal: Path) -> bool:
+    """Print what fills the resting entry, or once it is protected its target; True when the trade closed."""
+    if rows(journal, "SELECT 1 FROM trades"):
+        return True
+    found = rows(
+        journal,
+        "SELECT kind, price, target FROM decisions WHERE kind IN ('entry_submitted', 'entry_repriced', "
+        "'protection') ORDER BY seq",
+    )
+    resting = [one for one in found if one[0] != "protection"]
+    if resting:
+        _kind, entry, target = resting[-1]
+        if len(resting) == len(found):
+            venue.trade("BTCUSDT", "SELL", "2", str(Decimal(entry) - 1))
+        else:
+            venue.trade("BTCUSDT", "BUY", "2", str(Decimal(target) + 1))
+    return False
+
+
+@pytest.mark.node_starts(2)
 def test_paper_node_trades_the_sample_tape_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     """It enters, protects, exits; SIGTERM takes entries back; the next start takes the account up again."""
     journal = tmp_path / "journal.sqlite"
-    arguments = ("--tape", "sample", "--speed", "60", "--wait")
-    with VenueProcess(*arguments) as venue:
+    with VenueProcess(*TAPE) as venue:
         settings = demo_settings(venue, tmp_path, ["BTCUSDT.BINANCE"], {})
         file = write_settings(settings, tmp_path / "config.yaml")
-
-        def has_closed() -> bool:
-            return bool(rows(journal, "SELECT 1 FROM trades"))
 
         def is_warm_again() -> bool:
             released = (
@@ -93,7 +114,7 @@ def test_paper_node_trades_the_sample_tape_and_goes_on_after_a_restart(tmp_path:
             return bool(rows(journal, f"{released} FROM sessions)"))
 
         first = tmp_path / "first.txt"
-        assert run_until(file, first, has_closed, lambda: venue.tape("start")) == 0
+        assert run_until(file, first, lambda: trade_through(venue, journal), lambda: venue.tape("start")) == 0
         second = tmp_path / "second.txt"
         assert run_until(file, second, is_warm_again, lambda: None) == 0
     sessions = rows(

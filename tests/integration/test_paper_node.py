@@ -80,7 +80,8 @@ def later(ticks: list[Any], instrument: Instrument, trades: list[Trade]) -> list
     return ticks_of(instrument, [*flat_prints(*(1.5 for _tick in ticks)), *trades])[len(ticks) :]
 
 
-@pytest.mark.parametrize("account", ["cash", "margin"])
+@pytest.mark.node_starts(2)
+@pytest.mark.parametrize("account", ["cash", pytest.param("margin", marks=pytest.mark.slow)])
 def test_orders_and_positions_survive_a_restart(account: Any, tmp_path: Path) -> None:
     """After a restart the strategy owns its position and its resting order, whose fill still arrives."""
     instrument = instrument_of(account)
@@ -132,6 +133,7 @@ def test_orders_and_positions_survive_a_restart(account: Any, tmp_path: Path) ->
     assert fill.trade_id.value == "BINANCE-T2"
 
 
+@pytest.mark.slow
 def test_latency_passes_on_the_clock_without_prints() -> None:
     """Nothing trades, and the order still is accepted, one latency after it was sent."""
     instrument = instrument_of("margin")
@@ -147,6 +149,7 @@ def test_latency_passes_on_the_clock_without_prints() -> None:
     assert by_kind[OrderAccepted] - by_kind[OrderSubmitted] >= 75_000_000
 
 
+@pytest.mark.slow
 def test_an_order_without_a_market_waits_for_the_first_print() -> None:
     """A market order for an instrument without a print is filled by the first one, asked for by the venue."""
     instrument = instrument_of("margin")
@@ -167,6 +170,7 @@ def test_an_order_without_a_market_waits_for_the_first_print() -> None:
     assert instrument.id.value in run_node(instrument, [strategy], drive, paper=paper)
 
 
+@pytest.mark.node_starts(1)
 def test_status_and_reset(tmp_path: Path) -> None:
     """Status tells what the account has, also while it runs; reset waits for the node's end and for --yes."""
     instrument = instrument_of("margin")

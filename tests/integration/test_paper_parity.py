@@ -86,7 +86,8 @@ def fills_of(strategy: Rhythm) -> list[tuple[str, ...]]:
     ]
 
 
-@pytest.mark.parametrize("account", ["cash", "margin"])
+@pytest.mark.node_starts(1)
+@pytest.mark.parametrize("account", [pytest.param("cash", marks=pytest.mark.slow), "margin"])
 def test_a_node_on_paper_fills_as_a_backtest(account: AccountName) -> None:
     """Same prints, same orders: price, size, fee, role, time of each fill are equal, and the balances."""
     instrument = instrument_of(account)

@@ -80,6 +80,7 @@ def _recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.node_starts(1)
 def test_every_print_and_every_answer_is_a_row(recorded: Path) -> None:
     """The recording has all prints in their order, and the node's orders and answers between them."""
     rows = list(read_rows(recorded))
@@ -94,6 +95,7 @@ def test_every_print_and_every_answer_is_a_row(recorded: Path) -> None:
     assert len(list((recorded / "rows").iterdir())) > 3
 
 
+@pytest.mark.node_starts(0)
 def test_a_replay_decides_the_same(recorded: Path) -> None:
     """Equal hashes over all decisions and orders of the session."""
     found = SessionReplay(recorded).run()
@@ -103,6 +105,7 @@ def test_a_replay_decides_the_same(recorded: Path) -> None:
     assert found.recorded_sha256 == found.replayed_sha256
 
 
+@pytest.mark.node_starts(0)
 def test_a_planted_difference_is_located(recorded: Path, tmp_path: Path) -> None:
     """With another setting the first order that is different is named, with what came before it."""
     folder = tmp_path / "s-2"
@@ -119,12 +122,14 @@ def test_a_planted_difference_is_located(recorded: Path, tmp_path: Path) -> None
     assert found.recorded_sha256 != found.replayed_sha256
 
 
+@pytest.mark.node_starts(0)
 def test_the_command_prints_one_object(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`replay --json` says that all was equal and exits with 0."""
     assert backtest_node.main(["replay", str(recorded), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["equal"]
 
 
+@pytest.mark.node_starts(0)
 def test_a_missing_file_is_said(recorded: Path, tmp_path: Path) -> None:
     """A recording with a hole is damaged, and what is none is a wrong argument."""
     folder = tmp_path / "s-3"
@@ -136,6 +141,7 @@ def test_a_missing_file_is_said(recorded: Path, tmp_path: Path) -> None:
         SessionReplay(tmp_path)
 
 
+@pytest.mark.slow
 def test_recording_ends_before_the_disk_is_full(tmp_path: Path) -> None:
     """Below the reserve nothing more is written, it is said, and trading goes on."""
     free = [5_000_000_000, 5_000_000_000, 900_000_000]
@@ -147,6 +153,7 @@ def test_recording_ends_before_the_disk_is_full(tmp_path: Path) -> None:
     assert fills > 40
 
 
+@pytest.mark.slow
 def test_timers_messages_and_commands_come_back(tmp_path: Path) -> None:
     """What a strategy heard beside prints is between the same prints again, and said once."""
     folder = tmp_path / "s-5"

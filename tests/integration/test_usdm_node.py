@@ -38,6 +38,7 @@ def statuses(venue: Venue) -> dict[str, str]:
     return {order.client_id: order.status for order in venue.exchange.orders.values()}
 
 
+@pytest.mark.node_starts(1)
 def test_node_trades_every_order_that_a_protected_entry_needs() -> None:
     """Entry, reject, partial fill, stop, target, change, trigger, close: all figures agree."""
 
@@ -113,6 +114,7 @@ def test_node_trades_every_order_that_a_protected_entry_needs() -> None:
         run_node(node_config(venue.place, venue.account), scenario)
 
 
+@pytest.mark.slow
 def test_restarted_node_knows_its_orders_and_survives_an_expired_listen_key() -> None:
     """Orders and position come back under their strategy; the gap is reconciled."""
 

@@ -4,6 +4,7 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from nautilus_trader.model.currencies import BTC, USDT
 from nautilus_trader.model.enums import LiquiditySide, OrderSide
 from nautilus_trader.model.identifiers import Venue
@@ -12,6 +13,7 @@ from tests.integration.spot_node import Probe, node_config, run_node, until
 from tests.venue_simulator.process import VenueProcess
 
 
+@pytest.mark.node_starts(1)
 def test_node_trades_on_the_local_spot_exchange(spot_venue: VenueProcess) -> None:
     """Node and venue agree on ticks, post-only, partial fill, fill, cancel, stop and account."""
     venue = spot_venue
