@@ -25,7 +25,7 @@ SHARED_DATA = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Search what every test writes for a secret, note what rows of the fault matrix found, and count the nodes of quick tests."""
+    """Search what tests write for a secret, note rows of the fault matrix, count the nodes that start."""
     config.pluginmanager.register(canary_search)
     config.pluginmanager.register(recorder)
     config.pluginmanager.register(node_starts)
