@@ -31,7 +31,6 @@ from strategies.perception_state import PerceptionState, decode, encode
 
 WARM_UP: Final = "warmup"
 GAP: Final = "gap"
-NOTHING: Final = "nothing"
 LOOK_TIMER: Final = "warmup-look"
 DAY_NS: Final = 86_400 * NANOS
 TOLD_EVERY_SECS: Final = 5.0
@@ -174,10 +173,6 @@ class WarmUpActor(Actor):
             text = f"{name}: {since} ends at trade {state.last_trade_id}, the stream begins at {first}"
             self._tell(f"{text}: they are not of one market, nothing of it is used", Severity.WARNING)
             state, since = await self._from_anchor(strategy, name, source)
-        elif source.has_ids and since == NOTHING:
-            # Nobody had traded today when it was asked: the first live trade may be the day's first, as of a
-            # coin that is listed now. Without this question it would be waited for midnight.
-            state, since = await self._from_anchor(strategy, name, source)
         strategy.adopt(state)
         order: TradeOrder[TradeTick] = (
             ConsecutiveIds(state.last_trade_id) if source.has_ids else RecentIds(state.names)
@@ -235,7 +230,7 @@ class WarmUpActor(Actor):
             self._tell(f"{name}: the venue does not tell the day's first trade: {error}", Severity.WARNING)
             first = None
         if first is None:
-            return perceiver.state(), NOTHING
+            return perceiver.state(), "nothing"
         perceiver.builder.resume_after(first - 1)
         return perceiver.state(), "the day's first trade"
 

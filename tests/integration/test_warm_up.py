@@ -245,23 +245,6 @@ def test_a_start_before_the_days_first_trade_is_complete_with_it(tmp_path: Path)
     assert (mine.structure, mine.zones, mine.packets) == (whole.structure, whole.zones, whole.packets)
 
 
-def test_a_market_that_has_not_traded_today_is_warm_with_its_first_trade(tmp_path: Path) -> None:
-    """A coin that is listed now: the venue knows no trade yet, and the first live one is the day's."""
-
-    class Listed(Market):
-        asked = 0
-
-        async def first_id(self, symbol: str, since_ns: int, until_ns: int) -> int | None:
-            self.asked += 1
-            return None if self.asked == 1 else await super().first_id(symbol, since_ns, until_ns)
-
-    market = Listed(TAPE)
-    market.first = 1
-    session = live(Session(tmp_path, market), 0, 100)
-    assert session.said == [("hold", "warmup"), ("release", "warmup")]
-    assert session.strategy.perceived().packets == uninterrupted(100).packets
-
-
 def test_the_setup_sees_prices_from_the_first_live_trade_on(tmp_path: Path) -> None:
     """A position that was restored is watched while history is read."""
     market = Market(TAPE)
