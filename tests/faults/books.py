@@ -11,7 +11,7 @@ from tests.faults.harness import NANOS, OPEN, FaultVenue, LiveNode, Row, leg_of,
 from tests.venue_simulator.bybit_ids import exec_id
 
 LIMIT_SECS: Final = 2.0
-SETTLE_SECS: Final = 20.0
+SETTLE_SECS: Final = 60.0
 ZERO: Final = Decimal(0)
 # The last word of the journal about an order that ended at the venue.
 ENDS: Final = {"FILLED": "OrderFilled", "CANCELED": "OrderCanceled", "EXPIRED": "OrderExpired"}
