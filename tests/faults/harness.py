@@ -35,9 +35,9 @@ from tests.venue_simulator.process import VenueProcess
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_SECS: Final = 300.0  # the first one compiles kernels
 WAIT_SECS: Final = 120.0
-POLL_SECS: Final = 0.05
+POLL_SECS: Final = 0.2
 NANOS: Final = 1_000_000_000
-PULSE_SECS: Final = 0.2
+PULSE_SECS: Final = 0.4
 ARM_SECS: Final = 5.0
 
 ARM, CANCEL, ENTRY, STOP, TARGET = "50010", "50020", "49900", "49000", "51000"

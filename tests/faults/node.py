@@ -15,9 +15,22 @@ def add_strategies() -> None:
         strategies.__path__.append(str(FOLDER))
 
 
+def mark_compiled() -> None:
+    """Spare the node the trial run that compiles kernels: the scripted strategy has none."""
+    from indicators.kernels.jit import ROOT
+    from runtime.live.compiling import is_compiled, mark_of
+
+    if not is_compiled("scripted"):
+        mark = mark_of("scripted")
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        with mark.open("a", encoding="utf-8") as file:
+            file.write(f"{ROOT}\n")
+
+
 add_strategies()  # also where a child of the node, which compiles the kernels, imports this module
 
 if __name__ == "__main__":
+    mark_compiled()
     from live_node import main
 
     sys.exit(main())
