@@ -67,7 +67,7 @@ def holds(node: LiveNode, kind: str, since_ns: int) -> list[dict[str, Any]]:
     return [one for one in found if one["ts_ns"] >= since_ns and one["reason"] in {"stale", "venue"}]
 
 
-@pytest.mark.parametrize("cut_secs", [5.0, 60.0])
+@pytest.mark.parametrize("cut_secs", [5.0, 60.0, pytest.param(600.0, marks=pytest.mark.soak)])
 @BOTH
 def test_F01_network_cut_while_the_entry_fills(pair: StartPair, kind: str, cut_secs: float) -> None:
     """Entries are held while nothing is heard; the fill of meanwhile is protected before they are free."""
@@ -149,7 +149,7 @@ def whole_perception(venue: FaultVenue, trades: list[Any], script: dict[str, Any
     """Return what a run without any gap perceived."""
     spec = find_strategy("ote")
     parameters = {key: value for key, value in script.items() if key != "strategy"}
-    entry = StrategySettings(strategy="ote", **({"parameters": parameters}))
+    entry = StrategySettings(strategy="ote", parameters=parameters)
     (config,) = strategy_configs(spec, entry, [venue.kind.instrument_id])
     tick, lot = Decimal("0.01"), Decimal(venue.kind.lot)
     buckets, structure = perception(OteConfig.parse(config.json()), tick, lot)
