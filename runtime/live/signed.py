@@ -6,7 +6,7 @@ Asked before a live start, so without Nautilus' adapters: the answer decides whe
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -26,10 +26,17 @@ OK: Final = 200
 NOT_FOUND: Final = 404
 SERVER_ERROR: Final = 500
 BYBIT_OK: Final = 0
+# "Timestamp outside of the receive window": also of a machine so busy that a request leaves late.
+TOO_LATE: Final = frozenset({-1021, 10002})
+ATTEMPTS: Final = 3
 
 
 class NotToldError(VenueError):
     """The venue has no such question: testnets and local exchanges."""
+
+
+class _TooLateError(ConfigurationError):
+    """The venue finds the request's timestamp too old, or ahead of its clock."""
 
 
 class SignedRest:
@@ -72,10 +79,14 @@ class SignedRest:
         Binance, "Request Security": the signature covers the query string; HMAC-SHA256 in hex, Ed25519 in
         base64.
         """
-        terms = {**(params or {}), "recvWindow": str(RECV_WINDOW_MS), "timestamp": str(self._now_ms())}
-        query = urlencode(terms)
-        signed = f"{query}&{urlencode({'signature': signature(self._keys.secret, query)})}"
-        return await self._get(f"{path}?{signed}", {"X-MBX-APIKEY": self._keys.key}, path)
+
+        async def ask() -> Any:
+            terms = {**(params or {}), "recvWindow": str(RECV_WINDOW_MS), "timestamp": str(self._now_ms())}
+            query = urlencode(terms)
+            signed = f"{query}&{urlencode({'signature': signature(self._keys.secret, query)})}"
+            return await self._get(f"{path}?{signed}", {"X-MBX-APIKEY": self._keys.key}, path)
+
+        return await _in_time(ask)
 
     async def bybit(self, path: str, params: Mapping[str, str] | None = None) -> Any:
         """Ask Bybit, version 5; return ``result``. Raises as :meth:`binance`.
@@ -85,15 +96,19 @@ class SignedRest:
         Bybit, "Integration Guidance": the signature covers timestamp, key, receive window and query.
         """
         query = urlencode(params or {})
-        stamp = str(self._now_ms())
-        text = f"{stamp}{self._keys.key}{RECV_WINDOW_MS}{query}"
-        headers = {
-            "X-BAPI-API-KEY": self._keys.key,
-            "X-BAPI-TIMESTAMP": stamp,
-            "X-BAPI-RECV-WINDOW": str(RECV_WINDOW_MS),
-            "X-BAPI-SIGN": signature(self._keys.secret, text),
-        }
-        answer = await self._get(f"{path}?{query}" if query else path, headers, path)
+
+        async def ask() -> Any:
+            stamp = str(self._now_ms())
+            text = f"{stamp}{self._keys.key}{RECV_WINDOW_MS}{query}"
+            headers = {
+                "X-BAPI-API-KEY": self._keys.key,
+                "X-BAPI-TIMESTAMP": stamp,
+                "X-BAPI-RECV-WINDOW": str(RECV_WINDOW_MS),
+                "X-BAPI-SIGN": signature(self._keys.secret, text),
+            }
+            return await self._get(f"{path}?{query}" if query else path, headers, path)
+
+        answer = await _in_time(ask)
         if answer.get("retCode") != BYBIT_OK:
             raise ConfigurationError(
                 f"{self._address}{path} refuses the key: {answer.get('retMsg')} ({answer.get('retCode')}); "
@@ -121,10 +136,25 @@ class SignedRest:
             words = (
                 f"{answer.get('msg') or answer.get('retMsg')} ({answer.get('code', answer.get('retCode'))})"
             )
-            raise ConfigurationError(
+            kind = _TooLateError if answer.get("code") in TOO_LATE else ConfigurationError
+            raise kind(
                 f"{where} refuses the key: {words}; check key, secret, allowed addresses and environment"
             )
+        if answer.get("retCode") in TOO_LATE:
+            raise _TooLateError(
+                f"{where}: {answer.get('retMsg')} ({answer.get('retCode')}); synchronise the clock (NTP)"
+            )
         return answer
+
+
+async def _in_time(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask with a new timestamp where the venue found the one before out of its window."""
+    for _attempt in range(ATTEMPTS - 1):
+        try:
+            return await ask()
+        except _TooLateError:
+            continue
+    return await ask()
 
 
 def signature(secret: str, text: str) -> str:
