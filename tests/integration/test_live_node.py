@@ -20,8 +20,8 @@ from tests.paper_demo import demo_settings, write_settings
 from tests.venue_simulator.process import VenueProcess
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECS = 90.0  # the kernels may have to be compiled first
-TRADE_SECS = 60.0
+START_SECS = 240.0  # the kernels may have to be compiled first, on a machine that does much else
+TRADE_SECS = 120.0
 
 
 def start_node(file: Path, errors: Path) -> subprocess.Popen[bytes]:
