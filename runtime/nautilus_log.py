@@ -59,11 +59,10 @@ def log_files(file: Path) -> list[Path]:
 
 def put_aside(file: Path) -> None:
     """Keep the last part of the log of an earlier session as `name.before.log`, and delete the others."""
-    *older, last = log_files(file) or [None]
-    for part in older:
-        if part is not None:
-            part.unlink(missing_ok=True)
-    if last is not None:
+    files = log_files(file)
+    for part in files[:-1]:
+        part.unlink(missing_ok=True)
+    for last in files[-1:]:
         last.replace(file.with_suffix(f".before{file.suffix}"))
 
 

@@ -39,13 +39,15 @@ from runtime.recorder import (
 )
 from strategies.entry_halt import FIRST, HALT_TOPIC, REARM_TOPIC, HaltEntries, RearmEntries
 from strategies.market_context import BITCOIN, MAX_AGE_NS
-from strategies.market_price import last_known
+from strategies.market_price import last_known, last_known_price
 from strategies.trade_manager.record import CancelShadow, ClosedTrade, Decision
 
 COMMANDS_TOPIC: Final = "commands.*"
 SHADOWS_TOPIC: Final = "shadows.*"
 MARK_TIMER: Final = "journal-mark"
 WATCH_TIMER: Final = "journal-watch"
+# Of looks at a quiet market before the account is valued without all prices.
+FIRST_MARK_LOOKS: Final = 30
 SOURCE: Final = "journal"
 NANOS: Final = 1_000_000_000
 MARKS_PER_HOUR: Final = 3600 * 1_000_000_000 // MARK_INTERVAL_NS
@@ -152,6 +154,8 @@ class JournalActor(Actor):
         self._timeframes = config.timeframes
         self._context = InstrumentId.from_str(config.context_id) if config.context_id else None
         self._marks = MarketMarks()
+        self._has_first_mark = False
+        self._looks = 0
         self._signals: dict[tuple[str, str, int], None] = {}  # those that a strategy told itself
         self._setups: dict[tuple[str, str], None] = {}
         self._asked: dict[tuple[str, str], Decision] = {}
@@ -196,13 +200,24 @@ class JournalActor(Actor):
         if not self._has_halted and (refusal := self._sink.refusal()) is not None:
             self._halt(refusal)
 
-    def _on_watch(self, _event: Any) -> None:
+    def _on_watch(self, event: Any) -> None:
+        if not self._has_first_mark:
+            self._mark_first(event.ts_event)
         if self._has_halted or (trouble := self._sink.trouble()) is None:
             return
         if self._loop is not None:  # live timers call from another thread
             self._loop.call_soon_threadsafe(self._halt, trouble)
         else:
             self._halt(trouble)
+
+    def _mark_first(self, ts_ns: int) -> None:
+        """Journal what a node began with: once everything has a price, or nothing trades for a while."""
+        self._looks += 1
+        names = self.cache.instrument_ids()
+        is_priced = bool(names) and all(last_known_price(self.cache, one) is not None for one in names)
+        if self.cache.accounts() and (is_priced or self._looks >= FIRST_MARK_LOOKS):
+            self._has_first_mark = True
+            self._append(EquityRecord(ts_ns=ts_ns, equity=str(account_equity(self.cache))))
 
     def _halt(self, trouble: Trouble) -> None:
         if self._has_halted:

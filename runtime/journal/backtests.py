@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def _start(plan: RunPlan, config: Mapping[str, Any]) -> SessionStart:
         strategy=plan.spec.name,
         strategy_version=plan.spec.version,
         config_sha256=str(config["config_sha256"]),
-        model_sha256=_model_sha256(plan),
+        model_sha256=model_sha256(plan.strategies),
         code_version=code_version(),
         instruments=[one.id.value for one in plan.instruments],
         detail=_detail(plan, config),
@@ -150,8 +150,9 @@ def _detail(plan: RunPlan, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _model_sha256(plan: RunPlan) -> str:
-    for strategy in plan.strategies:
+def model_sha256(strategies: Iterable[Any]) -> str:
+    """Return the digest of the model that strategies' configurations name first, empty without one."""
+    for strategy in strategies:
         if folder := strategy.config.get("model"):
             path = Path(str(folder)) / MODEL_FILE
             return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from runtime.cli import say
 from runtime.errors import ConfigurationError, VenueError
-from runtime.journal.backtests import timeframe_of
+from runtime.journal.backtests import model_sha256, timeframe_of
 from runtime.journal.place import URL_VARIABLE, journal_url
 from runtime.journal.records import SessionEnd, SessionStart
 from runtime.journal.session import SessionJournal, code_version
@@ -227,15 +227,12 @@ class _Session:
             strategy="+".join(dict.fromkeys(one.spec.name for one in strategies)),
             strategy_version="+".join(dict.fromkeys(one.spec.version for one in strategies)),
             config_sha256=str(self.config["config_sha256"]),
+            model_sha256=model_sha256(self.plan.configs),
             code_version=code_version(),
             instruments=list(self.plan.instruments),
+            # What the accounts had is the first equity point: only they know, on paper too after a restart.
             detail={
                 "config": dict(self.config),
-                **(
-                    {"starting_balance": str(starting_balance(self.plan))}
-                    if self.plan.mode == "paper"
-                    else {}
-                ),
                 "trader_id": self.plan.settings.live.trader_id,
                 "data": "trades",
             },
@@ -252,11 +249,6 @@ class _Session:
                 detail=final,
             )
         )
-
-
-def starting_balance(plan: LivePlan) -> str:
-    """Return the money of fresh paper accounts together; empty live, where the first equity point tells."""
-    return str(plan.settings.live.paper.balance * len(plan.venues)) if plan.mode == "paper" else ""
 
 
 def _final_state(node: Any) -> dict[str, Any]:

@@ -286,7 +286,13 @@ class WarmUpActor(Actor):
     def _run(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        """Tell of a task that failed: entries stay held, and nobody would know why."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._tell(f"warm-up failed: {type(error).__name__}: {error}", Severity.CRITICAL)
 
 
 def catalog_history(path: Path) -> History:

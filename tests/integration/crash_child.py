@@ -5,6 +5,7 @@ Started by `tests/integration/test_crash_points.py`; prints a line when its entr
 
 import argparse
 import asyncio
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +19,10 @@ from nautilus_trader.adapters.binance import (
 from nautilus_trader.config import LiveExecEngineConfig, StrategyConfig
 from nautilus_trader.live.node import TradingNode
 
+from runtime.live.node import cache_config
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.recovery import make_recovery
+from runtime.live.settings import LiveSettings
 from runtime.live.unknown_orders import make_unknown_orders
 from runtime.live.watchdog import make_watchdog
 from strategies.deadline_watch import live_call_soon
@@ -33,6 +36,8 @@ from tests.venue_simulator.core import Account
 
 ENTRY, STOP, TARGET, QTY = "49000.0", "48000.0", "50500.0", "0.100"
 LIFE_SECS = 60.0
+# Address of the server that holds Nautilus' cache; without it the cache is in memory.
+REDIS_VARIABLE = "CRASH_CHILD_REDIS"
 
 
 class OneSetup(SetupStrategy):
@@ -95,6 +100,10 @@ def run(place: str, folder: Path, *, is_spot: bool, is_entering: bool) -> None:
     )
     instrument_id = spot_node.INSTRUMENT_ID if is_spot else INSTRUMENT_ID
     config = spot_config(place, engine) if is_spot else node_config(place, Account(balances={}), engine)
+    if redis := os.environ.get(REDIS_VARIABLE):
+        config = msgspec.structs.replace(
+            config, cache=cache_config(LiveSettings(redis=redis)), load_state=True, save_state=True
+        )
     node = TradingNode(config=config, loop=loop)
     node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
     node.add_exec_client_factory(BINANCE, BinanceLiveExecClientFactory)

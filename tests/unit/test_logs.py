@@ -15,7 +15,7 @@ import pytest
 
 from runtime.errors import ConfigurationError
 from runtime.logs import correlated, service_logs, set_up_logs
-from runtime.nautilus_log import NautilusLog, nautilus_record
+from runtime.nautilus_log import NautilusLog, nautilus_record, put_aside
 from runtime.redact import MASK, Redactor, secret_values
 from tests.canary import CANARY, files_with_canary
 
@@ -300,6 +300,26 @@ def test_lines_of_nautilus_take_our_form(output: io.StringIO, tmp_path: Path) ->
         ("2026-03-18T00:00:00.123Z", "info", "nautilus.T-1.X", "up"),
     ]
     assert nautilus_record("Traceback (most recent call last):") is None
+
+
+def test_a_log_in_several_files_is_followed_without_losing_a_line(
+    output: io.StringIO, tmp_path: Path
+) -> None:
+    """Nautilus goes on in a new file and deletes the oldest; of the next session's only the last is kept."""
+    head, file = "2026-03-18T00:00:00.000000000Z [INFO] T-1.X:", tmp_path / "nautilus.log"
+    parts = [tmp_path / f"nautilus_2026-03-18_00000{number}-000.log" for number in range(3)]
+    with NautilusLog(file, poll_secs=0.01):
+        with parts[0].open("w") as first, parts[1].open("w") as second:
+            first.write(f"{head} 0\n")
+            first.flush()
+            time.sleep(0.05)
+            parts[0].unlink()
+            second.write(f"{head} 1\n")
+        parts[2].write_text(f"{head}\n{head} 2\n")
+    assert [one["message"] for one in lines(output)] == ["0", "1", "", "2"]
+    put_aside(file)
+    (left,) = tmp_path.iterdir()
+    assert (left.name, left.read_text()) == ("nautilus.before.log", f"{head}\n{head} 2\n")
 
 
 def test_a_service_leaves_a_log_and_a_crash_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
