@@ -25,6 +25,8 @@ TIMEOUT_SECS: Final = 15.0
 OK: Final = 200
 NOT_FOUND: Final = 404
 SERVER_ERROR: Final = 500
+# "Timestamp outside of the recvWindow": Binance, Bybit.
+LATE: Final = frozenset({-1021, 10002})
 BYBIT_OK: Final = 0
 
 
@@ -94,6 +96,7 @@ class SignedRest:
             "X-BAPI-SIGN": signature(self._keys.secret, text),
         }
         answer = await self._get(f"{path}?{query}" if query else path, headers, path)
+        _refuse_late(f"{self._address}{path}", answer)
         if answer.get("retCode") != BYBIT_OK:
             raise ConfigurationError(
                 f"{self._address}{path} refuses the key: {answer.get('retMsg')} ({answer.get('retCode')}); "
@@ -117,6 +120,7 @@ class SignedRest:
             raise NotToldError(f"{where}: there is no such question here")
         if response.status_code >= SERVER_ERROR:
             raise VenueError(f"{where} fails with status {response.status_code}: try again later")
+        _refuse_late(where, answer)
         if response.status_code != OK:
             words = (
                 f"{answer.get('msg') or answer.get('retMsg')} ({answer.get('code', answer.get('retCode'))})"
@@ -125,6 +129,16 @@ class SignedRest:
                 f"{where} refuses the key: {words}; check key, secret, allowed addresses and environment"
             )
         return answer
+
+
+def _refuse_late(where: str, answer: Any) -> None:
+    """Raise where a venue says that the question was stamped too long ago: the key is as good as before."""
+    code = (answer.get("code") or answer.get("retCode")) if isinstance(answer, dict) else None
+    if code in LATE:
+        raise VenueError(
+            f"{where}: the question came more than {RECV_WINDOW_MS / 1000:g} s after it was signed ({code}): "
+            "the clock is off, or machine or network are too slow; synchronise it (NTP) and try again"
+        )
 
 
 def signature(secret: str, text: str) -> str:
