@@ -33,7 +33,7 @@ from tests.paper_demo import write_settings
 from tests.venue_simulator.process import VenueProcess
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-START_SECS: Final = 90.0
+START_SECS: Final = 180.0
 WAIT_SECS: Final = 60.0
 POLL_SECS: Final = 0.05
 NANOS: Final = 1_000_000_000

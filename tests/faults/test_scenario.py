@@ -73,7 +73,7 @@ def command_line(node: LiveNode, *words: str) -> subprocess.CompletedProcess[str
         env=kept | node.venue.kind.environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
