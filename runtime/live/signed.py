@@ -35,7 +35,7 @@ class NotToldError(VenueError):
     """The venue has no such question: testnets and local exchanges."""
 
 
-class _TooLateError(ConfigurationError):
+class _TooLateError(VenueError):
     """The venue finds the request's timestamp too old, or ahead of its clock."""
 
 
@@ -132,19 +132,25 @@ class SignedRest:
             raise NotToldError(f"{where}: there is no such question here")
         if response.status_code >= SERVER_ERROR:
             raise VenueError(f"{where} fails with status {response.status_code}: try again later")
+        _refuse_late(where, answer)
         if response.status_code != OK:
             words = (
                 f"{answer.get('msg') or answer.get('retMsg')} ({answer.get('code', answer.get('retCode'))})"
             )
-            kind = _TooLateError if answer.get("code") in TOO_LATE else ConfigurationError
-            raise kind(
+            raise ConfigurationError(
                 f"{where} refuses the key: {words}; check key, secret, allowed addresses and environment"
             )
-        if answer.get("retCode") in TOO_LATE:
-            raise _TooLateError(
-                f"{where}: {answer.get('retMsg')} ({answer.get('retCode')}); synchronise the clock (NTP)"
-            )
         return answer
+
+
+def _refuse_late(where: str, answer: Any) -> None:
+    """Raise where a venue says that the question was stamped too long ago: the key is as good as before."""
+    code = (answer.get("code") or answer.get("retCode")) if isinstance(answer, dict) else None
+    if code in TOO_LATE:
+        raise _TooLateError(
+            f"{where}: the question came more than {RECV_WINDOW_MS / 1000:g} s after it was signed ({code}): "
+            "the clock is off, or machine or network are too slow; synchronise it (NTP) and try again"
+        )
 
 
 async def _in_time(ask: Callable[[], Awaitable[Any]]) -> Any:

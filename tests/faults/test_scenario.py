@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
@@ -19,9 +20,12 @@ from typing import Any
 
 import pytest
 import yaml
+from nautilus_trader.model.events import OrderFilled
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.faults.books import books_agree
+from runtime.live.recording import SERIALIZER
+from runtime.live.recording_files import RowKind, read_rows
+from tests.faults.books import books_agree, venue_fills
 from tests.faults.harness import NANOS, ROOT, FaultVenue, LiveNode, is_covered, leg_of, running_venue
 from tests.faults.kinds import KINDS
 from tests.webhook_server import Webhook, webhook_server
@@ -69,7 +73,7 @@ def command_line(node: LiveNode, *words: str) -> subprocess.CompletedProcess[str
         env=kept | node.venue.kind.environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -105,7 +109,7 @@ def closed(node: LiveNode, number: int, reason: str) -> None:
 
 
 def refused_then_filled_in_parts(venue: FaultVenue, node: LiveNode) -> None:
-    """The price has run through the entry: refused as post-only, sent again behind it, filled in two parts."""
+    """Run through the entry first: refused as post-only, it goes out again behind, and fills in two parts."""
     venue.pause_pulse()
     venue.print_trade(LOW_ARM, "0.001", "BUY")
     node.wait("an entry rests", lambda: venue.is_resting("E"))
@@ -120,7 +124,7 @@ def refused_then_filled_in_parts(venue: FaultVenue, node: LiveNode) -> None:
 
 
 def filled_while_taken_back(venue: FaultVenue, node: LiveNode, qty: str) -> None:
-    """The cancellation is on its way when the entry fills, in part or whole."""
+    """Fill the entry, in part or whole, while its cancellation is on the way."""
     venue.fault("delay", secs=CANCEL_DELAY_SECS)
     venue.ask_cancel()
     node.wait("the cancellation is on its way", lambda: node.desk()["stage"] == "CANCELLING")
@@ -202,9 +206,10 @@ def test_a_day_of_a_live_node(scene: Callable[[str], Scene], kind: str) -> None:
 
 
 def one_live_session(node: LiveNode) -> None:
-    """The journal has one session, which is live and ended in order; nothing was written for paper."""
+    """Find one session in the journal, live and ended in order; nothing was written for paper."""
     (session,) = node.rows(
-        "SELECT s.mode, s.config_sha256, e.reason, e.detail FROM sessions s JOIN session_ends e USING (session_id)"
+        "SELECT s.mode, s.config_sha256, e.reason, e.detail FROM sessions s "
+        "JOIN session_ends e USING (session_id)"
     )
     assert (session["mode"], session["reason"]) == ("live", "stopped by SIGTERM")
     assert session["config_sha256"] == node.config_sha256()
@@ -218,7 +223,36 @@ def one_live_session(node: LiveNode) -> None:
 
 
 def the_node_knew_the_same(node: LiveNode, venue: FaultVenue) -> None:
-    """What Nautilus itself heard, as the recording has it: the venue's fills with their fees."""
+    """Compare what Nautilus itself heard, as recorded: fills with their fees, and the balances."""
+    (folder,) = (node.folder / "live" / "recordings").iterdir()
+    fills: Counter[tuple[Any, ...]] = Counter()
+    balances: dict[str, Decimal] = {}
+    for _number, _now_ns, kind, _key, payload, _tick in read_rows(folder):
+        if kind is RowKind.ORDER_EVENT:
+            event = SERIALIZER.deserialize(payload)
+            if isinstance(event, OrderFilled):
+                fills[fill_facts(event)] += 1
+        elif kind is RowKind.ACCOUNT:
+            state = SERIALIZER.deserialize(payload)
+            balances |= {one.currency.code: one.total.as_decimal() for one in state.balances}
+    records = venue.records()
+    assert fills == venue_fills(venue, records)
+    at_venue = records["accounts"]["main"]["balances"]
+    for asset, one in at_venue.items():
+        assert balances[asset] == Decimal(one["free"]) + Decimal(one["locked"]), asset
+
+
+def fill_facts(event: OrderFilled) -> tuple[Any, ...]:
+    """Return what the venue's record of a fill has, too."""
+    return (
+        event.client_order_id.value,
+        event.trade_id.value,
+        "BUY" if event.is_buy else "SELL",
+        event.last_qty.as_decimal(),
+        event.last_px.as_decimal(),
+        event.commission.as_decimal(),
+        event.commission.currency.code,
+    )
 
 
 def told_and_counted(webhook: Webhook, series: dict[str, Any], venue: FaultVenue) -> None:

@@ -1,0 +1,53 @@
+"""The OTE strategy, live on the sample tape: killed in a position, it goes on with it; all books agree."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from tests.faults.books import books_agree
+from tests.faults.harness import FaultVenue, LiveNode
+from tests.faults.kinds import KINDS
+from tests.venue_simulator.process import VenueProcess
+
+SPEED = "30"
+
+
+class TapeVenue(FaultVenue):
+    """The local exchange on the sample tape, which waits for its start."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(KINDS[name])
+        self._arguments = ("--venues", KINDS[name].simulator, "--tape", "sample", "--speed", SPEED, "--wait")
+
+    def __enter__(self) -> Self:
+        VenueProcess.__enter__(self)
+        return self
+
+
+@pytest.fixture
+def venue() -> Iterator[TapeVenue]:
+    """Run it as Binance USD-M."""
+    with TapeVenue("binance_usdm") as running:
+        yield running
+
+
+@pytest.mark.fault
+def test_the_ote_strategy_trades_the_sample_tape_live(venue: TapeVenue, tmp_path: Path) -> None:
+    """It enters, protects, and leaves; SIGKILL in a position, the next start takes it up, and ends it."""
+    with LiveNode(venue, tmp_path, strategy={"strategy": "ote"}) as node:
+        node.launch()
+        node.wait("the node hears the market", lambda: venue.records()["connections"], 120)
+        venue.tape("start")
+        node.wait("a first trade is over", lambda: node.rows("SELECT 1 FROM trades"), 120)
+        node.wait("a position is open", lambda: not venue.is_flat(), 120)
+        node.kill()
+        node.start()
+        restored = node.wait("the setup was taken up", lambda: node.decisions("restored"))
+        setup = restored[0]["setup_id"]
+        query = "SELECT 1 FROM trades WHERE setup_id = ?"
+        node.wait("it ends", lambda: node.rows(query, setup), 240)
+        assert node.stop() == 0
+        measured = books_agree(node, venue)
+        assert measured["trades"] >= 2
