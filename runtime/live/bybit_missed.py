@@ -76,7 +76,7 @@ class MissedReports:
                 self._client._log.warning(f"Cannot ask for missed fills: {error}")  # noqa: SLF001
             except Exception as error:
                 text = "The look for missed fills failed, it goes on"
-                self._client._log.exception(text, error)  # noqa: SLF001, TRY401
+                self._client._log.exception(text, error)  # noqa: SLF001
 
     async def look(self) -> None:
         """Ask once for executions and, every few times, for the open orders."""
