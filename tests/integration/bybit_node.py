@@ -171,11 +171,13 @@ def run_node(
     checks: Mapping[str, Any] | None = None,
     plain: bool = False,
     strategy: Callable[[HandConfig], Any] | None = None,
+    prepare: Callable[[TradingNode], None] = lambda _node: None,
 ) -> None:
     """Start a node, run a script in its loop, stop the node.
 
     `checks` are fields of LiveExecEngineConfig; `plain` takes the adapter's execution client unrepaired;
-    `strategy` makes another strategy than `Hand`, whose helpers the script then does without.
+    `strategy` makes another strategy than `Hand`, whose helpers the script then does without; `prepare` adds
+    to the node before it runs.
     """
     with node_loop() as loop:
         node, hand = make_node(
@@ -190,6 +192,7 @@ def run_node(
             plain=plain,
             strategy=strategy or Hand,
         )
+        prepare(node)
         run = NodeRun(node, hand, venue, product)
 
         async def work() -> None:

@@ -8,8 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment
 from nautilus_trader.model.enums import OrderSide, OrderStatus
 
+from runtime.live.order_lookup import look_up
+from runtime.live.protection_settings import ProtectionSettings
+from runtime.live.unknown_orders import UnknownOrdersActor
+from strategies.protection import NEVER_ARRIVED
 from tests.bybit_client import account, markets
 from tests.integration.bybit_node import NodeRun, run_node
 from tests.venue_simulator.bybit import Bybit
@@ -39,7 +44,7 @@ def waiting(run: NodeRun) -> list[tuple[str, str, str]]:
 
 
 def test_a_stop_on_spot_waits_moves_is_cancelled_and_sells_when_it_is_hit(venue: VenueThread) -> None:
-    """It carries `orderFilter`, so nothing is sold before the trigger; a triggered one can be cancelled too."""
+    """It carries `orderFilter`, so nothing sells before the trigger; a triggered one can be cancelled too."""
 
     async def script(run: NodeRun) -> None:
         hand = run.hand
@@ -134,6 +139,35 @@ def test_a_stop_on_linear_moves(venue: VenueThread) -> None:
         assert waiting(run) == [("STOP_MARKET", "49500.00", "0.006")]
 
     run_node(venue, "linear", script)
+
+
+def test_an_order_that_the_demo_refuses_is_rejected_after_it_was_asked_about(venue: VenueThread) -> None:
+    """The adapter leaves it submitted there; the venue does not know it, so it never arrived."""
+
+    def add_gate(node: Any) -> None:
+        engine = node.kernel.exec_engine
+        clients = {one.venue: one for one in engine._clients.values()}
+        node.trader.add_actor(
+            UnknownOrdersActor(
+                ProtectionSettings(lookup_secs=0.2),
+                process=engine.process,
+                lookup=lambda where, client_id: look_up(clients[where.venue], where, client_id),
+                reconcile_report=engine.reconcile_execution_report,
+                call_soon=node.get_event_loop().call_soon_threadsafe,
+            )
+        )
+
+    async def script(run: NodeRun) -> None:
+        hand = run.hand
+        refused = hand.limit("49500", "5.000")  # more than the account can pay for
+        hand.submit_order(refused)
+        await run.until(lambda: refused.status == OrderStatus.REJECTED, "the rejection", 20)
+        assert refused.last_event.reason == NEVER_ARRIVED
+        taken = await run.submit(hand.limit("49500"), OrderStatus.ACCEPTED)
+        assert [one.client_id for one in run.exchange_orders()] == [taken.client_order_id.value]
+
+    checks = {"inflight_check_retries": 1_000_000}
+    run_node(venue, "linear", script, environment=BybitEnvironment.DEMO, checks=checks, prepare=add_gate)
 
 
 @pytest.mark.parametrize("product", ["spot", "linear"])

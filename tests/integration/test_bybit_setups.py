@@ -132,7 +132,7 @@ def test_parts_are_protected_the_stop_follows_and_is_hit(
 def test_a_target_is_hit_and_a_cancellation_comes_too_late(
     venue: VenueThread, tmp_path: Path, product: Product
 ) -> None:
-    """The target sells and the stop goes; an entry that fills before its cancellation arrives is protected."""
+    """The target sells and the stop goes; an entry that fills before its cancellation is protected."""
 
     async def script(run: NodeRun) -> None:
         desk: Any = run.hand
@@ -169,7 +169,7 @@ def test_a_target_is_hit_and_a_cancellation_comes_too_late(
 def test_a_fill_in_a_gap_is_protected_and_outlives_the_node(
     venue: VenueThread, tmp_path: Path, product: Product
 ) -> None:
-    """What the stream missed is asked for and protected; the next node finds stop and position and goes on."""
+    """What the stream missed is asked for and protected; the next node finds it and goes on."""
     dropped = [StreamFault("drop", f"private.{kind}", 10_000) for kind in ("order", "execution")]
     strategy = partial(Planner, tmp_path)
 
@@ -203,7 +203,7 @@ def test_a_fill_in_a_gap_is_protected_and_outlives_the_node(
 
 
 def test_an_entry_carries_a_stop_where_it_is_wanted(venue: VenueThread, tmp_path: Path) -> None:
-    """It stands at the venue from the first fill, beyond ours; ours is hit first, and nothing is sold twice."""
+    """It stands at the venue from the first fill, beyond ours; ours is hit first, nothing sells twice."""
 
     async def script(run: NodeRun) -> None:
         desk: Any = run.hand
