@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+from nautilus_trader.core.datetime import unix_nanos_to_dt
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.messages import GenerateFillReports, GenerateOrderStatusReport
 from nautilus_trader.model.enums import OrderStatus
@@ -217,9 +218,7 @@ class MissedReports:
 
 
 def _time(unix_ms: int) -> Any:
-    import pandas as pd
-
-    return pd.Timestamp(unix_ms, unit="ms", tz="UTC")
+    return unix_nanos_to_dt(unix_ms * MS)
 
 
 __all__ = ["MissedReports"]

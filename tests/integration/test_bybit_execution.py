@@ -19,10 +19,12 @@ from tests.bybit_client import account, markets
 from tests.integration.bybit_node import NodeRun, run_node
 from tests.venue_simulator.bybit import Bybit
 from tests.venue_simulator.bybit_payloads import rest_execution
+from tests.venue_simulator.core import OrderRequest
 from tests.venue_simulator.faults import EndpointFault, StreamFault
 from tests.venue_thread import VenueThread, venue_thread
 
 SPOT, LINEAR = "BTCUSDT-SPOT", "BTCUSDT-LINEAR"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -168,6 +170,29 @@ def test_an_order_that_the_demo_refuses_is_rejected_after_it_was_asked_about(ven
 
     checks = {"inflight_check_retries": 1_000_000}
     run_node(venue, "linear", script, environment=BybitEnvironment.DEMO, checks=checks, prepare=add_gate)
+
+
+@pytest.mark.parametrize("endpoint", ["order/realtime", "execution/list", "position/list"])
+def test_a_report_with_a_part_missing_is_asked_for_again(venue: VenueThread, endpoint: str) -> None:
+    """One refused request at the start: the node waits for the whole, and has order and position."""
+    exchange = venue.venue.exchange
+    shared: dict[str, Any] = {"symbol": LINEAR, "side": "BUY"}
+    venue.call(lambda: exchange.place(OrderRequest(**shared, type="MARKET", qty=Decimal("0.020"))))
+    resting = OrderRequest(
+        **shared, type="LIMIT", qty=Decimal("0.010"), price=Decimal(48_000), client_id="before-1"
+    )
+    venue.call(lambda: exchange.place(resting))
+    fault = EndpointFault(f"GET /v5/{endpoint}", 1, status=200, code=10001, text="params error")
+    venue.venue.faults.endpoint_faults.append(fault)
+
+    async def script(run: NodeRun) -> None:
+        hand = run.hand
+        assert venue.venue.faults.endpoint_faults == []
+        assert hand.position() == Decimal("0.020")
+        own = hand.cache.orders_open(strategy_id=hand.id)
+        assert [one.client_order_id.value for one in own] == ["before-1"]
+
+    run_node(venue, "linear", script, claims=True)
 
 
 @pytest.mark.parametrize("product", ["spot", "linear"])

@@ -23,6 +23,7 @@ from tests.venue_simulator.faults import StreamFault
 from tests.venue_thread import VenueThread, venue_thread
 
 SPOT, LINEAR = "BTCUSDT-SPOT", "BTCUSDT-LINEAR"
+pytestmark = pytest.mark.slow
 PRODUCTS: tuple[Product, ...] = ("spot", "linear")
 
 
