@@ -26,6 +26,7 @@ from strategies.trade_manager.lifecycle import IllegalTransition
 from strategies.trade_manager.orders import ZERO, Action, Fill, Leg, OrderKind
 from strategies.trade_manager.plan import EntryPlan
 from strategies.trade_manager.setup import ExitRules, Identity, Setup
+from strategies.trade_manager.stops import stop_limit
 
 # Setups whose orders may still report something late (a fill after its cancellation was confirmed).
 REMEMBERED_SETUPS: Final = 16
@@ -55,6 +56,8 @@ class KeptDesk(AccountView):
 
     keeper: SetupKeeper | None = None
     """Where setups are kept; None in backtests."""
+    carries_stop = False
+    """Entries carry a stop of their own where the venue attaches one; only where orders are real."""
     reach: Callable[[str], None] | None = None
     """Told which point of the order life is passed, for tests that kill the process there."""
     venue: VenueCapabilities
@@ -255,6 +258,24 @@ class KeptDesk(AccountView):
         self.hold_for_external(f"{missing} of {setup.position_qty} were closed by somebody else")
         self.carry_out(setup, setup.on_external(missing, price, ts_ns))
         return missing
+
+    def carried_stop(self, plan: EntryPlan) -> Decimal | None:
+        """Return the price of the stop that an entry carries: beyond ours, so that ours is always first.
+
+        None where entries carry none.
+        """
+        if not (self.carries_stop and self.venue.entry_carries_stop):
+            return None
+        offset_pct = self.exit_rules.stop_limit_offset_pct
+        return stop_limit(plan.direction, plan.stop_price, offset_pct, self.market.tick_size)
+
+    def is_carried(self, order: Order) -> bool:
+        """Tell whether an open order is the stop that the entry of the present position brought."""
+        setup = self.setup
+        if setup is None or not setup.is_in_position or order.order_type != OrderType.STOP_MARKET:
+            return False
+        price = self.carried_stop(setup.plan)
+        return bool(order.is_reduce_only and order.trigger_price.as_decimal() == price)
 
     def on_foreign_fill(self, event: OrderFilled) -> None:
         """Take a fill that no order of ours explains: by hand, a liquidation, a deleveraging."""

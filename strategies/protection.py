@@ -36,6 +36,9 @@ class VenueCapabilities:
         Positions below zero exist.
     post_only_reasons
         Parts of a reject text that mean "would have taken liquidity" where the flag does not say so.
+    entry_carries_stop
+        An entry may carry a stop that the venue attaches to the position with the first fill. It has no
+        client id and cannot be told apart by one, so it is a net under our own stop and never instead of it.
     unknown_reasons
         Parts of a reject text that leave open whether the venue took the order: its own errors and
         timeouts. The adapter calls them rejections; they are none.
@@ -48,6 +51,7 @@ class VenueCapabilities:
     shorts: bool
     post_only_reasons: tuple[str, ...] = ()
     unknown_reasons: tuple[str, ...] = ()
+    entry_carries_stop: bool = False
 
 
 NEVER_ARRIVED: Final = "the venue does not know it: it never arrived"
@@ -104,6 +108,7 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         shorts=True,
         post_only_reasons=_BYBIT_POST_ONLY,
         unknown_reasons=_BYBIT_UNKNOWN,
+        entry_carries_stop=True,
     ),
 }
 

@@ -523,7 +523,7 @@ class SetupDesk(KeptDesk):
                 self._by_order[action.order.client_id] = setup
                 if action.order.leg is Leg.ENTRY:
                     self.on_entry_sent(setup)
-                self._host.submit_order(self._order(action))
+                self._host.submit_order(self._order(action), **self._carried(setup, action))
                 if self.reach is not None:
                     self.reach(f"{action.order.leg.name.lower()}_sent")
             case Cancel(client_id):
@@ -588,6 +588,13 @@ class SetupDesk(KeptDesk):
                 return factory.stop_limit(
                     price=self._price(own.price), trigger_price=self._price(own.trigger_price), **common
                 )
+
+    def _carried(self, setup: Setup, action: Submit) -> dict[str, Any]:
+        """Return what the adapter puts beside an entry on the wire: the stop that it carries."""
+        price = self.carried_stop(setup.plan) if action.order.leg is Leg.ENTRY else None
+        if price is None:
+            return {}
+        return {"params": {"stop_loss": str(self._price(price)), "tpsl_mode": "Full"}}
 
     def _query(self, client_id: str) -> None:
         self.count("orders_queried")

@@ -92,7 +92,7 @@ class RepairedBybitClient(BybitExecutionClient):
             self._config.environment or nautilus_pyo3.BybitEnvironment.MAINNET
         )
         self._rest = BybitRest(
-            address, self._config.api_key, self._config.api_secret, proxy=self._config.proxy_url
+            address, self._config.api_key or "", self._config.api_secret or "", proxy=self._config.proxy_url
         )
         self._missed = MissedReports(self, self._rest)
 

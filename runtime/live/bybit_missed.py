@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+from nautilus_trader.core.datetime import unix_nanos_to_dt
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.messages import GenerateFillReports, GenerateOrderStatusReport
 from nautilus_trader.model.enums import OrderStatus
@@ -76,7 +77,7 @@ class MissedReports:
                 self._client._log.warning(f"Cannot ask for missed fills: {error}")  # noqa: SLF001
             except Exception as error:
                 text = "The look for missed fills failed, it goes on"
-                self._client._log.exception(text, error)  # noqa: SLF001, TRY401
+                self._client._log.exception(text, error)  # noqa: SLF001
 
     async def look(self) -> None:
         """Ask once for executions and, every few times, for the open orders."""
@@ -217,9 +218,7 @@ class MissedReports:
 
 
 def _time(unix_ms: int) -> Any:
-    import pandas as pd
-
-    return pd.Timestamp(unix_ms, unit="ms", tz="UTC")
+    return unix_nanos_to_dt(unix_ms * MS)
 
 
 __all__ = ["MissedReports"]

@@ -22,6 +22,10 @@ class ProtectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
         a person. Entries of its instrument are held either way.
     unplanned_stop_pct
         Distance of that stop from the last price, percent.
+    carried_stop
+        Entries carry a stop a little beyond our own where the venue attaches one (Bybit's contracts): it
+        stands from the first fill on, whatever becomes of the node. Try it on the demo environment first:
+        how the venue lists such a stop after a restart is not documented.
     lookup_secs
         Pause before a venue that gave no answer about an order is asked again.
     """
@@ -30,6 +34,7 @@ class ProtectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     leaving_secs: Annotated[float, Meta(gt=0, le=120)] = 10.0
     unplanned: Unplanned = "protect"
     unplanned_stop_pct: Annotated[float, Meta(gt=0, le=50)] = 2.0
+    carried_stop: bool = False
     lookup_secs: Annotated[float, Meta(gt=0, le=60)] = 1.0
 
 

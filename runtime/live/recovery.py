@@ -91,6 +91,7 @@ class RecoveryActor(Actor):
                 strategy.on_load(memory)
             for desk in getattr(strategy, "desks", ()):
                 desk.keeper = keeper
+                desk.carries_stop = settings.carried_stop
                 desk.reach = None if points is None else points.reach
 
     @property
@@ -242,7 +243,8 @@ def reported_order(desk: Any, answer: Lookup) -> VenueOrder:
 
 
 def _is_foreign(desk: KeptDesk, order: Order) -> bool:
-    return parsed(desk.tag, desk.instrument_id.symbol.value, order.client_order_id.value) is None
+    is_own = parsed(desk.tag, desk.instrument_id.symbol.value, order.client_order_id.value) is not None
+    return not is_own and not desk.is_carried(order)
 
 
 def make_recovery(context: LiveContext) -> RecoveryActor:

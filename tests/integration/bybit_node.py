@@ -170,10 +170,14 @@ def run_node(
     with_bars: bool = False,
     checks: Mapping[str, Any] | None = None,
     plain: bool = False,
+    strategy: Callable[[HandConfig], Any] | None = None,
+    prepare: Callable[[TradingNode], None] = lambda _node: None,
 ) -> None:
     """Start a node, run a script in its loop, stop the node.
 
-    `checks` are fields of LiveExecEngineConfig; `plain` takes the adapter's execution client unrepaired.
+    `checks` are fields of LiveExecEngineConfig; `plain` takes the adapter's execution client unrepaired;
+    `strategy` makes another strategy than `Hand`, whose helpers the script then does without; `prepare` adds
+    to the node before it runs.
     """
     with node_loop() as loop:
         node, hand = make_node(
@@ -186,7 +190,9 @@ def run_node(
             with_bars=with_bars,
             checks=checks,
             plain=plain,
+            strategy=strategy or Hand,
         )
+        prepare(node)
         run = NodeRun(node, hand, venue, product)
 
         async def work() -> None:
@@ -240,6 +246,7 @@ def make_node(
     with_bars: bool,
     checks: Mapping[str, Any] | None,
     plain: bool,
+    strategy: Callable[[HandConfig], Any],
 ) -> tuple[TradingNode, Hand]:
     """Build a node that meets the local exchange, and the strategy in it."""
     instrument_id = InstrumentId.from_str(f"BTCUSDT-{product.upper()}.BYBIT")
@@ -273,7 +280,7 @@ def make_node(
         timeout_post_stop=1,
     )
     node = TradingNode(config, loop=loop)
-    hand = Hand(
+    hand = strategy(
         HandConfig(
             instrument_id=instrument_id,
             external_order_claims=[instrument_id] if claims else None,

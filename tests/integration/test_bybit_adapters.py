@@ -135,7 +135,7 @@ def test_a_restarted_linear_node_finds_its_orders_and_its_position(venue: VenueT
 
 @pytest.mark.slow
 def test_spot_orders_and_a_stop_that_does_not_wait(venue: VenueThread) -> None:
-    """Fees are paid in BTC; a stop through this adapter sells at once: it sends no `orderFilter`."""
+    """Fees are paid in BTC; a stop through the plain adapter sells at once: it sends no `orderFilter`."""
 
     async def script(run: NodeRun) -> None:
         hand = run.hand
@@ -155,7 +155,7 @@ def test_spot_orders_and_a_stop_that_does_not_wait(venue: VenueThread) -> None:
         await run.submit(sale, OrderStatus.FILLED)
         assert balance.total == Decimal("0.98999")
 
-    run_node(venue, "spot", script)
+    run_node(venue, "spot", script, plain=True)
 
 
 def _request(

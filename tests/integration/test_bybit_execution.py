@@ -8,16 +8,23 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment
 from nautilus_trader.model.enums import OrderSide, OrderStatus
 
+from runtime.live.order_lookup import look_up
+from runtime.live.protection_settings import ProtectionSettings
+from runtime.live.unknown_orders import UnknownOrdersActor
+from strategies.protection import NEVER_ARRIVED
 from tests.bybit_client import account, markets
 from tests.integration.bybit_node import NodeRun, run_node
 from tests.venue_simulator.bybit import Bybit
 from tests.venue_simulator.bybit_payloads import rest_execution
+from tests.venue_simulator.core import OrderRequest
 from tests.venue_simulator.faults import EndpointFault, StreamFault
 from tests.venue_thread import VenueThread, venue_thread
 
 SPOT, LINEAR = "BTCUSDT-SPOT", "BTCUSDT-LINEAR"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def waiting(run: NodeRun) -> list[tuple[str, str, str]]:
 
 
 def test_a_stop_on_spot_waits_moves_is_cancelled_and_sells_when_it_is_hit(venue: VenueThread) -> None:
-    """It carries `orderFilter`, so nothing is sold before the trigger; a triggered one can be cancelled too."""
+    """It carries `orderFilter`, so nothing sells before the trigger; a triggered one can be cancelled too."""
 
     async def script(run: NodeRun) -> None:
         hand = run.hand
@@ -134,6 +141,58 @@ def test_a_stop_on_linear_moves(venue: VenueThread) -> None:
         assert waiting(run) == [("STOP_MARKET", "49500.00", "0.006")]
 
     run_node(venue, "linear", script)
+
+
+def test_an_order_that_the_demo_refuses_is_rejected_after_it_was_asked_about(venue: VenueThread) -> None:
+    """The adapter leaves it submitted there; the venue does not know it, so it never arrived."""
+
+    def add_gate(node: Any) -> None:
+        engine = node.kernel.exec_engine
+        clients = {one.venue: one for one in engine._clients.values()}
+        node.trader.add_actor(
+            UnknownOrdersActor(
+                ProtectionSettings(lookup_secs=0.2),
+                process=engine.process,
+                lookup=lambda where, client_id: look_up(clients[where.venue], where, client_id),
+                reconcile_report=engine.reconcile_execution_report,
+                call_soon=node.get_event_loop().call_soon_threadsafe,
+            )
+        )
+
+    async def script(run: NodeRun) -> None:
+        hand = run.hand
+        refused = hand.limit("49500", "5.000")  # more than the account can pay for
+        hand.submit_order(refused)
+        await run.until(lambda: refused.status == OrderStatus.REJECTED, "the rejection", 20)
+        assert refused.last_event.reason == NEVER_ARRIVED
+        taken = await run.submit(hand.limit("49500"), OrderStatus.ACCEPTED)
+        assert [one.client_id for one in run.exchange_orders()] == [taken.client_order_id.value]
+
+    checks = {"inflight_check_retries": 1_000_000}
+    run_node(venue, "linear", script, environment=BybitEnvironment.DEMO, checks=checks, prepare=add_gate)
+
+
+@pytest.mark.parametrize("endpoint", ["order/realtime", "execution/list", "position/list"])
+def test_a_report_with_a_part_missing_is_asked_for_again(venue: VenueThread, endpoint: str) -> None:
+    """One refused request at the start: the node waits for the whole, and has order and position."""
+    exchange = venue.venue.exchange
+    shared: dict[str, Any] = {"symbol": LINEAR, "side": "BUY"}
+    venue.call(lambda: exchange.place(OrderRequest(**shared, type="MARKET", qty=Decimal("0.020"))))
+    resting = OrderRequest(
+        **shared, type="LIMIT", qty=Decimal("0.010"), price=Decimal(48_000), client_id="before-1"
+    )
+    venue.call(lambda: exchange.place(resting))
+    fault = EndpointFault(f"GET /v5/{endpoint}", 1, status=200, code=10001, text="params error")
+    venue.venue.faults.endpoint_faults.append(fault)
+
+    async def script(run: NodeRun) -> None:
+        hand = run.hand
+        assert venue.venue.faults.endpoint_faults == []
+        assert hand.position() == Decimal("0.020")
+        own = hand.cache.orders_open(strategy_id=hand.id)
+        assert [one.client_order_id.value for one in own] == ["before-1"]
+
+    run_node(venue, "linear", script, claims=True)
 
 
 @pytest.mark.parametrize("product", ["spot", "linear"])

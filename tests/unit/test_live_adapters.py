@@ -15,8 +15,8 @@ from runtime.live.adapters import data_config, exec_config, exec_factory
 from runtime.live.addresses import adapter_addresses, addresses_of
 from runtime.live.binance_spot import SpotExecClientFactory
 from runtime.live.binance_usdm import UsdmExecClientFactory
-from runtime.live.bybit_execution import RepairedBybitFactory
 from runtime.live.bybit import bybit_data_factory
+from runtime.live.bybit_execution import RepairedBybitFactory
 from runtime.live.keys import Keys, keys_of, require_keys
 from runtime.live.node import cache_config, generate_missing_per_venue, node_config
 from runtime.live.plan import plan_live
