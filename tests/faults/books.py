@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from itertools import pairwise
 from types import SimpleNamespace
@@ -42,7 +43,8 @@ def books_agree(
     AssertionError
         With the first difference.
     """
-    wait("the journal has every fill of the venue", lambda: _has_all_fills(node, venue), SETTLE_SECS)
+    with suppress(AssertionError):  # the comparison says what is missing
+        wait("the journal has it all", lambda: _is_whole(node, venue), SETTLE_SECS)
     if node.is_running:
         node.wait("the desk agrees with the venue", lambda: _desk_agrees(node, venue), SETTLE_SECS)
         node.look()
@@ -103,8 +105,17 @@ def trade_name(venue: FaultVenue, trade_id: int) -> str:
     return exec_id(fill) if venue.kind.venue == "bybit" else str(trade_id)
 
 
-def _has_all_fills(node: LiveNode, venue: FaultVenue) -> bool:
-    return not venue_fills(venue, venue.records()) - journal_fills(node)
+def _is_whole(node: LiveNode, venue: FaultVenue) -> bool:
+    state = venue.records()
+    heard = {
+        (one["client_order_id"], one["event"])
+        for one in node.rows("SELECT client_order_id, event FROM orders")
+    }
+    own = [one for one in state["orders"] if is_own(one["client_id"])]
+    ends = {(one["client_id"], ENDS[one["status"]]) for one in own if one["status"] in ENDS}
+    names = {one["client_id"] for one in own}
+    has_orders = ends <= heard and names <= {name for name, _ in heard}
+    return has_orders and not venue_fills(venue, state) - journal_fills(node)
 
 
 def _compare_fills(node: LiveNode, venue: FaultVenue, state: Row) -> None:
