@@ -16,6 +16,8 @@ SETTLE_SECS: Final = 20.0
 ZERO: Final = Decimal(0)
 # The last word of the journal about an order that ended at the venue.
 ENDS: Final = {"FILLED": "OrderFilled", "CANCELED": "OrderCanceled", "EXPIRED": "OrderExpired"}
+# Bybit says "Cancelled" of a reduce-only order whose position is gone.
+BYBIT_ENDS: Final = ENDS | {"EXPIRED": "OrderCanceled"}
 
 
 def books_agree(
@@ -52,7 +54,7 @@ def books_agree(
     own = [one for one in state["orders"] if is_own(one["client_id"])]
     assert len(state["orders"]) - len(own) == others, "orders at the venue that nobody here placed"
     _compare_fills(node, venue, state)
-    _compare_orders(node, own)
+    _compare_orders(node, venue, own)
     _compare_trades(node, venue, state)
     ids = Counter(one["client_id"] for one in own)
     assert max(ids.values(), default=1) == 1, f"sent twice: {ids.most_common(1)}"
@@ -105,6 +107,11 @@ def trade_name(venue: FaultVenue, trade_id: int) -> str:
     return exec_id(fill) if venue.kind.venue == "bybit" else str(trade_id)
 
 
+def ends_at(venue: FaultVenue) -> dict[str, str]:
+    """Return the journal's last word by the status in which an order ended at a venue."""
+    return BYBIT_ENDS if venue.kind.venue == "bybit" else ENDS
+
+
 def _is_whole(node: LiveNode, venue: FaultVenue) -> bool:
     state = venue.records()
     heard = {
@@ -112,7 +119,10 @@ def _is_whole(node: LiveNode, venue: FaultVenue) -> bool:
         for one in node.rows("SELECT client_order_id, event FROM orders")
     }
     own = [one for one in state["orders"] if is_own(one["client_id"])]
-    ends = {(one["client_id"], ENDS[one["status"]]) for one in own if one["status"] in ENDS}
+    names_of_ends = ends_at(venue)
+    ends = {
+        (one["client_id"], names_of_ends[one["status"]]) for one in own if one["status"] in names_of_ends
+    }
     names = {one["client_id"] for one in own}
     has_orders = ends <= heard and names <= {name for name, _ in heard}
     return has_orders and not venue_fills(venue, state) - journal_fills(node)
@@ -131,7 +141,7 @@ def _compare_fills(node: LiveNode, venue: FaultVenue, state: Row) -> None:
     assert max(sessions.values(), default=1) == 1, f"counted twice: {sessions.most_common(1)}"
 
 
-def _compare_orders(node: LiveNode, own: list[Row]) -> None:
+def _compare_orders(node: LiveNode, venue: FaultVenue, own: list[Row]) -> None:
     """Each order of the venue is in the journal with its end, and none was accepted that the venue lacks."""
     events: dict[str, list[str]] = {}
     for one in node.rows("SELECT client_order_id, event FROM orders ORDER BY session_id, seq"):
@@ -139,7 +149,7 @@ def _compare_orders(node: LiveNode, own: list[Row]) -> None:
     for one in own:
         heard = events.get(one["client_id"], [])
         assert heard, f"{one['client_id']} is at the venue and not in the journal"
-        end = ENDS.get(one["status"])
+        end = ends_at(venue).get(one["status"])
         assert end is None or end in heard, f"{one['client_id']} is {one['status']}, journal: {heard}"
     known = {one["client_id"] for one in own}
     accepted = {name for name, heard in events.items() if "OrderAccepted" in heard and is_own(name)}
