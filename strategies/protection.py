@@ -70,8 +70,14 @@ _BINANCE_UNKNOWN: Final = (
     "Canceled retry",
     "UNKNOWN",
 )
-# The adapter itself waits for reconciliation where the venue has not confirmed the refusal.
-_BYBIT_UNKNOWN: Final = ("UNKNOWN",)
+# The adapter waits for reconciliation by itself where no answer came. Where one did, it hands on the words
+# without the code: 10000 server timeout, 10016 server error, 170001 internal error, 170007 and 170146 timeouts.
+_BYBIT_UNKNOWN: Final = (
+    "UNKNOWN",
+    *(f"{server} {error}" for server in ("Server", "server") for error in ("Timeout", "timeout", "error")),
+    *(f"{internal} {error}" for internal in ("Internal", "internal") for error in ("error", "server", "system")),
+    *("Internal System Error", "Internal Error", "Timeout waiting for response", "Order creation timeout"),
+)
 
 # From the adapters' behaviour on the wire (nautilus.md 3.4).
 VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {

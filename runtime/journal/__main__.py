@@ -1,6 +1,5 @@
 """The journal from the command line: `python -m runtime.journal --help`."""
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -54,8 +53,9 @@ def command_line() -> CommandParser:
     )
     write.add_argument(
         "--with-parent",
-        action="store_true",
-        help="stop when the starting process is gone and all is committed",
+        type=int,
+        metavar="PID",
+        help="stop when this process, which starts it, is gone and all is committed",
     )
     write.add_argument("--logs", type=Path, metavar="DIR", help="also write logs and crash files there")
     for command in (check, tell, lift, write):
@@ -134,7 +134,7 @@ def write_spool(arguments: Namespace) -> int:
         say(f"{writer.drain():,} records committed")
         return EXIT_DONE
     with service_logs("journal-writer", arguments.logs):
-        writer.run(parent_pid=os.getppid() if arguments.with_parent else None)
+        writer.run(parent_pid=arguments.with_parent)
     return EXIT_DONE
 
 

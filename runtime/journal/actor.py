@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.component import LiveClock
 from nautilus_trader.common.config import ActorConfig
-from nautilus_trader.model.enums import liquidity_side_to_str, order_side_to_str
+from nautilus_trader.model.enums import LiquiditySide, liquidity_side_to_str, order_side_to_str
 from nautilus_trader.model.identifiers import InstrumentId
 
 from runtime.journal.records import (
@@ -49,6 +49,8 @@ WATCH_TIMER: Final = "journal-watch"
 # Of looks at a quiet market before the account is valued without all prices.
 FIRST_MARK_LOOKS: Final = 30
 SOURCE: Final = "journal"
+LEGS: Final = frozenset("ESTX")
+NOBODY: Final = LiquiditySide.NO_LIQUIDITY_SIDE
 NANOS: Final = 1_000_000_000
 MARKS_PER_HOUR: Final = 3600 * 1_000_000_000 // MARK_INTERVAL_NS
 FACTOR: Final = "factor_"
@@ -186,6 +188,8 @@ class JournalActor(Actor):
     def _tell_of_reconciliation(self) -> None:
         """Journal what the venue told of orders before any actor listened: nobody heard it while it happened."""
         for order in self.cache.orders():
+            if is_made_up(order):
+                continue
             for event in order.events:
                 if (
                     event.ts_init >= self._made_ns
@@ -440,6 +444,13 @@ def fill_of(event: Any) -> FillRecord:
     )
 
 
+def is_made_up(order: Any) -> bool:
+    """Tell whether Nautilus invented an order to explain a difference: somebody's by its id, filled by nobody."""
+    fills = [one for one in order.events if type(one).__name__ == "OrderFilled"]
+    is_ours = bool(setup_and_leg(order.client_order_id.value)[0])
+    return bool(fills) and not is_ours and all(one.liquidity_side == NOBODY for one in fills)
+
+
 def setup_and_leg(client_order_id: str) -> tuple[str, str]:
     """Return the setup id and leg that our client order ids carry, empty texts for other orders.
 
@@ -447,11 +458,13 @@ def setup_and_leg(client_order_id: str) -> tuple[str, str]:
     --------
     >>> setup_and_leg("OTE-XRPUSDT-Lmmv7y0w014-E1")
     ('Lmmv7y0w014', 'E')
-    >>> setup_and_leg("web_7f3a")
-    ('', '')
+    >>> setup_and_leg("web_7f3a"), setup_and_leg("44af44b2-fb52-4f9a-af9b-927cd043f04e")
+    (('', ''), ('', ''))
     """
     parts = client_order_id.split("-")
-    return (parts[-2], parts[-1][:1]) if len(parts) >= 4 else ("", "")
+    leg, attempt = parts[-1][:1], parts[-1][1:]
+    is_ours = len(parts) >= 4 and leg in LEGS and attempt.isdigit()
+    return (parts[-2], leg) if is_ours else ("", "")
 
 
 def _cancel(decision: Decision, step: str, outcome: str, asked: Decision | None) -> CancelRecord:

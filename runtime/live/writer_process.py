@@ -1,6 +1,7 @@
 """The journal's writer as a process of its own, started again when it dies."""
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -32,7 +33,8 @@ def writer_command(spool: Path, config: str | None, logs: Path) -> list[str]:
     logs
         Folder of its logs.
     """
-    command = [sys.executable, "-m", "runtime.journal", "write", "--with-parent"]
+    # Told, not asked for: a node that is killed while the writer starts is nobody's parent any more.
+    command = [sys.executable, "-m", "runtime.journal", "write", "--with-parent", str(os.getpid())]
     command += ["--spool", str(spool), "--logs", str(logs)]
     return command if config is None else [*command, "--config", config]
 

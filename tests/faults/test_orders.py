@@ -70,7 +70,8 @@ def counted(venue: FaultVenue, leg: str) -> int:
 def test_F09_no_answer_to_an_entry(pair: StartPair, kind: str) -> None:
     """Never two orders for one intent: an entry that may be alive is asked about, not sent again."""
     venue, node = pair(kind)
-    node.start()
+    node.launch()
+    node.wait_open(START_SECS)
     for when in ("after", "lost"):
         fail(venue, SUBMIT[kind], when)
         node.enter()
@@ -97,7 +98,8 @@ def test_F09_no_answer_to_an_entry(pair: StartPair, kind: str) -> None:
 def test_F09_no_answer_to_a_stop(pair: StartPair, kind: str, when: str) -> None:
     """The position is protected within the limit, by one stop, whatever became of the first."""
     venue, node = pair(kind)
-    node.start()
+    node.launch()
+    node.wait_open(START_SECS)
     node.enter()
     fail(venue, STOP[kind], when)
     venue.fill_entry()
@@ -114,7 +116,8 @@ def test_F09_no_answer_to_a_stop(pair: StartPair, kind: str, when: str) -> None:
 def test_F09_no_answer_to_a_cancellation(pair: StartPair, kind: str) -> None:
     """A cancellation that got no answer is asked for again; the entry is gone or protected."""
     venue, node = pair(kind)
-    node.start()
+    node.launch()
+    node.wait_open(START_SECS)
     for when in WHENS:
         node.enter()
         fail(venue, CANCEL[kind], when)
@@ -130,7 +133,8 @@ def test_F09_no_answer_to_a_cancellation(pair: StartPair, kind: str) -> None:
 def test_F09_no_answer_to_a_change(pair: StartPair, kind: str, when: str) -> None:
     """The exits follow the position although the change of the second fill got no answer."""
     venue, node = pair(kind)
-    node.start()
+    node.launch()
+    node.wait_open(START_SECS)
     node.enter()
     venue.fill_entry("0.04")
     node.wait("a part is protected", lambda: venue.is_resting("S") and venue.is_resting("T"))
@@ -153,7 +157,8 @@ def test_F12_an_exit_that_a_filter_would_refuse_keeps_the_entry_back(pair: Start
     """What the instrument's filters refuse is known before anything is sent."""
     venue, node = pair(kind)
     venue.fault("instrument", market=venue.kind.market, percent_up="1.01", percent_down="0.99")
-    node.start()
+    node.launch()
+    node.wait_open(START_SECS)
     venue.arm()
     refused = node.wait("the entry is refused", lambda: node.decisions("entry_rejected"))
     assert refused[0]["reason"] in {"stop_filter", "target_filter"}
@@ -171,7 +176,8 @@ def test_F12_an_exit_that_a_filter_would_refuse_keeps_the_entry_back(pair: Start
 def test_F12_a_stop_that_is_refused_ends_the_position(pair: StartPair, kind: str) -> None:
     """A refusal that nobody could foresee: the position is closed at market at once, and it is journaled."""
     venue, node = pair(kind)
-    node.start()
+    node.launch()
+    node.wait_open(START_SECS)
     node.enter()
     code, text = FILTER[kind]
     fail(venue, STOP[kind], "before", status=400, code=code, text=text)
@@ -238,7 +244,8 @@ STRANGERS: Final[dict[str, tuple[Callable[[FaultVenue], None], tuple[str, ...]]]
 def test_F25_what_others_do_is_recognised(pair: StartPair, kind: str, what: str) -> None:
     """The node's position is the venue's, the instrument is closed to entries until a person rearms it."""
     venue, node = pair(kind)
-    node.start()
+    node.launch()
+    node.wait_open(START_SECS)
     node.enter_and_fill()
     STRANGERS[what][0](venue)
     node.wait("held for external", lambda: "external" in node.desk()["held"])
@@ -267,7 +274,8 @@ def test_F25_what_others_do_is_recognised(pair: StartPair, kind: str, what: str)
 def test_F25_a_position_that_nobody_planned_is_protected(pair: StartPair, kind: str) -> None:
     """Bought by hand while the node is flat: held for entries, and found and protected after a restart."""
     venue, node = pair(kind)
-    node.start()
+    node.launch()
+    node.wait_open(START_SECS)
     node.enter_and_fill()
     leave(venue, node)
     open_by_hand(venue)

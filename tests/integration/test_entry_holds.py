@@ -4,7 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 from indicators.events import EventKind
-from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldBook, HoldEntries, ReleaseEntries
+from strategies.entry_halt import (
+    HOLD_TOPIC,
+    REARM_TOPIC,
+    RELEASE_TOPIC,
+    HoldBook,
+    HoldEntries,
+    RearmEntries,
+    ReleaseEntries,
+)
 from tests.integration.engine_harness import CheckedStrategy, event, run
 from tests.integration.test_ote_orders import FORMED, START, flat
 
@@ -45,6 +53,22 @@ def test_a_waiting_entry_is_taken_back_and_a_later_zone_is_entered_after_the_rel
     released = result.kinds("released")[0]
     assert first.ts_ns < result.kinds("held")[0].ts_ns < released.ts_ns < second.ts_ns
     assert second.zone_id == 7
+
+
+def test_a_rearm_ends_the_hold_over_what_others_did_and_no_other() -> None:
+    """A person has looked at the venue; what ends by itself stays."""
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        if number == 10:
+            strategy.hold_for_external("0.5 sold by order web_1")
+            strategy.msgbus.publish(topic=HOLD_TOPIC, msg=hold("stale"))
+        if number == 30:
+            rearm = RearmEntries(ts_ns=0, actor="anna", reason="looked at the venue")
+            strategy.msgbus.publish(topic=REARM_TOPIC, msg=rearm)
+
+    result = run([*START, *flat(1.09, 60)], {2: [FORMED]}, hook=hook)
+    assert [one.reason for one in result.kinds("held")] == ["external", "stale"]
+    assert [(one.reason, one.detail["still"]) for one in result.kinds("released")] == [("external", "stale")]
 
 
 def test_nothing_is_opened_while_any_of_several_holds_stands() -> None:

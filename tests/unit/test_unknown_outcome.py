@@ -46,3 +46,21 @@ def test_nautilus_own_word_for_an_order_without_an_answer_is_no_refusal() -> Non
     assert unknown_outcome(BYBIT, "UNKNOWN")
     assert not unknown_outcome(BYBIT, "EC_PostOnlyWillTakeLiquidity")
     assert not unknown_outcome(BINANCE, None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Server Timeout",
+        "Server error",
+        "Internal server error",
+        "Internal error.",
+        "Internal System Error.",
+        "Timeout waiting for response from backend server",
+        "Order creation timeout",
+    ],
+)
+def test_bybit_s_own_errors_leave_the_outcome_open(words: str) -> None:
+    """The adapter puts the words alone into the rejection, without their code."""
+    assert unknown_outcome(BYBIT, words)
+    assert not unknown_outcome(BYBIT, "ab not enough for new order")
