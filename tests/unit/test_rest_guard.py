@@ -107,7 +107,9 @@ def test_requests_are_stamped_by_the_venues_clock_where_ours_stepped() -> None:
     stamps: list[int] = []
 
     class Signer:
-        async def sign_request(self, _method: Any, _path: str, payload: dict[str, str], **_options: Any) -> None:
+        async def sign_request(
+            self, _method: Any, _path: str, payload: dict[str, str], **_options: Any
+        ) -> None:
             stamps.append(int(payload["timestamp"]))
 
     client = SimpleNamespace(_http_client=Signer())
@@ -118,7 +120,9 @@ def test_requests_are_stamped_by_the_venues_clock_where_ours_stepped() -> None:
 
     async def run() -> None:
         for _ in offsets:
-            await client._http_client.sign_request(HttpMethod.DELETE, "/order", payload={"timestamp": "10000"})
+            await client._http_client.sign_request(
+                HttpMethod.DELETE, "/order", payload={"timestamp": "10000"}
+            )
 
     asyncio.run(run())
     assert stamps == [10_000, 8_000, 10_000]
