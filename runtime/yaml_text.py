@@ -49,7 +49,7 @@ def load_yaml(text: str, source: str) -> Any:
 
 
 def with_line(words: str, text: str) -> str:
-    """Return an error about a value of a YAML text with the line of the value, where it names a path.
+    r"""Return an error about a value of a YAML text with the line of the value, where it names a path.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def with_line(words: str, text: str) -> str:
 
     Examples
     --------
-    >>> with_line("Expected float - at $.live.fee", "live:\\n  fee: low")
+    >>> with_line("Expected float - at $.live.fee", "live:\n  fee: low")
     'Expected float - at $.live.fee (line 2)'
     """
     found = _PATH.search(words)

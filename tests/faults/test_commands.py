@@ -29,6 +29,7 @@ from tests.faults.recorder import record
 pytestmark = pytest.mark.fault
 
 VENUE: Final = "binance_usdm"
+START_SECS: Final = 300.0  # of a loaded machine
 COUNTDOWN: Final = "POST /fapi/v1/countdownCancelAll"
 CANCEL: Final = "DELETE /fapi/v1/order"
 WINDOW_SECS: Final = 10
@@ -64,7 +65,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         running_venue(VENUE) as venue,
         LiveNode(venue, folder, live={"dead_man": dead_man}) as node,
     ):
-        node.start()
+        node.launch()
+        node.wait_open(START_SECS)
         yield venue, node
 
 

@@ -19,6 +19,7 @@ from tests.faults.recorder import record
 pytestmark = pytest.mark.fault
 
 VENUE: Final = "binance_usdm"
+START_SECS: Final = 300.0  # of a loaded machine
 CANCEL: Final = "DELETE /fapi/v1/order"
 BAN_SECS: Final = 12
 LOCKED_SECS: Final = 30
@@ -52,7 +53,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         LiveMarket(KINDS[VENUE]) as venue,
         LiveNode(venue, tmp_path_factory.mktemp("data"), live={"data": DATA}) as node,
     ):
-        node.start()
+        node.launch()
+        node.wait_open(START_SECS)
         yield venue, node
 
 
@@ -60,7 +62,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 def free(started: Pair) -> None:
     """Begin each row with a node that may enter and a venue without faults."""
     _venue, node = started
-    node.wait_open()
+    node.wait_open(START_SECS)
 
 
 def requests_since(venue: FaultVenue, since_ns: int) -> list[dict[str, Any]]:
@@ -152,7 +154,7 @@ def test_F11_the_clock_steps(started: Pair, secs: int) -> None:
         if one["status"] == 400 and one["ts_ns"] > since_ns + secs * NANOS
     ]
     venue.fault("skew", secs=0)
-    node.wait_open()
+    node.wait_open(START_SECS)
     end_entry(venue, node)
     measured = books_agree(node, venue) | {"refused requests": len(late)}
     record(f"F11 {secs:+d} s", VENUE, f"the venue's clock steps by {secs:+d} s and back", measured=measured)
@@ -168,7 +170,7 @@ def skipped(node: LiveNode, since_ns: int) -> list[dict[str, Any]]:
 
 
 def test_F13_a_locked_database(started: Pair) -> None:
-    """Half a minute without the database: a whole trade goes on, and all of it is in the journal afterwards."""
+    """Half a minute without the database: a whole trade goes on, and all of it is journaled afterwards."""
     venue, node = started
     node.wait("the journal has a session", lambda: node.rows("SELECT 1 FROM sessions"))
     with closing(sqlite3.connect(node.journal, isolation_level=None, timeout=30)) as lock:
@@ -205,7 +207,7 @@ def test_F18_a_frozen_price(started: Pair) -> None:
     assert "stale" in holds(node)
     venue.arm()
     market.frozen = False
-    node.wait_open()
+    node.wait_open(START_SECS)
     end_entry(venue, node)
     measured = books_agree(node, venue) | {
         "limit secs": FROZEN_SECS,
@@ -224,7 +226,7 @@ def test_F24_the_venue_halts_and_changes_an_instrument(started: Pair) -> None:
     venue.fault("instrument", market=venue.kind.market, status="HALT")
     node.wait("held", lambda: "closed" in holds(node))
     venue.fault("instrument", market=venue.kind.market, status="TRADING")
-    node.wait_open()
+    node.wait_open(START_SECS)
     end_entry(venue, node)
     node.enter()
     venue.fault("instrument", market=venue.kind.market, tick="0.5")
