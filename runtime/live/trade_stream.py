@@ -179,8 +179,8 @@ class TradeStream:
         if number < order.last_id - self._settings.gap_trades:
             self._counts_anew = True
             self._say(
-                f"{self.instrument_id}: trade {number} after {order.last_id}: the venue counts anew, its trades "
-                "are of no use to buckets of before; restart the node"
+                f"{self.instrument_id}: trade {number} after {order.last_id}: the venue counts anew, "
+                "which is of no use to buckets of before; restart the node"
             )
 
     def suspect(self) -> None:
