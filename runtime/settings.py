@@ -18,12 +18,13 @@ from msgspec import Meta, Struct
 from ml.train_settings import TrainSettings
 from runtime.cli import did_you_mean
 from runtime.errors import ConfigurationError
+from runtime.live.keys import refuse_keys_in
 from runtime.live.limits import NO_LIMITS, LimitSettings
 from runtime.live.settings import LiveSettings
 from runtime.notify.settings import NotifySettings
 from runtime.secret_urls import url_secrets
 from runtime.universe_settings import UniverseSettings
-from runtime.yaml_text import load_yaml
+from runtime.yaml_text import load_yaml, with_line
 
 DEFAULT_PATH: Final = Path("config.yaml")
 # These keys of a strategy entry are ours; every other key is a field of the strategy's config class.
@@ -393,7 +394,18 @@ def load_settings(path: Path | str | None = None) -> Settings:
 
 
 def parse_settings(text: str, source: str = "config.yaml") -> Settings:
-    """Convert YAML text to settings; `source` names the text in errors (ConfigurationError)."""
+    """Convert YAML text to settings; `source` names the text in errors (ConfigurationError).
+
+    Errors name the path of the value and its line; what looks like a key is refused before its value could be
+    told.
+    """
+    try:
+        return _parsed(text, source)
+    except ConfigurationError as error:
+        raise ConfigurationError(with_line(str(error), text)) from error
+
+
+def _parsed(text: str, source: str) -> Settings:
     content = load_yaml(text, source)
     if content is None:
         return Settings()
@@ -401,6 +413,7 @@ def parse_settings(text: str, source: str = "config.yaml") -> Settings:
         raise ConfigurationError(
             f"{source}: expected settings like `catalog: var/catalog`, got {content!r} - at $"
         )
+    refuse_keys_in(content, source)
     content = dict(content)
     if "strategies" in content:
         content["strategies"] = _strategy_entries(content["strategies"], source)

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from runtime.errors import ConfigurationError
+
+_PATH: Final = re.compile(r"\$[.\w\[\]-]*\w\]?")
+_PART: Final = re.compile(r"[\w-]+")
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -43,6 +46,45 @@ def load_yaml(text: str, source: str) -> Any:
         raise ConfigurationError(f"{source}: {error.problem}{where}") from error
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{source}: not YAML: {error}") from error
+
+
+def with_line(words: str, text: str) -> str:
+    r"""Return an error about a value of a YAML text with the line of the value, where it names a path.
+
+    Parameters
+    ----------
+    words
+        The error; a path looks like ``$.live.venues[0].market``.
+    text
+        What was read. A path that it does not have gets the line of the last part that it has.
+
+    Examples
+    --------
+    >>> with_line("Expected float - at $.live.fee", "live:\n  fee: low")
+    'Expected float - at $.live.fee (line 2)'
+    """
+    found = _PATH.search(words)
+    if found is None:
+        return words
+    node = yaml.compose(text, Loader=StrictLoader)
+    line = None
+    for name in _PART.findall(found.group()):
+        entry = _entry(node, name)
+        if entry is None:
+            break
+        line, node = entry
+    return words if line is None else f"{words} (line {line + 1})"
+
+
+def _entry(node: Any, name: str) -> tuple[int, Any] | None:
+    """Return the line (from 0) and the node of an entry of a mapping or list, None without it."""
+    if isinstance(node, yaml.SequenceNode) and name.isdigit() and int(name) < len(node.value):
+        return node.value[int(name)].start_mark.line, node.value[int(name)]
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == name:
+                return key.start_mark.line, value
+    return None
 
 
 def scalar(text: str) -> Any:

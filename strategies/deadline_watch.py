@@ -5,6 +5,7 @@ leave a position for minutes with a stop that the venue never acknowledged.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from nautilus_trader.common.component import LiveClock
@@ -44,7 +45,9 @@ class DeadlineWatch:
         if deadline_ns == self._until_ns:
             return
         if self._name in self._clock.timer_names:
-            self._clock.cancel_timer(self._name)
+            # It may ring in its own thread between the question and the cancellation, and be gone.
+            with suppress(KeyError):
+                self._clock.cancel_timer(self._name)
         self._until_ns = deadline_ns
         if deadline_ns == NEVER_NS:
             return

@@ -1,6 +1,7 @@
 """The command line of `live_node.py` without a sub-command: check, approve, trade."""
 
 import argparse
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -11,6 +12,7 @@ from runtime.errors import EXIT_DONE, ConfigurationError
 from runtime.live.check import Finding, Preflight, exit_code_of, require_passed
 from runtime.live.plan import LivePlan, effective_config, plan_live
 from runtime.settings import DEFAULT_PATH, load_settings
+from runtime.yaml_text import with_line
 
 EXAMPLE: Final = "live_node.py --mode paper --config config.yaml"
 
@@ -51,7 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json and not arguments.check:
         raise ConfigurationError("--json belongs to --check: a node prints no result")
     settings = load_settings(arguments.config)
-    plan = plan_live(settings, arguments.mode, str(arguments.config or DEFAULT_PATH))
+    file = Path(arguments.config or DEFAULT_PATH)
+    try:
+        plan = plan_live(settings, arguments.mode, str(file))
+    except ConfigurationError as error:
+        if not file.exists():  # the defaults
+            raise
+        raise ConfigurationError(with_line(str(error), file.read_text(encoding="utf-8"))) from error
     config = effective_config(plan)
     if arguments.mode == "live" and not arguments.check:
         require_approved(arguments.live_approved, str(config["config_sha256"]))

@@ -132,7 +132,7 @@ class StreamWatch:
         Longest time without a change of price, 0 never.
     """
 
-    __slots__ = ("_changed_ns", "_frozen_ns", "_price", "heard_ns", "limit_ns", "state")
+    __slots__ = ("_frozen_ns", "_price", "changed_ns", "heard_ns", "limit_ns", "state")
 
     def __init__(self, limit_ns: int, since_ns: int, frozen_ns: int = 0) -> None:
         self.limit_ns = limit_ns
@@ -140,16 +140,16 @@ class StreamWatch:
         self.state = Freshness.AWAITED
         self._frozen_ns = frozen_ns
         self._price = math.nan
-        self._changed_ns = since_ns
+        self.changed_ns = since_ns
 
     def hear(self, now_ns: int, price: float = math.nan) -> None:
         """Take note of a message at this time, with its price if it has one."""
         self.heard_ns = now_ns
         if self._frozen_ns and price == self._price:
-            if now_ns - self._changed_ns > self._frozen_ns:
+            if now_ns - self.changed_ns > self._frozen_ns:
                 return  # `look` says so
         else:
-            self._price, self._changed_ns = price, now_ns
+            self._price, self.changed_ns = price, now_ns
         if self.state is not Freshness.FRESH:
             self._advance(Sign.DATA)
 
@@ -163,7 +163,7 @@ class StreamWatch:
 
     def is_silent(self, now_ns: int) -> bool:
         """Tell whether nothing new has come for longer than the limit."""
-        is_frozen = self._frozen_ns > 0 and now_ns - self._changed_ns > self._frozen_ns
+        is_frozen = self._frozen_ns > 0 and now_ns - self.changed_ns > self._frozen_ns
         return now_ns - self.heard_ns > self.limit_ns or is_frozen
 
     def reconcile(self) -> bool:

@@ -212,8 +212,11 @@ class FreshnessActor(Actor):
 
     def _hold_stale(self, name: StreamName, now_ns: int) -> None:
         watch = self.tower.streams[name]
-        silent_secs = (now_ns - watch.heard_ns) / NANOS
-        text = f"{name.owner} {name.kind}: nothing new for {silent_secs:.1f} s"
+        silent_ns, still_ns = now_ns - watch.heard_ns, now_ns - watch.changed_ns
+        if silent_ns > watch.limit_ns:
+            text = f"{name.owner} {name.kind}: nothing new for {silent_ns / NANOS:.1f} s"
+        else:
+            text = f"{name.owner} {name.kind}: the same price for {still_ns / NANOS:.1f} s"
         self._tell(text, Severity.WARNING)
         source = VENUE if name.kind == VENUE else STALE
         for one in self._concerned(name.owner):

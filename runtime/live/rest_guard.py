@@ -1,8 +1,8 @@
 """Keeps the adapters' REST clients within what a host allows, and silent while it has banned us.
 
-Nautilus paces requests by their number, does not know what the venue counted, and sends on during a ban, which
-makes the ban longer. Here every request of a Binance client passes a gate that shares its knowledge with our
-own public client of the same host (`runtime.download.budget.HostBudget`):
+Nautilus paces requests by their number, does not know what the venue counted, and sends on during a ban,
+which makes the ban longer. Here every request of a Binance client passes a gate that shares its knowledge
+with our own public client of the same host (`runtime.download.budget.HostBudget`):
 
 * after 418 or 429 nothing at all is sent until the time of ``Retry-After``; who asked gets the venue's own
   refusal, which is true: the request was not executed;
@@ -115,8 +115,8 @@ def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Call
 def follow_clock(client: Any, offset_of: Callable[[], ClockOffset | None]) -> None:
     """Let a Binance adapter stamp signed requests by the venue's clock where ours is certainly wrong.
 
-    The venue refuses what is stamped a second ahead of its clock (-1021), a cancellation like anything else: a
-    clock that stepped would leave orders there that nobody can take back.
+    The venue refuses what is stamped a second ahead of its clock (-1021), a cancellation like anything else:
+    a clock that stepped would leave orders there that nobody can take back.
 
     Parameters
     ----------

@@ -89,6 +89,7 @@ class TradeStream:
         self._quiet_ns = round(settings.quiet_secs * NANOS)
         self._filling: asyncio.Task[None] | None = None
         self._early: list[TradeTick] | None = None
+        self._counts_anew = False
         self.newest_ns = 0
         """Time of the newest trade, UNIX nanoseconds."""
 
@@ -166,6 +167,21 @@ class TradeStream:
         if order.wanted is not None:
             self._strategy.take_price(tick)
             self._begin()
+        elif not ready:
+            self._mind_old_id(tick)
+
+    def _mind_old_id(self, tick: TradeTick) -> None:
+        """Say once that the venue counts anew: every trade would be dropped as one that came before."""
+        order = self.order
+        if not isinstance(order, ConsecutiveIds) or self._counts_anew:
+            return
+        number = int(tick.trade_id.value)
+        if number < order.last_id - self._settings.gap_trades:
+            self._counts_anew = True
+            self._say(
+                f"{self.instrument_id}: trade {number} after {order.last_id}: the venue counts anew, "
+                "which is of no use to buckets of before; restart the node"
+            )
 
     def suspect(self) -> None:
         """Note that trades may be missing without a sign of it: after a reconnect or a silence."""

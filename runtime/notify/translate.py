@@ -50,7 +50,10 @@ class Translator:
             case "entry_filled":
                 return _said(EventKind.FILL, decision, f"filled {_order(decision)}{_exits(decision)}")
             case "cancel_asked" if decision.detail.get("action") == "cancel":
-                return _said(EventKind.CANCEL_BY_MODEL, decision, f"entry cancelled: {_verdict(decision)}")
+                # What could not be scored is a fault of data or model, not an opinion of it.
+                severity = Severity.WARNING if decision.reason == "unfit_row" else None
+                words = f"entry cancelled: {_verdict(decision)}"
+                return _said(EventKind.CANCEL_BY_MODEL, decision, words, severity)
             case "halted" if "source" not in decision.detail:  # that of all desks is told once, by `halt`
                 return _said(EventKind.HALT, decision, f"halted: {decision.reason}; exits go on")
             case "protection":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 from nautilus_trader.common.component import TestClock
 from nautilus_trader.model.data import TradeTick
 
@@ -95,6 +96,22 @@ def test_a_gap_is_filled_and_buckets_and_structure_are_those_of_an_unbroken_stre
         None,
     ]
     assert session.perception.builder.counters.missing_ids == 0
+
+
+def test_ids_that_begin_anew_are_told_once_and_held() -> None:
+    """A late trade is dropped without a word; a venue that counts from one again is said to do so."""
+    tape = made_up(1000)
+    session = Session(
+        Venue(tape), bucket_config(100_000_000), msgspec.structs.replace(SETTINGS, gap_trades=500)
+    )
+    session.bring(tape)
+    session.bring(tape[900:910])
+    assert session.said == []
+    session.bring(tape[:20])
+    (said,) = session.said
+    assert said is not None
+    assert "counts anew" in said
+    assert len(session.perception.taken) == 1000
 
 
 def test_doubled_and_shuffled_trades_change_nothing() -> None:

@@ -95,3 +95,29 @@ def test_a_deadline_that_is_over_does_not_spin() -> None:
     watch.set(NEVER_NS)
     assert clock.timer_names == []
     assert pass_time(clock, 300 * NANOS) == 0
+
+
+def test_an_alert_that_rings_while_it_is_replaced_harms_nobody() -> None:
+    """A live clock rings in a thread of its own: what it just named as set may be gone when it is cancelled."""
+
+    class RacingClock:
+        """Names an alert that has rung meanwhile."""
+
+        def __init__(self) -> None:
+            self.timer_names = ["deadline"]
+            self.alerts: list[int] = []
+
+        def timestamp_ns(self) -> int:
+            return NANOS
+
+        def cancel_timer(self, name: str) -> None:
+            raise KeyError(name)
+
+        def set_time_alert_ns(self, _name: str, alert_ns: int, _ring: Any) -> None:
+            self.alerts.append(alert_ns)
+
+    clock = RacingClock()
+    watch = DeadlineWatch(clock, "deadline", lambda function: function(), lambda: None)
+    watch.set(5 * NANOS)
+    watch.set(NEVER_NS)
+    assert clock.alerts == [5 * NANOS]

@@ -53,7 +53,7 @@ def guarded() -> tuple[GuardedClient, Host, Clock, list[str]]:
 
 @pytest.mark.parametrize("status", [418, 429])
 def test_nothing_is_sent_before_the_time_that_the_host_named(status: int) -> None:
-    """F10: the refusal passes on; then nothing reaches the host until Retry-After is over, no cancel either."""
+    """F10: the refusal passes on; then nothing reaches the host until Retry-After is over, cancels too."""
     client, host, clock, said = guarded()
     host.status, host.headers = status, {"Retry-After": "30"}
 

@@ -1,0 +1,241 @@
+"""F10, F11, F13, F18, F24: limits, clocks, the database, the market's data and terms, while a node runs.
+
+One node serves them all, in the order of the file; what it holds for good comes last.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Any, Final
+
+import pytest
+
+from tests.faults.books import books_agree
+from tests.faults.harness import NANOS, FaultVenue, LiveNode
+from tests.faults.kinds import KINDS
+from tests.faults.recorder import record
+
+pytestmark = pytest.mark.fault
+
+VENUE: Final = "binance_usdm"
+START_SECS: Final = 300.0  # of a loaded machine
+CANCEL: Final = "DELETE /fapi/v1/order"
+BAN_SECS: Final = 12
+LOCKED_SECS: Final = 30
+FROZEN_SECS: Final = 6
+HEARTBEAT_SECS: Final = 1.0
+BANNED: Final = (418, 429)
+DATA: Final = {"heartbeat_secs": HEARTBEAT_SECS, "frozen_secs": FROZEN_SECS, "instrument_secs": 2}
+
+type Pair = tuple[FaultVenue, LiveNode]
+
+
+class LiveMarket(FaultVenue):
+    """A market whose price moves, unless a test freezes it."""
+
+    frozen = False
+
+    def _beat(self) -> None:
+        step = 0
+        while not self._over.is_set():
+            self._beats.wait()
+            step += 0 if self.frozen else 1
+            with suppress(Exception):  # a test ends the venue when it likes
+                self.print_trade(self.price if step % 2 else f"{float(self.price) + 0.5:.2f}", "0.001")
+            self._over.wait(0.2)
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Give a running node and its venue, whose market moves."""
+    with (
+        LiveMarket(KINDS[VENUE]) as venue,
+        LiveNode(venue, tmp_path_factory.mktemp("data"), live={"data": DATA}) as node,
+    ):
+        node.launch()
+        node.wait_open(START_SECS)
+        yield venue, node
+
+
+@pytest.fixture(autouse=True)
+def free(started: Pair) -> None:
+    """Begin each row with a node that may enter and a venue without faults."""
+    _venue, node = started
+    node.wait_open(START_SECS)
+
+
+def requests_since(venue: FaultVenue, since_ns: int) -> list[dict[str, Any]]:
+    """Return what reached the venue from a time on."""
+    return [one for one in venue.records()["requests"] if one["ts_ns"] >= since_ns]
+
+
+def holds(node: LiveNode) -> str:
+    """Return the sources of the holds that stand."""
+    return str(node.desk().get("held") or "")
+
+
+def wait_journaled(venue: FaultVenue, node: LiveNode) -> None:
+    """Wait until the journal's database knows the end of every order."""
+
+    def is_there() -> bool:
+        ended = {one["client_id"] for one in venue.orders() if one["status"] in ("CANCELED", "FILLED")}
+        known = node.rows(
+            "SELECT client_order_id FROM orders WHERE event IN ('OrderCanceled', 'OrderFilled')"
+        )
+        return ended <= {one["client_order_id"] for one in known}
+
+    node.wait("the journal has every end", is_there)
+
+
+def end_entry(venue: FaultVenue, node: LiveNode) -> None:
+    """Take back what rests and wait until desk and venue agree."""
+    if node.desk()["setup"]:
+        node.command("cancel-all")
+    node.wait("nothing rests", lambda: not venue.legs())
+    node.wait("the desk is free", lambda: not node.desk()["setup"])
+    wait_journaled(venue, node)
+
+
+# -- F10 -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["ban", "rate_limit"])
+def test_F10_no_request_during_a_ban(started: Pair, fault: str) -> None:
+    """One request finds out; until Retry-After nothing more goes out, streams stay, then work goes on."""
+    venue, node = started
+    node.enter()
+    before = venue.records()["connections_opened"]
+    since_ns = venue.now_ns()
+    venue.fault(fault, secs=BAN_SECS)
+    until_ns = since_ns + BAN_SECS * NANOS
+    node.wait("the ban is noticed", lambda: refused(venue, since_ns))
+    venue.ask_cancel()
+    node.wait("the ban is over", lambda: venue.now_ns() > until_ns + NANOS)
+    node.wait(
+        "requests again", lambda: [one for one in requests_since(venue, until_ns) if one["status"] == 200]
+    )
+    during = refused(venue, since_ns)
+    assert venue.records()["connections_opened"] == before
+    end_entry(venue, node)
+    measured = books_agree(node, venue) | {
+        "requests during the ban": len(during),
+        "what they were": sorted({one["endpoint"] for one in during}),
+        "streams lost": 0,
+    }
+    status = 418 if fault == "ban" else 429
+    record(f"F10 {status}", VENUE, f"status {status} for {BAN_SECS} s", measured=measured)
+    # The one that learns of it, and what was under way in the same moment.
+    assert len(during) <= 2
+
+
+def refused(venue: FaultVenue, since_ns: int) -> list[dict[str, Any]]:
+    """Return the requests that met the ban."""
+    return [one for one in requests_since(venue, since_ns) if one["status"] in BANNED]
+
+
+# -- F11 -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secs", [2, -2])
+def test_F11_the_clock_steps(started: Pair, secs: int) -> None:
+    """Entries are held and the waiting one is taken back; requests are stamped by the venue's clock."""
+    venue, node = started
+    node.enter()
+    since_ns = time.time_ns()
+    venue.fault("skew", secs=secs)
+    node.wait("held", lambda: "clock" in holds(node))
+    node.wait("the entry is taken back", lambda: not venue.legs())
+    venue.arm()
+    node.wait("an entry is left out", lambda: skipped(node, since_ns))
+    late = [
+        one
+        for one in requests_since(venue, 0)
+        if one["status"] == 400 and one["ts_ns"] > since_ns + secs * NANOS
+    ]
+    venue.fault("skew", secs=0)
+    node.wait_open(START_SECS)
+    end_entry(venue, node)
+    measured = books_agree(node, venue) | {"refused requests": len(late)}
+    record(f"F11 {secs:+d} s", VENUE, f"the venue's clock steps by {secs:+d} s and back", measured=measured)
+    assert len(late) <= 3  # until the clocks are compared again
+
+
+def skipped(node: LiveNode, since_ns: int) -> list[dict[str, Any]]:
+    """Return the signals that were left out since a time of ours."""
+    return [one for one in node.decisions("signal_skipped") if int(one["ts_ns"]) >= since_ns - 3 * NANOS]
+
+
+# -- F13 -----------------------------------------------------------------------------------------------------
+
+
+def test_F13_a_locked_database(started: Pair) -> None:
+    """Half a minute without the database: a whole trade goes on, and all of it is journaled afterwards."""
+    venue, node = started
+    node.wait("the journal has a session", lambda: node.rows("SELECT 1 FROM sessions"))
+    with closing(sqlite3.connect(node.journal, isolation_level=None, timeout=30)) as lock:
+        lock.execute("BEGIN IMMEDIATE")
+        since = time.monotonic()
+        before = len(node.rows("SELECT 1 FROM trades"))
+        node.enter_and_fill()
+        venue.hit_stop()
+        node.wait("flat", venue.is_flat)
+        venue.resume_pulse()
+        assert len(node.rows("SELECT 1 FROM trades")) == before
+        node.wait("half a minute", lambda: time.monotonic() - since >= LOCKED_SECS)
+        lock.execute("ROLLBACK")
+    node.wait("the trade is there", lambda: len(node.rows("SELECT 1 FROM trades")) == before + 1)
+    wait_journaled(venue, node)
+    measured = books_agree(node, venue)
+    record("F13", VENUE, f"the journal's database locked for {LOCKED_SECS} s", measured=measured)
+
+
+# -- F18 -----------------------------------------------------------------------------------------------------
+
+
+def test_F18_a_frozen_price(started: Pair) -> None:
+    """Trades come and their price never changes: the entry is taken back; released after a comparison."""
+    venue, node = started
+    node.enter()
+    market: Any = venue
+    market.frozen = True
+    since_ns = venue.now_ns()
+    sent = node.wait(
+        "the entry is taken back",
+        lambda: [one for one in requests_since(venue, since_ns) if one["endpoint"] == CANCEL],
+    )
+    assert "stale" in holds(node)
+    venue.arm()
+    market.frozen = False
+    node.wait_open(START_SECS)
+    end_entry(venue, node)
+    measured = books_agree(node, venue) | {
+        "limit secs": FROZEN_SECS,
+        "time to cancel secs": round((sent[0]["ts_ns"] - since_ns) / NANOS, 2),
+    }
+    record("F18", VENUE, "the price stands still, the stream goes on", measured=measured)
+
+
+# -- F24: last, because another tick size holds until a restart ----------------------------------------------
+
+
+def test_F24_the_venue_halts_and_changes_an_instrument(started: Pair) -> None:
+    """Halted: held until it trades again. Another tick size: held until a restart, and nothing is sent."""
+    venue, node = started
+    node.enter()
+    venue.fault("instrument", market=venue.kind.market, status="HALT")
+    node.wait("held", lambda: "closed" in holds(node))
+    venue.fault("instrument", market=venue.kind.market, status="TRADING")
+    node.wait_open(START_SECS)
+    end_entry(venue, node)
+    node.enter()
+    venue.fault("instrument", market=venue.kind.market, tick="0.5")
+    node.wait("held for good", lambda: "instrument" in holds(node))
+    node.wait("the entry is taken back", lambda: not venue.legs())
+    since_ns = venue.now_ns()
+    venue.arm()
+    node.wait("it is left out", lambda: skipped(node, since_ns))
+    wait_journaled(venue, node)
+    measured = books_agree(node, venue) | {"orders after the change": len(venue.sent_since(since_ns))}
+    record("F24", VENUE, "halt and end of it, then another tick size", measured=measured)
+    assert venue.sent_since(since_ns) == []
