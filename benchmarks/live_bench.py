@@ -64,10 +64,13 @@ ACCOUNTS: Final[Mapping[str, Account]] = {
 }
 # Small buckets, so that zones form within seconds, and nothing that would keep a setup from being tried.
 STRATEGY: Final = {
-    "bucket_usd": 1_000,
+    "bucket_usd": 200,
     "min_reward_risk": 0.2,
-    "max_notional_pct": 4.0,
+    "max_notional_pct": 0.15,
     "risk_per_trade_pct": 0.2,
+    "cancel_policy": "benchmarks.live_policy:OftenCancel",
+    "rearm_max": 20,
+    "rearm_after_secs": 0.0,
 }
 
 
@@ -196,9 +199,7 @@ class ProbedNode:
         while not is_so():
             assert self._process is not None
             if self._process.poll() is not None or time.monotonic() > by:
-                raise SystemExit(
-                    "the node did not get there:\n" + (self.folder / "node.err").read_text()[-3000:]
-                )
+                raise SystemExit("the node did not get there:\n" + (self.folder / "node.err").read_text()[-3000:])
             time.sleep(0.1)
 
     @property

@@ -43,7 +43,7 @@ LOCK: Final = "node.lock"
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-def run_session(plan: LivePlan, config: Mapping[str, Any], config_file: str | None) -> None:
+def run_session(plan: LivePlan, config: Mapping[str, Any], config_file: str | None) -> bool:
     """Trade until a signal or a command ends it.
 
     Parameters
@@ -54,6 +54,11 @@ def run_session(plan: LivePlan, config: Mapping[str, Any], config_file: str | No
         Of :func:`runtime.live.plan.effective_config`.
     config_file
         Settings file of the command line, for the journal's writer; None for the default.
+
+    Returns
+    -------
+    bool
+        Whether the node wants to begin anew.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def run_session(plan: LivePlan, config: Mapping[str, Any], config_file: str | No
     ):
         install_crash_handler(folder / LOGS)
         with ExitStack() as parts:
-            _Session(plan, config, config_file, folder, session_id).run(parts)
+            return _Session(plan, config, config_file, folder, session_id).run(parts)
 
 
 def mode_folder(plan: LivePlan) -> Path:
@@ -130,8 +135,8 @@ class _Session:
         self.folder, self.session_id = folder, session_id
         self.reason = ""
 
-    def run(self, parts: ExitStack) -> None:
-        """Open the parts, trade, and close them in the opposite order."""
+    def run(self, parts: ExitStack) -> bool:
+        """Open the parts, trade, and close them in the opposite order; tell whether to begin anew."""
         from runtime.journal.database import binding_of  # brings SQLAlchemy: --check need not pay
 
         url = journal_url(self.plan.settings.journal)
@@ -174,12 +179,14 @@ class _Session:
                 clock_offsets=offsets,
                 notifier=notifier,
                 stop=shutdown.ask,
+                restart=shutdown.ask_restart,
                 node=node,
                 strategy_configs=tuple(self.plan.configs),
                 config_sha256=str(self.config["config_sha256"]),
             )
             self._trade(context, shutdown)
             self.reason = shutdown.reason
+            return shutdown.begins_anew
         except BaseException as error:
             self.reason = f"{type(error).__name__}: {error}"
             raise
