@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -223,6 +224,7 @@ class _Session:
                 f"within {self.plan.settings.live.connection_secs:g} s: look for the "
                 f"cause in {self.folder / LOGS}/node.jsonl, at the venue's status page and at the network"
             )
+        keep_what_is_there()
         say(f"{self.plan.mode} node {self.session_id} trades {len(self.plan.instruments)} instruments")
         await shutdown.wait(context)
 
@@ -259,6 +261,16 @@ class _Session:
                 detail=final,
             )
         )
+
+
+def keep_what_is_there() -> None:
+    """Tell the garbage collector that modules, settings and instruments will not go away.
+
+    It would look at all of them again and again, and nothing else happens meanwhile: 150 to 220 ms each time
+    were measured in a node on twenty instruments, and trades and fills waited.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def starting_balance(plan: LivePlan) -> str:
