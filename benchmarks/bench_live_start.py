@@ -73,9 +73,7 @@ def restarted(node: ProbedNode, venue: VenueProcess, simulator: str) -> dict[str
     node.restart()
     node.until(lambda: protected(venue.state(simulator)), PROTECT_SECS)
     after = venue.state(simulator)
-    created = min(
-        one["created_ns"] for one in stops(after) if one["market"] in held(before) & held(after)
-    )
+    created = min(one["created_ns"] for one in stops(after) if one["market"] in held(before) & held(after))
     node.until(lambda: "trades" in (node.folder / "node.err").read_text(errors="replace"), PROTECT_SECS)
     processor = Path(f"/proc/{node.pid}/stat").read_text().rsplit(")", 1)[1].split()
     moments = {

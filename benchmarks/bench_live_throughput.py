@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.live_bench import ACCOUNTS, ProbedNode, load, make_tape, settings_of
+from benchmarks.live_bench import ACCOUNTS, USUAL, ProbedNode, load, make_tape, settings_of
 from tests.venue_simulator.process import VenueProcess
 
 BASE_RATE: Final = 1_000.0
@@ -38,7 +38,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     tape = make_tape(folder / "tape", trades, BASE_RATE)
     arrived: list[dict[str, Any]] = []
     with VenueProcess("--venues", account.simulator, "--tape", str(tape), "--wait") as venue:
-        node = ProbedNode(settings_of(account, venue, folder / "node"))
+        node = ProbedNode(settings_of(account, venue, folder / "node", strategy=USUAL))
         with node:
             node.until_trading()
             venue.tape("speed", rates[0] / BASE_RATE)
@@ -50,7 +50,15 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 begun_ns, before = time.time_ns(), venue.tape("state")["trades_sent"]
                 time.sleep(arguments.secs)
                 sent = venue.tape("state")["trades_sent"] - before
-                arrived.append({"rate": rate, "begun_ns": begun_ns, "ended_ns": time.time_ns(), "sent": sent, "load": load()})
+                arrived.append(
+                    {
+                        "rate": rate,
+                        "begun_ns": begun_ns,
+                        "ended_ns": time.time_ns(),
+                        "sent": sent,
+                        "load": load(),
+                    }
+                )
         samples = node.rows()["sample"]
     return {"account": arguments.account, "steps": [step_of(one, samples) for one in arrived]}
 
@@ -101,7 +109,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--account", choices=ACCOUNTS, default="binance_usdm")
-    parser.add_argument("--rates", default="5000,10000,15000,20000", help="trades per second, one after another")
+    parser.add_argument(
+        "--rates", default="5000,10000,15000,20000", help="trades per second, one after another"
+    )
     parser.add_argument("--secs", type=float, default=10.0, help="measured at each rate (10)")
     parser.add_argument("--keep", type=Path, help="folder that keeps what the node wrote")
     parser.add_argument("--json", action="store_true")

@@ -1,8 +1,8 @@
-"""`make soak`: an hour of a live node at twenty times the pace of the market, with a cut of ten minutes in it.
+"""`make soak`: an hour of a live node at twenty times the pace of the market, cut off for ten minutes of it.
 
-``python -m tests.soak --minutes 60`` runs `live_node.py --mode live` on the local exchange's Binance USD-M with
-the sample tape, recorder, journal and watchdogs on. It prints one JSON object and exits 1 when one of these
-does not hold (rows F1 and F26 of the fault matrix):
+``python -m tests.soak --minutes 60`` runs `live_node.py --mode live` on the local exchange's Binance USD-M
+with the sample tape, recorder, journal and watchdogs on. It prints one JSON object and exits 1 when one
+of these does not hold (rows F1 and F26 of the fault matrix):
 
 * resident memory grows by at most 5 % after the warm-up: medians of the first and of the last tenth of what
   follows the first quarter;
@@ -83,7 +83,8 @@ def growth_of(samples: Sequence[tuple[float, float]]) -> dict[str, float]:
     Returns
     -------
     dict
-        ``begin_mb`` and ``end_mb``, medians of a tenth each; ``growth_pct``; ``slope_mb_per_hour``, least squares.
+        ``begin_mb`` and ``end_mb``, medians of a tenth each; ``growth_pct``; ``slope_mb_per_hour``, least
+        squares.
     """
     kept = samples[round(len(samples) * WARM_UP_SHARE) :]
     tenth = max(1, len(kept) // 10)
@@ -127,9 +128,7 @@ def run(minutes: float, speed: float, folder: Path) -> dict[str, Any]:
     cut_at = whole_secs / 2
     samples: list[tuple[float, float]] = []
     errors = folder / "node.err"
-    with VenueProcess(
-        "--venues", VENUE, "--tape", "sample", "--speed", f"{speed:g}", "--wait"
-    ) as venue:
+    with VenueProcess("--venues", VENUE, "--tape", "sample", "--speed", f"{speed:g}", "--wait") as venue:
         node = start_node(write_settings(settings_of(venue, folder), folder / "config.yaml"), errors)
         try:
             wait_until_trading(node, errors)
@@ -206,7 +205,11 @@ def failures_of(found: dict[str, Any]) -> list[str]:
         wrong.append(f"{found['orders_while_cut']} orders while the network was cut")
     if found["first_request_after_cut_secs"] is None:
         wrong.append("the node did not come back after the cut")
-    wrong += [f"{found[name]} {name}" for name in ("fills_only_at_exchange", "fills_only_in_journal", "fills_twice") if found[name]]
+    wrong += [
+        f"{found[name]} {name}"
+        for name in ("fills_only_at_exchange", "fills_only_in_journal", "fills_twice")
+        if found[name]
+    ]
     return wrong
 
 

@@ -17,7 +17,7 @@ from runtime.metrics.collector import rss_bytes
 
 TIMER: Final = "memory-look"
 LOOK_SECS: Final = 5.0
-# A node that is over its limit so soon would restart for ever, and each restart leaves positions to the venue.
+# A node that is over its limit so soon would restart for ever, and leave positions to the venue each time.
 LEAST_SESSION_SECS: Final = 300.0
 NANOS: Final = 1_000_000_000
 MIB: Final = 1 << 20

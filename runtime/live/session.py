@@ -189,12 +189,12 @@ class _Session:
             )
             self._trade(context, shutdown)
             self.reason = shutdown.reason
-            return shutdown.begins_anew
         except BaseException as error:
             self.reason = f"{type(error).__name__}: {error}"
             raise
         finally:
             self._end(journal)
+        return shutdown.begins_anew
 
     def _trade(self, context: LiveContext, shutdown: Shutdown) -> None:
         node, loop = context.node, context.loop
