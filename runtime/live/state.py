@@ -1,7 +1,7 @@
 """The state file of a node: its setups as of the last order, in one SQLite file that survives a kill.
 
 Everything is written by the node's own thread. What precedes an entry is on the disk before it leaves
-(``synchronous=FULL``: one fsync of the log, measured 0.44 ms at the median, 4 ms at p99 on a shared disk,
+(``synchronous=FULL``: one fsync of the log, 0.44 ms at the median, 4 ms at p99 on a shared disk,
 22 ms on a busy one). What precedes an exit is written before it leaves, and outlives the process. What follows
 from an order is written within 20 ms, and outlives the process then.
 """
