@@ -6,7 +6,7 @@ of these does not hold (rows F1 and F26 of the fault matrix):
 
 * resident memory grows by at most 5 % after the warm-up: medians of the first and of the last tenth of what
   follows the first quarter;
-* nothing is sent while the network is cut, and afterwards trades flow and the node goes on;
+* nothing is sent while the network is cut, afterwards the node trades again, and nothing halted it;
 * at the end the journal's fills are those of the exchange, and the node's process is the one that began.
 """
 
@@ -179,6 +179,7 @@ def books(journal: Path, state: dict[str, Any]) -> dict[str, Any]:
     try:
         own = connection.execute("SELECT client_order_id, trade_id, qty FROM fills").fetchall()
         trades = connection.execute("SELECT count(*) FROM trades").fetchone()[0]
+        halts = connection.execute("SELECT reason FROM decisions WHERE kind = 'halted'").fetchall()
     finally:
         connection.close()
     ours = {(order, str(trade)): float(qty) for order, trade, qty in own}
@@ -190,6 +191,7 @@ def books(journal: Path, state: dict[str, Any]) -> dict[str, Any]:
         "fills_only_in_journal": len(ours.keys() - theirs.keys()),
         "fills_twice": len(own) - len(ours),
         "trades": trades,
+        "halts": [reason for (reason,) in halts],
         "positions": position,
     }
 
@@ -203,6 +205,10 @@ def failures_of(found: dict[str, Any]) -> list[str]:
         wrong.append("the node ended by itself or could not end in order")
     if found["orders_while_cut"]:
         wrong.append(f"{found['orders_while_cut']} orders while the network was cut")
+    # Halted, a node trades no more, and its memory says little.
+    wrong += [f"entries were halted: {reason}" for reason in found["halts"]]
+    if not found["orders_after_cut"]:
+        wrong.append("nothing was traded after the cut")
     if found["first_request_after_cut_secs"] is None:
         wrong.append("the node did not come back after the cut")
     wrong += [
