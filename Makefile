@@ -77,6 +77,11 @@ faults: $(VENV)/.dev  ## run the fault matrix and write docs/fault-matrix.md
 	SMCBOT_FAULTS_JSON=docs/faults.json $(PY) -m pytest -q -m "fault and not soak" $(TEST_ARGS); \
 		status=$$?; $(PY) -m tests.faults.page; exit $$status
 
+SOAK_ARGS ?=
+.PHONY: soak
+soak: $(VENV)/.dev  ## an hour of a live node at 20x on the local exchange: memory, a cut of ten minutes, books
+	$(PY) -m tests.soak $(SOAK_ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.dev  ## ruff, format check, mypy --strict, import contracts
 	$(VENV)/bin/ruff check .

@@ -4,7 +4,8 @@
 
 `live_node.py --mode live` with OTE on twenty symbols against the local exchange, each a process of its own,
 real trades at `--rate` per second over all symbols. Cancels are those that OTE sends: a zone ended or
-extended. Parts of a cancel: received (the adapter's handler), decided (the strategy cancels), sent (the request is
+extended, or its policy said so. Parts of a cancel:
+received (the adapter's handler), decided (the strategy cancels), sent (the request is
 handed to the HTTP client), answered. Round trip: time of the trade to its cancel at the exchange, less the
 exchange's latency both ways; up to 5 ms of it are the slices in which the exchange sends.
 """
@@ -23,7 +24,6 @@ from tests.venue_simulator.process import VenueProcess
 LATENCY_MS: Final = 5.0
 WARM_UP_SECS: Final = 10.0
 MS: Final = 1e6
-CANCELS: Final = ("canceled",)
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -123,17 +123,10 @@ def text(figures: dict[str, Any]) -> str:
         "| ms | count | median | p99 | max |",
         "|---|---:|---:|---:|---:|",
     ]
-    for name in (
-        "received_to_decided",
-        "decided_to_sent",
-        "received_to_sent",
-        "sent_to_answered",
-        "round_trip",
-        "behind_ms",
-    ):
-        lines.append(line_of(name, figures[name]))
-    for name, found in figures["fill_to_stop"].items():
-        lines.append(line_of(f"fill to stop {name}", found))
+    parts = ("received_to_decided", "decided_to_sent", "received_to_sent", "sent_to_answered", "round_trip")
+    lines += [line_of(name, figures[name]) for name in (*parts, "behind_ms")]
+    stops = figures["fill_to_stop"].items()
+    lines += [line_of(f"fill to stop {name}", found) for name, found in stops]
     return "\n".join(lines)
 
 

@@ -63,12 +63,17 @@ ACCOUNTS: Final[Mapping[str, Account]] = {
     "bybit_linear": Account("bybit", "bybit", "linear", "-LINEAR.BYBIT", "bybit"),
 }
 # Small buckets, so that zones form within seconds, and nothing that would keep a setup from being tried.
-STRATEGY: Final = {
-    "bucket_usd": 1_000,
+BUSY: Final[Mapping[str, Any]] = {
+    "bucket_usd": 200,
     "min_reward_risk": 0.2,
-    "max_notional_pct": 4.0,
+    "max_notional_pct": 0.15,
     "risk_per_trade_pct": 0.2,
+    "cancel_policy": "benchmarks.live_policy:OftenCancel",
+    "rearm_max": 20,
+    "rearm_after_secs": 0.0,
 }
+# The defaults, but for a size that the local exchange takes at market.
+USUAL: Final[Mapping[str, Any]] = {"max_notional_pct": 0.15}
 
 
 def make_tape(folder: Path, trades: int, per_second: float, symbols: Sequence[str] = SYMBOLS) -> Path:
@@ -114,7 +119,11 @@ def make_tape(folder: Path, trades: int, per_second: float, symbols: Sequence[st
 
 
 def settings_of(
-    account: Account, venue: VenueProcess, folder: Path, symbols: int = len(SYMBOLS), **live: Any
+    account: Account,
+    venue: VenueProcess,
+    folder: Path,
+    symbols: int = len(SYMBOLS),
+    strategy: Mapping[str, Any] = BUSY,
 ) -> Path:
     """Write the settings of a node that trades OTE on so many symbols; return the file."""
     settings = {
@@ -126,9 +135,8 @@ def settings_of(
             "limits": {"max_entries_per_min": 0, "max_orders_per_sec": 10_000, "price_band_pct": 50.0},
             "recording": {"reserve_mb": 200},
             "data": {"warm_up": False},  # there is no history, and what is measured is not the start
-            **live,
         },
-        "strategies": [{"strategy": "ote", "instruments": account.instruments(symbols), **STRATEGY}],
+        "strategies": [{"strategy": "ote", "instruments": account.instruments(symbols), **strategy}],
     }
     file = folder / "config.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)

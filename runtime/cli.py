@@ -27,6 +27,8 @@ TRACEBACK_VARIABLE: Final = "SMCBOT_TRACEBACK"
 # pyo3 makes it a BaseException of a module that cannot be imported.
 RUST_PANIC: Final = "PanicException"
 NANOS_PER_SECOND: Final = 1_000_000_000
+# Of one write to a pipe, which takes as much as a whole (PIPE_BUF of POSIX systems).
+PRINTED_AT_ONCE: Final = 4096
 LAST_NS: Final = (1 << 63) - 1
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -142,7 +144,11 @@ def warn(message: str) -> None:
 
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print exactly one JSON value on stdout; NaN and infinities are refused with ValueError."""
-    print(json.dumps(value, allow_nan=False, indent=2, default=str))
+    text = json.dumps(value, allow_nan=False, indent=2, default=str)
+    # Unbuffered (PYTHONUNBUFFERED, usual in containers), what a full pipe does not take of one write is lost.
+    for at in range(0, len(text), PRINTED_AT_ONCE):
+        print(text[at : at + PRINTED_AT_ONCE], end="")
+    print()
 
 
 def iso_time(text: str) -> int:

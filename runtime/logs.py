@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from runtime.errors import ConfigurationError, OperatorError
-from runtime.redact import MASK, SECRET_FIELD, Redactor
+from runtime.redact import MASK, SECRET_FIELD, Redactor, hints_at_secret
 
 CORRELATION: Final = ("session", "intent", "trade")
 _IDS: Final[dict[str, ContextVar[str]]] = {name: ContextVar(name, default="") for name in CORRELATION}
+# Attribute of a record that has been formatted: for whom, and what came out.
+_MADE: Final = "_smcbot_line"
 # What every record of the standard library has; the rest came in `extra`.
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", _MADE}
 OWN: Final = "smcbot"
 # So begins a line of Nautilus that is an event with all its fields.
 EVENT: Final = "<--[EVT]"
@@ -75,7 +77,15 @@ class JsonFormatter(logging.Formatter):
         self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, without its end."""
+        """Return the line, without its end; console and file get the same one, which is made once."""
+        made = getattr(record, _MADE, None)
+        if made is not None and made[0] is self._redact:
+            return str(made[1])
+        line = self._line(record)
+        setattr(record, _MADE, (self._redact, line))
+        return line
+
+    def _line(self, record: logging.LogRecord) -> str:
         content: dict[str, Any] = {
             "time": iso_millis(record.created),
             "level": record.levelname.lower(),
@@ -132,7 +142,9 @@ def clean(value: Any, redact: Redactor, name: str = "") -> Any:
 
 
 def _by_name(name: str, text: str, redact: Redactor) -> str:
-    return redact(f"{name}={text}").partition("=")[2] if name and " " not in text else text
+    if not name or " " in text or not hints_at_secret(name):  # the text itself has been looked at
+        return text
+    return redact(f"{name}={text}").partition("=")[2]
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, Any]:

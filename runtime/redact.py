@@ -91,6 +91,11 @@ NAMED: Final = (
 )
 
 
+def hints_at_secret(name: str) -> bool:
+    """Tell whether the name of a field could be one that says that its value is secret."""
+    return _HINT.search(name) is not None or "auth" in name.lower()
+
+
 def secret_values(environment: Mapping[str, str]) -> frozenset[str]:
     """Return the values that must never be written, from variables whose names look secret.
 

@@ -42,6 +42,23 @@ def percent_band(info: Mapping[str, Any] | None, side: OrderSide) -> tuple[Decim
     return None
 
 
+def market_most(info: Mapping[str, Any] | None) -> Decimal | None:
+    """Return the largest quantity of an order at market, None where the payload names none.
+
+    Source: Binance, "Filters", ``MARKET_LOT_SIZE``, on spot and futures; 0 stands for no limit.
+
+    Examples
+    --------
+    >>> market_most({"filters": [{"filterType": "MARKET_LOT_SIZE", "maxQty": "120"}]})
+    Decimal('120')
+    """
+    for one in (info or {}).get("filters") or ():
+        if one.get("filterType") == "MARKET_LOT_SIZE":
+            most = Decimal(str(one.get("maxQty") or 0))
+            return most if most > 0 else None
+    return None
+
+
 def refused_exit(
     plan: EntryPlan,
     market: Market,
@@ -73,6 +90,10 @@ def refused_exit(
     >>> refused_exit(plan, market, VENUES["BINANCE", "margin"], {"filters": [band]}, 0.2)
     'target 106 is not between 95.00 and 105.00'
     """
+    most = market_most(info)
+    if most is not None and plan.qty > most:
+        # Stops at market and the exit of last resort would be refused, again and again.
+        return f"quantity {plan.qty:f} is more than one order at market may have, {most:f}"
     way_out = OrderSide.SELL if plan.direction > 0 else OrderSide.BUY
     band = percent_band(info, way_out)
     if band is None:
@@ -89,4 +110,4 @@ def refused_exit(
     return None
 
 
-__all__ = ["percent_band", "refused_exit"]
+__all__ = ["market_most", "percent_band", "refused_exit"]

@@ -76,7 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     ensure_compiled(plan)
 
-    run_session(plan, config, arguments.config)
+    if run_session(plan, config, arguments.config):
+        from runtime.live.memory_watch import begin_anew
+
+        say("beginning anew")
+        begin_anew()
     return EXIT_DONE
 
 

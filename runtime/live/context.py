@@ -45,6 +45,8 @@ class LiveContext:
         Tells people.
     stop
         Ends the node in order, with a reason for the session's end; may be called from any thread.
+    restart
+        The same, and the process begins anew with the same command line.
     probes
         Checks of health by name: add yours (`runtime.health`).
     reconnects
@@ -75,6 +77,7 @@ class LiveContext:
     rest: PublicRest
     notifier: Notifier
     stop: Callable[[str], None]
+    restart: Callable[[str], None] = print
     probes: dict[str, Probe] = field(default_factory=dict)
     reconnects: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Callable[[], Any]] = field(default_factory=dict)

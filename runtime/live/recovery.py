@@ -122,6 +122,7 @@ class RecoveryActor(Actor):
             self.clock.cancel_timer(MEMORY_TIMER)
         if self._task is not None:
             self._task.cancel()
+        self.keeper.flush()
         self.keep_memories()
 
     def keep_memories(self) -> None:
@@ -262,7 +263,7 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
         return await look_up(clients[instrument_id.venue], instrument_id, client_id)
 
     return RecoveryActor(
-        StateKeeper(StateFile(context.folder / STATE_FILE)),
+        StateKeeper(StateFile(context.folder / STATE_FILE), context.loop.call_later),
         settings_of(context),
         strategies=context.strategies,
         lookup=ask,

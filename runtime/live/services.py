@@ -10,6 +10,7 @@ from runtime.live.dead_man_actor import make_dead_man
 from runtime.live.freshness_actor import make_freshness, make_hold_book
 from runtime.live.limit_watch import make_limit_watch
 from runtime.live.limits import attach_limits
+from runtime.live.memory_watch import make_memory_watch
 from runtime.live.node import Service
 from runtime.live.recording import make_recorder
 from runtime.live.recovery import make_recovery
@@ -100,4 +101,5 @@ SERVICES: Final[list[Service]] = [
     limit_risk,
     take_commands,
     arm_dead_man,
+    make_memory_watch,
 ]

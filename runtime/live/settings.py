@@ -143,6 +143,9 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Longest time in which all venues must be connected and reconciled at the start.
     lookback_mins
         How far back orders and fills are asked of the venue at the start.
+    max_rss_mb
+        Resident memory above which the node takes its entries back and starts itself anew, MiB; 0 for never.
+        Not within five minutes of a start.
     min_disk_mb
         Free space below which the node reports itself failing, beside the journal's own reserve.
     paper
@@ -166,6 +169,7 @@ class LiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     connection_secs: Annotated[float, Meta(ge=1, le=600)] = 60.0
     lookback_mins: Annotated[int, Meta(ge=1, le=10_080)] = 1440
+    max_rss_mb: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     min_disk_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 1024
     paper: PaperSettings = PaperSettings()
     data: DataSettings = DataSettings()

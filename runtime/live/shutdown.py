@@ -35,6 +35,7 @@ class Shutdown:
         self._node, self._loop = node, loop
         self._asked = asyncio.Event()
         self.reason = ""
+        self.begins_anew = False
 
     @property
     def is_asked(self) -> bool:
@@ -56,6 +57,12 @@ class Shutdown:
             return True
         doing.cancel()
         return False
+
+    def ask_restart(self, reason: str) -> None:
+        """Ask the node to stop and the process to begin anew, unless it stops already."""
+        if not self.reason:
+            self.begins_anew = True
+        self.ask(reason)
 
     async def wait(self, context: LiveContext) -> None:
         """Run until asked to stop or until an engine of the node ends, then stop.
