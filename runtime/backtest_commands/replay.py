@@ -35,6 +35,7 @@ def run(arguments: Namespace) -> int:
                 "orders": found.orders,
                 "answers": found.answers,
                 "states": found.states,
+                "is_cut": found.is_cut,
                 "recorded_sha256": found.recorded_sha256,
                 "replayed_sha256": found.replayed_sha256,
                 "first": None if found.first is None else asdict(found.first),

@@ -175,6 +175,8 @@ class SessionRecorder(Actor):
         self._seq = 0
         self._is_told = False
         self._is_open = False
+        self._is_ending = False
+        self._running: set[str] = set()
         self._known_orders: set[str] = set()
 
     @property
@@ -214,13 +216,26 @@ class SessionRecorder(Actor):
         self._set_timer()
 
     def on_stop(self) -> None:
-        """Write the rest."""
+        """Write the rest, as soon as the strategies have stopped: actors are stopped before them."""
+        self._is_ending = True
+        self._end_after_strategies()
+
+    def on_dispose(self) -> None:
+        """Write the rest though a strategy never came to its stop."""
+        self._is_ending = True
+        self._running.clear()
+        self._end_after_strategies()
+
+    def _end_after_strategies(self) -> None:
+        if not self._is_ending or self._writer is None or not self._is_open:
+            return
+        if any(strategy.id.value in self._running for strategy in self._strategies()):
+            return
         for strategy in self._strategies():
             hear_calls(strategy.clock, None)
-        if self._writer is not None:
-            self._is_open = False
-            self._writer.close()
-            self._tell()
+        self._is_open = False
+        self._writer.close()
+        self._tell()
 
     # -- rows ----------------------------------------------------------------------------------------------
 
@@ -276,6 +291,7 @@ class SessionRecorder(Actor):
             if getattr(strategy, "trade_gate", None) is not None:  # set by an actor that started before
                 strategy.trade_gate = self.recorded_gate(strategy.trade_gate)
                 self._note_gated(name)
+            self._running.add(name)
             self._put(RowKind.START, name)
             for number, desk in enumerate(getattr(strategy, "desks", ())):
                 record_answers(desk, f"{number}:{name}", partial(self._put, RowKind.ANSWER))
@@ -291,6 +307,8 @@ class SessionRecorder(Actor):
             self._note_state(strategy)
             self._put(RowKind.STOP, name)
             stop()
+            self._running.discard(name)
+            self._end_after_strategies()
 
         strategy.on_start, strategy.on_stop = on_start, on_stop
 

@@ -110,6 +110,8 @@ class Comparison:
         gave, and of digests of what a strategy perceives (after its warm-up, and at its stop).
     recorded_sha256, replayed_sha256
         Of all decisions and orders, in order; equal where nothing differs.
+    is_cut
+        The session was killed: its recording ends without the stop of its strategies.
     first
         The first difference, None without one.
     """
@@ -120,6 +122,7 @@ class Comparison:
     orders: int = 0
     answers: int = 0
     states: int = 0
+    is_cut: bool = False
     recorded_sha256: str = ""
     replayed_sha256: str = ""
     first: Divergence | None = None
@@ -205,6 +208,7 @@ class SessionReplay:
         self._hashes = (hashlib.sha256(), hashlib.sha256())
         self.found = Comparison(self.session)
         self._number = 0
+        self._stopped: set[str] = set()
 
     def run(self, on_row: Callable[[int], None] = lambda _seq: None) -> Comparison:
         """Replay the session up to its end or the first difference, and return what was found.
@@ -225,7 +229,7 @@ class SessionReplay:
                 if self.found.first is not None:
                     break
             else:
-                self._finish_step()
+                self._finish_last_step()
         finally:
             for strategy in self._strategies.values():
                 replay_calls(strategy.clock, None)
@@ -375,6 +379,7 @@ class SessionReplay:
             case RowKind.START:
                 self._start_strategy(self._strategies[key])
             case RowKind.STOP:
+                self._stopped.add(key)
                 self._strategies[key].stop()
         self.found.inputs += 1
 
@@ -462,6 +467,14 @@ class SessionReplay:
 
     def _on_message(self, message: Any) -> None:
         self._published[said_key(type_name(message), msgspec.json.encode(message))] += 1
+
+    def _finish_last_step(self) -> None:
+        """Compare the last step; of a killed session what it did in it may not be written any more."""
+        self.found.is_cut = self._stopped < self._strategies.keys()
+        step = self._step
+        if self.found.is_cut:
+            del step.replayed[len(step.recorded) :]
+        self._finish_step()
 
     def _finish_step(self) -> bool:
         """Compare what was done behind the last input; tell whether it was the same."""
