@@ -29,7 +29,7 @@ HISTORY_DAYS: Final = 27
 STOP_SECS: Final = 180
 COMPLETE: Final = re.compile(r"warm-up complete: (\d+) close times")
 # Far more signals than anybody would trade, so that half an hour has many decisions.
-EASY: Final = {"min_confidence": 45, "record_from": 35, "max_positions": 10, "max_correlation": 0.95}
+EASY: Final = {"min_confidence": 30, "record_from": 20, "max_positions": 10, "max_correlation": 0.95}
 
 
 class PaperRun:
