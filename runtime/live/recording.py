@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
-from nautilus_trader.model.data import Bar, TradeTick
+from nautilus_trader.model.data import Bar, MarkPriceUpdate, TradeTick
 from nautilus_trader.model.events import (
     AccountState,
     OrderEvent,
@@ -204,6 +204,7 @@ class SessionRecorder(Actor):
         bus = self.msgbus
         bus.subscribe(topic="data.trades.*", handler=self._on_tick, priority=PRIORITY)
         bus.subscribe(topic="data.bars.*", handler=self._on_bar_data, priority=PRIORITY)
+        bus.subscribe(topic="data.mark_prices.*", handler=self._on_mark_price, priority=PRIORITY)
         bus.subscribe(topic="data.instrument.*", handler=self._on_instrument_data, priority=PRIORITY)
         bus.subscribe(topic="events.order.*", handler=self._on_order, priority=PRIORITY)
         bus.subscribe(topic="events.account.*", handler=self._on_account, priority=PRIORITY)
@@ -249,6 +250,10 @@ class SessionRecorder(Actor):
 
     def _on_bar_data(self, bar: Bar) -> None:
         self._put(RowKind.BAR, str(bar.bar_type), SERIALIZER.serialize(bar))
+
+    def _on_mark_price(self, mark: MarkPriceUpdate) -> None:
+        plain = msgspec.json.encode(MarkPriceUpdate.to_dict(mark))
+        self._put(RowKind.MARK_PRICE, mark.instrument_id.value, plain)
 
     def _on_instrument_data(self, instrument: Any) -> None:
         self._put(RowKind.INSTRUMENT, instrument.id.value, SERIALIZER.serialize(instrument))

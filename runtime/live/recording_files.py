@@ -36,6 +36,7 @@ class RowKind(IntEnum):
     HAND = 9
     STOP = 10
     START = 11
+    MARK_PRICE = 12
     DECISION = 20
     ORDER_SENT = 21
     STATE = 22

@@ -27,6 +27,7 @@ from nautilus_trader.config import (
     StrategyFactory,
 )
 from nautilus_trader.execution.client import ExecutionClient
+from nautilus_trader.model.data import Bar, MarkPriceUpdate
 from nautilus_trader.model.enums import AccountType, OmsType
 from nautilus_trader.model.events import OrderInitialized
 from nautilus_trader.model.identifiers import AccountId, ClientId, TraderId, Venue
@@ -362,8 +363,12 @@ class SessionReplay:
         match kind:
             case RowKind.TRADE:
                 kernel.data_engine.process(tick)
-            case RowKind.BAR | RowKind.INSTRUMENT:
+            case RowKind.BAR:
+                kernel.data_engine.process(plain_bar(payload))
+            case RowKind.INSTRUMENT:
                 kernel.data_engine.process(_decoded(payload))
+            case RowKind.MARK_PRICE:
+                kernel.data_engine.process(MarkPriceUpdate.from_dict(msgspec.json.decode(payload)))
             case RowKind.ORDER_EVENT:
                 self._take_order_event(_decoded(payload))
             case RowKind.ACCOUNT:
@@ -540,6 +545,13 @@ def _bar_words(payload: bytes) -> tuple[Any, ...]:
         return ()
     close_ns, bars = words
     return close_ns, {name: tuple(levels) for name, levels in bars.items()}
+
+
+def plain_bar(payload: bytes) -> Bar:
+    """Return a bar of a recording; of an adapter's own kind of bar (BinanceBar) what all bars have."""
+    plain = msgspec.json.decode(payload)
+    names = ("bar_type", "open", "high", "low", "close", "volume", "ts_event", "ts_init")
+    return Bar.from_dict({name: plain[name] for name in names})
 
 
 def _plain(output: Output | None) -> Any:

@@ -43,6 +43,7 @@ class Nervous(Strategy):
         self.watch = DeadlineWatch(self.clock, "nervous", call_soon, self.on_deadline)
         listen_to_halts(self.msgbus, self)
         self.subscribe_trade_ticks(self.config.instrument_id)
+        self.subscribe_mark_prices(self.config.instrument_id)
         self.watch.set(self.clock.timestamp_ns() + WAIT_NS)
 
     def on_trade_tick(self, _tick: Any) -> None:
@@ -54,6 +55,10 @@ class Nervous(Strategy):
             halt = HaltEntries(ts_ns=self.count, source="self", reason="many", remedy="none")
             self.msgbus.publish(topic="halt.entries", msg=halt)
             self.decide("expired", "after")
+
+    def on_mark_price(self, mark_price: Any) -> None:
+        """Say what the venue marks it at."""
+        self.decide("expired", f"marked: {mark_price.value}")
 
     def on_deadline(self) -> None:
         """Say how many prints there were, and wait again."""

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from nautilus_trader.config import ImportableStrategyConfig
+from nautilus_trader.model.data import MarkPriceUpdate
 from nautilus_trader.model.events import OrderFilled
+from nautilus_trader.model.objects import Price
 
 import backtest_node
 from runtime.errors import ConfigurationError, DataError
@@ -207,6 +209,8 @@ def test_timers_messages_and_commands_come_back(tmp_path: Path) -> None:
         bus.publish(topic="rearm.entries", msg=RearmEntries(ts_ns=2, actor="someone"))
         strategy.close_by_hand("enough", "someone")
         strategy.close_unprotected(2.5)
+        name = strategy.config.instrument_id
+        await running.push([MarkPriceUpdate(name, Price.from_str("0.5000"), 1, 1)])
         strategy.settle_difference(Decimal("0.5"))
         order = VenueOrder("A-1", is_open=False, qty=Decimal(3), filled_qty=Decimal(2))
         strategy.take_picture({"A-1": order}, is_complete=True)
@@ -219,7 +223,7 @@ def test_timers_messages_and_commands_come_back(tmp_path: Path) -> None:
     rows = list(read_rows(folder))
     said = [json.loads(row[4])["reason"] for row in rows if row[2] == RowKind.DECISION]
     assert {"timer", "self", "disk", "someone", "someone: enough", "before", "after", "may"} < set(said)
-    assert {"watchdog: 2.5", "settled: 1.0", "picture: 2 True"} < set(said)
+    assert {"watchdog: 2.5", "marked: 0.5000", "settled: 1.0", "picture: 2 True"} < set(said)
     assert said.count("4 entries within 60 s, limit 4") == 6
     found = SessionReplay(folder).run()
     assert found.first is None
