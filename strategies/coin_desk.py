@@ -118,6 +118,11 @@ class CoinDesk(SetupDesk):
         self.last = scored_bar((close_ns, open_, high, low, close, volume), row)
         return self.last
 
+    def perceived(self) -> bytes:
+        """Return scores' state and windows as bytes; equal bars give equal bytes."""
+        windows = repr((self.bucket_seq, list(self._volumes), list(self._turnover)))
+        return self.engine.to_bytes() + windows.encode()
+
     @property
     def turnover(self) -> float:
         """Return the turnover of the last 24 hours, quote currency."""

@@ -4,6 +4,7 @@ Each bar is scored when it comes. Decisions wait until the bars of all coins of 
 `bar_wait_ms` later: which bar came first must not matter. Every signal is put on record, traded or not.
 """
 
+import hashlib
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -221,6 +222,18 @@ class ConfluenceStrategy(Strategy):
         for name, desk, bar in early:
             if desk.last is None or close_of(bar.ts_event, self.config.ltf_secs * 10**9) > desk.last.close_ns:
                 self.take_bar(name, desk, bar)
+
+    def perception_digest(self) -> str:
+        """Return the SHA-256 of everything that later signals depend on; empty before the start."""
+        if self._feed is not None or not all(hasattr(one, "engine") for one in self.coins.values()):
+            return ""
+        digest = hashlib.sha256()
+        for desk in self.coins.values():
+            digest.update(desk.perceived())
+        for part in (self._returns.perceived(), self._context.perceived()):
+            digest.update(part)
+        digest.update(repr(list(self._closed_at)).encode())
+        return digest.hexdigest()
 
     # -- bars ----------------------------------------------------------------------------------------------
 

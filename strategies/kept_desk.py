@@ -248,6 +248,9 @@ class KeptDesk(AccountView):
 
     def settle_difference(self, price: Decimal) -> Decimal:
         """Book what the account does not hold any more as closed by somebody else; return how much, base."""
+        return self._settle(price)  # recordings listen to this name: what comes from outside alone
+
+    def _settle(self, price: Decimal) -> Decimal:
         setup = self.setup
         if setup is None or setup.is_closed or not setup.is_in_position:
             return ZERO
@@ -286,7 +289,7 @@ class KeptDesk(AccountView):
         if setup is None or not setup.is_in_position or event.is_buy == (setup.plan.direction > 0):
             return
         if self.account_kind() == "cash":
-            self.settle_difference(price)  # coins that no setup holds may be sold by anyone
+            self._settle(price)  # coins that no setup holds may be sold by anyone
         else:
             ts_ns = self._host.clock.timestamp_ns()
             self.carry_out(setup, setup.on_external(min(qty, setup.position_qty), price, ts_ns))

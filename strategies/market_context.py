@@ -47,6 +47,10 @@ class MarketContext:
             self._closes.append((close_ns, bar.close))
             self._bias = bar.bias
 
+    def perceived(self) -> bytes:
+        """Return what is remembered as bytes."""
+        return repr((self._now_ns, self._bias, list(self._closes))).encode()
+
     def change_pct(self, hours: int) -> float | None:
         """Return the change of the last hours in percent, None where bars are missing."""
         closes = self._last(hours)

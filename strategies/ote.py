@@ -8,6 +8,7 @@ and target follow the position. When a zone ends after the fill, the position ke
 zone was a reason to enter, the plan says how to leave.
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -28,7 +29,7 @@ from strategies.entry_judge import ApproachJudge, EntryJudge
 from strategies.gated_setup import GatedSetupStrategy
 from strategies.guards import Circumstances, GuardRules, blocked
 from strategies.ote_config import OteConfig, entry_rules, exit_rules, model_policy, perception, shadow_rules
-from strategies.perception_state import Perceiver, PerceptionState, zone_states
+from strategies.perception_state import Perceiver, PerceptionState, encode, zone_states
 from strategies.price_band import BandRules, PriceBand
 from strategies.registry import StrategySpec
 from strategies.row_struct import row_struct
@@ -222,6 +223,12 @@ class OteStrategy(GatedSetupStrategy):
             zones=tuple(zone_states(self.zones)),
             packets=b"".join(self.recent_packets or ()),
         )
+
+    def perception_digest(self) -> str:
+        """Return the SHA-256 of `perceived`; empty before the start."""
+        if not hasattr(self, "builder"):
+            return ""
+        return hashlib.sha256(encode(self.perceived())).hexdigest()
 
     def observe(self, observer: Observer) -> None:
         """Let someone see each closed bucket with the structure events that became known on it."""

@@ -175,6 +175,10 @@ class ReturnHistory:
         self._logs[self._row] = logs
         self._row = (self._row + 1) % len(self._returns)
 
+    def perceived(self) -> bytes:
+        """Return the window as bytes; equal closes give equal bytes."""
+        return self._returns.tobytes() + self._logs.tobytes() + str(self._row).encode()
+
     def put_late(self, instrument_id: str, close: float, closes_since: int) -> None:
         """Put a close where it belongs that came after its close time was pushed.
 

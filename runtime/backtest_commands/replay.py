@@ -33,6 +33,9 @@ def run(arguments: Namespace) -> int:
                 "inputs": found.inputs,
                 "decisions": found.decisions,
                 "orders": found.orders,
+                "answers": found.answers,
+                "states": found.states,
+                "is_cut": found.is_cut,
                 "recorded_sha256": found.recorded_sha256,
                 "replayed_sha256": found.replayed_sha256,
                 "first": None if found.first is None else asdict(found.first),
@@ -40,7 +43,8 @@ def run(arguments: Namespace) -> int:
         )
     elif is_equal:
         print(
-            f"{found.inputs:,} inputs, {found.decisions:,} decisions and {found.orders:,} orders: "
+            f"{found.inputs:,} inputs, {found.decisions:,} decisions, {found.orders:,} orders, "
+            f"{found.answers:,} answers and {found.states:,} states: "
             f"all equal, sha256 {found.recorded_sha256}"
         )
     if found.first is not None:

@@ -24,8 +24,12 @@ from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, Releas
 
 WARM_UP: Final = "warmup"
 MS: Final = 1_000_000
-# Of the highest timeframe, at least: its bias and the score's windows are known then.
+# Of the highest timeframe, at least.
 HIGHEST_BARS: Final = 100
+# The first one has begun before what is read, and the last one is not over.
+CUT_BARS: Final = 2
+# Close times between two looks at what else the node has to do: scoring those of weeks takes long.
+AT_ONCE: Final = 20
 
 type History = Callable[[str, int, int], Iterable[Levels]]
 """Of (instrument, length of a bar in seconds, first close in UNIX nanoseconds)."""
@@ -65,6 +69,17 @@ class BarsSoFar:
         """Yield close times, oldest first, with the bars of each."""
         for close_ns in sorted(self.by_close):
             yield close_ns, self.by_close[close_ns]
+
+
+def bars_needed(config: Any) -> int:
+    """Return how many bars of the highest timeframe are read: its bias must be known after them."""
+    return max(HIGHEST_BARS, getattr(config, "htf_warm_up_bars", 0)) + CUT_BARS
+
+
+def highest_secs(config: Any) -> int:
+    """Return the length of the longest bars that any coin of a strategy is scored by, seconds."""
+    coins = (getattr(config, "coins", None) or {}).values()
+    return max(config.htf_secs, *(one.htf_secs or 0 for one in coins), 0)
 
 
 async def fetch_bars(
@@ -153,14 +168,13 @@ class BarWarmUpActor(Actor):
             await asyncio.sleep(0.05)
         config = strategy.config
         bars = BarsSoFar(config.ltf_secs * NANOS)
-        back_secs = max(self._settings.warm_up_hours * 3600, HIGHEST_BARS * config.htf_secs)
+        back_secs = max(self._settings.warm_up_hours * 3600, bars_needed(config) * highest_secs(config))
         start_ns = self.clock.timestamp_ns() - round(back_secs * NANOS)
         span_ns = start_ns // bars.bar_ns * bars.bar_ns, self.clock.timestamp_ns()
         failed = [
             name for name in sorted(strategy.coins) if not await self._read(bars, name, config, span_ns)
         ]
-        for close_ns, levels in bars.in_order():
-            strategy.warm_up(close_ns, levels)
+        await self._show(strategy, bars.in_order())
         # What closed while the others were fetched: once more, in a moment.
         newest_ns = max(bars.by_close, default=span_ns[0])
         more = BarsSoFar(bars.bar_ns, last_ns=dict(bars.last_ns))
@@ -169,9 +183,7 @@ class BarWarmUpActor(Actor):
             failed += [
                 name for name in sorted(strategy.coins) if not await self._fetch(more, name, config, rest_ns)
             ]
-            for close_ns, levels in more.in_order():
-                if close_ns > newest_ns:
-                    strategy.warm_up(close_ns, levels)
+            await self._show(strategy, (one for one in more.in_order() if one[0] > newest_ns))
         strategy.go_on()
         self.is_ready = True
         for name in strategy.coins:
@@ -181,6 +193,12 @@ class BarWarmUpActor(Actor):
         if failed:
             text = f"without the bars before, no entries until a restart: {', '.join(sorted(set(failed)))}"
             self._tell(text, Severity.WARNING)
+
+    async def _show(self, strategy: Any, closes: Iterable[tuple[int, Mapping[str, Levels]]]) -> None:
+        for number, (close_ns, levels) in enumerate(closes):
+            strategy.warm_up(close_ns, levels)
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
 
     async def _read(self, bars: BarsSoFar, name: str, config: Any, span_ns: tuple[int, int]) -> bool:
         try:

@@ -7,7 +7,8 @@ so a replay of the former can be compared with the latter (docs/decisions/0015-r
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
-from nautilus_trader.model.data import Bar, TradeTick
+from nautilus_trader.model.data import Bar, MarkPriceUpdate, TradeTick
 from nautilus_trader.model.events import (
     AccountState,
     OrderEvent,
@@ -27,11 +28,13 @@ from nautilus_trader.model.events import (
 from nautilus_trader.serialization.serializer import MsgSpecSerializer
 
 from runtime.health import Check, Probe, Status
+from runtime.live.recorded_answers import record_answers
 from runtime.live.recording_files import CHECKPOINT_FILE, SESSION_FILE, Row, RowKind, write_json, write_rows
 from runtime.live.recording_settings import RecordingSettings
 from runtime.recorder import order_record
 from strategies.deadline_watch import hear_calls
 from strategies.perception_state import encode
+from strategies.trade_manager.catch_up import VenueOrder
 
 SERIALIZER: Final = MsgSpecSerializer(encoding=msgspec.json)
 # Behind the simulated venue, whose account states come before a print, and before every strategy.
@@ -39,20 +42,25 @@ PRIORITY: Final = 5
 # Desks hear of rearms before others do; the row must stand before what they decide then.
 MESSAGE_PRIORITY: Final = 20
 # Messages of our own structs that strategies listen to.
-MESSAGE_TOPICS: Final = ("hold.*", "release.*", "halt.*", "rearm.*", "funding.*")
+MESSAGE_TOPICS: Final = ("hold.*", "release.*", "halt.*", "rearm.*", "funding.*", "unknown.*")
 # Events that the strategy makes itself, at once: what it did, not what it was told.
 OWN_EVENTS: Final = (OrderPendingCancel, OrderPendingUpdate)
 # Asked with a function that takes each hold that stands (strategies/entry_halt.py).
 STANDING_HOLDS: Final = "standing.holds"
 # Ways into a strategy beside the message bus: what stands between it and the market calls them.
 CALLS: Final = ("take_price", "take_past_trade", "adopt", "taint_bucket")
-# What commands of people, the watchdog and recovery do to a desk by calls, with plain words alone.
-DESK_CALLS: Final = (
-    "close_by_hand",
-    "cancel_entry_by_hand",
-    "close_unprotected",
-    "sweep_orphans",
-)
+# The same for strategies on many instruments' bars, which are given those of before the start.
+BAR_CALLS: Final = ("hold_back", "warm_up", "go_on")
+# What commands of people, the watchdog and recovery do to a desk by calls, and the types of their words.
+DESK_CALLS: Final[Mapping[str, Any]] = {
+    "close_by_hand": list[Any],
+    "cancel_entry_by_hand": list[Any],
+    "close_unprotected": list[Any],
+    "sweep_orphans": list[Any],
+    "take_picture": tuple[dict[str, VenueOrder]],
+    "settle_difference": tuple[Decimal],
+    "protect_unplanned": tuple[float],
+}
 RECORDINGS: Final = "recordings"
 MEGABYTE: Final = 1_000_000
 
@@ -167,6 +175,9 @@ class SessionRecorder(Actor):
         self._seq = 0
         self._is_told = False
         self._is_open = False
+        self._is_ending = False
+        self._running: set[str] = set()
+        self._known_orders: set[str] = set()
 
     @property
     def stopped(self) -> str:
@@ -179,18 +190,21 @@ class SessionRecorder(Actor):
         self._session["started_ns"] = self.clock.timestamp_ns()
         desks = [desk for one in self._strategies() for desk in getattr(one, "desks", ())]
         self._session["is_kept"] = any(getattr(one, "keeper", None) is not None for one in desks)
-        write_json(self.folder / SESSION_FILE, self._session)
+        self._session["is_limited"] = any(getattr(one, "entry_limits", None) is not None for one in desks)
         holds: list[Any] = []
         self.msgbus.publish(topic=STANDING_HOLDS, msg=holds.append)
         found = checkpoint(self.cache, self._strategies())
         found["holds"] = [[type_name(one), msgspec.to_builtins(one)] for one in holds]
-        write_json(self.folder / CHECKPOINT_FILE, found)
+        self._session["checkpoint_sha256"] = write_json(self.folder / CHECKPOINT_FILE, found)
+        write_json(self.folder / SESSION_FILE, self._session)
+        self._known_orders = {one.client_order_id.value for one in self.cache.orders()}
         free = {} if self._free_bytes is None else {"free_bytes": self._free_bytes}
         self._writer = RowWriter(self.folder, self._settings, **free)
         self._is_open = True
         bus = self.msgbus
         bus.subscribe(topic="data.trades.*", handler=self._on_tick, priority=PRIORITY)
         bus.subscribe(topic="data.bars.*", handler=self._on_bar_data, priority=PRIORITY)
+        bus.subscribe(topic="data.mark_prices.*", handler=self._on_mark_price, priority=PRIORITY)
         bus.subscribe(topic="data.instrument.*", handler=self._on_instrument_data, priority=PRIORITY)
         bus.subscribe(topic="events.order.*", handler=self._on_order, priority=PRIORITY)
         bus.subscribe(topic="events.account.*", handler=self._on_account, priority=PRIORITY)
@@ -203,13 +217,26 @@ class SessionRecorder(Actor):
         self._set_timer()
 
     def on_stop(self) -> None:
-        """Write the rest."""
+        """Write the rest, as soon as the strategies have stopped: actors are stopped before them."""
+        self._is_ending = True
+        self._end_after_strategies()
+
+    def on_dispose(self) -> None:
+        """Write the rest though a strategy never came to its stop."""
+        self._is_ending = True
+        self._running.clear()
+        self._end_after_strategies()
+
+    def _end_after_strategies(self) -> None:
+        if not self._is_ending or self._writer is None or not self._is_open:
+            return
+        if any(strategy.id.value in self._running for strategy in self._strategies()):
+            return
         for strategy in self._strategies():
             hear_calls(strategy.clock, None)
-        if self._writer is not None:
-            self._is_open = False
-            self._writer.close()
-            self._tell()
+        self._is_open = False
+        self._writer.close()
+        self._tell()
 
     # -- rows ----------------------------------------------------------------------------------------------
 
@@ -224,6 +251,10 @@ class SessionRecorder(Actor):
     def _on_bar_data(self, bar: Bar) -> None:
         self._put(RowKind.BAR, str(bar.bar_type), SERIALIZER.serialize(bar))
 
+    def _on_mark_price(self, mark: MarkPriceUpdate) -> None:
+        plain = msgspec.json.encode(MarkPriceUpdate.to_dict(mark))
+        self._put(RowKind.MARK_PRICE, mark.instrument_id.value, plain)
+
     def _on_instrument_data(self, instrument: Any) -> None:
         self._put(RowKind.INSTRUMENT, instrument.id.value, SERIALIZER.serialize(instrument))
 
@@ -233,9 +264,15 @@ class SessionRecorder(Actor):
             isinstance(event, OrderInitialized) and not event.reconciliation
         )
         if is_own:
+            self._known_orders.add(name)
             self._put(RowKind.ORDER_SENT, name, sent_record(event))
-        else:
-            self._put(RowKind.ORDER_EVENT, name, SERIALIZER.serialize(event))
+            return
+        if name not in self._known_orders:  # the venue's list brought it, and nobody was told of its birth
+            self._known_orders.add(name)
+            order = self.cache.order(event.client_order_id)
+            if order is not None and not isinstance(event, OrderInitialized):
+                self._put(RowKind.ORDER_EVENT, name, SERIALIZER.serialize(order.init_event))
+        self._put(RowKind.ORDER_EVENT, name, SERIALIZER.serialize(event))
 
     def _on_account(self, state: AccountState) -> None:
         self._put(RowKind.ACCOUNT, state.account_id.value, SERIALIZER.serialize(state))
@@ -251,12 +288,18 @@ class SessionRecorder(Actor):
     def _wrap(self, strategy: Any) -> None:
         """Note when a strategy is stopped, and what others call of its desks, which it makes at its start."""
         start, stop, name = strategy.on_start, strategy.on_stop, strategy.id.value
+        if all(hasattr(strategy, one) for one in BAR_CALLS):
+            for one in BAR_CALLS:
+                setattr(strategy, one, self._bar_call(strategy, one, getattr(strategy, one)))
 
         def on_start() -> None:
             if getattr(strategy, "trade_gate", None) is not None:  # set by an actor that started before
                 strategy.trade_gate = self.recorded_gate(strategy.trade_gate)
                 self._note_gated(name)
+            self._running.add(name)
             self._put(RowKind.START, name)
+            for number, desk in enumerate(getattr(strategy, "desks", ())):
+                record_answers(desk, f"{number}:{name}", partial(self._put, RowKind.ANSWER))
             start()
             for number, desk in enumerate(getattr(strategy, "desks", ())):
                 for method in DESK_CALLS:
@@ -266,10 +309,29 @@ class SessionRecorder(Actor):
                         )
 
         def on_stop() -> None:
+            self._note_state(strategy)
             self._put(RowKind.STOP, name)
             stop()
+            self._running.discard(name)
+            self._end_after_strategies()
 
         strategy.on_start, strategy.on_stop = on_start, on_stop
+
+    def _bar_call(self, strategy: Any, method: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        key = f"{method}:{strategy.id.value}"
+
+        def noted(*words: Any) -> None:
+            if method == "go_on":  # bars of before are in: what they made is compared in a replay
+                self._note_state(strategy)
+            self._put(RowKind.CALL, key, msgspec.msgpack.encode(words))
+            call(*words)
+
+        return noted
+
+    def _note_state(self, strategy: Any) -> None:
+        digest = perception_digest(strategy)
+        if digest:
+            self._put(RowKind.STATE, strategy.id.value, digest.encode())
 
     def _note_gated(self, name: str) -> None:
         self._session["gated"] = [*self._session.get("gated", []), name]
@@ -311,6 +373,8 @@ class SessionRecorder(Actor):
             else:
                 self._put(RowKind.CALL, key, b"" if what is None else encode(what))
             take(*given)
+            if name == "adopt":
+                self._note_state(strategy)
 
         return recorded
 
@@ -380,6 +444,19 @@ def recording_check(recorder: SessionRecorder) -> Probe:
 def sent_record(event: OrderEvent) -> bytes:
     """Return what a strategy asked of a venue, without ids and times that differ from run to run."""
     return msgspec.json.encode({**order_record(event), "ts_ns": 0}, order="sorted")
+
+
+def perception_digest(strategy: Any) -> str:
+    """Return the SHA-256 of what a strategy perceives, empty where it cannot tell (yet)."""
+    tell = getattr(strategy, "perception_digest", None)
+    return "" if tell is None else str(tell())
+
+
+def said_key(name: str, payload: bytes) -> tuple[str, bytes]:
+    """Return what tells a message from others: its type and all of it but the reading of a clock."""
+    plain = msgspec.json.decode(payload)
+    plain.pop("ts_ns", None)
+    return name, msgspec.json.encode(plain, order="sorted")
 
 
 def type_name(message: Any) -> str:

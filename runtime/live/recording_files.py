@@ -1,5 +1,6 @@
 """Files of a recorded session: what begins it, and its rows as Parquet, one file after the other."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
@@ -35,11 +36,16 @@ class RowKind(IntEnum):
     HAND = 9
     STOP = 10
     START = 11
+    MARK_PRICE = 12
     DECISION = 20
     ORDER_SENT = 21
+    STATE = 22
+    ANSWER = 23
 
 
-OUTPUTS: Final = frozenset({RowKind.DECISION, RowKind.ORDER_SENT})
+# Compared, not fed: what strategies did, what they know at some moments, and what they were told when they
+# asked (`runtime.live.recorded_answers`).
+OUTPUTS: Final = frozenset({RowKind.DECISION, RowKind.ORDER_SENT, RowKind.STATE, RowKind.ANSWER})
 
 type Row = tuple[int, int, RowKind, str, bytes, TradeTick | None]
 """Number, the node's time (UNIX nanoseconds), kind, key (an id or a type), content, and the print."""
@@ -63,11 +69,13 @@ SCHEMA: Final = pa.schema(
 )
 
 
-def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a file at once: it is there completely, or not at all."""
+def write_json(file: Path, content: Mapping[str, Any]) -> str:
+    """Write a file at once: it is there completely, or not at all. Return its SHA-256."""
+    data = json.dumps(content, indent=1).encode()
     part = file.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    part.write_bytes(data)
     part.replace(file)
+    return hashlib.sha256(data).hexdigest()
 
 
 def write_rows(folder: Path, number: int, rows: Sequence[Row]) -> Path:
@@ -80,8 +88,17 @@ def write_rows(folder: Path, number: int, rows: Sequence[Row]) -> Path:
     return target
 
 
-def read_json(folder: Path, name: str) -> dict[str, Any]:
+def read_json(folder: Path, name: str, sha256: str = "") -> dict[str, Any]:
     """Return one of the two files that begin a session.
+
+    Parameters
+    ----------
+    folder
+        Of the session.
+    name
+        Of the file.
+    sha256
+        What it must be; empty for anything.
 
     Raises
     ------
@@ -91,7 +108,8 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         It is damaged.
     """
     try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        data = (folder / name).read_bytes()
+        content = json.loads(data)
     except FileNotFoundError:
         raise ConfigurationError(
             f"{folder}: not a recorded session (no {name}); give a folder such as "
@@ -101,7 +119,32 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         raise DataError(f"{folder / name}: damaged: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{folder / name}: damaged: not an object")
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(
+            f"{folder / name}: changed since it was recorded, its digest is another than "
+            f"{SESSION_FILE} says: take it from a backup"
+        )
     return content
+
+
+def read_answers(folder: Path) -> dict[str, bytes]:
+    """Return what a session's desks were told, by question.
+
+    Raises
+    ------
+    DataError
+        A file is damaged.
+    """
+    found: dict[str, bytes] = {}
+    for file in sorted((folder / ROWS).glob("*.parquet")):
+        try:
+            table = pq.read_table(
+                file, columns=["key", "payload"], filters=[("kind", "==", int(RowKind.ANSWER))]
+            )
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{file}: damaged: {error}") from error
+        found.update((one["key"], one["payload"]) for one in table.to_pylist())
+    return found
 
 
 def read_rows(folder: Path) -> Iterator[Row]:

@@ -27,6 +27,7 @@ from nautilus_trader.config import (
     StrategyFactory,
 )
 from nautilus_trader.execution.client import ExecutionClient
+from nautilus_trader.model.data import Bar, MarkPriceUpdate
 from nautilus_trader.model.enums import AccountType, OmsType
 from nautilus_trader.model.events import OrderInitialized
 from nautilus_trader.model.identifiers import AccountId, ClientId, TraderId, Venue
@@ -35,11 +36,16 @@ from nautilus_trader.model.position import Position
 
 from runtime.errors import DataError
 from runtime.live.paper_venue import new_account
+from runtime.live.recorded_answers import answer_text, tell_answers
 from runtime.live.recording import (
+    BAR_CALLS,
+    DESK_CALLS,
     MESSAGE_PRIORITY,
     MESSAGE_TOPICS,
     OWN_EVENTS,
     SERIALIZER,
+    perception_digest,
+    said_key,
     sent_record,
     type_name,
 )
@@ -49,6 +55,7 @@ from runtime.live.recording_files import (
     SESSION_FILE,
     Row,
     RowKind,
+    read_answers,
     read_json,
     read_rows,
 )
@@ -99,10 +106,13 @@ class Comparison:
 
     Parameters
     ----------
-    inputs, decisions, orders
-        Numbers of rows: of inputs, and of recorded decisions and orders.
+    inputs, decisions, orders, answers, states
+        Numbers of rows: of inputs, and of recorded decisions and orders, of answers that limits and memory
+        gave, and of digests of what a strategy perceives (after its warm-up, and at its stop).
     recorded_sha256, replayed_sha256
         Of all decisions and orders, in order; equal where nothing differs.
+    is_cut
+        The session was killed: its recording ends without the stop of its strategies.
     first
         The first difference, None without one.
     """
@@ -111,6 +121,9 @@ class Comparison:
     inputs: int = 0
     decisions: int = 0
     orders: int = 0
+    answers: int = 0
+    states: int = 0
+    is_cut: bool = False
     recorded_sha256: str = ""
     replayed_sha256: str = ""
     first: Divergence | None = None
@@ -144,25 +157,6 @@ class SilentClient(ExecutionClient):
         """Take a question."""
 
 
-class NoMemory:
-    """A keeper of setups (strategies/setup_keeper.py) that remembers none and takes all."""
-
-    def keep(self, desk: Any, setup: Any, *, is_intent: bool) -> bool:
-        """Say that it is stored."""
-        del desk, setup, is_intent
-        return True
-
-    def recall(self, desk: Any) -> tuple[list[Any], None]:
-        """Remember nothing."""
-        del desk
-        return [], None
-
-    def was_used(self, desk: Any, setup_id: str) -> bool:
-        """Remember nothing."""
-        del desk, setup_id
-        return False
-
-
 @dataclass(slots=True)
 class _Step:
     """What was done behind one input."""
@@ -192,7 +186,8 @@ class SessionReplay:
     def __init__(self, folder: Path) -> None:
         self.session = read_json(folder, SESSION_FILE)
         self._folder = folder
-        self._start = read_json(folder, CHECKPOINT_FILE)
+        self._start = read_json(folder, CHECKPOINT_FILE, str(self.session.get("checkpoint_sha256", "")))
+        self._answers = read_answers(folder)
         self._engine = BacktestEngine(
             BacktestEngineConfig(
                 trader_id=TraderId(str(self.session["trader_id"])),
@@ -214,6 +209,7 @@ class SessionReplay:
         self._hashes = (hashlib.sha256(), hashlib.sha256())
         self.found = Comparison(self.session)
         self._number = 0
+        self._stopped: set[str] = set()
 
     def run(self, on_row: Callable[[int], None] = lambda _seq: None) -> Comparison:
         """Replay the session up to its end or the first difference, and return what was found.
@@ -234,7 +230,7 @@ class SessionReplay:
                 if self.found.first is not None:
                     break
             else:
-                self._finish_step()
+                self._finish_last_step()
         finally:
             for strategy in self._strategies.values():
                 replay_calls(strategy.clock, None)
@@ -323,10 +319,15 @@ class SessionReplay:
             strategy.trade_gate = self._gate
 
     def _start_strategy(self, strategy: Any) -> None:
-        if self.session.get("is_kept"):  # desks with a keeper ask more of venues
-            for desk in strategy.desks:
-                desk.keeper = NoMemory()
+        for number, desk in enumerate(getattr(strategy, "desks", ())):
+            tell_answers(desk, f"{number}:{strategy.id.value}", self._told, self.session)
         strategy.start()
+
+    def _told(self, question: str) -> bytes | None:
+        answer = self._answers.get(question)
+        if answer is not None:
+            self._step.replayed.append((RowKind.ANSWER.name, answer_text(question, answer)))
+        return answer
 
     def _gate(self, strategy: Any, take_trade: Any) -> Any:
         self._takers[strategy.id.value] = take_trade
@@ -362,8 +363,12 @@ class SessionReplay:
         match kind:
             case RowKind.TRADE:
                 kernel.data_engine.process(tick)
-            case RowKind.BAR | RowKind.INSTRUMENT:
+            case RowKind.BAR:
+                kernel.data_engine.process(plain_bar(payload))
+            case RowKind.INSTRUMENT:
                 kernel.data_engine.process(_decoded(payload))
+            case RowKind.MARK_PRICE:
+                kernel.data_engine.process(MarkPriceUpdate.from_dict(msgspec.json.decode(payload)))
             case RowKind.ORDER_EVENT:
                 self._take_order_event(_decoded(payload))
             case RowKind.ACCOUNT:
@@ -379,6 +384,7 @@ class SessionReplay:
             case RowKind.START:
                 self._start_strategy(self._strategies[key])
             case RowKind.STOP:
+                self._stopped.add(key)
                 self._strategies[key].stop()
         self.found.inputs += 1
 
@@ -393,15 +399,17 @@ class SessionReplay:
 
     def _said_itself(self, row: Row) -> bool:
         """Tell whether a message of the recording is one that the replayed strategies have just sent."""
-        said = row[3], row[4]
-        if row[2] != RowKind.MESSAGE or self._published[said] <= 0:
+        if row[2] != RowKind.MESSAGE:
+            return False
+        said = said_key(row[3], row[4])
+        if self._published[said] <= 0:
             return False
         self._published[said] -= 1
         return True
 
     def _take_message(self, name: str, payload: bytes) -> None:
         message = msgspec.json.decode(payload, type=_type_of(name))
-        self._published[name, payload] -= 1
+        self._published[said_key(name, payload)] -= 1
         self._kernel.msgbus.publish(topic=_topic_of(message), msg=message)
 
     def _take_timer(self, strategy: str) -> None:
@@ -419,6 +427,9 @@ class SessionReplay:
         if name == "take_trade":
             self._takers[strategy](tick)
             return
+        if name in BAR_CALLS:
+            getattr(self._strategies[strategy], name)(*_bar_words(payload))
+            return
         what = [tick] if tick is not None else [decode(payload)] if payload else []
         getattr(self._strategies[strategy], name)(*what)
 
@@ -426,18 +437,29 @@ class SessionReplay:
         method, number, strategy = key.split(":", 2)
         words, named = msgspec.json.decode(payload)
         desks = list(self._strategies[strategy].desks)
+        words = msgspec.convert(words, DESK_CALLS[method], strict=False)
         getattr(desks[int(number)], method)(*words, **named)
 
     # -- outputs -------------------------------------------------------------------------------------------
 
     def _take_output(self, row: Row) -> None:
-        kind, payload = row[2], row[4]
-        if kind == RowKind.DECISION:
-            self.found.decisions += 1
-            self._step.recorded.append((kind.name, canonical(payload, self._step.now_ns)))
-        else:
-            self.found.orders += 1
-            self._step.recorded.append((kind.name, payload.decode()))
+        kind, key, payload = row[2:5]
+        recorded = self._step.recorded
+        match kind:
+            case RowKind.DECISION:
+                self.found.decisions += 1
+                recorded.append((kind.name, canonical(payload, self._step.now_ns)))
+            case RowKind.ANSWER:
+                self.found.answers += 1
+                recorded.append((kind.name, answer_text(key, payload)))
+            case RowKind.STATE:
+                self.found.states += 1
+                recorded.append((kind.name, _state_text(key, payload.decode())))
+                now = perception_digest(self._strategies[key])
+                self._step.replayed.append((kind.name, _state_text(key, now)))
+            case _:
+                self.found.orders += 1
+                recorded.append((kind.name, payload.decode()))
 
     def _on_decision(self, decision: Any) -> None:
         text = canonical(msgspec.json.encode(decision), self._step.now_ns)
@@ -449,7 +471,15 @@ class SessionReplay:
             self._step.replayed.append((RowKind.ORDER_SENT.name, sent_record(event).decode()))
 
     def _on_message(self, message: Any) -> None:
-        self._published[type_name(message), msgspec.json.encode(message)] += 1
+        self._published[said_key(type_name(message), msgspec.json.encode(message))] += 1
+
+    def _finish_last_step(self) -> None:
+        """Compare the last step; of a killed session what it did in it may not be written any more."""
+        self.found.is_cut = self._stopped < self._strategies.keys()
+        step = self._step
+        if self.found.is_cut:
+            del step.replayed[len(step.recorded) :]
+        self._finish_step()
 
     def _finish_step(self) -> bool:
         """Compare what was done behind the last input; tell whether it was the same."""
@@ -504,6 +534,26 @@ def canonical(decision: bytes, now_ns: int) -> str:
     return msgspec.json.encode(plain, order="sorted").decode()
 
 
+def _state_text(strategy: str, digest: str) -> str:
+    return json.dumps({"perceived_sha256": digest, "strategy": strategy}, sort_keys=True)
+
+
+def _bar_words(payload: bytes) -> tuple[Any, ...]:
+    """Return the words of a call of `BAR_CALLS`; levels of a bar are tuples."""
+    words = msgspec.msgpack.decode(payload)
+    if not words:
+        return ()
+    close_ns, bars = words
+    return close_ns, {name: tuple(levels) for name, levels in bars.items()}
+
+
+def plain_bar(payload: bytes) -> Bar:
+    """Return a bar of a recording; of an adapter's own kind of bar (BinanceBar) what all bars have."""
+    plain = msgspec.json.decode(payload)
+    names = ("bar_type", "open", "high", "low", "close", "volume", "ts_event", "ts_init")
+    return Bar.from_dict({name: plain[name] for name in names})
+
+
 def _plain(output: Output | None) -> Any:
     return None if output is None else {"what": output[0].lower(), **json.loads(output[1])}
 
@@ -529,6 +579,7 @@ def _topic_of(message: Any) -> str:
         "ReleaseEntries": "release.entries",
         "HaltEntries": "halt.entries",
         "RearmEntries": "rearm.entries",
+        "UnknownOrder": "unknown.orders",
     }
     name = type(message).__name__
     return topics.get(name) or f"funding.{message.instrument_id}"

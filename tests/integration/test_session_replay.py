@@ -3,20 +3,26 @@
 import asyncio
 import json
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nautilus_trader.config import ImportableStrategyConfig
+from nautilus_trader.model.data import MarkPriceUpdate
 from nautilus_trader.model.events import OrderFilled
+from nautilus_trader.model.objects import Price
 
 import backtest_node
 from runtime.errors import ConfigurationError, DataError
+from runtime.live.limits import attach_limits
 from runtime.live.paper_settings import PaperSettings
 from runtime.live.recording import RecordingSettings, SessionRecorder
 from runtime.live.recording_files import RowKind, read_rows
 from runtime.live.replay import SessionReplay
 from strategies.entry_halt import HaltEntries, RearmEntries
+from strategies.entry_limits import EntryLimits, LimitRules
+from strategies.trade_manager.catch_up import VenueOrder
 from tests.integration.engine_harness import instrument_of
 from tests.integration.paper_harness import Running, run_node
 from tests.integration.test_paper_parity import random_walk
@@ -30,7 +36,12 @@ TINY = ImportableStrategyConfig(
 
 
 def recorded_with(
-    folder: Path, config: ImportableStrategyConfig, drive: Any, rows: int = 500, free_bytes: Any = None
+    folder: Path,
+    config: ImportableStrategyConfig,
+    drive: Any,
+    rows: int = 500,
+    free_bytes: Any = None,
+    limits: Any = None,
 ) -> tuple[SessionRecorder, Any]:
     """Run a session on paper and record it; return the recorder and what ``drive`` gave."""
     kept: list[SessionRecorder] = []
@@ -44,6 +55,8 @@ def recorded_with(
 
     def recorder(node: Any) -> SessionRecorder:
         loop = asyncio.get_running_loop()
+        if limits is not None:
+            attach_limits(node.trader.strategies(), limits)
         kept.append(
             SessionRecorder(
                 folder,
@@ -141,6 +154,28 @@ def test_a_missing_file_is_said(recorded: Path, tmp_path: Path) -> None:
         SessionReplay(tmp_path)
 
 
+def test_another_start_is_refused(recorded: Path, tmp_path: Path) -> None:
+    """What a session began with is part of it: a checkpoint that was edited does not replay."""
+    folder = tmp_path / "s-6"
+    shutil.copytree(recorded, folder)
+    file = folder / "checkpoint.json"
+    file.write_text(file.read_text().replace("XRPUSDT", "XRPUSDC", 1))
+    with pytest.raises(DataError, match="changed since it was recorded"):
+        SessionReplay(folder)
+
+
+def test_a_killed_session_ends_where_its_rows_do(recorded: Path, tmp_path: Path) -> None:
+    """Without its last file it has no stop; what is there decides the same."""
+    folder = tmp_path / "s-7"
+    shutil.copytree(recorded, folder)
+    *_, last = sorted((folder / "rows").iterdir())
+    last.unlink()
+    found = SessionReplay(folder).run()
+    assert found.first is None
+    assert found.is_cut
+    assert not SessionReplay(recorded).run().is_cut
+
+
 @pytest.mark.slow
 def test_recording_ends_before_the_disk_is_full(tmp_path: Path) -> None:
     """Below the reserve nothing more is written, it is said, and trading goes on."""
@@ -163,6 +198,8 @@ def test_timers_messages_and_commands_come_back(tmp_path: Path) -> None:
         config={"instrument_id": "XRPUSDT-PERP.BINANCE"},
     )
 
+    limits = EntryLimits(LimitRules(max_entries_per_min=4))
+
     async def drive(running: Running) -> int:
         ticks = random_walk(instrument_of("margin"), 1000)
         bus, (strategy,) = running.node.kernel.msgbus, running.strategies
@@ -171,16 +208,25 @@ def test_timers_messages_and_commands_come_back(tmp_path: Path) -> None:
         await running.push(ticks[250:350])
         bus.publish(topic="rearm.entries", msg=RearmEntries(ts_ns=2, actor="someone"))
         strategy.close_by_hand("enough", "someone")
+        strategy.close_unprotected(2.5)
+        name = strategy.config.instrument_id
+        await running.push([MarkPriceUpdate(name, Price.from_str("0.5000"), 1, 1)])
+        strategy.settle_difference(Decimal("0.5"))
+        order = VenueOrder("A-1", is_open=False, qty=Decimal(3), filled_qty=Decimal(2))
+        strategy.take_picture({"A-1": order}, is_complete=True)
         await asyncio.sleep(0.01)
         await running.push(ticks[350:])
         return int(strategy.count)
 
-    _recorder, count = recorded_with(folder, nervous, drive)
+    _recorder, count = recorded_with(folder, nervous, drive, limits=limits)
     assert count == 1000
     rows = list(read_rows(folder))
     said = [json.loads(row[4])["reason"] for row in rows if row[2] == RowKind.DECISION]
-    assert {"timer", "self", "disk", "someone", "someone: enough", "before", "after"} == set(said)
+    assert {"timer", "self", "disk", "someone", "someone: enough", "before", "after", "may"} < set(said)
+    assert {"watchdog: 2.5", "marked: 0.5000", "settled: 1.0", "picture: 2 True"} < set(said)
+    assert said.count("4 entries within 60 s, limit 4") == 6
     found = SessionReplay(folder).run()
     assert found.first is None
     assert found.decisions == len(said)
+    assert found.answers == 6
     assert found.recorded_sha256 == found.replayed_sha256

@@ -59,8 +59,9 @@ class BinanceUsdm(Protocol):
                 tick=terms.tick,
                 lot=terms.lot,
                 min_qty=terms.lot,
-                max_qty=Decimal(1000),
-                market_max_qty=Decimal(120),
+                # 1,000 and 120 BTC of 0.001; coins in larger lots may be traded in larger numbers.
+                max_qty=terms.lot * 1_000_000,
+                market_max_qty=terms.lot * 120_000,
                 min_notional=Decimal(5),
                 percent_up=Decimal("1.05"),
                 percent_down=Decimal("0.95"),

@@ -12,6 +12,8 @@ class Window:
     limit: int
     secs: int
     used: int = 0
+    most: int = 0  # in any one interval
+    refused: int = 0
     _index: int = -1
 
     def spend(self, units: int, now_ns: int) -> bool:
@@ -20,6 +22,8 @@ class Window:
         if index != self._index:
             self._index, self.used = index, 0
         self.used += units
+        self.most = max(self.most, self.used)
+        self.refused += self.used > self.limit
         return self.used <= self.limit
 
     def secs_left(self, now_ns: int) -> int:

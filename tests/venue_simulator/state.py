@@ -29,7 +29,8 @@ def state_of(venue: Venue) -> Json:
         ],
         "request_counts": dict(venue.request_counts),
         "limits": {
-            name: {"limit": one.limit, "used": one.used} for name, one in venue.limiter.windows.items()
+            name: {field: getattr(one, field) for field in ("limit", "used", "most", "refused")}
+            for name, one in venue.limiter.windows.items()
         },
         "requests_while_banned": venue.limiter.requests_while_banned,
         "connections": [
