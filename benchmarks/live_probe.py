@@ -124,8 +124,8 @@ def watch_node() -> None:
 
     make = session.make_node
 
-    def make_node(plan: Any, folder: Any, loop: Any, session_id: str = "") -> Any:
-        node = make(plan, folder, loop, session_id)
+    def make_node(plan: Any, folder: Any, loop: Any, *words: Any, **named: Any) -> Any:
+        node = make(plan, folder, loop, *words, **named)
         stamp("node built")
         kernel = node.kernel
         for name, label in (

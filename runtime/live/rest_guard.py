@@ -105,9 +105,10 @@ def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Call
     warn
         See `GuardedClient`.
     """
-    http = getattr(client, "_http_client", None)
+    http: Any = getattr(client, "_http_client", None)
     inner = getattr(http, "_client", None)
-    if http is None or inner is None or isinstance(inner, GuardedClient):  # one may serve several clients
+    # One may serve several clients; what stands in front of Bybit's has another interface.
+    if not hasattr(inner, "request") or isinstance(inner, GuardedClient):
         return
     http._client = GuardedClient(inner, budget_of(http.base_url), warn)  # noqa: SLF001 - there is no other place
 

@@ -2,8 +2,8 @@
 
 Everything is written by the node's own thread. What precedes an entry is on the disk before it leaves
 (``synchronous=FULL``: one fsync of the log, 0.44 ms at the median, 4 ms at p99 on a shared disk,
-22 ms on a busy one). What precedes an exit is written before it leaves, and outlives the process. What follows
-from an order is written within 20 ms, and outlives the process then.
+22 ms on a busy one). What precedes an exit is written before it leaves, and outlives the process. Whatever
+follows from an order is written within 20 ms, and outlives the process then.
 """
 
 import sqlite3

@@ -126,3 +126,11 @@ def test_requests_are_stamped_by_the_venues_clock_where_ours_stepped() -> None:
 
     asyncio.run(run())
     assert stamps == [10_000, 8_000, 10_000]
+
+
+def test_a_client_of_another_interface_is_left_alone() -> None:
+    """What the node puts in front of Bybit's client keeps it where Binance's adapter keeps its own."""
+    inner = SimpleNamespace(cache_instrument=lambda _one: None)
+    client = SimpleNamespace(_http_client=SimpleNamespace(_client=inner))
+    guard_client(client, lambda _url: HostBudget(Clock(), 0.8), lambda _text: None)
+    assert client._http_client._client is inner
