@@ -30,7 +30,7 @@ type Found = dict[str, Any]
 
 MIB: Final = 1 << 20
 # Of a limit that is switched off.
-OFF: Final = (0, "0", [], (), {}, None)
+OFF: Final[tuple[Any, ...]] = (0, "0", [], (), {}, None)
 
 
 class Finding(Struct, frozen=True, kw_only=True):
