@@ -481,14 +481,20 @@ class Setup:
         return self._settle(actions, ts_ns)
 
     def on_cancel_refused(self, client_id: str, ts_ns: int) -> list[Action]:
-        """Take the refusal of a cancellation: it is filled (the fill came or comes), or it is asked again."""
+        """Take the refusal of a cancellation: it is filled (the fill came or comes), or it is asked again.
+
+        A fill whose event was lost never comes: where venues are asked about entries, this one is.
+        """
         order = self.orders[client_id]
+        actions: list[Action] = []
         if order.stage is OrderStage.CANCELLING:
             order.refusals += 1
             self._retry_cancel_ns = ts_ns + self._secs(self._rules.retry_secs)
+            if self.asks_about_entry:
+                actions.append(Query(client_id))
         if order is self._entry:
             self._signal(Signal.CANCEL_REFUSED)
-        return self._settle([], ts_ns)
+        return self._settle(actions, ts_ns)
 
     def on_rejected(self, client_id: str, reason: str, ts_ns: int, *, due_post_only: bool) -> list[Action]:
         """Take the refusal of an order, by the venue or by the risk engine."""

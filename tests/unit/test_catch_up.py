@@ -211,6 +211,19 @@ def test_orders_of_no_living_setup_are_orphans() -> None:
     assert orphans("OTE", "XYZUSDT", [desk.setup], ids) == ["OTE-XYZUSDT-Lgone01-T2"]
 
 
+def test_a_refused_cancellation_of_an_entry_asks_the_venue() -> None:
+    """F6: the event of the fill was lost. Cancelling again would tell nothing, and a position stays naked."""
+    desk = Desk()
+    desk.setup.asks_about_entry = True
+    desk.take(desk.setup.submit(0))
+    desk.accept(Leg.ENTRY)
+    desk.take(desk.setup.cancel_entry("superseded", 1))
+    asked = desk.setup.on_cancel_refused(desk.id_of(Leg.ENTRY), 2)
+    assert [type(one).__name__ for one in asked] == ["Query"]
+    desk.fill(Leg.ENTRY, "10", "102.95")
+    assert [one.order.leg for one in desk.submits[1:]] == [Leg.STOP, Leg.TARGET]
+
+
 def test_an_order_nobody_answered_for_is_asked_about_and_not_sent_again() -> None:
     """F9: the venue timed out. It may be alive, so the entry stays; a fill that comes is protected."""
     desk = Desk()
