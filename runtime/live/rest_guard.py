@@ -94,7 +94,7 @@ class GuardedClient:
 
 
 def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Callable[[str], Any]) -> None:
-    """Put the gate into a client of an adapter; Bybit's asks by streams and has no place for one.
+    """Put the gate into a client of an adapter; Bybit's asks in Rust and has no place for one.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Call
     """
     http = getattr(client, "_http_client", None)
     inner = getattr(http, "_client", None)
-    if http is None or inner is None or isinstance(inner, GuardedClient):  # one may serve several clients
+    if not hasattr(inner, "request") or isinstance(inner, GuardedClient):  # one may serve several clients
         return
     http._client = GuardedClient(inner, budget_of(http.base_url), warn)  # noqa: SLF001 - there is no other place
 
