@@ -96,7 +96,7 @@ class GuardedClient:
 
 
 def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Callable[[str], Any]) -> None:
-    """Put the gate into a client of an adapter; Bybit's asks by streams and has no place for one.
+    """Put the gate into a client of an adapter; Bybit's asks in Rust and has no place for one.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ as they are.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ FILE_VARIABLE: Final = "SMCBOT_FAULTS_JSON"
 RECORDED: Final = pytest.StashKey[list[dict[str, Any]]]()
 DIGEST_LENGTH: Final = 16
 REASON_LENGTH: Final = 300
+ROW_NAME: Final = re.compile(r"test_F\d\d(_|$)")
 
 _current: list[dict[str, Any]] = []
 
@@ -98,8 +100,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Refuse a test of the matrix that records nothing."""
     _current.clear()
     result = yield
-    is_row = item.get_closest_marker("fault") is not None
-    assert _current or not is_row, f"{item.name} is a row of the matrix and recorded nothing"
+    assert _current or not is_row(item), f"{item.name} is a row of the matrix and recorded nothing"
     return result
 
 
@@ -107,12 +108,18 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Keep what a test recorded, with its result; a failed one without a record by its name."""
     report: pytest.TestReport = yield
-    if call.when == "call" and item.get_closest_marker("fault") is not None and not report.skipped:
+    is_wanted = is_row(item) or bool(_current)
+    if call.when == "call" and is_wanted and not report.skipped:
         result = {"result": "pass" if report.passed else "no", "seconds": round(report.duration, 1)}
         if not report.passed:
             result["reason"] = str(call.excinfo.value).strip()[:REASON_LENGTH] if call.excinfo else ""
         item.config.stash[RECORDED] += [one | result for one in _current or [_by_name(item)]]
     return report
+
+
+def is_row(item: pytest.Item) -> bool:
+    """Tell whether a test is of the matrix by its name; others may run beside it and record nothing."""
+    return item.get_closest_marker("fault") is not None and ROW_NAME.match(item.name) is not None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

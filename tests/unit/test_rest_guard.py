@@ -96,8 +96,15 @@ def test_a_client_is_guarded_once_and_others_are_left_alone() -> None:
     budget = HostBudget(Clock())
     http = SimpleNamespace(base_url="https://venue.example", _client=Host())
     data, execution = SimpleNamespace(_http_client=http), SimpleNamespace(_http_client=http)
-    for one in (data, execution, SimpleNamespace(_http_client=object()), object()):
+    in_rust = SimpleNamespace(_client=object())  # our Bybit client counts what fails in front of it
+    for one in (
+        data,
+        execution,
+        SimpleNamespace(_http_client=in_rust),
+        SimpleNamespace(_http_client=object()),
+    ):
         guard_client(one, lambda _address: budget, print)
+    assert not isinstance(in_rust._client, GuardedClient)
     assert isinstance(http._client, GuardedClient)
     assert isinstance(http._client._inner, Host)
 
