@@ -75,7 +75,11 @@ _BINANCE_UNKNOWN: Final = (
 _BYBIT_UNKNOWN: Final = (
     "UNKNOWN",
     *(f"{server} {error}" for server in ("Server", "server") for error in ("Timeout", "timeout", "error")),
-    *(f"{internal} {error}" for internal in ("Internal", "internal") for error in ("error", "server", "system")),
+    *(
+        f"{internal} {error}"
+        for internal in ("Internal", "internal")
+        for error in ("error", "server", "system")
+    ),
     *("Internal System Error", "Internal Error", "Timeout waiting for response", "Order creation timeout"),
 )
 

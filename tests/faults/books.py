@@ -120,9 +120,7 @@ def _is_whole(node: LiveNode, venue: FaultVenue) -> bool:
     }
     own = [one for one in state["orders"] if is_own(one["client_id"])]
     names_of_ends = ends_at(venue)
-    ends = {
-        (one["client_id"], names_of_ends[one["status"]]) for one in own if one["status"] in names_of_ends
-    }
+    ends = {(one["client_id"], names_of_ends[one["status"]]) for one in own if one["status"] in names_of_ends}
     names = {one["client_id"] for one in own}
     has_orders = ends <= heard and names <= {name for name, _ in heard}
     return has_orders and not venue_fills(venue, state) - journal_fills(node)
