@@ -71,7 +71,7 @@ _BINANCE_UNKNOWN: Final = (
     "UNKNOWN",
 )
 # The adapter waits for reconciliation by itself where no answer came. Where one did, it hands on the words
-# without the code: 10000 server timeout, 10016 server error, 170001 internal error, 170007 and 170146 timeouts.
+# without the code: 10000 server timeout, 10016 server error, 170001 internal error, 170007, 170146 timeouts.
 _BYBIT_UNKNOWN: Final = (
     "UNKNOWN",
     *(f"{server} {error}" for server in ("Server", "server") for error in ("Timeout", "timeout", "error")),

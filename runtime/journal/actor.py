@@ -186,14 +186,12 @@ class JournalActor(Actor):
             self.clock.set_timer_ns(WATCH_TIMER, self._watch_ns, first_ns, 0, self._on_watch)
 
     def _tell_of_reconciliation(self) -> None:
-        """Journal what the venue told of orders before any actor listened: nobody heard it while it happened."""
+        """Journal what the venue told of orders before any actor listened: nobody heard it then."""
         for order in self.cache.orders():
             if is_made_up(order):
                 continue
             for event in order.events:
-                if (
-                    event.ts_init >= self._made_ns
-                ):  # a cache with a database holds older ones, journaled before
+                if event.ts_init >= self._made_ns:  # a database of the cache holds older ones
                     self.on_order(event)
 
     # -- when it cannot be journaled -------------------------------------------------------------------------
@@ -445,7 +443,7 @@ def fill_of(event: Any) -> FillRecord:
 
 
 def is_made_up(order: Any) -> bool:
-    """Tell whether Nautilus invented an order to explain a difference: somebody's by its id, filled by nobody."""
+    """Tell whether Nautilus invented an order to explain a difference: not ours, and filled by nobody."""
     fills = [one for one in order.events if type(one).__name__ == "OrderFilled"]
     is_ours = bool(setup_and_leg(order.client_order_id.value)[0])
     return bool(fills) and not is_ours and all(one.liquidity_side == NOBODY for one in fills)

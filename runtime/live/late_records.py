@@ -1,4 +1,4 @@
-"""What became of an order while no node ran, as the journal takes it: from a venue's answer, not from events."""
+"""What became of an order while no node ran, as the journal takes it: from a venue's answer."""
 
 from decimal import Decimal
 from typing import Any, Final

@@ -64,8 +64,8 @@ class NodeSources:
     health
         Check -> status.
     protection
-        What the watchdog measured, see `runtime.live.watchdog.WatchdogActor.report`; None without one: then the
-        meter's own time counts, which takes a stop on its way for one that works.
+        What the watchdog measured, see `runtime.live.watchdog.WatchdogActor.report`; None without one: then
+        the meter's own time counts, which takes a stop on its way for one that works.
     """
 
     cache: Any = None

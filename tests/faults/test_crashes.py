@@ -97,11 +97,11 @@ def test_F08_killed_on_the_way_out(pair: StartPair, kind: str, point: CrashPoint
     check_restart(*pair(kind), point)
 
 
-# -- the way ---------------------------------------------------------------------------------------------------
+# -- the way -----------------------------------------------------------------------------------------------
 
 
 def check_restart(venue: FaultVenue, node: LiveNode, point: CrashPoint, after_secs: float = 0.0) -> None:
-    """Kill a node at a point, start it again, and compare everything twice: then, and when the trade is over."""
+    """Kill a node at a point, start it again, and compare everything then and when the trade is over."""
     run_until_killed(venue, node, point)
     if venue.is_resting("E"):
         venue.fill_entry()

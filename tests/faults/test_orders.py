@@ -1,4 +1,4 @@
-"""F9, F12 and F25: orders without an answer, stops that a filter refuses, and what others do in our account."""
+"""F9, F12 and F25: orders without an answer, stops that a filter refuses, and what others do here."""
 
 import time
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def counted(venue: FaultVenue, leg: str) -> int:
     return sum(leg_of(one["client_id"]) == leg for one in venue.orders())
 
 
-# -- F9 --------------------------------------------------------------------------------------------------------
+# -- F9 ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -149,7 +149,7 @@ def test_F09_no_answer_to_a_change(pair: StartPair, kind: str, when: str) -> Non
     record(f"F09 change {when}", kind, f"{CHANGE[kind]}: error {when} the work", measured=measured)
 
 
-# -- F12 -------------------------------------------------------------------------------------------------------
+# -- F12 ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["binance_usdm", "binance_spot"])
@@ -196,7 +196,7 @@ def test_F12_a_stop_that_is_refused_ends_the_position(pair: StartPair, kind: str
     )
 
 
-# -- F25 -------------------------------------------------------------------------------------------------------
+# -- F25 ---------------------------------------------------------------------------------------------------
 
 
 def liquidate(venue: FaultVenue) -> None:
