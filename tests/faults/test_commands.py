@@ -168,7 +168,9 @@ def test_F21_commands_that_may_not_be_executed(started: Pair) -> None:
         "expires in an hour": send_command(
             path, command_of("flatten", expires_at_ns=time.time_ns() + 3_600 * NANOS)
         ),
-        "unknown action": send_command(path, command_of("status", action="withdraw")),
+        "unknown action": send_command(
+            path, msgspec.structs.replace(command_of("status"), action="withdraw")
+        ),
     }
     with connect(path, 10.0) as sock:
         sock.sendall(b'{"action": "flatten", "who": "nobody"}\n')
@@ -270,6 +272,8 @@ def test_F20_a_flood_of_questions_leaves_the_cancellations_alone(started: Pair) 
         "questions answered": sum(asked),
         "tick to cancel, calm ms": [round(statistics.median(calm), 1), round(max(calm), 1)],
         "flooded ms": [round(statistics.median(flooded), 1), round(max(flooded), 1)],
+        # What floods has the same cores as the node: the machine's share of it is not taken out.
+        "worst within half more than calm": max(flooded) <= 1.5 * max(calm),
     }
     record("F20", VENUE, f"{TALKERS} talkers and 20 slow readers on the command socket", measured=measured)
     assert sum(asked) > TALKERS

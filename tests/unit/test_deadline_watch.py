@@ -98,7 +98,7 @@ def test_a_deadline_that_is_over_does_not_spin() -> None:
 
 
 def test_an_alert_that_rings_while_it_is_replaced_harms_nobody() -> None:
-    """A live clock rings in a thread of its own: what it just named as set may be gone when it is cancelled."""
+    """A live clock rings in a thread of its own: what it named as set may be gone when it is cancelled."""
 
     class RacingClock:
         """Names an alert that has rung meanwhile."""
