@@ -1,7 +1,7 @@
 """At most 15 nodes start in the quick tests of the whole project: a pytest plugin that counts and refuses.
 
 A test that starts a node, in this process or another, says how often: ``@pytest.mark.node_starts(2)``. Tests
-marked ``slow`` or ``fault`` start as many as they like.
+marked ``slow`` or ``fault`` start as many as they like; one that is ``quick`` as well counts as one.
 """
 
 import functools
@@ -18,10 +18,11 @@ CURRENT: list[pytest.Item] = []
 
 def starts_of(item: pytest.Item) -> int:
     """Return how many nodes a test says that it starts; 0 where nobody counts them."""
-    if any(item.get_closest_marker(name) for name in FREE):
+    is_quick = item.get_closest_marker("quick") is not None
+    if not is_quick and any(item.get_closest_marker(name) for name in FREE):
         return 0
     marker = item.get_closest_marker("node_starts")
-    return 0 if marker is None else int(marker.args[0])
+    return int(is_quick) if marker is None else int(marker.args[0])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -52,10 +52,21 @@ class ServerClock(Protocol):
 class ListedTerms(Protocol):
     """What a venue says of one of its symbols."""
 
-    symbol: str
-    tick_size: Decimal
-    lot_size: Decimal
-    is_trading: bool
+    @property
+    def symbol(self) -> str:
+        """Return its name at the venue."""
+
+    @property
+    def tick_size(self) -> Decimal:
+        """Return the step of prices."""
+
+    @property
+    def lot_size(self) -> Decimal:
+        """Return the step of quantities."""
+
+    @property
+    def is_trading(self) -> bool:
+        """Tell whether orders are taken now."""
 
 
 class Listing(Protocol):
