@@ -79,7 +79,7 @@ def bars_needed(config: Any) -> int:
 def highest_secs(config: Any) -> int:
     """Return the length of the longest bars that any coin of a strategy is scored by, seconds."""
     coins = (getattr(config, "coins", None) or {}).values()
-    return max(int(config.htf_secs), *(one.htf_secs or 0 for one in coins), 0)
+    return max(int(config.htf_secs), *(int(one.htf_secs or 0) for one in coins), 0)
 
 
 async def fetch_bars(

@@ -17,8 +17,9 @@ import backtest_node
 from runtime.errors import ConfigurationError, DataError
 from runtime.live.limits import attach_limits
 from runtime.live.paper_settings import PaperSettings
-from runtime.live.recording import RecordingSettings, SessionRecorder
+from runtime.live.recording import SessionRecorder
 from runtime.live.recording_files import RowKind, read_rows
+from runtime.live.recording_settings import RecordingSettings
 from runtime.live.replay import SessionReplay
 from strategies.entry_halt import HaltEntries, RearmEntries
 from strategies.entry_limits import EntryLimits, LimitRules

@@ -69,7 +69,7 @@ def test_a_replayed_desk_hears_the_same_answers() -> None:
         "check:0:OTE-000#4",
     }
     replayed = SimpleNamespace(entry_limits=None, keeper=None)
-    tell_answers(replayed, "0:OTE-000", noted.get, SESSION)
+    tell_answers(replayed, "0:OTE-000", lambda name: noted.get(name), SESSION)
     assert asked(replayed) == heard
     text = msgspec.json.decode(answer_text("check:0:OTE-000#2", noted["check:0:OTE-000#2"]))
     assert text["answer"]["reason"] == "risk"
@@ -78,7 +78,7 @@ def test_a_replayed_desk_hears_the_same_answers() -> None:
 def test_a_session_without_limits_has_none() -> None:
     """Nothing is put where nothing was."""
     desk = SimpleNamespace(entry_limits=None, keeper=None)
-    tell_answers(desk, "0:A", {}.get, {"is_limited": False, "is_kept": False})
+    tell_answers(desk, "0:A", lambda _name: None, {"is_limited": False, "is_kept": False})
     assert desk.entry_limits is None
     assert desk.keeper is None
 
