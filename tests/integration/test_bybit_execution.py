@@ -45,7 +45,6 @@ def waiting(run: NodeRun) -> list[tuple[str, str, str]]:
     ]
 
 
-@pytest.mark.node_starts(1)
 def test_a_stop_on_spot_waits_moves_is_cancelled_and_sells_when_it_is_hit(venue: VenueThread) -> None:
     """It carries `orderFilter`, so nothing sells before the trigger; a triggered one can be cancelled too."""
 
@@ -81,7 +80,6 @@ def test_a_stop_on_spot_waits_moves_is_cancelled_and_sells_when_it_is_hit(venue:
     run_node(venue, "spot", script)
 
 
-@pytest.mark.slow
 def test_a_stop_on_spot_that_the_venue_refuses_is_rejected(venue: VenueThread) -> None:
     """And one whose answer is lost stays in flight: it is never called a failure."""
 
@@ -104,7 +102,6 @@ def test_a_stop_on_spot_that_the_venue_refuses_is_rejected(venue: VenueThread) -
     run_node(venue, "spot", script, checks=checks)
 
 
-@pytest.mark.slow
 def test_a_stop_on_spot_is_found_after_a_restart(venue: VenueThread) -> None:
     """Reconciliation reports it as a stop-limit with its client id, and the new node can cancel it."""
     ids: list[str] = []
@@ -126,7 +123,6 @@ def test_a_stop_on_spot_is_found_after_a_restart(venue: VenueThread) -> None:
     run_node(venue, "spot", second, claims=True)
 
 
-@pytest.mark.slow
 def test_a_stop_on_linear_moves(venue: VenueThread) -> None:
     """The change carries the trigger price; the plain adapter leaves the stop where it was."""
 
