@@ -155,12 +155,14 @@ def run_at_once(works: list[Any]) -> None:
 def test_F21_commands_that_may_not_be_executed(started: Pair) -> None:
     """Expired, played back, changed, unreadable, of another user: none is executed, all are journaled."""
     venue, node = started
+    path = path_of(node)
+    good = command_of("pause")
+    first = send_command(path, good)
+    node.command("resume")
     node.enter()
     since_ns = venue.now_ns()
-    path = path_of(node)
-    good = command_of("pause", args={"instrument": "ETHUSDT-PERP.BINANCE"})
     answers = {
-        "good": send_command(path, good),
+        "good": first,
         "played back": send_command(path, good),
         "its id, another action": send_command(path, command_of("flatten", id=good.id)),
         "its nonce, another id": send_command(path, command_of("flatten", nonce=good.nonce)),
@@ -200,7 +202,6 @@ def test_F21_commands_that_may_not_be_executed(started: Pair) -> None:
         f"played back, {', '.join(refused)}; another user of the machine",
         measured={"executed": 0, "refused": len(refused), "journaled": len(journaled), **strangers},
     )
-    node.command("resume", instrument="ETHUSDT-PERP.BINANCE")
     node.command("cancel-all")
     node.wait("nothing rests", lambda: is_quiet(venue))
 
