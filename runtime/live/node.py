@@ -205,12 +205,13 @@ def _telling(factory: type[Any], on_client: Callable[[Any], None] | None) -> typ
     """Return a factory that shows each client that it makes."""
     if on_client is None:
         return factory
+    tell = on_client
 
     class Factory(factory):
         @staticmethod
         def create(**surroundings: Any) -> Any:
             client = factory.create(**surroundings)
-            on_client(client)
+            tell(client)
             return client
 
     Factory.__name__ = factory.__name__  # Nautilus knows some by their name
