@@ -411,7 +411,7 @@ def make_freshness(
     )
 
 
-def listings_of(context: LiveContext) -> dict[str, tuple[Listing, dict[str, str]]]:
+def listings_of(context: LiveContext) -> dict[str, tuple[Any, dict[str, str]]]:
     """Return who tells the symbols of each venue of a node, and the ids of those that are traded."""
     live = context.settings.live
     return {

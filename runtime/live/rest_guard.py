@@ -90,9 +90,8 @@ class GuardedClient:
             self.not_sent += 1
             words = f"not sent: the host asks for silence, {left_secs:.0f} s left"
             message = {"code": TOO_MANY_CODE, "msg": words}
-            raise BinanceClientError(  # type: ignore[no-untyped-call]
-                status=self._budget.ban_status, message=message, headers={}
-            )
+            status = self._budget.ban_status
+            raise BinanceClientError(status, message, {})  # type: ignore[no-untyped-call]
 
 
 def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Callable[[str], Any]) -> None:

@@ -6,7 +6,7 @@ Nothing here needs a running node: what refuses a start, and the strategy inside
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Final
@@ -206,7 +206,7 @@ def swapped(folder: Path) -> Path:
     return place
 
 
-MODELS: Final = {
+MODELS: Final[dict[str, Callable[[Path], Path]]] = {
     "damaged": damaged,
     "swapped": swapped,
     "stale": lambda folder: model_in(folder, expires_ns=time.time_ns() - 1),

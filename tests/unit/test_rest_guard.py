@@ -45,7 +45,8 @@ class Clock:
 
 def guarded() -> tuple[GuardedClient, Host, Clock, list[str]]:
     """Return a gate with a limit of 100 per minute, of which questions may use 80."""
-    host, clock, said = Host(), Clock(), []
+    host, clock = Host(), Clock()
+    said: list[str] = []
     budget = HostBudget(clock, 0.8)
     budget.allow(100)
     return GuardedClient(host, budget, said.append, clock.sleep), host, clock, said
