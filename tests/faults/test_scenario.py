@@ -165,7 +165,7 @@ def protection_ms(venue: FaultVenue) -> list[float]:
 @pytest.mark.fault
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(name, marks=pytest.mark.quick) if name == "binance_usdm" else name for name in KINDS],
+    list(KINDS),
 )
 def test_a_day_of_a_live_node(scene: Callable[[str], Scene], kind: str) -> None:
     """Check, approve, trade through everything that is ordinary, stop; every book says the same."""
