@@ -183,7 +183,17 @@ class KeptDesk(AccountView):
             self.is_restored = True
 
     def _is_really_held(self, setup: Setup) -> bool:
-        """Tell whether the account holds the position of a setup: a closed one must not be protected."""
+        """Tell whether the account holds the position of a setup: a closed one must not be protected.
+
+        Coins of a spot account may be somebody else's. While the venue has not said what became of an exit of
+        the setup, it may have sold the setup's coins, and a new stop would sell the others.
+        """
+        if self.account_kind() == "cash":
+            open_questions = set(self.unanswered_orders())
+            if any(
+                one.leg is not Leg.ENTRY and one.client_id in open_questions for one in setup.orders.values()
+            ):
+                return False
         return self.held_qty(setup.plan.direction) >= setup.position_qty
 
     def held_qty(self, direction: int) -> Decimal:

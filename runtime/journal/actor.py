@@ -40,6 +40,7 @@ from runtime.recorder import (
 from strategies.entry_halt import FIRST, HALT_TOPIC, REARM_TOPIC, HaltEntries, RearmEntries
 from strategies.market_context import BITCOIN, MAX_AGE_NS
 from strategies.market_price import last_known, last_known_price
+from strategies.trade_manager.client_ids import setup_and_leg
 from strategies.trade_manager.record import CancelShadow, ClosedTrade, Decision
 
 COMMANDS_TOPIC: Final = "commands.*"
@@ -49,7 +50,6 @@ WATCH_TIMER: Final = "journal-watch"
 # Of looks at a quiet market before the account is valued without all prices.
 FIRST_MARK_LOOKS: Final = 30
 SOURCE: Final = "journal"
-LEGS: Final = frozenset("ESTX")
 NOBODY: Final = LiquiditySide.NO_LIQUIDITY_SIDE
 NANOS: Final = 1_000_000_000
 MARKS_PER_HOUR: Final = 3600 * 1_000_000_000 // MARK_INTERVAL_NS
@@ -447,22 +447,6 @@ def is_made_up(order: Any) -> bool:
     fills = [one for one in order.events if type(one).__name__ == "OrderFilled"]
     is_ours = bool(setup_and_leg(order.client_order_id.value)[0])
     return bool(fills) and not is_ours and all(one.liquidity_side == NOBODY for one in fills)
-
-
-def setup_and_leg(client_order_id: str) -> tuple[str, str]:
-    """Return the setup id and leg that our client order ids carry, empty texts for other orders.
-
-    Examples
-    --------
-    >>> setup_and_leg("OTE-XRPUSDT-Lmmv7y0w014-E1")
-    ('Lmmv7y0w014', 'E')
-    >>> setup_and_leg("web_7f3a"), setup_and_leg("44af44b2-fb52-4f9a-af9b-927cd043f04e")
-    (('', ''), ('', ''))
-    """
-    parts = client_order_id.split("-")
-    leg, attempt = parts[-1][:1], parts[-1][1:]
-    is_ours = len(parts) >= 4 and leg in LEGS and attempt.isdigit()
-    return (parts[-2], leg) if is_ours else ("", "")
 
 
 def _cancel(decision: Decision, step: str, outcome: str, asked: Decision | None) -> CancelRecord:

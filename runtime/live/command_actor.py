@@ -108,15 +108,16 @@ class CommandActor(Actor):
         """Look at the kill file, now and twice a second from then on; in the node's thread."""
         if not self._is_watching:
             return
-        if self.actions.kill_order is None:
-            order = self.kill_switch.read() if self.kill_switch.is_on else None
-            if order is not None and order != self._asked:
-                self._asked = order
-                args: dict[str, Any] = {"flatten": order.flatten, "wait_secs": 0.0}
-                if (reason := _one_line(order.reason)) != "":
-                    args["reason"] = reason
-                self._submit(order.who, args, f"file {self.kill_switch.path}")
-        else:
+        order = self.kill_switch.read() if self.kill_switch.is_on else None
+        killed = self.actions.kill_order
+        is_more = killed is None or (order is not None and order.flatten and not killed.flatten)
+        if order is not None and order != self._asked and is_more:
+            self._asked = order
+            args: dict[str, Any] = {"flatten": order.flatten, "wait_secs": 0.0}
+            if (reason := _one_line(order.reason)) != "":
+                args["reason"] = reason
+            self._submit(order.who, args, f"file {self.kill_switch.path}")
+        elif killed is not None:
             for name in self.actions.go_on_flattening():
                 self.log.warning(f"{name}: closed, because the kill file says flatten")
         if self._loop is not None:

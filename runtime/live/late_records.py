@@ -11,9 +11,9 @@ from nautilus_trader.model.enums import (
     time_in_force_to_str,
 )
 
-from runtime.journal.actor import setup_and_leg
 from runtime.journal.records import FillRecord, OrderRecord
 from runtime.live.order_lookup import Lookup
+from strategies.trade_manager.client_ids import setup_and_leg
 
 ENDS: Final = {
     OrderStatus.FILLED: "OrderFilled",

@@ -26,6 +26,8 @@ from runtime.live.protection_settings import ProtectionSettings
 from runtime.notify.events import Event, EventKind
 from strategies.protection import NEVER_ARRIVED, capabilities, unknown_outcome
 from strategies.setup_keeper import UNKNOWN_TOPIC, UnknownOrder
+from strategies.trade_manager.client_ids import setup_and_leg
+from strategies.trade_manager.orders import Leg
 
 PROCESS: Final = "ExecEngine.process"
 NOTIFICATIONS_TOPIC: Final = "notifications"
@@ -33,6 +35,11 @@ LOOK_TIMER: Final = "unknown-orders-look"
 NANOS: Final = 1_000_000_000
 # The venue's list may lag behind its matching by a moment: one "no such order" proves nothing.
 ABSENT_TIMES: Final = 2
+# A request may reach the matching as long as its receive window (5 s) lasts. An entry that came after it was
+# given up would be nobody's position, a market exit would sell twice. Stops and targets cannot: they are
+# reduce-only, or need coins that are locked once.
+ARRIVES_SECS: Final = 10.0
+RESTING_EXITS: Final = frozenset({Leg.STOP, Leg.TARGET})
 # Sent so long ago without an acknowledgement, an order is asked about though nobody complained.
 SILENT_SECS: Final = 3.0
 
@@ -177,7 +184,9 @@ class UnknownOrdersActor(Actor):
             question.absent = 0
         else:
             question.absent += 1
-            if question.absent >= ABSENT_TIMES:
+            if question.absent >= ABSENT_TIMES and not may_still_arrive(
+                client_id, order.is_reduce_only, self.clock.timestamp_ns() - order.ts_init
+            ):
                 self.counters["never_arrived"] += 1
                 self.questions.pop(client_id, None)
                 self._process(self._rejected(order))
@@ -195,6 +204,22 @@ class UnknownOrdersActor(Actor):
             ts_event=now_ns,
             ts_init=now_ns,
         )
+
+
+def may_still_arrive(client_id: str, is_reduce_only: bool, waited_ns: int) -> bool:
+    """Tell whether an order that the venue does not know could harm if it came now.
+
+    Examples
+    --------
+    >>> may_still_arrive("OTE-XRPUSDT-Lmmv7y0w014-E1", False, 5 * NANOS)
+    True
+    >>> may_still_arrive("OTE-XRPUSDT-Lmmv7y0w014-E1", False, 10 * NANOS)
+    False
+    >>> may_still_arrive("OTE-XRPUSDT-Lmmv7y0w014-S1", False, 5 * NANOS)
+    False
+    """
+    _setup, leg = setup_and_leg(client_id)
+    return not is_reduce_only and leg not in RESTING_EXITS and waited_ns < ARRIVES_SECS * NANOS
 
 
 def make_unknown_orders(context: LiveContext) -> UnknownOrdersActor:

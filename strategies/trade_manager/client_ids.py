@@ -6,6 +6,7 @@ from typing import Final
 
 MAX_LENGTH: Final = 36  # Binance newClientOrderId and Bybit orderLinkId
 SYMBOL_LENGTH: Final = 12
+LEGS: Final = "ESTX"  # values of `orders.Leg`
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -118,3 +119,22 @@ def parsed(tag: str, symbol: str, client_id: str) -> OrderName | None:
         return OrderName(setup, last[0], int(last[1:], 36))
     except ValueError:
         return None
+
+
+def setup_and_leg(client_order_id: str) -> tuple[str, str]:
+    """Return the setup id and leg that our client order ids carry, empty texts for other orders.
+
+    Examples
+    --------
+    >>> setup_and_leg("OTE-XRPUSDT-Lmmv7y0w014-E1")
+    ('Lmmv7y0w014', 'E')
+    >>> setup_and_leg("OTE-XRPUSDT-Lmmv7y0w014-S1c")
+    ('Lmmv7y0w014', 'S')
+    >>> setup_and_leg("web_7f3a"), setup_and_leg("44af44b2-fb52-4f9a-af9b-927cd043f04e")
+    (('', ''), ('', ''))
+    """
+    parts = client_order_id.split("-")
+    leg, attempt = parts[-1][:1], parts[-1][1:]
+    # Upper case: a random id of Nautilus has no such letter.
+    is_ours = len(parts) >= 4 and leg in LEGS and attempt.isalnum()
+    return (parts[-2], leg) if is_ours else ("", "")

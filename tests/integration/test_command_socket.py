@@ -315,3 +315,14 @@ def test_signal_and_file_are_commands_too(tmp_path: Path) -> None:
     write = lambda *_: KillSwitch(tmp_path).path.write_text("flatten")  # noqa: E731
     third = asyncio.run(session(write, lambda desk: bool(desk.setup.is_closed)))
     assert third.venue_calls == ["cancel", "exit"]
+
+    # A person who has only halted asks for more: the file is read on.
+    assert KillSwitch(tmp_path).clear()
+
+    def flatten_once_halted(desk: FakeDesk) -> bool:
+        if desk.is_halted and not desk.setup.is_closed and "exit" not in desk.venue_calls:
+            KillSwitch(tmp_path).path.write_text("flatten")
+        return desk.setup.is_closed
+
+    fourth = asyncio.run(session(lambda *_: KillSwitch(tmp_path).path.touch(), flatten_once_halted))
+    assert fourth.venue_calls == ["cancel", "exit"]

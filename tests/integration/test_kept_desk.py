@@ -7,13 +7,15 @@ after every event that position and protection agree.
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
 from nautilus_trader.model.enums import OrderSide
 
 from runtime.live.state import StateFile, StateKeeper
+from strategies.kept_desk import KeptDesk
 from strategies.trade_manager.orders import Leg
 from tests.integration.engine_harness import AccountName, CheckedStrategy, run
 from tests.integration.test_ote_fuzz import random_tape
@@ -203,3 +205,21 @@ def test_an_unplanned_position_gets_a_stop(tmp_path: Path) -> None:
     (trade,) = result.trades
     assert (trade.exit_reason, trade.stop_price, trade.qty) == ("stop", "0.98", "100")
     assert result.open_positions == 0
+
+
+@pytest.mark.parametrize("leg", [Leg.STOP, Leg.TARGET, Leg.EXIT])
+def test_coins_of_somebody_else_are_not_protected_while_an_exit_is_unanswered(leg: Leg) -> None:
+    """Spot: the stop may have sold the setup's coins while no node ran; a new one would sell the others."""
+    own = SimpleNamespace(leg=leg, client_id="X-1")
+    setup = cast("Any", SimpleNamespace(
+        orders={"X-1": own}, position_qty=Decimal(1), plan=SimpleNamespace(direction=1)
+    ))  # fmt: skip
+
+    def is_held(*unanswered: str) -> bool:
+        desk = cast("Any", SimpleNamespace(
+            account_kind=lambda: "cash", unanswered_orders=lambda: list(unanswered), held_qty=lambda _side: 5
+        ))  # fmt: skip
+        return KeptDesk._is_really_held(desk, setup)
+
+    assert not is_held("X-1")
+    assert is_held()

@@ -3,6 +3,7 @@
 import pytest
 from nautilus_trader.adapters.binance.http.error import BinanceClientError, BinanceServerError
 
+from runtime.live.unknown_orders import may_still_arrive
 from strategies.protection import capabilities, unknown_outcome
 
 BINANCE, BYBIT = capabilities("BINANCE", "margin"), capabilities("BYBIT", "margin")
@@ -64,3 +65,16 @@ def test_bybit_s_own_errors_leave_the_outcome_open(words: str) -> None:
     """The adapter puts the words alone into the rejection, without their code."""
     assert unknown_outcome(BYBIT, words)
     assert not unknown_outcome(BYBIT, "ab not enough for new order")
+
+
+@pytest.mark.parametrize(
+    ("leg", "is_reduce_only", "waits"),
+    [("E", False, True), ("X", False, True), ("X", True, False), ("S", False, False), ("T", True, False)],
+)
+def test_an_order_that_could_harm_is_not_given_up_while_it_may_arrive(
+    leg: str, is_reduce_only: bool, waits: bool
+) -> None:
+    """A receive window of five seconds and as long again: until then entries and spot market exits wait."""
+    client_id = f"OTE-XRPUSDT-Lmmv7y0w014-{leg}1a"
+    assert may_still_arrive(client_id, is_reduce_only, 9_999_000_000) is waits
+    assert not may_still_arrive(client_id, is_reduce_only, 10_000_000_000)
