@@ -121,7 +121,9 @@ class Preflight:
         keys = require_keys(venue, self._environment)
         try:
             allowed = await permissions_of(venue, keys, transport=self._transport)
-        except NotToldError:
+        except NotToldError as error:
+            if venue.environment == "live" and venue.hosts.http is None:
+                raise VenueError(f"{error}: what this key may do is not known, try again later") from error
             words = "present; this venue does not tell what a key may do: make sure that it cannot withdraw"
             return Finding(name=name, verdict="warning", what=words)
         if allowed.may_withdraw:

@@ -17,6 +17,8 @@ from runtime.live.command_memory import CommandMemory
 from runtime.live.commands import LESSENING, Answer, Command, CommandBook, Outcome
 
 NODE_SECS: Final = 10.0
+# What allows entries must not happen after its sender was told that it failed.
+ADDS_RISK: Final = frozenset({"resume", "rearm"})
 POLL_SECS: Final = 0.05
 DEFAULT_WAIT_SECS: Final = 5.0
 MAX_BATCH: Final = 2_000  # their ids and names must fit into one audit record
@@ -166,7 +168,7 @@ class CommandRunner:
             if command.action not in LESSENING:
                 self._finish(group, Doing("failed", f"not executed, because it cannot be audited: {error}"))
                 return
-        doing = await self._on_node(lambda: self._node.begin(command))
+        doing = await self._on_node(lambda: self._node.begin(command), drops_late=command.action in ADDS_RISK)
         self.executed += 1
         if doing.progress is None:
             self._finish(group, doing)
@@ -192,23 +194,29 @@ class CommandRunner:
         detail = {**doing.detail, "is_finished": not asked.text}
         self._finish(group, Doing(asked.outcome, text, detail))
 
-    async def _on_node(self, begin: Callable[[], Doing]) -> Doing:
-        """Run something in the node's thread and wait for it; whatever it raises becomes a failure."""
+    async def _on_node(self, begin: Callable[[], Doing], *, drops_late: bool = False) -> Doing:
+        """Run something in the node's thread and wait for it; whatever it raises becomes a failure.
+
+        What was given up is executed all the same as soon as the node can, unless it `drops_late`.
+        """
         result: Future[Doing] = Future()
 
         def call() -> None:
+            if result.cancelled() and drops_late:
+                return
             try:
-                result.set_result(begin())
+                doing = begin()
             except Exception as error:  # a bug in one command must not end the node
-                result.set_result(Doing("failed", f"{type(error).__name__}: {error}"))
+                doing = Doing("failed", f"{type(error).__name__}: {error}")
+            if not result.cancelled():
+                result.set_result(doing)
 
         try:
             self._call_soon(call)
             return await asyncio.wait_for(asyncio.wrap_future(result), NODE_SECS)
         except TimeoutError:
-            return Doing(
-                "failed", f"the node did not answer within {NODE_SECS:g} s; it may still execute this"
-            )
+            later = "it is not executed" if drops_late else "it is executed as soon as the node can"
+            return Doing("failed", f"the node did not answer within {NODE_SECS:g} s; {later}")
         except RuntimeError as error:  # its loop is closed
             return Doing("failed", f"the node has stopped: {error}")
 

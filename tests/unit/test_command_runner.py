@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from runtime.journal.framing import Frame
 from runtime.journal.records import CommandRecord, SessionEnd
 from runtime.journal.segments import JOURNAL, LaneReader
 from runtime.journal.session import SessionJournal
+from runtime.live import command_runner
 from runtime.live.command_actions import NodeActions
 from runtime.live.command_memory import CommandMemory
 from runtime.live.command_runner import CommandRunner, Doing
@@ -312,3 +314,24 @@ def test_a_pause_is_a_hold_that_its_resume_ends(tmp_path: Path) -> None:
     assert status.detail["paused"] == [XRP]
     run([command("resume", instrument=XRP)], actions, Log())
     assert not xrp.holds
+
+
+@pytest.mark.parametrize(("drops_late", "executed"), [(True, 0), (False, 1)])
+def test_what_was_given_up_allows_nothing_later(
+    monkeypatch: pytest.MonkeyPatch, drops_late: bool, executed: int
+) -> None:
+    """A node that was busy too long: a resume is not executed behind its sender's back, a kill is."""
+    monkeypatch.setattr(command_runner, "NODE_SECS", 0.02)
+    waiting: list[Callable[[], Any]] = []
+    begun: list[str] = []
+    runner = cast("Any", SimpleNamespace(_call_soon=waiting.append))
+
+    def begin() -> Doing:
+        begun.append("begun")
+        return Doing("done", "")
+
+    answer = asyncio.run(CommandRunner._on_node(runner, begin, drops_late=drops_late))
+    assert answer.outcome == "failed"
+    for call in waiting:
+        call()
+    assert len(begun) == executed
