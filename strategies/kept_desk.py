@@ -20,7 +20,7 @@ from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, Holds,
 from strategies.protection import VenueCapabilities
 from strategies.setup_keeper import DeskMemory, SetupKeeper
 from strategies.trade_manager.catch_up import VenueOrder, catch_up, orphans
-from strategies.trade_manager.client_ids import base36, setup_id
+from strategies.trade_manager.client_ids import base36, parsed, setup_id
 from strategies.trade_manager.increments import round_down
 from strategies.trade_manager.lifecycle import IllegalTransition
 from strategies.trade_manager.orders import ZERO, Action, Fill, Leg, OrderKind
@@ -73,6 +73,8 @@ class KeptDesk(AccountView):
         self._remembered: deque[Setup] = deque()
         self._dust_qty = ZERO
         self._dust_value = ZERO
+        self.began_ns = 0
+        """When the desk was made ready, UNIX nanoseconds: what venues date before is history."""
 
     @property
     def strategy_id(self) -> str:
@@ -292,12 +294,19 @@ class KeptDesk(AccountView):
 
     def on_foreign_fill(self, event: OrderFilled) -> None:
         """Take a fill that no order of ours explains: by hand, a liquidation, a deleveraging."""
+        client_id = event.client_order_id.value
+        if event.ts_event < self.began_ns:
+            # Reports of a whole account bring back what Nautilus had purged, as if it were new.
+            self.log_error(f"a fill of {client_id} is older than this node: it changes nothing")
+            return
         qty, price = event.last_qty.as_decimal(), event.last_px.as_decimal()
         side = "bought" if event.is_buy else "sold"
         self.hold_for_external(f"{qty} {side} at {price} by order {event.client_order_id}, which is not ours")
         setup = self.setup
         if setup is None or not setup.is_in_position or event.is_buy == (setup.plan.direction > 0):
             return
+        if parsed(self.tag, self.instrument_id.symbol.value, client_id) is not None:
+            return  # of a setup long gone, or the close of a position that nobody planned: not of this one
         if self.account_kind() == "cash":
             self._settle(price)  # coins that no setup holds may be sold by anyone
         else:

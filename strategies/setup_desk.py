@@ -135,6 +135,7 @@ class SetupDesk(KeptDesk):
             self._host.log.error(f"{self.instrument_id} is not in the cache: the strategy does not start")
             return False
         self.instrument = instrument
+        self.began_ns = self._host.clock.timestamp_ns()
         self._price_precision = instrument.price_precision
         self._size_precision = instrument.size_precision
         account = self.account_kind()

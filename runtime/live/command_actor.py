@@ -14,13 +14,14 @@ from typing import Any, Final
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
 
-from runtime.live.command_actions import NodeActions
+from runtime.live.command_actions import KILL, NodeActions
 from runtime.live.command_memory import CommandMemory
 from runtime.live.command_runner import CommandRunner
 from runtime.live.command_server import CommandServer
 from runtime.live.command_socket import SOCKET_FILE
 from runtime.live.commands import CommandBook, new_command
 from runtime.live.kill_switch import KillOrder, KillSwitch
+from strategies.entry_halt import HALT_TOPIC, HaltEntries
 
 MEMORY_FILE: Final = "commands.jsonl"
 WATCH_SECS: Final = 0.5
@@ -77,6 +78,7 @@ class CommandActor(Actor):
         )
         if (order := self.kill_switch.read()) is not None and (on_kill := self._hooks.get("on_kill")):
             on_kill(f"killed by {order.who}")  # the desks hear of it when they have started
+        self.msgbus.subscribe(topic=HALT_TOPIC, handler=self._on_halt)
         server = CommandServer(self._folder / SOCKET_FILE, self._make_runner)
         server.start()
         self._server = server
@@ -90,6 +92,7 @@ class CommandActor(Actor):
     def on_stop(self) -> None:
         """Listen no more; a kill file stays."""
         self._is_watching = False
+        self.msgbus.unsubscribe(topic=HALT_TOPIC, handler=self._on_halt)
         if self._loop is not None:
             for number in SIGNALS:
                 self._loop.remove_signal_handler(number)
@@ -122,6 +125,19 @@ class CommandActor(Actor):
                 self.log.warning(f"{name}: closed, because the kill file says flatten")
         if self._loop is not None:
             self._loop.call_later(WATCH_SECS, self._look)
+
+    def _on_halt(self, message: HaltEntries) -> None:
+        """Keep a halt over a restart: only a person ends one, and a supervisor starts nodes again."""
+        if message.source == KILL or self.kill_switch.is_on:
+            return
+        try:
+            self.kill_switch.set(
+                KillOrder(who=message.source, reason=message.text, ts_ns=self.clock.timestamp_ns())
+            )
+        except OSError as error:
+            text = f"{self.kill_switch.path} cannot be written: a restart would end this halt"
+            # Nautilus wants the exception as an argument.
+            self.log.exception(text, error)  # noqa: TRY401
 
     def _on_signal(self, number: int, flatten: bool) -> None:
         name = signal.Signals(number).name

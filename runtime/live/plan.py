@@ -13,6 +13,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 
 from runtime.errors import ConfigurationError
 from runtime.instruments import market_terms
+from runtime.journal.backtests import model_sha256
 from runtime.live.addresses import addresses_of
 from runtime.live.keys import refuse_keys_in
 from runtime.live.settings import LiveVenue
@@ -148,6 +149,8 @@ def effective_config(plan: LivePlan) -> dict[str, Any]:
     plain["node"] = {
         "mode": plan.mode,
         "addresses": {one.venue_name: msgspec.to_builtins(addresses_of(one)) for one in plan.venues},
+        # What is approved is a model, not the name of its folder.
+        "models": {one.spec.name: digest for one in plan.strategies if (digest := model_sha256(one.configs))},
     }
     return {**plain, "config_sha256": settings_hash(plain)}
 

@@ -246,7 +246,9 @@ def _signed_qty(desk: SetupDesk, cache: Any) -> Decimal:
         # After a restart Nautilus knows no spot position: it is what setups hold, if the coins exist.
         own = sum((one.position_qty for one in desk.setups if not one.is_closed), ZERO)
         qty = min(max(held, own), desk.held_qty(1)) // lot * lot
-        price = desk.last_price() or ZERO
+        # Without a price, as after a start whose stream is down, the stop's own is the best there is.
+        stops = (one.stop_price for one in desk.setups if not one.is_closed)
+        price = desk.last_price() or max(stops, default=ZERO)
         return qty if qty >= desk.market.min_qty and qty * price >= desk.market.min_notional else ZERO
     return held if abs(held) >= lot else ZERO
 

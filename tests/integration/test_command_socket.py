@@ -31,7 +31,7 @@ from runtime.live.command_server import MAX_MISTAKES, CommandServer
 from runtime.live.command_socket import connect, short_address
 from runtime.live.commands import MAX_LINE_BYTES, Answer, Command, CommandBook, new_command
 from runtime.live.kill_switch import KillSwitch
-from strategies.entry_halt import HALT_TOPIC, REARM_TOPIC
+from strategies.entry_halt import HALT_TOPIC, REARM_TOPIC, HaltEntries
 from tests.live_fakes import FakeBus, FakeDesk, FakeNodeThread
 
 XRP = "XRPUSDT.BINANCE"
@@ -326,3 +326,18 @@ def test_signal_and_file_are_commands_too(tmp_path: Path) -> None:
 
     fourth = asyncio.run(session(lambda *_: KillSwitch(tmp_path).path.touch(), flatten_once_halted))
     assert fourth.venue_calls == ["cancel", "exit"]
+
+    # What a part of the node halted is halted after a restart, too: a supervisor is no person.
+    assert KillSwitch(tmp_path).clear()
+    told = HaltEntries(ts_ns=1, source="watchdog", reason="2.3 s without a stop", remedy="look, then rearm")
+    asyncio.run(
+        session(
+            lambda actor, _: actor.msgbus.publish(topic=HALT_TOPIC, msg=told),
+            lambda desk: bool(desk.is_halted),
+        )
+    )
+    order = KillSwitch(tmp_path).read()
+    assert order is not None
+    assert (order.who, "2.3 s" in order.reason, order.flatten) == ("watchdog", True, False)
+    fifth = asyncio.run(session(lambda *_: None, lambda desk: bool(desk.is_halted)))
+    assert fifth.is_halted

@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.identifiers import ClientOrderId
 
 from runtime.live.state import StateFile, StateKeeper
 from strategies.kept_desk import KeptDesk
@@ -223,3 +224,12 @@ def test_coins_of_somebody_else_are_not_protected_while_an_exit_is_unanswered(le
 
     assert not is_held("X-1")
     assert is_held()
+
+
+def test_a_fill_of_long_ago_is_no_strangers_trade() -> None:
+    """A report of the whole account brings back a sale that Nautilus had purged: nothing changes."""
+    said: list[str] = []
+    event = cast("Any", SimpleNamespace(ts_event=99, client_order_id=ClientOrderId("OTE-XYZUSDT-L1-T1")))
+    desk = cast("Any", SimpleNamespace(began_ns=100, log_error=said.append))
+    KeptDesk.on_foreign_fill(desk, event)  # anything more would ask the desk for what it does not have
+    assert "older than this node" in said[0]
