@@ -28,7 +28,7 @@ from runtime.live.ctl import NodeUnreachable, send_command, socket_path
 from runtime.live.plan import effective_config, plan_live
 from runtime.settings import load_settings
 from tests.faults.kinds import KINDS, PRICE, Kind
-from tests.faults.node import add_strategies
+from tests.faults.node import added_strategies
 from tests.paper_demo import write_settings
 from tests.venue_simulator.process import VenueProcess
 
@@ -294,9 +294,9 @@ class LiveNode:
 
     def config_sha256(self) -> str:
         """Return the hash that a person approves."""
-        add_strategies()
-        plan = plan_live(load_settings(str(self.file)), "live", str(self.file))
-        return str(effective_config(plan)["config_sha256"])
+        with added_strategies():
+            plan = plan_live(load_settings(str(self.file)), "live", str(self.file))
+            return str(effective_config(plan)["config_sha256"])
 
     def launch(self, environment: Mapping[str, str] | None = None) -> None:
         """Start the process and wait for nothing."""

@@ -1,6 +1,8 @@
 """``python -m tests.faults.node``: `live_node.py` with the strategies of `tests/faults/strategies` too."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,16 @@ def add_strategies() -> None:
         strategies.__path__.append(str(FOLDER))
 
 
+@contextmanager
+def added_strategies() -> Iterator[None]:
+    """Let the registry find them for a while: other tests of this process list what a user has."""
+    add_strategies()
+    try:
+        yield
+    finally:
+        strategies.__path__.remove(str(FOLDER))
+
+
 def mark_compiled() -> None:
     """Spare the node the trial run that compiles kernels: the scripted strategy has none."""
     from indicators.kernels.jit import ROOT
@@ -27,7 +39,8 @@ def mark_compiled() -> None:
             file.write(f"{ROOT}\n")
 
 
-add_strategies()  # also where a child of the node, which compiles the kernels, imports this module
+if __name__ in ("__main__", "__mp_main__"):  # a child of the node, which compiles the kernels, too
+    add_strategies()
 
 if __name__ == "__main__":
     mark_compiled()

@@ -115,6 +115,7 @@ def run(place: str, folder: Path, *, is_spot: bool, is_entering: bool) -> None:
         node=node,
         folder=folder,
         strategies=node.trader.strategies,
+        loop=loop,
         call_soon=loop.call_soon_threadsafe,
         journal=SimpleNamespace(append=lambda _record: None),
         settings=SimpleNamespace(live=SimpleNamespace(protection=ProtectionSettings())),

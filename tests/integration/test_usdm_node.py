@@ -38,7 +38,7 @@ def statuses(venue: Venue) -> dict[str, str]:
     return {order.client_id: order.status for order in venue.exchange.orders.values()}
 
 
-@pytest.mark.node_starts(1)
+@pytest.mark.slow
 def test_node_trades_every_order_that_a_protected_entry_needs() -> None:
     """Entry, reject, partial fill, stop, target, change, trigger, close: all figures agree."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime.errors import ConfigurationError
+from runtime.errors import ConfigurationError, VenueError
 from runtime.live.keys import Keys
 from runtime.live.signed import ATTEMPTS, SignedRest
 
@@ -43,7 +43,7 @@ def test_a_wrong_clock_is_told_after_three_attempts() -> None:
     """It is no endless loop."""
     for name, status, content in (("binance", 400, LATE), ("bybit", 200, LATE_AT_BYBIT)):
         rest, queries = asked([(status, content)])
-        with pytest.raises(ConfigurationError, match=r"-1021|10002"):
+        with pytest.raises(VenueError, match=r"-1021|10002"):
             asyncio.run(getattr(rest, name)("/x"))
         assert len(queries) == ATTEMPTS
 
