@@ -40,6 +40,8 @@ class StreamRepairs(Client):
         self._stream_watch: asyncio.Task[None] | None = None
         self._late_reconciliation: asyncio.Task[None] | None = None
         self._failed_requests = 0
+        # One reconciliation at a time: another would begin its count of failures anew.
+        self._reconciling = asyncio.Lock()
         self._count_failures()
 
     async def _connect(self) -> None:
@@ -82,12 +84,13 @@ class StreamRepairs(Client):
         return None
 
     async def _whole_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus | None:
-        self._failed_requests = 0
-        status = await super().generate_mass_status(lookback_mins)
-        if self._failed_requests:
-            self._log.error(f"{self._failed_requests} requests of the reconciliation failed: not used")
-            return None
-        return status
+        async with self._reconciling:
+            self._failed_requests = 0
+            status = await super().generate_mass_status(lookback_mins)
+            if self._failed_requests:
+                self._log.error(f"{self._failed_requests} requests of the reconciliation failed: not used")
+                return None
+            return status
 
     async def _reconcile_after_resubscribe(self) -> None:
         # The adapter holds back what the new stream says until this returns, so only one attempt may wait.

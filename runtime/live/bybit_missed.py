@@ -7,6 +7,7 @@ orders. Both cost a fiftieth of the documented limit of 50 a second.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from runtime.live.bybit_rest import BybitRest
 LOOK_SECS: Final = 1.0
 # What is missing may be on its way: it is looked for once more before it counts.
 AGAIN_SECS: Final = 0.3
+HAND_OVERS: Final = 3
 LINGER_SECS: Final = 60.0
 ORDERS_EVERY: Final = 5
 OVERLAP_MS: Final = 60_000
@@ -55,6 +57,7 @@ class MissedReports:
         self._active_ns = 0
         self._since_ms = 0
         self._missing: dict[str, InstrumentId] = {}
+        self._handed: Counter[str] = Counter()
         self._gone: set[str] = set()
         self._looks = 0
 
@@ -92,9 +95,15 @@ class MissedReports:
         missing: dict[str, InstrumentId] = {}
         for category in self._categories():
             missing |= await self._missing_fills(category, self._since_ms - OVERLAP_MS)
+        # What the engine does not take after so many times it will never take (it may know the fill by an id
+        # of its own); the others must not wait behind it.
+        missing = {one: where for one, where in missing.items() if self._handed[one] < HAND_OVERS}
         late = {one: where for one, where in missing.items() if one in self._missing}
         self._missing = missing
         if late:
+            self._handed.update(late.keys())
+            for one in (one for one in late if self._handed[one] == HAND_OVERS):
+                client._log.error(f"Execution {one} was handed to the engine {HAND_OVERS} times: given up")  # noqa: SLF001
             await self._report_fills(late)
             return
         if not missing:

@@ -36,6 +36,7 @@ INSTRUMENTS_TOPIC: Final = "data.instrument.*"
 # A look more often than this finds nothing that matters.
 LEAST_LOOK_SECS: Final = 0.05
 RECONCILE_SECS: Final = 30.0
+LONGEST_PAUSE_SECS: Final = 60.0  # between comparisons that fail
 
 type Reconcile = Callable[[], Awaitable[bool]]
 type Subscriptions = Callable[[], tuple[Iterable[Any], Iterable[Any]]]
@@ -131,6 +132,8 @@ class FreshnessActor(Actor):
         self._changed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_reconciling = False
+        self._failed_comparisons = 0
+        self._compare_from_ns = 0
         self._handlers: list[tuple[str, Callable[[Any], None]]] = []
 
     # -- life ----------------------------------------------------------------------------------------------
@@ -189,7 +192,7 @@ class FreshnessActor(Actor):
                 self._listed_ns[venue] = now_ns
                 self._run(self._ask_terms(venue))
         returned = self.tower.returned
-        if returned and not self._is_reconciling:
+        if returned and not self._is_reconciling and now_ns >= self._compare_from_ns:
             self._is_reconciling = True
             self._run(self._compare(returned))
 
@@ -247,9 +250,13 @@ class FreshnessActor(Actor):
             self.log.warning(f"reconciliation after stale data failed: {error or 'no answer in time'}")
         finally:
             self._is_reconciling = False
-        if not is_right:
-            return  # the next look tries again
         now_ns = self.clock.timestamp_ns()
+        if not is_right:  # tried again, but not so often that the host bans us for it
+            pause_secs = min(2.0**self._failed_comparisons, LONGEST_PAUSE_SECS)
+            self._failed_comparisons += 1
+            self._compare_from_ns = now_ns + round(pause_secs * NANOS)
+            return
+        self._failed_comparisons = 0
         for owner in self.tower.reconcile(returned):
             self._tell(f"{owner}: data flow again, the venue's records agree", Severity.INFO)
             source = VENUE if owner in self._clocks else STALE

@@ -11,12 +11,14 @@ position is looked at in the same way.
 import asyncio
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.orders import Order
 
+from runtime.errors import ConfigurationError
 from runtime.live.context import LiveContext
 from runtime.live.crash_points import armed_points
 from runtime.live.late_records import late_records
@@ -253,9 +255,13 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
 
     Raises
     ------
+    ConfigurationError
+        When the state file has living setups of instruments that nobody trades any more.
     DataError
         When the state file cannot be read.
     """
+    file = StateFile(context.folder / STATE_FILE)
+    require_owners(file.living(), context.strategies(), file.path)
     engine = context.node.kernel.exec_engine
     clients = {one.venue: one for one in engine._clients.values()}  # noqa: SLF001 - no public list
 
@@ -263,7 +269,7 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
         return await look_up(clients[instrument_id.venue], instrument_id, client_id)
 
     return RecoveryActor(
-        StateKeeper(StateFile(context.folder / STATE_FILE), context.loop.call_later),
+        StateKeeper(file, context.loop.call_later),
         settings_of(context),
         strategies=context.strategies,
         lookup=ask,
@@ -271,6 +277,34 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
         call_soon=context.call_soon,
         journal=context.journal.append,
     )
+
+
+def require_owners(living: Iterable[tuple[str, str, str]], strategies: Iterable[Any], file: Path) -> None:
+    """Refuse a start that would forget a position: its strategy or instrument was taken out of the settings.
+
+    Parameters
+    ----------
+    living
+        (strategy, instrument, setup) ids of setups that are not closed.
+    strategies
+        Of the node.
+    file
+        The state file, for the message.
+
+    Raises
+    ------
+    ConfigurationError
+        When a setup has no desk.
+    """
+    desks = {
+        (one.id.value, desk.instrument_id.value) for one in strategies for desk in getattr(one, "desks", ())
+    }
+    lost = sorted({f"{where} of {name}" for name, where, _setup in living if (name, where) not in desks})
+    if lost:
+        raise ConfigurationError(
+            f"{file}: setups are open that these settings do not trade: {', '.join(lost)}; put them back, "
+            "start, and close them (`ctl close`, or at the venue) before you take them out"
+        )
 
 
 def settings_of(context: LiveContext) -> ProtectionSettings:

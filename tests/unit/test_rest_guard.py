@@ -25,7 +25,7 @@ class Host:
     async def request(self, method: Any, url: str, **_options: Any) -> Any:
         """Answer one request."""
         self.seen.append(method)
-        assert url == URL
+        assert url.startswith(URL)
         return SimpleNamespace(status=self.status, headers=self.headers, body=b"{}")
 
 
@@ -90,6 +90,22 @@ def test_the_last_of_the_budget_is_for_orders_and_cancels() -> None:
     cancelled, placed, asked = asyncio.run(run())
     assert cancelled == placed == 0.0
     assert asked > 0.0
+
+
+@pytest.mark.parametrize(("query", "longest_secs"), [("?limit=5", 60.0), ("?timestamp=1&signature=ab", 2.0)])
+def test_a_signed_question_does_not_wait_until_it_is_too_old(query: str, longest_secs: float) -> None:
+    """Where the budget is spent: the venue refuses what was stamped more than five seconds ago."""
+    client, host, clock, _ = guarded()
+
+    host.headers = {"x-mbx-used-weight-1m": "80"}
+
+    async def run() -> None:
+        await client.request(HttpMethod.GET, URL)
+        await client.request(HttpMethod.GET, URL + query)
+
+    asyncio.run(run())
+    assert 0 < clock.now_s - 1000.0 <= longest_secs
+    assert host.seen[-1] == HttpMethod.GET
 
 
 def test_a_client_is_guarded_once_and_others_are_left_alone() -> None:

@@ -1,0 +1,33 @@
+"""A start must not forget a position because somebody edited the settings."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from runtime.errors import ConfigurationError
+from runtime.live.recovery import require_owners
+
+FILE = Path("var/live/live/state.sqlite")
+
+
+def strategy(name: str, *instruments: str) -> Any:
+    """Return what a node's strategy shows of itself."""
+    desks = tuple(SimpleNamespace(instrument_id=SimpleNamespace(value=one)) for one in instruments)
+    return SimpleNamespace(id=SimpleNamespace(value=name), desks=desks)
+
+
+def test_setups_of_desks_that_exist_may_go_on() -> None:
+    """Two strategies, one with two coins; an empty file asks for nothing."""
+    strategies = [strategy("OTE-1", "XRPUSDT.BINANCE"), strategy("CON-1", "A.BYBIT", "B.BYBIT")]
+    require_owners([("OTE-1", "XRPUSDT.BINANCE", "L1"), ("CON-1", "B.BYBIT", "S2")], strategies, FILE)
+    require_owners([], [], FILE)
+
+
+@pytest.mark.parametrize(("name", "instrument"), [("OTE-1", "C.BYBIT"), ("OTE-2", "XRPUSDT.BINANCE")])
+def test_a_setup_without_a_desk_forbids_the_start(name: str, instrument: str) -> None:
+    """Instrument or strategy taken out: the message names both and says what to do."""
+    strategies = [strategy("OTE-1", "XRPUSDT.BINANCE")]
+    with pytest.raises(ConfigurationError, match=f"{instrument} of {name}.*put them back"):
+        require_owners([(name, instrument, "L1")], strategies, FILE)
