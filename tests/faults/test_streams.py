@@ -22,7 +22,7 @@ from tests.faults.recorder import record
 
 pytestmark = pytest.mark.fault
 BOTH = pytest.mark.parametrize("kind", ["binance_usdm", "binance_spot"])
-QUICK = pytest.mark.quick  # three of them, because each starts a node
+QUICK = pytest.mark.quick  # two of them, because each starts a node
 USDM_QUICK = pytest.mark.parametrize("kind", [pytest.param("binance_usdm", marks=QUICK), "binance_spot"])
 SPOT_QUICK = pytest.mark.parametrize("kind", ["binance_usdm", pytest.param("binance_spot", marks=QUICK)])
 FAST_DATA = {"data": {"heartbeat_secs": 1.0, "stale_secs": 2.0}}
@@ -238,7 +238,7 @@ def test_F06_cancellation_is_refused_because_the_entry_filled(pair: StartPair, k
            stop_after_cancel_secs=secs_between(asked_ns, newest(venue, "STOP")))  # fmt: skip
 
 
-@USDM_QUICK
+@pytest.mark.parametrize("kind", ["binance_usdm", "binance_spot"])
 def test_F23_user_stream_expires_then_every_stream_is_closed(pair: StartPair, kind: str) -> None:
     """What fills in that very moment is heard all the same."""
     venue, node = pair(kind)

@@ -126,7 +126,7 @@ def killed_at(venue: RunningVenue, folder: Path, point: CrashPoint) -> None:
         assert process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.node_starts(2)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point", [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in PATH]
 )

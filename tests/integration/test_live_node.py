@@ -107,7 +107,7 @@ def trade_through(venue: VenueProcess, journal: Path) -> bool:
     return False
 
 
-@pytest.mark.node_starts(2)
+@pytest.mark.slow
 def test_paper_node_trades_the_sample_tape_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     """It enters, protects, exits; SIGTERM takes entries back; the next start takes the account up again."""
     journal = tmp_path / "journal.sqlite"

@@ -13,7 +13,7 @@ from tests.integration.spot_node import Probe, node_config, run_node, until
 from tests.venue_simulator.process import VenueProcess
 
 
-@pytest.mark.node_starts(1)
+@pytest.mark.slow  # in a process of its own: behind other nodes it ended the process once
 def test_node_trades_on_the_local_spot_exchange(spot_venue: VenueProcess) -> None:
     """Node and venue agree on ticks, post-only, partial fill, fill, cancel, stop and account."""
     venue = spot_venue
