@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from nautilus_trader.common.actor import Actor
-from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.identifiers import InstrumentId
 
 from runtime.catalog import Catalog
@@ -17,10 +15,10 @@ from runtime.intervals import interval_of_bar_type
 from runtime.live.backfill import venue_symbol
 from runtime.live.context import LiveContext
 from runtime.live.freshness import NANOS, DataSettings
-from runtime.notify.events import Event, EventKind, Severity
+from runtime.live.holding_actor import HoldingActor
+from runtime.notify.events import Severity
 from strategies.close_bars import Levels
 from strategies.confluence_config import bar_type_of
-from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, ReleaseEntries
 
 WARM_UP: Final = "warmup"
 MS: Final = 1_000_000
@@ -105,7 +103,7 @@ async def fetch_bars(
                 bars.add(name, (int(row[0]) * MS + bars.bar_ns, open_, high, low, close, volume))
 
 
-class BarWarmUpActor(Actor):
+class BarWarmUpActor(HoldingActor):
     """Holds entries of strategies on many instruments' bars until they have seen the hours before.
 
     Parameters
@@ -134,7 +132,7 @@ class BarWarmUpActor(Actor):
         call_soon: Callable[[Callable[[], Any]], Any],
         on_progress: OnProgress | None = None,
     ) -> None:
-        super().__init__(ActorConfig())
+        super().__init__()
         self.is_ready = False
         self._settings = settings
         self._strategies = strategies
@@ -143,7 +141,6 @@ class BarWarmUpActor(Actor):
         self._call_soon = call_soon
         self._on_progress = on_progress
         self._done = self._total = 0
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def on_start(self) -> None:
         """Hold the entries of what is to be warmed up; its bars wait from its own start on."""
@@ -154,14 +151,13 @@ class BarWarmUpActor(Actor):
             self._total += len(strategy.coins)
             strategy.hold_back()
             for name in strategy.coins:
-                self._say(HOLD_TOPIC, name)
+                self.hold(WARM_UP, "bars of before are being read", name)
         for strategy in served:
-            self._run(self._warm(strategy))
+            self.begin(self._warm(strategy))
 
     def on_stop(self) -> None:
         """Fetch nothing more."""
-        for task in self._tasks:
-            task.cancel()
+        self.cancel_tasks()
 
     async def _warm(self, strategy: Any) -> None:
         while not strategy.is_running:  # it needs its instruments; actors start first
@@ -188,11 +184,11 @@ class BarWarmUpActor(Actor):
         self.is_ready = True
         for name in strategy.coins:
             if name not in failed:
-                self._say(RELEASE_TOPIC, name)
-        self._tell(f"warm-up complete: {len(bars.by_close)} close times", Severity.INFO)
+                self.release(WARM_UP, name)
+        self.tell(f"warm-up complete: {len(bars.by_close)} close times", Severity.INFO)
         if failed:
             text = f"without the bars before, no entries until a restart: {', '.join(sorted(set(failed)))}"
-            self._tell(text, Severity.WARNING)
+            self.tell(text, Severity.WARNING)
 
     async def _show(self, strategy: Any, closes: Iterable[tuple[int, Mapping[str, Levels]]]) -> None:
         for number, (close_ns, levels) in enumerate(closes):
@@ -207,7 +203,7 @@ class BarWarmUpActor(Actor):
             ):
                 bars.add(name, levels)
         except (DataError, ConfigurationError) as error:
-            self._tell(f"{name}: the catalog is of no use: {error}", Severity.WARNING)
+            self.tell(f"{name}: the catalog is of no use: {error}", Severity.WARNING)
         is_there = await self._fetch(bars, name, config, span_ns)
         self._done += 1
         if self._on_progress is not None:
@@ -221,28 +217,9 @@ class BarWarmUpActor(Actor):
             interval = interval_of_bar_type(str(bar_type_of(InstrumentId.from_str(name), config.ltf_secs)))
             await fetch_bars(bars, name, self._source_of(name), interval, span_ns)
         except (VenueError, DataError, ConfigurationError) as error:
-            self._tell(f"{name}: {error}", Severity.WARNING)
+            self.tell(f"{name}: {error}", Severity.WARNING)
             return False
         return True
-
-    def _say(self, topic: str, name: str) -> None:
-        now_ns = self.clock.timestamp_ns()
-        if topic == HOLD_TOPIC:
-            text = "bars of before are being read"
-            message: Any = HoldEntries(ts_ns=now_ns, source=WARM_UP, reason=text, instrument_id=name)
-        else:
-            message = ReleaseEntries(ts_ns=now_ns, source=WARM_UP, instrument_id=name)
-        self.msgbus.publish(topic=topic, msg=message)
-
-    def _tell(self, text: str, severity: Severity) -> None:
-        (self.log.info if severity is Severity.INFO else self.log.warning)(text)
-        event = Event(kind=EventKind.DATA, ts_ns=self.clock.timestamp_ns(), text=text, severity=severity)
-        self.msgbus.publish(topic="notifications", msg=event)
-
-    def _run(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def catalog_bars(path: Path) -> History:

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
-from nautilus_trader.common.actor import Actor
-from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.core.datetime import millis_to_nanos
 
 from runtime.errors import DataError, VenueError
@@ -21,11 +19,11 @@ from runtime.live.freshness import (
     Watchtower,
     clock_offset,
 )
+from runtime.live.holding_actor import HoldingActor
 from runtime.live.plan import symbol_of
-from runtime.notify.events import Event, EventKind, Severity
-from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldBook, HoldEntries, ReleaseEntries
+from runtime.notify.events import Severity
+from strategies.entry_halt import HoldBook
 
-NOTIFICATIONS_TOPIC: Final = "notifications"
 LOOK_TIMER: Final = "freshness-look"
 STALE: Final = "stale"  # source of the holds of silent streams
 VENUE: Final = "venue"  # of those of a venue that does not answer
@@ -78,7 +76,7 @@ class Listing(Protocol):
         ...
 
 
-class FreshnessActor(Actor):
+class FreshnessActor(HoldingActor):
     """Holds entries of stale instruments, of silent venues, and of all while the clock is wrong.
 
     Parameters
@@ -113,7 +111,7 @@ class FreshnessActor(Actor):
         listings: Mapping[str, tuple[Listing, Mapping[str, str]]] | None = None,
         offsets: dict[str, ClockOffset] | None = None,
     ) -> None:
-        super().__init__(ActorConfig())
+        super().__init__()
         self.tower = Watchtower()
         self.offsets: dict[str, ClockOffset] = {} if offsets is None else offsets
         self._listings = dict(listings or {})
@@ -130,7 +128,6 @@ class FreshnessActor(Actor):
         self._wrong_clocks: set[str] = set()
         self._terms: dict[str, tuple[str, str]] = {}
         self._changed: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._is_reconciling = False
         self._failed_comparisons = 0
         self._compare_from_ns = 0
@@ -164,8 +161,7 @@ class FreshnessActor(Actor):
         for topic, handler in self._handlers:
             self.msgbus.unsubscribe(topic=topic, handler=handler)
         self._handlers.clear()
-        for task in self._tasks:
-            task.cancel()
+        self.cancel_tasks()
 
     # -- streams -------------------------------------------------------------------------------------------
 
@@ -185,16 +181,16 @@ class FreshnessActor(Actor):
         for venue in self._clocks:
             if now_ns - self._asked_ns.get(venue, 0) >= self._settings.heartbeat_secs * NANOS:
                 self._asked_ns[venue] = now_ns
-                self._run(self._ask_time(venue))
+                self.begin(self._ask_time(venue))
         for venue in self._listings:
             since_ns = self._listed_ns.setdefault(venue, now_ns)  # the start has just read them
             if now_ns - since_ns >= self._settings.instrument_secs * NANOS:
                 self._listed_ns[venue] = now_ns
-                self._run(self._ask_terms(venue))
+                self.begin(self._ask_terms(venue))
         returned = self.tower.returned
         if returned and not self._is_reconciling and now_ns >= self._compare_from_ns:
             self._is_reconciling = True
-            self._run(self._compare(returned))
+            self.begin(self._compare(returned))
 
     def _watch_new_streams(self, now_ns: int) -> None:
         trades, bars = self._subscriptions()
@@ -231,10 +227,10 @@ class FreshnessActor(Actor):
             text = f"{name.owner} {name.kind}: nothing new for {silent_ns / NANOS:.1f} s"
         else:
             text = f"{name.owner} {name.kind}: the same price for {still_ns / NANOS:.1f} s"
-        self._tell(text, Severity.WARNING)
+        self.tell(text, Severity.WARNING)
         source = VENUE if name.kind == VENUE else STALE
         for one in self._concerned(name.owner):
-            self._hold(source, text, one, now_ns)
+            self.hold(source, text, one)
 
     def _concerned(self, owner: str) -> list[str]:
         if owner in self._clocks:
@@ -258,10 +254,10 @@ class FreshnessActor(Actor):
             return
         self._failed_comparisons = 0
         for owner in self.tower.reconcile(returned):
-            self._tell(f"{owner}: data flow again, the venue's records agree", Severity.INFO)
+            self.tell(f"{owner}: data flow again, the venue's records agree", Severity.INFO)
             source = VENUE if owner in self._clocks else STALE
             for one in self._concerned(owner):
-                self._release(source, one, now_ns)
+                self.release(source, one)
 
     # -- instruments ---------------------------------------------------------------------------------------
 
@@ -292,16 +288,15 @@ class FreshnessActor(Actor):
     def _mind_closed(self, name: str, *, is_closed: bool) -> None:
         if is_closed == (name in self._closed):
             return
-        now_ns = self.clock.timestamp_ns()
         if is_closed:
             self._closed.add(name)
             text = f"{name}: the venue does not trade it now"
-            self._tell(text, Severity.CRITICAL)
-            self._hold(CLOSED, text, name, now_ns)
+            self.tell(text, Severity.CRITICAL)
+            self.hold(CLOSED, text, name)
         else:
             self._closed.discard(name)
-            self._tell(f"{name}: the venue trades it again", Severity.INFO)
-            self._release(CLOSED, name, now_ns)
+            self.tell(f"{name}: the venue trades it again", Severity.INFO)
+            self.release(CLOSED, name)
 
     def _compare_terms(self, name: str, tick_size: Decimal, lot_size: Decimal) -> None:
         terms = f"{tick_size.normalize():f}", f"{lot_size.normalize():f}"
@@ -309,8 +304,8 @@ class FreshnessActor(Actor):
         if terms != before and name not in self._changed:
             self._changed.add(name)
             text = f"{name}: the venue changed its increments from {before} to {terms}; restart the node"
-            self._tell(text, Severity.CRITICAL)
-            self._hold(INSTRUMENT, text, name, self.clock.timestamp_ns())
+            self.tell(text, Severity.CRITICAL)
+            self.hold(INSTRUMENT, text, name)
 
     # -- clocks --------------------------------------------------------------------------------------------
 
@@ -323,9 +318,9 @@ class FreshnessActor(Actor):
             return
         received_ns = self.clock.timestamp_ns()
         self._venues[venue].hear(received_ns)
-        self.judge_clock(venue, clock_offset(sent_ns, millis_to_nanos(venue_ms), received_ns), received_ns)
+        self.judge_clock(venue, clock_offset(sent_ns, millis_to_nanos(venue_ms), received_ns))
 
-    def judge_clock(self, venue: str, offset: ClockOffset, now_ns: int) -> None:
+    def judge_clock(self, venue: str, offset: ClockOffset) -> None:
         """Hold a venue's entries while our clock is certainly too far from its clock.
 
         Parameters
@@ -334,8 +329,6 @@ class FreshnessActor(Actor):
             Name in instrument ids.
         offset
             As measured.
-        now_ns
-            UNIX nanoseconds.
         """
         self.offsets[venue] = offset
         is_wrong = offset.least_ns > self._settings.max_clock_offset_secs * NANOS
@@ -344,35 +337,15 @@ class FreshnessActor(Actor):
         text = f"{venue}: its clock is {offset.offset_ns / NANOS:+.3f} s from this machine's"
         if is_wrong:
             self._wrong_clocks.add(venue)
-            self._tell(f"{text}; synchronise it (chrony, ntpd), entries wait for that", Severity.CRITICAL)
+            self.tell(f"{text}; synchronise it (chrony, ntpd), entries wait for that", Severity.CRITICAL)
         else:
             self._wrong_clocks.discard(venue)
-            self._tell(f"{text}: near enough again", Severity.INFO)
+            self.tell(f"{text}: near enough again", Severity.INFO)
         for one in self._concerned(venue):
             if is_wrong:
-                self._hold(CLOCK, text, one, now_ns)
+                self.hold(CLOCK, text, one)
             else:
-                self._release(CLOCK, one, now_ns)
-
-    # -- small things --------------------------------------------------------------------------------------
-
-    def _hold(self, source: str, reason: str, instrument_id: str, now_ns: int) -> None:
-        hold = HoldEntries(ts_ns=now_ns, source=source, reason=reason, instrument_id=instrument_id)
-        self.msgbus.publish(topic=HOLD_TOPIC, msg=hold)
-
-    def _release(self, source: str, instrument_id: str, now_ns: int) -> None:
-        release = ReleaseEntries(ts_ns=now_ns, source=source, instrument_id=instrument_id)
-        self.msgbus.publish(topic=RELEASE_TOPIC, msg=release)
-
-    def _tell(self, text: str, severity: Severity) -> None:
-        (self.log.info if severity is Severity.INFO else self.log.warning)(text)
-        event = Event(kind=EventKind.DATA, ts_ns=self.clock.timestamp_ns(), text=text, severity=severity)
-        self.msgbus.publish(topic=NOTIFICATIONS_TOPIC, msg=event)
-
-    def _run(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+                self.release(CLOCK, one)
 
 
 def make_hold_book(context: LiveContext) -> HoldBook:

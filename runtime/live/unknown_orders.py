@@ -23,6 +23,7 @@ from nautilus_trader.model.orders import Order
 from runtime.live.context import LiveContext
 from runtime.live.order_lookup import Answer, Lookup, look_up
 from runtime.live.protection_settings import ProtectionSettings
+from runtime.notify.actor import EVENTS_TOPIC
 from runtime.notify.events import Event, EventKind
 from strategies.protection import NEVER_ARRIVED, capabilities, unknown_outcome
 from strategies.setup_keeper import UNKNOWN_TOPIC, UnknownOrder
@@ -30,7 +31,6 @@ from strategies.trade_manager.client_ids import setup_and_leg
 from strategies.trade_manager.orders import Leg
 
 PROCESS: Final = "ExecEngine.process"
-NOTIFICATIONS_TOPIC: Final = "notifications"
 LOOK_TIMER: Final = "unknown-orders-look"
 NANOS: Final = 1_000_000_000
 # The venue's list may lag behind its matching by a moment: one "no such order" proves nothing.
@@ -140,7 +140,7 @@ class UnknownOrdersActor(Actor):
         text = f"{instrument_id} {client_id}: nobody knows whether the venue took it ({event.reason})"
         self.log.warning(text)
         told = Event(kind=EventKind.ORDER_REFUSED, ts_ns=event.ts_event, text=text)
-        self.msgbus.publish(topic=NOTIFICATIONS_TOPIC, msg=told)
+        self.msgbus.publish(topic=EVENTS_TOPIC, msg=told)
         message = UnknownOrder(
             client_order_id=client_id, instrument_id=instrument_id.value, reason=str(event.reason)
         )

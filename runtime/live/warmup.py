@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from nautilus_trader.common.actor import Actor
-from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.data import TradeTick
 
 from runtime.arrow_schema import TradeColumns
@@ -24,9 +22,9 @@ from runtime.live.checkpoint import read_checkpoint, write_checkpoint
 from runtime.live.context import LiveContext
 from runtime.live.freshness import NANOS, DataSettings
 from runtime.live.gaps import ConsecutiveIds, RecentIds, TradeOrder
+from runtime.live.holding_actor import HoldingActor
 from runtime.live.trade_stream import TradeStream
-from runtime.notify.events import Event, EventKind, Severity
-from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, ReleaseEntries
+from runtime.notify.events import Severity
 from strategies.perception_state import PerceptionState, decode, encode
 
 WARM_UP: Final = "warmup"
@@ -40,7 +38,7 @@ type History = Callable[[str, int], Iterator[TradeColumns]]
 type OnProgress = Callable[[str, int, int], None]
 
 
-class WarmUpActor(Actor):
+class WarmUpActor(HoldingActor):
     """Holds entries of each strategy on trades until it perceives what an unbroken run would.
 
     Parameters
@@ -73,7 +71,7 @@ class WarmUpActor(Actor):
         call_soon: Callable[[Callable[[], Any]], Any],
         on_progress: OnProgress | None = None,
     ) -> None:
-        super().__init__(ActorConfig())
+        super().__init__()
         self.streams: dict[str, TradeStream] = {}
         self.ready: set[str] = set()
         self._settings = settings
@@ -87,7 +85,6 @@ class WarmUpActor(Actor):
         self._warming: dict[str, Any] = {}
         self._anchors: dict[str, int] = {}
         self._saved_ns = 0
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     # -- life ----------------------------------------------------------------------------------------------
 
@@ -98,7 +95,7 @@ class WarmUpActor(Actor):
                 name = strategy.instrument_id.value
                 strategy.trade_gate = self._gate
                 if self._settings.warm_up:
-                    self._hold(WARM_UP, "buckets and structure are being rebuilt", name)
+                    self.hold(WARM_UP, "buckets and structure are being rebuilt", name)
         self._saved_ns = self.clock.timestamp_ns()
         self.clock.set_timer_ns(
             LOOK_TIMER,
@@ -112,8 +109,7 @@ class WarmUpActor(Actor):
         """Fetch nothing more, and save what was perceived."""
         if LOOK_TIMER in self.clock.timer_names:
             self.clock.cancel_timer(LOOK_TIMER)
-        for task in self._tasks:
-            task.cancel()
+        self.cancel_tasks()
         for stream in self.streams.values():
             stream.stop()
         for path, payload in self._checkpoints():
@@ -131,7 +127,7 @@ class WarmUpActor(Actor):
         if every_ns and now_ns - self._saved_ns >= every_ns:
             self._saved_ns = now_ns
             for path, payload in self._checkpoints():
-                self._run(asyncio.to_thread(self._write, path, payload))
+                self.begin(asyncio.to_thread(self._write, path, payload))
 
     # -- one instrument ------------------------------------------------------------------------------------
 
@@ -140,10 +136,10 @@ class WarmUpActor(Actor):
 
         def say(gap: str | None) -> None:
             if gap is None:
-                self._release(GAP, name)
+                self.release(GAP, name)
             else:
-                self._tell(gap, Severity.WARNING)
-                self._hold(GAP, gap, name)
+                self.tell(gap, Severity.WARNING)
+                self.hold(GAP, gap, name)
 
         stream = TradeStream(
             strategy.instrument_id,
@@ -158,7 +154,7 @@ class WarmUpActor(Actor):
         self._warming[name] = strategy
         if self._settings.warm_up:
             stream.hold_back()
-            self._run(self._warm(strategy, stream))
+            self.begin(self._warm(strategy, stream))
         return stream.take
 
     async def _warm(self, strategy: Any, stream: TradeStream) -> None:
@@ -171,13 +167,13 @@ class WarmUpActor(Actor):
             state, since = await self._from_anchor(strategy, name, source)
         if source.has_ids and state.last_trade_id >= int(first):
             text = f"{name}: {since} ends at trade {state.last_trade_id}, the stream begins at {first}"
-            self._tell(f"{text}: they are not of one market, nothing of it is used", Severity.WARNING)
+            self.tell(f"{text}: they are not of one market, nothing of it is used", Severity.WARNING)
             state, since = await self._from_anchor(strategy, name, source)
         strategy.adopt(state)
         order: TradeOrder[TradeTick] = (
             ConsecutiveIds(state.last_trade_id) if source.has_ids else RecentIds(state.names)
         )
-        self._tell(f"{name}: warm-up from {since}", Severity.INFO)
+        self.tell(f"{name}: warm-up from {since}", Severity.INFO)
         is_whole = await stream.catch_up(order, lambda done, total: self._progress(name, done, total))
         is_known = state.last_trade_id >= 0 or bool(state.names)
         if is_whole and is_known:
@@ -186,7 +182,7 @@ class WarmUpActor(Actor):
         now_ns = self.clock.timestamp_ns()
         self._anchors[name] = (now_ns // DAY_NS + 1) * DAY_NS
         why = stream.last_given_up or "no trade before the first live one is known"
-        self._tell(f"{name}: warm-up waits for the next anchor, 00:00 UTC: {why}", Severity.WARNING)
+        self.tell(f"{name}: warm-up waits for the next anchor, 00:00 UTC: {why}", Severity.WARNING)
 
     async def _state(self, strategy: Any, name: str) -> tuple[PerceptionState, str]:
         """Return where to go on, and in words what it is."""
@@ -198,14 +194,14 @@ class WarmUpActor(Actor):
                 strategy.make_perceiver(state)  # refuses what belongs to other settings
                 return state, "the checkpoint"
         except (DataError, ValueError) as error:
-            self._tell(f"{name}: {error}", Severity.WARNING)
+            self.tell(f"{name}: {error}", Severity.WARNING)
         source = self._source_of(name)
         try:
             found = await asyncio.to_thread(self._read_history, strategy, name, source)
             if found is not None:
                 return found, "the catalog"
         except (DataError, ConfigurationError, ValueError) as error:
-            self._tell(f"{name}: history is of no use: {error}", Severity.WARNING)
+            self.tell(f"{name}: history is of no use: {error}", Severity.WARNING)
         return await self._from_anchor(strategy, name, source)
 
     def _read_history(self, strategy: Any, name: str, source: TradeSource) -> PerceptionState | None:
@@ -227,7 +223,7 @@ class WarmUpActor(Actor):
             symbol = venue_symbol(strategy.instrument_id)
             first = await source.first_id(symbol, now_ns // DAY_NS * DAY_NS, now_ns)
         except (VenueError, DataError, ConfigurationError) as error:
-            self._tell(f"{name}: the venue does not tell the day's first trade: {error}", Severity.WARNING)
+            self.tell(f"{name}: the venue does not tell the day's first trade: {error}", Severity.WARNING)
             first = None
         if first is None:
             return perceiver.state(), "nothing"
@@ -236,8 +232,8 @@ class WarmUpActor(Actor):
 
     def _finish(self, name: str, text: str) -> None:
         self.ready.add(name)
-        self._tell(f"{name}: {text}", Severity.INFO)
-        self._release(WARM_UP, name)
+        self.tell(f"{name}: {text}", Severity.INFO)
+        self.release(WARM_UP, name)
 
     # -- checkpoints ---------------------------------------------------------------------------------------
 
@@ -268,31 +264,6 @@ class WarmUpActor(Actor):
         if now - self._told_at >= TOLD_EVERY_SECS:
             self._told_at = now
             self.log.info(f"{name}: warm-up {done} of {total or '?'} trades")
-
-    def _hold(self, source: str, reason: str, name: str) -> None:
-        now_ns = self.clock.timestamp_ns()
-        hold = HoldEntries(ts_ns=now_ns, source=source, reason=reason, instrument_id=name)
-        self.msgbus.publish(topic=HOLD_TOPIC, msg=hold)
-
-    def _release(self, source: str, name: str) -> None:
-        release = ReleaseEntries(ts_ns=self.clock.timestamp_ns(), source=source, instrument_id=name)
-        self.msgbus.publish(topic=RELEASE_TOPIC, msg=release)
-
-    def _tell(self, text: str, severity: Severity) -> None:
-        (self.log.info if severity is Severity.INFO else self.log.warning)(text)
-        event = Event(kind=EventKind.DATA, ts_ns=self.clock.timestamp_ns(), text=text, severity=severity)
-        self.msgbus.publish(topic="notifications", msg=event)
-
-    def _run(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        """Tell of a task that failed: entries stay held, and nobody would know why."""
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._tell(f"warm-up failed: {type(error).__name__}: {error}", Severity.CRITICAL)
 
 
 def catalog_history(path: Path) -> History:

@@ -17,12 +17,12 @@ from nautilus_trader.model.orders import Order
 
 from runtime.live.context import LiveContext
 from runtime.live.protection_settings import ProtectionSettings
+from runtime.notify.actor import EVENTS_TOPIC
 from runtime.notify.events import Event, EventKind, Severity
 from strategies.entry_halt import HALT_TOPIC, HaltEntries
 from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.orders import ZERO
 
-NOTIFICATIONS_TOPIC: Final = "notifications"
 LOOK_TIMER: Final = "watchdog-look"
 LOOK_SECS: Final = 0.1
 NANOS: Final = 1_000_000_000
@@ -199,7 +199,7 @@ class WatchdogActor(Actor):
         reason = f"{desk.instrument_id} was {longest:.1f} s without a stop at the venue"
         self.log.error(f"{reason}: closed at market")
         told = Event(kind=EventKind.WATCHDOG, ts_ns=now_ns, text=reason, severity=Severity.CRITICAL)
-        self.msgbus.publish(topic=NOTIFICATIONS_TOPIC, msg=told)
+        self.msgbus.publish(topic=EVENTS_TOPIC, msg=told)
         halt = HaltEntries(
             ts_ns=now_ns, source="watchdog", reason=reason, remedy="look at the venue, then rearm"
         )
