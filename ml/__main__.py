@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from runtime import dataset_command
-from runtime.cli import CommandParser, run_main
+from runtime.cli import CommandParser, command_parser, run_main
 from runtime.model_commands import evaluate, inspect, train
 
 COMMANDS = (dataset_command, train, evaluate, inspect)  # in the order of `--help`; each has add(commands)
@@ -12,11 +12,7 @@ COMMANDS = (dataset_command, train, evaluate, inspect)  # in the order of `--hel
 
 def command_line() -> CommandParser:
     """Return the parser of all commands."""
-    parser = CommandParser(prog="python -m ml", description=__doc__)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add(commands)
-    return parser
+    return command_parser("python -m ml", __doc__, COMMANDS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,9 +13,10 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from rich.console import Console
@@ -75,6 +76,30 @@ def add_command(
     )
     parser.set_defaults(run=run, parser=parser)
     return parser
+
+
+def command_parser(prog: str, description: str | None, modules: Iterable[ModuleType]) -> CommandParser:
+    """Return the parser of a program; each module has ``add(commands)``, in the order of ``--help``."""
+    parser = CommandParser(prog=prog, description=description)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in modules:
+        module.add(commands)
+    return parser
+
+
+def with_default_command(argv: Sequence[str] | None, default: str) -> list[str]:
+    """Return the arguments with the default command in front, where they name none.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; None reads those of the process.
+    default
+        Command that options without a command are for.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    is_unnamed = not words or (words[0].startswith("-") and words[0] not in ("-h", "--help"))
+    return [default, *words] if is_unnamed else words
 
 
 def run_main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:

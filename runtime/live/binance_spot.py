@@ -1,13 +1,12 @@
 """Binance spot's execution client with the repairs of its user stream; nothing else differs."""
 
-from typing import Any, Final
+from typing import Any
 
 from nautilus_trader.adapters.binance import factories
 from nautilus_trader.adapters.binance.spot.execution import BinanceSpotExecutionClient
 
 from runtime.live.binance_repairs import StreamRepairs
-
-CLIENT_NAME: Final = "BinanceSpotExecutionClient"
+from runtime.live.exchanged_class import exchanged
 
 
 class SpotExecutionClient(StreamRepairs, BinanceSpotExecutionClient):
@@ -15,17 +14,13 @@ class SpotExecutionClient(StreamRepairs, BinanceSpotExecutionClient):
 
 
 class SpotExecClientFactory(factories.BinanceLiveExecClientFactory):
-    """The adapter's factory, which makes our client; see `UsdmExecClientFactory`."""
+    """The adapter's factory, which makes our client."""
 
     @staticmethod
     def create(*arguments: Any, **surroundings: Any) -> Any:
         """Make the client; parameters as those of Nautilus' factory."""
-        names = vars(factories)
-        names[CLIENT_NAME] = SpotExecutionClient
-        try:
+        with exchanged(factories, BinanceSpotExecutionClient, SpotExecutionClient):
             return factories.BinanceLiveExecClientFactory.create(*arguments, **surroundings)
-        finally:
-            names[CLIENT_NAME] = BinanceSpotExecutionClient
 
 
 __all__ = ["SpotExecClientFactory", "SpotExecutionClient"]

@@ -24,11 +24,11 @@ from nautilus_trader.model.identifiers import PositionId, VenueOrderId
 from nautilus_trader.model.orders import Order
 
 from runtime.live.binance_repairs import StreamRepairs
+from runtime.live.exchanged_class import exchanged
 
 # Client ids of the venue's own orders ("Event: Order Update" of the vendor's documentation).
 FORCED_PREFIXES: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 HTTP_SERVER_ERROR: Final = 500
-CLIENT_NAME: Final = "BinanceFuturesExecutionClient"
 
 
 class UsdmExecutionClient(StreamRepairs, BinanceFuturesExecutionClient):
@@ -81,18 +81,10 @@ class UsdmExecutionClient(StreamRepairs, BinanceFuturesExecutionClient):
 
 
 class UsdmExecClientFactory(factories.BinanceLiveExecClientFactory):
-    """The adapter's factory, which makes our client.
-
-    The factory names the class that it makes in its module and offers no other way in; the name is exchanged
-    for the moment of the call.
-    """
+    """The adapter's factory, which makes our client."""
 
     @staticmethod
     def create(*arguments: Any, **surroundings: Any) -> Any:
         """Make the client; parameters as those of Nautilus' factory."""
-        names = vars(factories)
-        names[CLIENT_NAME] = UsdmExecutionClient
-        try:
+        with exchanged(factories, BinanceFuturesExecutionClient, UsdmExecutionClient):
             return factories.BinanceLiveExecClientFactory.create(*arguments, **surroundings)
-        finally:
-            names[CLIENT_NAME] = BinanceFuturesExecutionClient

@@ -37,10 +37,10 @@ from nautilus_trader.model.orders import Order
 from runtime.errors import VenueError
 from runtime.live.bybit_missed import MissedReports
 from runtime.live.bybit_rest import BybitRest, RefusedError, UnknownOutcomeError
+from runtime.live.exchanged_class import exchanged
 
 RECONCILE_AGAIN_SECS: Final = 1.0
 START_ATTEMPTS: Final = 3
-CLIENT_NAME: Final = "BybitExecutionClient"
 REPORTS: Final = frozenset(
     {"request_order_status_reports", "request_fill_reports", "request_position_status_reports"}
 )
@@ -303,21 +303,13 @@ def _raw(instrument_id: InstrumentId) -> str:
 
 
 class RepairedBybitFactory(factories.BybitLiveExecClientFactory):
-    """The adapter's factory, which makes our client.
-
-    The factory names the class that it makes in its module and offers no other way in; the name is exchanged
-    for the moment of the call.
-    """
+    """The adapter's factory, which makes our client."""
 
     @staticmethod
     def create(*arguments: Any, **surroundings: Any) -> Any:
         """Make the client; parameters as those of Nautilus' factory."""
-        names = vars(factories)
-        names[CLIENT_NAME] = RepairedBybitClient
-        try:
+        with exchanged(factories, BybitExecutionClient, RepairedBybitClient):
             return factories.BybitLiveExecClientFactory.create(*arguments, **surroundings)
-        finally:
-            names[CLIENT_NAME] = BybitExecutionClient
 
 
 __all__ = ["RepairedBybitClient", "RepairedBybitFactory", "change", "spot_stop"]

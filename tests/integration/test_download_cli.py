@@ -142,7 +142,7 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
     assert run(command, "--help") == 0
     example = capsys.readouterr().out.split("example:\n")[1].split()
     assert example[0] == "download_data.py"
-    parsed = download_data.build_parser().parse_args(example[1:])
+    parsed = download_data.command_line().parse_args(example[1:])
     assert parsed.catalog == Path("var/catalog")
 
 
