@@ -14,6 +14,7 @@ from runtime.live.memory_watch import make_memory_watch
 from runtime.live.node import Service
 from runtime.live.recording import make_recorder
 from runtime.live.recovery import make_recovery
+from runtime.live.stream_breaks import make_stream_breaks
 from runtime.live.unknown_orders import make_unknown_orders
 from runtime.live.warmup import make_warm_up
 from runtime.live.watchdog import make_watchdog
@@ -97,6 +98,7 @@ SERVICES: Final[list[Service]] = [
     watch_protection,
     watch_data,
     warm_up,
+    make_stream_breaks,
     warm_bars_up,
     limit_risk,
     take_commands,

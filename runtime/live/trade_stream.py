@@ -90,6 +90,8 @@ class TradeStream:
         self._filling: asyncio.Task[None] | None = None
         self._early: list[TradeTick] | None = None
         self._counts_anew = False
+        self._breaks = 0
+        self._is_broken = False
         self.newest_ns = 0
         """Time of the newest trade, UNIX nanoseconds."""
 
@@ -150,8 +152,11 @@ class TradeStream:
         """Take a trade of the stream."""
         if not self._source.has_ids:
             if self._heard_ns and tick.ts_init - self._heard_ns > self._quiet_ns:
-                self.suspect()
+                self._suspect()
             self._heard_ns = tick.ts_init
+            if self._is_broken:
+                self._is_broken = False
+                self._suspect()
         self.newest_ns = tick.ts_event
         if self._early is not None:
             self._early.append(tick)
@@ -184,7 +189,15 @@ class TradeStream:
             )
 
     def suspect(self) -> None:
-        """Note that trades may be missing without a sign of it: after a reconnect or a silence."""
+        """Note that the connection broke: from its next trade on, trades may be missing without a sign of it.
+
+        What is fetched before that trade does not show what is missing, and is not used. Venues that number
+        their trades show it by themselves.
+        """
+        self._is_broken = not self._source.has_ids
+        self._breaks += 1
+
+    def _suspect(self) -> None:
         if isinstance(self.order, RecentIds):
             self.order.suspect()
 
@@ -224,7 +237,13 @@ class TradeStream:
     async def _fetch(self, tell: Callable[[], None] | None = None) -> None:
         symbol = venue_symbol(self.instrument_id)
         while (wanted := self.order.wanted) is not None:
+            if self._is_broken:
+                await asyncio.sleep(AGAIN_SECS)
+                continue
+            breaks = self._breaks
             async for page in self._source.pages(symbol, wanted):
+                if self._breaks != breaks and not self._source.has_ids:
+                    break
                 now_ns = self._clock.timestamp_ns()
                 ticks = [
                     (one.trade_id, tick_of(self.instrument_id, one, self._source, now_ns)) for one in page
@@ -235,6 +254,8 @@ class TradeStream:
                     self._strategy.take_past_trade(tick)
                 if tell is not None:
                     tell()
+            if self._breaks != breaks and not self._source.has_ids:
+                continue
             if self.order.wanted == wanted:
                 if tell is not None and not self._source.has_ids:
                     raise DataError(f"{symbol}: the venue's newest trades do not reach back so far")

@@ -23,6 +23,7 @@ from runtime.live.context import LiveContext
 from runtime.live.freshness import NANOS, DataSettings
 from runtime.live.gaps import ConsecutiveIds, RecentIds, TradeOrder
 from runtime.live.holding_actor import HoldingActor
+from runtime.live.stream_breaks import STREAM_BREAK_TOPIC, StreamBreak
 from runtime.live.trade_stream import TradeStream
 from runtime.notify.events import Severity
 from strategies.perception_state import PerceptionState, decode, encode
@@ -96,6 +97,7 @@ class WarmUpActor(HoldingActor):
                 strategy.trade_gate = self._gate
                 if self._settings.warm_up:
                     self.hold(WARM_UP, "buckets and structure are being rebuilt", name)
+        self.msgbus.subscribe(topic=STREAM_BREAK_TOPIC, handler=self.on_break)
         self._saved_ns = self.clock.timestamp_ns()
         self.clock.set_timer_ns(
             LOOK_TIMER,
@@ -109,11 +111,18 @@ class WarmUpActor(HoldingActor):
         """Fetch nothing more, and save what was perceived."""
         if LOOK_TIMER in self.clock.timer_names:
             self.clock.cancel_timer(LOOK_TIMER)
+        self.msgbus.unsubscribe(topic=STREAM_BREAK_TOPIC, handler=self.on_break)
         self.cancel_tasks()
         for stream in self.streams.values():
             stream.stop()
         for path, payload in self._checkpoints():
             self._write(path, payload)
+
+    def on_break(self, broken: StreamBreak) -> None:
+        """Suspect the trades of a venue whose connection broke, and once more when it is back."""
+        for name, stream in self.streams.items():
+            if name.rpartition(".")[2] == broken.venue:
+                stream.suspect()
 
     def look(self, now_ns: int) -> None:
         """Release who has passed the anchor, and save from time to time; UNIX nanoseconds."""

@@ -236,6 +236,68 @@ def test_named_trades_are_tainted_where_the_page_does_not_overlap() -> None:
     assert session.stream.last_given_up == "not there after 0.4 s"
 
 
+def test_named_trades_are_filled_after_a_break_however_short() -> None:
+    """A reconnect without a silence: what it lost is fetched after the first trade of the new connection."""
+    tape = renamed(made_up(400))
+
+    async def main() -> Session:
+        venue = Venue(tape, page=60, has_ids=False)
+        session = Session(venue, bucket_config(100_000_000), DataSettings(gap_secs=2))
+        session.bring(tape[:100])
+        session.stream.suspect()
+        await asyncio.sleep(0.1)
+        assert venue.asked == []  # nobody knows yet what is lost
+        venue.newest = 131
+        session.bring(tape[130:131])
+        await session.settle()
+        session.bring(tape[131:140])
+        return session
+
+    session = asyncio.run(main())
+    assert session.perception.taken == [f"name-{number + 1}" for number in range(140)]
+    assert not session.perception.builder.forming["is_tainted"]
+
+
+def test_a_page_of_before_a_second_break_is_not_used() -> None:
+    """While a gap is being filled the connection breaks again: that page knows nothing of it."""
+    tape = renamed(made_up(400))
+
+    async def main() -> Session:
+        venue = Venue(tape, page=60, has_ids=False)
+        session = Session(venue, bucket_config(100_000_000), DataSettings(gap_secs=5))
+        session.bring(tape[:100])
+        session.stream.suspect()
+        venue.newest, venue.delay_secs = 111, 0.3
+        session.bring(tape[110:111])
+        await asyncio.sleep(0.15)  # the page is on its way
+        session.stream.suspect()
+        venue.newest = 131
+        session.bring(tape[130:131])
+        await session.settle()
+        return session
+
+    session = asyncio.run(main())
+    assert session.perception.taken == [f"name-{number + 1}" for number in range(131)]
+    assert len(session.venue.asked) == 2
+
+
+def test_a_break_whose_trades_are_out_of_reach_taints() -> None:
+    """More trades were lost than a page has: the bucket is tainted."""
+    tape = renamed(made_up(400))
+
+    async def main() -> Session:
+        venue = Venue(tape, page=60, has_ids=False)
+        session = Session(venue, bucket_config(100_000_000), DataSettings(gap_secs=0.4))
+        session.bring(tape[:100])
+        session.stream.suspect()
+        venue.newest = 181
+        session.bring(tape[180:181])
+        await session.settle()
+        return session
+
+    assert asyncio.run(main()).perception.builder.forming["is_tainted"]
+
+
 def test_real_trades_with_gaps_are_perceived_as_without(shared_data: Path) -> None:
     """XRPUSDT of one day, 20,000 trades, five gaps of up to 1,500 trades."""
     columns = tuple(column[:20_000] for column in real_tape(shared_data))
