@@ -86,6 +86,7 @@ class MissedReports:
         """Ask once for executions and, every few times, for the open orders."""
         client = self._client
         now_ns = client._clock.timestamp_ns()  # noqa: SLF001
+        self._since_ms = self._since_ms or now_ns // MS
         if self._orders():
             self._active_ns = now_ns
         if now_ns - self._active_ns > LINGER_SECS * NANOS:
