@@ -1,4 +1,4 @@
-"""What Bybit's private stream did not tell: asked for, handed over, and given up where the engine refuses it."""
+"""What Bybit's stream did not tell: asked for, handed over, and given up where the engine refuses it."""
 
 import asyncio
 from types import SimpleNamespace
@@ -144,7 +144,7 @@ def test_a_missing_fill_is_handed_over_once_it_is_missing_twice() -> None:
 
 @pytest.mark.parametrize("refused", ["f1", "f2"])
 def test_a_fill_that_the_engine_never_takes_is_given_up_and_holds_nothing_back(refused: str) -> None:
-    """It may know the fill by another id. Said once; other fills and ends of orders are found all the same."""
+    """It may know the fill by another id. Said once; other fills and ends of orders are found."""
     venue, cache = Venue(), Cache("7", "8")
     venue.open_ids = ["7"]  # the end of the other was not told
     venue.execute("f1", "7")
