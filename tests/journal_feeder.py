@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from msgspec import structs
+
 from runtime.journal.records import SessionEnd
 from runtime.journal.session import SessionJournal
 from tests.journal_records import START, scripted
@@ -15,7 +17,9 @@ from tests.journal_records import START, scripted
 
 def main(spool: str, session_id: str, count: str = "0") -> None:
     """Append until killed, or `count` records and the end."""
-    journal = SessionJournal(Path(spool), session_id, START, segment_bytes=1 << 16, reserve_bytes=0)
+    # Every session tells the same story; trades that repeat belong to backtests alone.
+    start = structs.replace(START, mode="backtest")
+    journal = SessionJournal(Path(spool), session_id, start, segment_bytes=1 << 16, reserve_bytes=0)
     number = 0
     os.write(1, (0).to_bytes(8, "little"))
     while not int(count) or number < int(count):

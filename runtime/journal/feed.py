@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, select
+from sqlalchemy import Connection, Engine, Table, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError as SqlDataError
 from sqlalchemy.exc import IntegrityError, StatementError
@@ -21,14 +21,18 @@ from runtime.journal.binding import read_binding
 from runtime.journal.chain import GENESIS, next_hash
 from runtime.journal.framing import Frame
 from runtime.journal.heads import Head
-from runtime.journal.models import Checkpoint, Position, Session
+from runtime.journal.models import Checkpoint, Position, Session, TradeRow
 from runtime.journal.records import STREAMS, SessionStart
-from runtime.journal.rows import REJECTED, SHAPES, Shape
+from runtime.journal.rows import POSTGRESQL, REJECTED, REPEATED, SHAPES, Shape
 from runtime.journal.segments import JOURNAL, Lane, LaneReader, Read
+from strategies.trade_manager.record import ClosedTrade
 
 CHECKPOINT_SECS: Final = 10.0
 READ_ATTEMPTS: Final = 5
+BACKTEST: Final = "backtest"
+TRADES_LOCK: Final = 0x74726164  # any number that nothing else of this database locks
 type Row = tuple[Any, ...]
+_TRADE_KEY: Final = ("strategy_id", "instrument_id", "setup_id", "entry_ts_ns", "exit_ts_ns")
 UNKNOWN_MODE: Final = ""  # of a session whose first record is damaged
 
 
@@ -129,7 +133,7 @@ class LaneFeed:
             with self._engine.begin() as connection:
                 # The row is locked: a second writer waits here and then finds the records done.
                 held = self._held(connection, is_locked=True)
-                rows, done = self._rows(frames, held)
+                rows, done = self._rows(connection, frames, held)
                 for shape, batch in rows.items():
                     _add(connection, shape, batch)
                 done = replace(done, damaged_bytes=held.damaged_bytes + damaged_bytes)
@@ -181,13 +185,15 @@ class LaneFeed:
             "updated_ns": time.time_ns(),
         }
 
-    def _rows(self, frames: Sequence[Frame], held: Progress) -> tuple[dict[Shape, list[Row]], Progress]:
+    def _rows(
+        self, connection: Connection, frames: Sequence[Frame], held: Progress
+    ) -> tuple[dict[Shape, list[Row]], Progress]:
         rows: dict[Shape, list[Row]] = {}
         next_seq, row_count, last_hash = held.next_seq, held.row_count, held.last_hash
         for frame in frames:
             if frame.seq < next_seq:
                 continue
-            shape, values = self._row(frame)
+            shape, values = self._row(frame, connection)
             if shape is REJECTED and self.lane != JOURNAL:
                 next_seq = frame.seq + 1  # telemetry has no place in the chain: it is dropped
                 continue
@@ -198,15 +204,32 @@ class LaneFeed:
             next_seq, row_count = frame.seq + 1, row_count + 1
         return rows, Progress(next_seq, row_count, last_hash, held.damaged_bytes)
 
-    def _row(self, frame: Frame) -> tuple[Shape, list[Any]]:
+    def _row(self, frame: Frame, connection: Connection) -> tuple[Shape, list[Any]]:
         try:
             record = frame.record()
             if isinstance(record, SessionStart):
                 self._mode = record.mode
+            if isinstance(record, ClosedTrade) and (other := self._recorded_by(record, connection)):
+                raise ValueError(f"{REPEATED} by session {other}")
             shape = SHAPES[type(record)]
             return shape, [*self._keys(frame), *shape.values(record)]
         except (ValueError, ArithmeticError, TypeError) as error:
             return REJECTED, [*self._keys(frame), *REJECTED.values(_refusal(frame, error))]
+
+    def _recorded_by(self, trade: ClosedTrade, connection: Connection) -> str | None:
+        """Return another session that recorded this trade, None for none.
+
+        A node that is killed between the record of a trade and its state file records it again when it is
+        started again: its setup closes once more, by the same fills. Backtests of the same tape repeat trades
+        in earnest.
+        """
+        if self._mode == BACKTEST:
+            return None
+        if connection.dialect.name == POSTGRESQL:  # the writer of the other session may be at work as well
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": TRADES_LOCK})
+        own = {"mode": self._mode, **{name: getattr(trade, name) for name in _TRADE_KEY}}
+        query = select(TradeRow.session_id).where(TradeRow.session_id != self.session_id).filter_by(**own)
+        return connection.scalars(query.limit(1)).first()
 
     def _keys(self, frame: Frame) -> tuple[str, int, str]:
         return self.session_id, frame.seq, UNKNOWN_MODE if self._mode is None else self._mode

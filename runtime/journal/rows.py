@@ -48,6 +48,8 @@ HASH: Final = "hash"
 # A trade has no moment of its own: it is known at its last exit.
 _MOMENT: Final[Mapping[type[Any], str]] = {ClosedTrade: "exit_ts_ns"}
 POSTGRESQL: Final = "postgresql"
+# In the text of a trade that another session has: it is kept as a refused record, and is no fault.
+REPEATED: Final = "the trade is recorded already"
 
 
 class Shape:

@@ -19,7 +19,7 @@ from runtime.journal.chain import GENESIS, next_hash
 from runtime.journal.database import masked, require_schema, short, snapshot
 from runtime.journal.heads import Head
 from runtime.journal.models import Checkpoint, Position, SessionEnding
-from runtime.journal.rows import CHAINED, REJECTED, Shape
+from runtime.journal.rows import CHAINED, REJECTED, REPEATED, Shape
 from runtime.journal.segments import JOURNAL
 
 MAX_FINDINGS: Final = 100  # a session that lost a table would say so a million times
@@ -165,6 +165,8 @@ class _Walk:
         self.count += 1
         if row.shape is REJECTED:
             error = row.values[REJECTED.names.index("error")]
+            if REPEATED in error:  # of a session before that was killed; the trade is in its rows
+                return
             self.find("refused", f"record {row.seq} was refused by the database: {error}", name, row.seq)
 
     def _check_hash(self, row: _Row) -> None:

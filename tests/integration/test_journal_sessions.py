@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from sqlalchemy import text
 
 from runtime.errors import OperatorError
@@ -57,6 +58,37 @@ def test_a_number_beyond_64_bits_is_kept_aside(tmp_path: Path, journal_url: str)
         assert connection.execute(text("SELECT ts_ns FROM equity_points")).all() == [(2,)]
     engine.dispose()
     assert list(tmp_path.glob("[ab]")) == []
+
+
+def test_a_trade_of_a_killed_session_is_recorded_once(tmp_path: Path, journal_url: str) -> None:
+    """The session after it closes the same setup again; another close of the setup is another trade."""
+    session(tmp_path, "a", order(1), trade(1))
+    Writer(tmp_path, journal_url).drain()
+    session(tmp_path, "b", trade(1), trade(2), order(3))
+    session(tmp_path, "c", trade(1, exit_ts_ns=1_773_795_600_000_000_001))
+    Writer(tmp_path, journal_url).drain()
+    engine = open_engine(journal_url, read_only=True)
+    with engine.connect() as connection:
+        trades = connection.execute(text("SELECT session_id, setup_id FROM trades ORDER BY session_id")).all()
+        refused = connection.scalars(text("SELECT error FROM rejected_records")).all()
+    engine.dispose()
+    assert trades == [("a", "L1"), ("b", "L2"), ("c", "L1")]
+    assert refused == ["ClosedTrade: the trade is recorded already by session a"]
+    assert findings(journal_url, "b") == (5, [])  # the chain is whole, and nothing is amiss
+
+
+def test_trades_of_backtests_may_repeat(tmp_path: Path, journal_url: str) -> None:
+    """Two runs over the same tape trade the same."""
+    for name in ("a", "b"):
+        journal = SessionJournal(tmp_path, name, structs.replace(START, mode="backtest"), reserve_bytes=0)
+        journal.append(trade(1))
+        journal.end(SessionEnd(ts_ns=9, reason="ended"))
+    Writer(tmp_path, journal_url).drain()
+    assert findings(journal_url, "b") == (3, [])
+    engine = open_engine(journal_url, read_only=True)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM trades")).scalar() == 2
+    engine.dispose()
 
 
 def test_foreign_files_are_left_alone(tmp_path: Path, journal_url: str) -> None:
