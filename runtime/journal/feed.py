@@ -209,27 +209,29 @@ class LaneFeed:
             record = frame.record()
             if isinstance(record, SessionStart):
                 self._mode = record.mode
-            if isinstance(record, ClosedTrade) and (other := self._recorded_by(record, connection)):
-                raise ValueError(f"{REPEATED} by session {other}")
+            if isinstance(record, ClosedTrade):
+                self._require_new(record, connection)
             shape = SHAPES[type(record)]
             return shape, [*self._keys(frame), *shape.values(record)]
         except (ValueError, ArithmeticError, TypeError) as error:
             return REJECTED, [*self._keys(frame), *REJECTED.values(_refusal(frame, error))]
 
-    def _recorded_by(self, trade: ClosedTrade, connection: Connection) -> str | None:
-        """Return another session that recorded this trade, None for none.
+    def _require_new(self, trade: ClosedTrade, connection: Connection) -> None:
+        """Refuse a trade that another session recorded, by a ValueError.
 
         A node that is killed between the record of a trade and its state file records it again when it is
         started again: its setup closes once more, by the same fills. Backtests of the same tape repeat trades
         in earnest.
         """
         if self._mode == BACKTEST:
-            return None
+            return
         if connection.dialect.name == POSTGRESQL:  # the writer of the other session may be at work as well
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": TRADES_LOCK})
         own = {"mode": self._mode, **{name: getattr(trade, name) for name in _TRADE_KEY}}
         query = select(TradeRow.session_id).where(TradeRow.session_id != self.session_id).filter_by(**own)
-        return connection.scalars(query.limit(1)).first()
+        other = connection.scalars(query.limit(1)).first()
+        if other is not None:
+            raise ValueError(f"{REPEATED} by session {other}")
 
     def _keys(self, frame: Frame) -> tuple[str, int, str]:
         return self.session_id, frame.seq, UNKNOWN_MODE if self._mode is None else self._mode

@@ -123,6 +123,8 @@ def check_restart(venue: FaultVenue, node: LiveNode, point: CrashPoint, after_se
         venue.resume_pulse()
         (venue.hit_stop if leaves_by_stop(point) else venue.hit_target)()
         node.wait("flat", venue.is_flat)
+    # A stop that triggers before its cancellation has arrived is called CANCELED on the wire: no orphan.
+    node.wait("no exit rests", lambda: not venue.legs())
     fills = len(venue.records()["fills"])
     for price in ("48900", "51100"):
         venue.print_trade(price, side="SELL" if price < "5" else "BUY")
