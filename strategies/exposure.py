@@ -1,6 +1,8 @@
 """What an account has at work, positions and waiting entries of all strategies, and the prices around."""
 
 import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +27,7 @@ def entry_intent(desk: Any, host: Any, own: OwnOrder) -> EntryIntent:
         The order that is about to be sent.
     """
     cache, instrument_id = host.cache, desk.instrument_id
-    symbol_notional, account_notional = notionals(cache, instrument_id)
+    symbol_notional, account_notional = notionals(cache, instrument_id, desk.peers)
     equity = desk.account_equity() if desk.entry_limits.watches_equity else None
     return EntryIntent(
         ts_ns=host.clock.timestamp_ns(),
@@ -40,7 +42,7 @@ def entry_intent(desk: Any, host: Any, own: OwnOrder) -> EntryIntent:
     )
 
 
-def notionals(cache: Any, instrument_id: InstrumentId) -> tuple[Decimal, Decimal]:
+def notionals(cache: Any, instrument_id: InstrumentId, desks: Iterable[Any] = ()) -> tuple[Decimal, Decimal]:
     """Return position and waiting entries in one instrument, and in all of its venue.
 
     Parameters
@@ -49,6 +51,9 @@ def notionals(cache: Any, instrument_id: InstrumentId) -> tuple[Decimal, Decimal
         Of Nautilus.
     instrument_id
         The one.
+    desks
+        Of all strategies: what the setups of those that keep them hold counts where the cache has less.
+        Nautilus knows no position of spot coins that were bought before a restart.
 
     Returns
     -------
@@ -57,12 +62,17 @@ def notionals(cache: Any, instrument_id: InstrumentId) -> tuple[Decimal, Decimal
         positions of two strategies do not cancel out: each can be closed alone.
     """
     own = total = ZERO
+    known: dict[InstrumentId, Decimal] = defaultdict(Decimal)
     for position in cache.positions_open(venue=instrument_id.venue):
         price = last_known_price(cache, position.instrument_id)
         at = Decimal(str(position.avg_px_open)) if price is None else price.as_decimal()
+        known[position.instrument_id] += position.quantity.as_decimal()
         amount = position.quantity.as_decimal() * at
         total += amount
         own += amount if position.instrument_id == instrument_id else ZERO
+    for name, amount in _unknown_to_cache(cache, instrument_id, desks, known).items():
+        total += amount
+        own += amount if name == instrument_id else ZERO
     venue = instrument_id.venue
     waiting = (*cache.orders_open(venue=venue), *cache.orders_inflight(venue=venue))
     # An order that waits for its cancellation is in both.
@@ -73,6 +83,27 @@ def notionals(cache: Any, instrument_id: InstrumentId) -> tuple[Decimal, Decimal
         total += amount
         own += amount if order.instrument_id == instrument_id else ZERO
     return own, total
+
+
+def _unknown_to_cache(
+    cache: Any, instrument_id: InstrumentId, desks: Iterable[Any], known: Mapping[InstrumentId, Decimal]
+) -> dict[InstrumentId, Decimal]:
+    """Return what setups hold beyond the positions of the cache, quote currency by instrument."""
+    held: dict[InstrumentId, Decimal] = defaultdict(Decimal)
+    entry_prices: dict[InstrumentId, Decimal] = {}
+    for desk in desks:
+        if desk.keeper is None or desk.instrument_id.venue != instrument_id.venue:
+            continue  # a backtest's cache knows everything
+        for setup in desk.setups:
+            if not setup.is_closed and setup.position_qty:
+                held[desk.instrument_id] += setup.position_qty
+                entry_prices[desk.instrument_id] = setup.plan.entry_price
+    amounts = {}
+    for name, qty in held.items():
+        price = last_known_price(cache, name)
+        at = entry_prices[name] if price is None else price.as_decimal()
+        amounts[name] = max(qty - known.get(name, ZERO), ZERO) * at
+    return amounts
 
 
 def last_prices(cache: Any, instrument_id: InstrumentId, count: int = LAST_TRADES) -> list[float]:

@@ -145,7 +145,8 @@ def limit_entries(strategies: Iterable[Any], settings: LimitSettings) -> EntryLi
 
 
 def attach_limits(strategies: Iterable[Any], limits: EntryLimits) -> None:
-    """Give the desks of all strategies these limits."""
-    for strategy in strategies:
-        for desk in getattr(strategy, "desks", ()):
-            desk.entry_limits = limits
+    """Give the desks of all strategies these limits, which look at all of them together."""
+    desks = [desk for one in strategies for desk in getattr(one, "desks", ())]
+    for desk in desks:
+        desk.entry_limits = limits
+        desk.peers = desks
