@@ -20,6 +20,7 @@ from nautilus_trader.live.node import TradingNode
 
 from runtime.live.adapters import data_config, data_factory, exec_config, exec_factory
 from runtime.live.context import LiveContext
+from runtime.live.history import leave_history
 from runtime.live.keys import keys_of, require_keys
 from runtime.live.limits import risk_engine_config
 from runtime.live.paper import PaperExecClientConfig, SandboxLiveExecClientFactory
@@ -35,7 +36,8 @@ LOG_BYTES: Final = 10_000_000
 LOG_BACKUPS: Final = 4
 CACHE_CAPACITY: Final = 1_000
 DEFAULT_REDIS_PORT: Final = 6379
-# Of closed orders and positions in memory: the journal has them all.
+# Of closed orders and positions in memory: the journal has them all, and `runtime.live.history` sees to it
+# that what was purged does not come back.
 PURGE_MINS: Final = 15
 PURGE_BUFFER_MINS: Final = 60
 RECONCILE_SECS: Final = 30.0
@@ -173,6 +175,8 @@ def make_node(
         node.add_exec_client_factory(venue.venue_name, _telling(factory, on_client))
     node.build()
     generate_missing_per_venue(node.kernel.exec_engine, plan.venues)
+    if plan.mode == "live":
+        leave_history(node.kernel.exec_engine, node.kernel.clock.timestamp_ns, PURGE_BUFFER_MINS)
     return node
 
 
