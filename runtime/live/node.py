@@ -20,6 +20,7 @@ from nautilus_trader.live.node import TradingNode
 
 from runtime.live.adapters import data_config, data_factory, exec_config, exec_factory
 from runtime.live.context import LiveContext
+from runtime.live.hand_over import HandOver, start_eagerly
 from runtime.live.history import leave_history
 from runtime.live.keys import keys_of, require_keys
 from runtime.live.limits import risk_engine_config
@@ -169,11 +170,18 @@ def make_node(
         When a live account has no keys.
     """
     node = TradingNode(config=node_config(plan, folder, session_id), loop=loop)
+
+    def tell(client: Any) -> None:
+        start_eagerly(client, loop)
+        if on_client is not None:
+            on_client(client)
+
     for venue in plan.venues:
         factory = exec_factory(venue) if plan.mode == "live" else SandboxLiveExecClientFactory
-        node.add_data_client_factory(venue.venue_name, _telling(data_factory(venue), on_client))
-        node.add_exec_client_factory(venue.venue_name, _telling(factory, on_client))
+        node.add_data_client_factory(venue.venue_name, _telling(data_factory(venue), tell))
+        node.add_exec_client_factory(venue.venue_name, _telling(factory, tell))
     node.build()
+    HandOver(node.kernel, loop)
     generate_missing_per_venue(node.kernel.exec_engine, plan.venues)
     if plan.mode == "live":
         leave_history(node.kernel.exec_engine, node.kernel.clock.timestamp_ns, PURGE_BUFFER_MINS)
@@ -212,11 +220,8 @@ def generate_missing_per_venue(engine: Any, venues: Iterable[LiveVenue]) -> None
     engine._reconcile_position_report = reconcile_by_venue  # noqa: SLF001
 
 
-def _telling(factory: type[Any], on_client: Callable[[Any], None] | None) -> type[Any]:
+def _telling(factory: type[Any], tell: Callable[[Any], None]) -> type[Any]:
     """Return a factory that shows each client that it makes."""
-    if on_client is None:
-        return factory
-    tell = on_client
 
     class Factory(factory):
         @staticmethod

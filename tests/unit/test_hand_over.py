@@ -1,0 +1,235 @@
+"""What a live node's engines are given is done while the caller waits, one thing after the other."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import LiveClock, MessageBus
+from nautilus_trader.live.data_engine import LiveDataEngine
+from nautilus_trader.live.execution_engine import LiveExecutionEngine
+from nautilus_trader.live.risk_engine import LiveRiskEngine
+from nautilus_trader.model.data import TradeTick
+from nautilus_trader.model.identifiers import TraderId
+from nautilus_trader.portfolio.portfolio import Portfolio
+from nautilus_trader.test_kit.stubs.data import TestDataStubs
+
+from runtime.live.hand_over import DATA, EVENTS, HandOver, start_eagerly
+
+TRADES = "data.trades.SIM.AUD/USD"
+
+
+class Node:
+    """The engines of a node, and what they were given."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        clock, cache = LiveClock(), Cache()
+        self.bus = MessageBus(trader_id=TraderId("TESTER-001"), clock=clock)
+        portfolio = Portfolio(msgbus=self.bus, cache=cache, clock=clock)
+        common = {"loop": loop, "msgbus": self.bus, "cache": cache, "clock": clock}
+        self.data_engine = LiveDataEngine(**common)
+        self.risk_engine = LiveRiskEngine(portfolio=portfolio, **common)
+        self.exec_engine: Any = LiveExecutionEngine(**common)
+        self.handled: list[str] = []
+        self.while_handled: Callable[[str], None] = lambda _event: None
+        self.exec_engine._record_local_activity = lambda _event: None
+        self.exec_engine._handle_event_with_tracking = self._handle
+        self.hand_over = HandOver(SimpleNamespace(**vars(self), msgbus=self.bus), loop)
+
+    def _handle(self, event: Any) -> None:
+        self.handled.append(f"begin {event}")
+        self.while_handled(event)
+        self.handled.append(f"end {event}")
+
+    def start(self) -> None:
+        """Start the engines whose queues are looked at."""
+        self.data_engine.start()
+        self.exec_engine.start()
+
+    def stop(self) -> None:
+        """Stop them."""
+        self.data_engine.stop()
+        self.exec_engine.stop()
+
+
+def run(story: Callable[[Node], Any]) -> None:
+    """Run a coroutine with a node."""
+
+    async def whole() -> None:
+        node = Node(asyncio.get_running_loop())
+        await story(node)
+        if node.data_engine.is_running:
+            node.stop()
+            await asyncio.sleep(0.01)
+
+    asyncio.run(whole())
+
+
+def test_a_trade_is_with_its_listeners_when_the_adapter_has_handed_it_in() -> None:
+    """No turn of the loop lies between."""
+
+    async def story(node: Node) -> None:
+        heard: list[TradeTick] = []
+        node.bus.subscribe(topic=TRADES, handler=heard.append)
+        node.start()
+        trade = TestDataStubs.trade_tick()
+        node.bus.send(endpoint=DATA, msg=trade)
+        assert heard == [trade]
+        assert node.data_engine.data_count == 1
+
+    run(story)
+
+
+def test_what_comes_before_the_start_waits_for_it() -> None:
+    """Nautilus' own queue keeps it."""
+
+    async def story(node: Node) -> None:
+        heard: list[TradeTick] = []
+        node.bus.subscribe(topic=TRADES, handler=heard.append)
+        node.bus.send(endpoint=DATA, msg=TestDataStubs.trade_tick())
+        assert heard == []
+        node.start()
+        await asyncio.sleep(0.01)
+        assert len(heard) == 1
+
+    run(story)
+
+
+def test_another_thread_never_reaches_a_strategy() -> None:
+    """Timers of a live clock run on a thread of their own."""
+
+    async def story(node: Node) -> None:
+        threads: list[int] = []
+        node.bus.subscribe(topic=TRADES, handler=lambda _trade: threads.append(threading.get_ident()))
+        node.start()
+        await asyncio.to_thread(node.bus.send, endpoint=DATA, msg=TestDataStubs.trade_tick())
+        await asyncio.sleep(0.01)
+        assert threads == [threading.get_ident()]
+
+    run(story)
+
+
+def test_an_event_that_another_one_causes_is_handled_after_it() -> None:
+    """A strategy hears of one thing after the other; in the order in which they came."""
+
+    async def story(node: Node) -> None:
+        node.start()
+
+        def submit(event: str) -> None:
+            if event == "filled":
+                node.bus.send(endpoint=EVENTS, msg="submitted")
+                node.bus.send(endpoint=EVENTS, msg="denied")
+
+        node.while_handled = submit
+        node.bus.send(endpoint=EVENTS, msg="filled")
+        both = [f"{when} {name}" for name in ("filled", "submitted", "denied") for when in ("begin", "end")]
+        assert node.handled == both
+
+    run(story)
+
+
+def test_an_event_within_a_trade_is_handled_after_the_trade() -> None:
+    """A simulated venue fills while the trade is still on its way to strategies."""
+
+    async def story(node: Node) -> None:
+        node.start()
+        node.bus.subscribe(
+            topic=TRADES, handler=lambda _trade: node.bus.send(endpoint=EVENTS, msg="filled"), priority=10
+        )
+        node.bus.subscribe(topic=TRADES, handler=lambda _trade: node.handled.append("trade"))
+        node.bus.send(endpoint=DATA, msg=TestDataStubs.trade_tick())
+        node.handled.append("returned")
+        await asyncio.sleep(0)
+        assert node.handled == ["trade", "returned", "begin filled", "end filled"]
+
+    run(story)
+
+
+def test_an_error_of_a_handler_stops_the_node_as_the_queue_would() -> None:
+    """And what comes next is handled all the same until then."""
+
+    async def story(node: Node) -> None:
+        told: list[tuple[str, str]] = []
+        node.exec_engine._handle_queue_exception = lambda error, what: told.append((str(error), what))
+
+        def fail(event: str) -> None:
+            if event == "bad":
+                raise RuntimeError("a bug")
+
+        node.while_handled = fail
+        node.start()
+        node.bus.send(endpoint=EVENTS, msg="bad")
+        node.bus.send(endpoint=EVENTS, msg="good")
+        assert told == [("a bug", "event")]
+        assert node.handled == ["begin bad", "begin good", "end good"]
+
+    run(story)
+
+
+class Client:
+    """As much of an execution client as makes tasks."""
+
+    def __init__(self) -> None:
+        self._tasks: set[Any] = set()
+        self.completed: list[Any] = []
+        self.made: list[str | None] = []
+
+    def submit_order(self) -> None:
+        """Tell an execution client from others."""
+
+    def create_task(self, coro: Any, log_msg: str | None = None, *_rest: Any, **_options: Any) -> None:
+        """Make a task as Nautilus does."""
+        self.made.append(log_msg)
+        coro.close()
+
+    def _on_task_completed(self, actions: Any, _text: Any, _color: Any, task: Any) -> None:
+        self.completed.append((actions, task.exception()))
+
+
+def test_a_request_is_made_while_the_command_is_carried_out() -> None:
+    """Up to the point at which the venue has to answer."""
+
+    async def story() -> None:
+        client, answer, sent = Client(), asyncio.get_running_loop().create_future(), []
+        start_eagerly(client, asyncio.get_running_loop())
+
+        async def cancel() -> None:
+            sent.append("request")
+            await answer
+            raise ValueError("refused")
+
+        client.create_task(cancel(), log_msg="cancel_order: X")
+        assert sent == ["request"]
+        assert client.completed == []
+        answer.set_result(None)
+        await asyncio.sleep(0.01)
+        ((actions, error),) = client.completed
+        assert actions is None
+        assert str(error) == "refused"
+        client.create_task(cancel())
+        assert client.made == [None]  # connecting is left to Nautilus
+
+    asyncio.run(story())
+
+
+def test_a_data_client_is_left_alone() -> None:
+    """Its subscriptions may wait for the next turn."""
+    client = SimpleNamespace(create_task=len)
+    start_eagerly(client, None)  # type: ignore[arg-type]
+    assert client.create_task is len
+
+
+def test_who_stands_in_front_of_an_endpoint_hands_on_to_the_same_way() -> None:
+    """The gate for unknown orders takes the endpoint away from the engine's own method."""
+
+    async def story(node: Node) -> None:
+        node.start()
+        process = node.exec_engine.process
+        node.bus.deregister(endpoint=EVENTS, handler=process)
+        node.bus.register(endpoint=EVENTS, handler=lambda event: process(f"passed {event}"))
+        node.bus.send(endpoint=EVENTS, msg="filled")
+        assert node.handled == ["begin passed filled", "end passed filled"]
+
+    run(story)
