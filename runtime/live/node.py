@@ -27,6 +27,7 @@ from runtime.live.limits import risk_engine_config
 from runtime.live.paper import PaperExecClientConfig, SandboxLiveExecClientFactory
 from runtime.live.plan import LivePlan
 from runtime.live.settings import LiveSettings, LiveVenue
+from runtime.live.trade_frames import read_trades_fast
 from runtime.nodes import published_types
 
 type Service = Callable[[LiveContext], Any | None]
@@ -173,6 +174,7 @@ def make_node(
 
     def tell(client: Any) -> None:
         start_eagerly(client, loop)
+        read_trades_fast(client)
         if on_client is not None:
             on_client(client)
 

@@ -31,12 +31,15 @@ class Node:
         common = {"loop": loop, "msgbus": self.bus, "cache": cache, "clock": clock}
         self.data_engine = LiveDataEngine(**common)
         self.risk_engine = LiveRiskEngine(portfolio=portfolio, **common)
-        self.exec_engine: Any = LiveExecutionEngine(**common)
+        self.exec_engine = self._heard(LiveExecutionEngine(**common))
         self.handled: list[str] = []
         self.while_handled: Callable[[str], None] = lambda _event: None
-        self.exec_engine._record_local_activity = lambda _event: None
-        self.exec_engine._handle_event_with_tracking = self._handle
         self.hand_over = HandOver(SimpleNamespace(**vars(self), msgbus=self.bus), loop)
+
+    def _heard(self, engine: Any) -> Any:
+        engine._record_local_activity = lambda _event: None
+        engine._handle_event_with_tracking = self._handle
+        return engine
 
     def _handle(self, event: Any) -> None:
         self.handled.append(f"begin {event}")
