@@ -96,12 +96,13 @@ def frame_reader(client: Any) -> Callable[[bytes], None]:
             others(raw)
             return
         try:
+            one: AggregateTrade | SingleTrade
             if raw.find(b'@aggTrade"', begin, NAMED_WITHIN) > 0:
-                aggregated = aggregate(raw).data
-                one, number = aggregated, aggregated.a
+                one = aggregate(raw).data
+                number = one.a
             elif raw.find(b'@trade"', begin, NAMED_WITHIN) > 0:
-                traded = single(raw).data
-                one, number = traded, traded.t
+                one = single(raw).data
+                number = one.t
             else:
                 others(raw)
                 return

@@ -34,9 +34,10 @@ class Reader:
         clock = LiveClock()
         bus = MessageBus(trader_id=TraderId("TESTER-001"), clock=clock)
         config = BinanceDataClientConfig(account_type=ACCOUNTS[account], base_url_http="http://127.0.0.1:1")
-        self.client = BinanceLiveDataClientFactory.create(
+        client: Any = BinanceLiveDataClientFactory.create(
             loop=loop, name=f"B-{account}", config=config, msgbus=bus, cache=Cache(), clock=clock
         )
+        self.client = client
         self.handed_in: list[TradeTick] = []
         self.unread: list[bytes] = []
         bus.register(endpoint="DataEngine.process", handler=self.handed_in.append)
