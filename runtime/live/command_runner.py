@@ -226,10 +226,11 @@ class CommandRunner:
             for one in group
             if one.command is not None
         ]
-        changes = [self._book.finish(answer) for answer in answers]
+        finished = [self._book.finish(answer) for answer in answers]
+        changes = [change for change in finished if change is not None]
         try:
             self._audit(group, doing.outcome, doing.text, doing.detail)
-            if self._memory is not None:
+            if self._memory is not None and changes:
                 # Not synced: a power cut leaves it without an answer, and so not executed again.
                 self._memory.add(changes, is_synced=False)
                 if self._memory.is_large:
@@ -242,10 +243,10 @@ class CommandRunner:
                 one.future.set_result(answer)
 
     def _remember(self, group: list[Asked]) -> None:
-        if self._memory is not None:
-            self._memory.add(
-                self._book.remembered(one.command.id) for one in group if one.command is not None
-            )
+        seen = [self._book.remembered(one.command.id) for one in group if one.command is not None]
+        new = [remembered for remembered in seen if remembered is not None]
+        if self._memory is not None and new:
+            self._memory.add(new)
 
     def _audit(
         self, group: list[Asked], outcome: str, reason: str, detail: dict[str, Any] | None = None

@@ -37,6 +37,8 @@ NEEDED: Final[dict[str, tuple[str, ...]]] = {"close": ("instrument",)}
 ACTIONS: Final = tuple(ARGUMENTS)
 # They can only lessen what is at risk: executed even where their audit fails.
 LESSENING: Final = frozenset({"status", "pause", "close", "cancel-all", "flatten", "kill"})
+# Asking twice does nothing, and programs ask every second: not remembered.
+READING: Final = frozenset({"status"})
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
@@ -269,6 +271,7 @@ class CommandBook:
         is not executed again, and asking for it is answered so.
     max_remembered
         Beyond this many, new ones are refused until some have expired: forgetting one would allow its replay.
+        What lessens the risk is admitted all the same.
     """
 
     def __init__(
@@ -315,7 +318,9 @@ class CommandBook:
             return _refused(command, f"expires_at_ns: expired {late_secs:.1f} s ago, send a new command")
         if command.expires_at_ns > now_ns + round(MAX_LIFE_SECS * NANOS):
             return _refused(command, f"expires_at_ns: more than {MAX_LIFE_SECS:g} s ahead")
-        if len(self._by_id) >= self._max:
+        if command.action in READING:
+            return Verdict("new")
+        if len(self._by_id) >= self._max and command.action not in LESSENING:
             return _refused(command, f"{self._max} commands wait for their expiry: slow down")
         self._keep(
             Remembered(
@@ -327,15 +332,16 @@ class CommandBook:
         )
         return Verdict("new")
 
-    def finish(self, answer: Answer) -> Remembered:
-        """Note what became of a command that was admitted; return what to remember."""
-        one = self._by_id[answer.id]
-        one.answer = answer
+    def finish(self, answer: Answer) -> Remembered | None:
+        """Note what became of a command that was admitted; return what to remember, None for nothing."""
+        one = self._by_id.get(answer.id)
+        if one is not None:
+            one.answer = answer
         return one
 
-    def remembered(self, command_id: str) -> Remembered:
-        """Return what is known of an admitted command."""
-        return self._by_id[command_id]
+    def remembered(self, command_id: str) -> Remembered | None:
+        """Return what is known of an admitted command, None where it need not be remembered."""
+        return self._by_id.get(command_id)
 
     def all_remembered(self) -> tuple[Remembered, ...]:
         """Return all admitted commands that are not forgotten."""

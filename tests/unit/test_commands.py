@@ -11,6 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from runtime.live.command_memory import CommandMemory
 from runtime.live.commands import (
     ACTIONS,
+    LESSENING,
     MAX_LIFE_SECS,
     MAX_LINE_BYTES,
     NANOS,
@@ -91,6 +92,12 @@ def command_of(command_id: str = "a", nonce: str = "n" * 16, **facts: Any) -> Co
     )
 
 
+def kept_of(remembered: Remembered | None) -> Remembered:
+    """Return what is to be kept of a command, which there must be."""
+    assert remembered is not None
+    return remembered
+
+
 def test_the_same_command_again_gets_the_first_answer() -> None:
     """A client that lost the connection may ask again, while it runs and afterwards."""
     book = CommandBook()
@@ -134,8 +141,8 @@ def test_a_restart_remembers_until_the_expiry(tmp_path: Any) -> None:
     brief = command_of("c", "o" * 16, expires_at_ns=NOW + NANOS)
     for command in (answered, cut_off, brief):
         assert book.judge(command, NOW).kind == "new"
-        memory.add([book.remembered(command.id)])
-    memory.add([book.finish(Answer(id="a", outcome="done"))])
+        memory.add([kept_of(book.remembered(command.id))])
+    memory.add([kept_of(book.finish(Answer(id="a", outcome="done")))])
 
     later = NOW + 2 * NANOS
     again = CommandBook(CommandMemory(tmp_path / "commands.jsonl").load(later))
@@ -154,7 +161,7 @@ def test_a_torn_last_line_is_passed_over(tmp_path: Any) -> None:
     memory, book = CommandMemory(path), CommandBook()
     for name in ("a", "b"):
         book.judge(command_of(name, name * 16), NOW)
-        memory.add([book.remembered(name)])
+        memory.add([kept_of(book.remembered(name))])
     path.write_bytes(path.read_bytes()[:-20])
     assert [one.id for one in CommandMemory(path).load(NOW)] == ["a"]
 
@@ -162,8 +169,26 @@ def test_a_torn_last_line_is_passed_over(tmp_path: Any) -> None:
 def test_a_full_memory_refuses_instead_of_forgetting() -> None:
     """Forgetting a nonce before its expiry would let it be played back."""
     book = CommandBook(max_remembered=2)
-    kinds = [book.judge(command_of(name, name * 16), NOW).kind for name in "abc"]
+    kinds = [book.judge(command_of(name, name * 16, action="resume"), NOW).kind for name in "abc"]
     assert kinds == ["new", "new", "refused"]
+
+
+@pytest.mark.parametrize("action", sorted(LESSENING))
+def test_a_full_memory_keeps_nobody_from_lessening_the_risk(action: str) -> None:
+    """Whoever fills it, a kill comes through."""
+    book = CommandBook(max_remembered=1)
+    assert book.judge(command_of(action="resume"), NOW).kind == "new"
+    args = {"instrument": "XRPUSDT.BINANCE"} if action == "close" else {}
+    assert book.judge(command_of("b", "b" * 16, action=action, args=args), NOW).kind == "new"
+
+
+def test_looking_fills_no_memory() -> None:
+    """A program asks for the status every second with a long expiry: nothing of it stays."""
+    book = CommandBook(max_remembered=2)
+    for name in "abcd":
+        assert book.judge(command_of(name, name * 16, action="status"), NOW).kind == "new"
+        assert book.finish(Answer(id=name, outcome="done")) is None
+    assert len(book) == 0
 
 
 def test_a_new_command_is_checked() -> None:
