@@ -51,6 +51,12 @@ class FakeDesk:
         self.venue_calls: list[str] = []
         self.threads: set[str] = set()
         self.is_broken = False
+        self.market = SimpleNamespace(lot_size=Decimal("0.1"))
+        self.others_qty = Decimal(0)
+
+    def unplanned_qty(self) -> Decimal:
+        """Return a position that is somebody else's."""
+        return self.others_qty
 
     def cancel_entry_by_hand(self, who: str, reason: str = "") -> bool:
         """Send one cancellation for an entry, however often it is asked for."""

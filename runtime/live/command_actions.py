@@ -5,6 +5,7 @@ over the message bus, where every desk hears them.
 """
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any, Final
 
 from runtime.live.command_runner import Doing
@@ -25,6 +26,7 @@ from strategies.kept_desk import EXTERNAL
 OPERATOR: Final = "operator"
 KILL: Final = "kill"
 REMEDY: Final = "when its cause is gone: `live_node.py ctl rearm`"
+OTHERS_REMEDY: Final = "close it at the venue (live.protection.unplanned: protect would have taken it over)"
 
 
 class NodeActions:
@@ -139,7 +141,7 @@ class NodeActions:
         if (unknown := self._unknown(command)) is not None:
             return unknown
         doing = self._flatten(command)
-        if not doing.detail["closed"] and not doing.detail["entries_cancelled"]:
+        if not any(doing.detail.values()):
             return Doing("refused", f"{command.instrument}: nothing is open there", doing.detail)
         return doing
 
@@ -156,12 +158,22 @@ class NodeActions:
                 close_position(desk, command)
             except Exception as error:  # one desk's bug must not keep the others open
                 errors.append(f"{desk.instrument_id}: {type(error).__name__}: {error}")
+        left = self._left_alone(command.instrument)
         detail = {"closed": names_of(held), "entries_cancelled": names_of(waiting)}
+        if left:
+            detail["left_alone"] = left
         concerned = [*held, *waiting]
         if errors:
             return Doing("failed", "; ".join(errors), detail)
         text = f"{len(held)} positions closed, {len(waiting)} entries taken back"
-        return Doing("done", text, detail, (lambda: self._still(concerned, is_open)) if concerned else None)
+        if left:
+            text += f"; left alone, because no setup of ours explains it: {', '.join(left)}; {OTHERS_REMEDY}"
+        return Doing(
+            "failed" if left else "done",
+            text,
+            detail,
+            (lambda: self._still(concerned, is_open)) if concerned else None,
+        )
 
     # -- everything ----------------------------------------------------------------------------------------
 
@@ -257,6 +269,14 @@ class NodeActions:
             "refused", f"args.instrument: {command.instrument} is not traded here; {shown or 'nothing'} is"
         )
 
+    def _left_alone(self, instrument: str) -> list[str]:
+        """Return positions that no command closes: somebody else's, which the settings say to report only."""
+        return [
+            f"{desk.instrument_id.value} {qty}"
+            for _, desk in self._desks()
+            if concerns(desk, instrument) and (qty := others_qty(desk))
+        ]
+
     def _still(self, desks: Iterable[Any], is_still: Callable[[Any], bool]) -> str | None:
         left = [desk for desk in desks if is_still(desk)]
         return ", ".join(names_of(left)) or None
@@ -290,6 +310,14 @@ def is_leaving(desk: Any) -> bool:
     """Tell whether an exit at market is on its way."""
     setup = desk.setup
     return setup is not None and any(own.is_alive and own.leg.name == "EXIT" for own in setup.orders.values())
+
+
+def others_qty(desk: Any) -> Decimal:
+    """Return the position that no setup of the desk holds, signed; 0 for less than a lot."""
+    if not hasattr(desk, "market"):  # it has not started
+        return Decimal(0)
+    qty: Decimal = desk.unplanned_qty()
+    return qty if abs(qty) >= desk.market.lot_size else Decimal(0)
 
 
 def is_open(desk: Any) -> bool:

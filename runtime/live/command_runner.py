@@ -192,7 +192,8 @@ class CommandRunner:
             await asyncio.sleep(POLL_SECS)
         text = "; ".join(part for part in (doing.text, asked.text) if part)
         detail = {**doing.detail, "is_finished": not asked.text}
-        self._finish(group, Doing(asked.outcome, text, detail))
+        outcome = doing.outcome if asked.outcome == "done" else asked.outcome
+        self._finish(group, Doing(outcome, text, detail))
 
     async def _on_node(self, begin: Callable[[], Doing], *, drops_late: bool = False) -> Doing:
         """Run something in the node's thread and wait for it; whatever it raises becomes a failure.

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -249,6 +250,22 @@ def test_flatten_goes_on_behind_a_desk_that_fails(tmp_path: Path) -> None:
     answer = one(run([command("flatten")], actions, Log()))
     assert fine.setup.is_closed
     assert (answer.outcome, XRP in answer.reason) == ("failed", True)
+
+
+def test_flatten_names_what_it_leaves_alone(tmp_path: Path) -> None:
+    """A position that the settings say to report only stays open: that is no success."""
+    own, other = FakeDesk(XRP, position=1), FakeDesk(ADA)
+    own.others_qty, other.others_qty = Decimal("0.05"), Decimal(-7)
+    actions, _ = actions_of(tmp_path, own, other)
+    answers = [
+        one(run([command("flatten")], actions, Log())),
+        one(run([command("close", instrument=ADA)], actions, Log())),
+        one(run([command("kill", flatten=True)], actions, Log())),
+    ]
+    assert own.setup.is_closed
+    assert [answer.outcome for answer in answers] == ["failed"] * 3
+    assert all(f"{ADA} -7" in answer.reason and XRP not in answer.reason for answer in answers)
+    assert answers[0].detail["closed"] == [XRP]
 
 
 def test_kill_halts_until_rearm(tmp_path: Path) -> None:
