@@ -1,7 +1,8 @@
 """The command socket of a node: one JSON command per line in, one JSON answer per line out.
 
 It has a thread and an event loop of its own. Many clients may talk at once; one that does not read its
-answers, sends endless lines, or nonsense, is cut off and delays nobody else.
+answers, sends endless lines, or nonsense, is cut off and delays nobody else. All of them together are heard
+so often a second and no oftener: this thread shares the interpreter with the one that trades.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -24,6 +26,8 @@ from runtime.live.kill_switch import user_name
 
 MAX_CLIENTS: Final = 32
 MAX_WAITING: Final = 256  # lines of one client that wait for their answers; further ones wait in its buffer
+LINES_PER_SEC: Final = 200.0  # of all clients; whoever sends more waits, each in turn
+LINES_AT_ONCE: Final = 50
 MAX_MISTAKES: Final = 20  # refused lines, then the client is cut off
 WRITE_SECS: Final = 5.0
 DISMISS_SECS: Final = 1.0
@@ -55,6 +59,7 @@ class CommandServer:
         self._thread: threading.Thread | None = None
         self._stopped: asyncio.Event
         self._clients = 0
+        self._pace = _Pace()
         self._worker: asyncio.Task[None]
         self.runner: CommandRunner
 
@@ -141,6 +146,7 @@ class CommandServer:
                     return
                 except asyncio.IncompleteReadError:
                     return  # the client has said all it wanted
+                await self._pace.wait()
                 await client.places.acquire()
                 client.start(self._answer(client, line, origin))
         finally:
@@ -158,6 +164,23 @@ class CommandServer:
         await client.send(answer)
         if client.mistakes >= MAX_MISTAKES:
             client.leave()
+
+
+class _Pace:
+    """Lets so many lines a second pass, those who wait one after the other."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._left = float(LINES_AT_ONCE)
+        self._since_s = time.monotonic()
+
+    async def wait(self) -> None:
+        async with self._turn:
+            now_s = time.monotonic()
+            self._left = min(LINES_AT_ONCE, self._left + (now_s - self._since_s) * LINES_PER_SEC) - 1
+            self._since_s = now_s
+            if self._left < 0:
+                await asyncio.sleep(-self._left / LINES_PER_SEC)
 
 
 class _Client:
