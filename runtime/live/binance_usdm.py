@@ -10,6 +10,7 @@ Measured on the local exchange with Nautilus 1.231 (tests/integration/test_usdm_
 * A stop that is hit during the break has an order id of its own at the venue. The engine refuses its fill,
   and the stop stays open in the node, the position too.
 * The fill of a liquidation or ADL opens a position of its own instead of closing the one that was liquidated.
+* The end of a stop whose fill was lost becomes a fill of the adapter's own making: its trade id, no fee.
 """
 
 from typing import Any, Final
@@ -20,7 +21,7 @@ from nautilus_trader.adapters.binance.common.symbol import BinanceSymbol
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
 from nautilus_trader.adapters.binance.http.error import BinanceError
 from nautilus_trader.execution.reports import OrderStatusReport
-from nautilus_trader.model.identifiers import PositionId, VenueOrderId
+from nautilus_trader.model.identifiers import ClientOrderId, PositionId, VenueOrderId
 from nautilus_trader.model.orders import Order
 
 from runtime.live.binance_repairs import StreamRepairs
@@ -29,6 +30,7 @@ from runtime.live.exchanged_class import exchanged
 # Client ids of the venue's own orders ("Event: Order Update" of the vendor's documentation).
 FORCED_PREFIXES: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 HTTP_SERVER_ERROR: Final = 500
+FINISHED: Final = "FINISHED"
 
 
 class UsdmExecutionClient(StreamRepairs, BinanceFuturesExecutionClient):
@@ -72,6 +74,16 @@ class UsdmExecutionClient(StreamRepairs, BinanceFuturesExecutionClient):
             venue_order_id_modified=True,
         )
         return True
+
+    def _handle_algo_update(self, raw: bytes) -> None:
+        told = self._decoder_futures_algo_update.decode(raw).o
+        order = self._cache.order(ClientOrderId(told.caid)) if told.caid else None
+        if order is None or told.X.name != FINISHED:
+            super()._handle_algo_update(raw)
+            return
+        self._triggered_algo_order_ids.discard(order.client_order_id)
+        if not order.is_closed:  # its fill may be on its way to the cache, or lost
+            self._missed.ask_soon(told.caid)
 
     def _send_order_status_report(self, report: OrderStatusReport) -> None:
         client_id = "" if report.client_order_id is None else report.client_order_id.value

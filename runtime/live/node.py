@@ -115,8 +115,8 @@ def exec_engine_config(plan: LivePlan) -> LiveExecEngineConfig:
         inflight_check_interval_ms=1_000 if is_live else 0,
         inflight_check_threshold_ms=2_000,
         reconciliation_startup_delay_secs=2.0,
-        # Finds orders that rest there and are unknown here. What ended unheard is found by what our clients
-        # ask after a break of a stream (docs/decisions/0017), on Bybit every second.
+        # Finds orders that rest there and are unknown here. Of an order that is no longer there, filled or
+        # not, it says nothing: our clients ask about those every second or so (docs/decisions/0017).
         open_check_interval_secs=15.0 if is_live else None,
         open_check_open_only=True,
         purge_closed_orders_interval_mins=PURGE_MINS,

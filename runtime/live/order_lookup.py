@@ -5,6 +5,8 @@ the whole point: an order that the venue does not know may be sent again, one wi
 adapters' HTTP interfaces are asked directly, one function per adapter.
 """
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -12,10 +14,12 @@ from typing import Any, Final
 from nautilus_trader.adapters.binance.http.error import BinanceError, get_binance_error_code
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.messages import GenerateFillReports, GenerateOrderStatusReport
+from nautilus_trader.model.enums import OrderStatus
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 
 # Vendor's error codes: -2013 order does not exist, -2011 unknown order (cancel, some algo endpoints).
 _BINANCE_NO_ORDER: Final = frozenset({-2013, -2011})
+_UNACKNOWLEDGED: Final = frozenset({OrderStatus.INITIALIZED, OrderStatus.SUBMITTED})
 
 
 class Answer(StrEnum):
@@ -65,17 +69,59 @@ async def look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> L
     if not report.filled_qty:
         return Lookup(Answer.FOUND, report)
     try:
-        fills = await _fills(client, instrument_id, question)
+        fills = await _fills(client, instrument_id, question, report.venue_order_id)
     except Exception:
         return Lookup(Answer.SILENT)
     own = tuple(one for one in fills if one.venue_order_id == report.venue_order_id)
     return Lookup(Answer.FOUND, report, own)
 
 
-async def _fills(client: Any, instrument_id: InstrumentId, question: GenerateOrderStatusReport) -> list[Any]:
+def hand_over(cache: Any, answer: Lookup, send: Callable[[Any], Any]) -> list[Any]:
+    """Tell the execution engine what a venue said about an order: acceptance, its own fills, then the rest.
+
+    A report alone would not do. Of more filled than it knows the engine invents a fill, with an id of its own
+    and no fee, and of an order that ended after a part was filled it takes the end alone.
+
+    Parameters
+    ----------
+    cache
+        The engine's.
+    answer
+        With a report.
+    send
+        Hands one report to the engine, which has taken it when this returns.
+
+    Returns
+    -------
+    list
+        The fills that the engine did not know.
+    """
+    report = answer.report
+    order = cache.order(report.client_order_id)
+    if report.filled_qty and (order is None or order.status in _UNACKNOWLEDGED):
+        accepted = copy.copy(report)
+        accepted.order_status = OrderStatus.ACCEPTED
+        send(accepted)
+        order = cache.order(report.client_order_id)
+    if order is None:
+        send(report)
+        return []
+    unknown = [one for one in answer.fills if one.trade_id not in order.trade_ids]
+    for one in sorted(unknown, key=lambda fill: (fill.ts_event, fill.trade_id.value)):
+        send(one)
+    if not order.is_closed and order.filled_qty == report.filled_qty:
+        send(report)
+    return unknown
+
+
+async def _fills(
+    client: Any, instrument_id: InstrumentId, question: GenerateOrderStatusReport, venue_order_id: Any
+) -> list[Any]:
     if hasattr(client, "_http_account"):
         # The adapter's own method asks for instruments with orders or positions alone, and here are none.
-        trades = await client._http_account.query_user_trades(symbol=instrument_id.symbol.value)  # noqa: SLF001
+        trades = await client._http_account.query_user_trades(  # noqa: SLF001
+            symbol=instrument_id.symbol.value, order_id=int(venue_order_id.value)
+        )
         return [
             one.parse_to_fill_report(
                 account_id=client.account_id,
@@ -157,4 +203,4 @@ async def _bybit_knows(client: Any, instrument_id: InstrumentId, client_id: str)
     return Answer.ABSENT if found is None else Answer.FOUND
 
 
-__all__ = ["Answer", "Lookup", "look_up"]
+__all__ = ["Answer", "Lookup", "hand_over", "look_up"]

@@ -22,7 +22,7 @@ from runtime.errors import ConfigurationError
 from runtime.live.context import LiveContext
 from runtime.live.crash_points import armed_points
 from runtime.live.late_records import late_records
-from runtime.live.order_lookup import Answer, Lookup, look_up
+from runtime.live.order_lookup import Answer, Lookup, hand_over, look_up
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.state import StateFile, StateKeeper
 from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, ReleaseEntries
@@ -176,7 +176,7 @@ class RecoveryActor(Actor):
             if answer.answer is Answer.FOUND:
                 found[client_id] = reported_order(desk, answer)
                 if found[client_id].is_open:  # Nautilus must know it, or it could not be cancelled
-                    self._reconcile_report(answer.report)
+                    hand_over(self.cache, answer, self._reconcile_report)
                 else:
                     self._note_late(desk, answer)
         desk.take_picture(found | desk.cached_orders(), is_complete=True)

@@ -21,7 +21,7 @@ from nautilus_trader.model.identifiers import ClientOrderId
 from nautilus_trader.model.orders import Order
 
 from runtime.live.context import LiveContext
-from runtime.live.order_lookup import Answer, Lookup, look_up
+from runtime.live.order_lookup import Answer, Lookup, hand_over, look_up
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.notify.actor import EVENTS_TOPIC
 from runtime.notify.events import Event, EventKind
@@ -178,7 +178,7 @@ class UnknownOrdersActor(Actor):
         elif answer.answer is Answer.FOUND:
             self.counters["found"] += 1
             self.questions.pop(client_id, None)
-            self._reconcile_report(answer.report)
+            hand_over(self.cache, answer, self._reconcile_report)
         elif answer.answer is Answer.SILENT:
             self.counters["silent"] += 1
             question.absent = 0

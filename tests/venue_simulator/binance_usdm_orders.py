@@ -163,12 +163,14 @@ class OrderDesk:
         return _page(call, found, "algoId", "createTime", 500)
 
     def user_trades(self, call: Call) -> list[Payload]:
-        """GET userTrades, oldest first."""
-        symbol = call.need("symbol")
+        """GET userTrades, oldest first, of one order where one is named."""
+        symbol, wanted = call.need("symbol"), call.get("orderId")
         rows = (
             wire.user_trade(symbol, wire_id(fill.order), fill.order.side, fill_view(fill))
             for fill in self.exchange.fills
-            if fill.order.symbol == symbol and fill.order.account == call.account.name
+            if fill.order.symbol == symbol
+            and fill.order.account == call.account.name
+            and (wanted is None or str(wire_id(fill.order)) == wanted)
         )
         return _page(call, rows, "id", "time", 500)
 
