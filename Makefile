@@ -74,7 +74,7 @@ test-slow: $(VENV)/.dev  ## run the tests that take minutes
 # A row that fails is written down as well; the page is made in any case.
 .PHONY: faults
 faults: $(VENV)/.dev  ## run the fault matrix and write docs/fault-matrix.md
-	SMCBOT_FAULTS_JSON=docs/faults.json $(PY) -m pytest -q -m "fault and not soak" $(TEST_ARGS); \
+	SMCBOT_FAULTS_JSON=docs/faults.json $(PY) -m pytest -q -m "fault and not soak" -n 2 --dist loadfile $(TEST_ARGS); \
 		status=$$?; $(PY) -m tests.faults.page; exit $$status
 
 SOAK_ARGS ?=

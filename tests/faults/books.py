@@ -1,14 +1,17 @@
 """The common ending of every row: journal, node and venue agree, and nothing is left naked or orphaned."""
 
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
-from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, Final
 
-from tests.faults.harness import NANOS, OPEN, FaultVenue, LiveNode, Row, leg_of, wait
+from nautilus_trader.model.events import OrderFilled
+
+from runtime.live.recording import SERIALIZER
+from runtime.live.recording_files import RowKind, read_rows
+from tests.faults.harness import OPEN, FaultVenue, LiveNode, Row, leg_of, wait
+from tests.faults.unprotected import unprotected_secs
 from tests.venue_simulator.bybit_ids import exec_id
 
 LIMIT_SECS: Final = 2.0
@@ -16,6 +19,8 @@ SETTLE_SECS: Final = 60.0
 ZERO: Final = Decimal(0)
 # The last word of the journal about an order that ended at the venue.
 ENDS: Final = {"FILLED": "OrderFilled", "CANCELED": "OrderCanceled", "EXPIRED": "OrderExpired"}
+# What the venue's record of an order and the journal call the same.
+TERMS: Final = {"side": "side", "qty": "qty", "price": "price", "stop_price": "trigger_price"}
 # Bybit says "Cancelled" of a reduce-only order whose position is gone.
 BYBIT_ENDS: Final = ENDS | {"EXPIRED": "OrderCanceled"}
 
@@ -123,7 +128,8 @@ def _is_whole(node: LiveNode, venue: FaultVenue) -> bool:
     ends = {(one["client_id"], names_of_ends[one["status"]]) for one in own if one["status"] in names_of_ends}
     names = {one["client_id"] for one in own}
     has_orders = ends <= heard and names <= {name for name, _ in heard}
-    return has_orders and not venue_fills(venue, state) - journal_fills(node)
+    has_trades = not _unjournaled_setups(node, venue, state)
+    return has_orders and has_trades and not venue_fills(venue, state) - journal_fills(node)
 
 
 def _compare_fills(node: LiveNode, venue: FaultVenue, state: Row) -> None:
@@ -140,33 +146,93 @@ def _compare_fills(node: LiveNode, venue: FaultVenue, state: Row) -> None:
 
 
 def _compare_orders(node: LiveNode, venue: FaultVenue, own: list[Row]) -> None:
-    """Each order of the venue is in the journal with its end, and none was accepted that the venue lacks."""
+    """Each order of the venue is in the journal with its terms and its end, and no other was accepted."""
     events: dict[str, list[str]] = {}
-    for one in node.rows("SELECT client_order_id, event FROM orders ORDER BY session_id, seq"):
+    terms: dict[str, Row] = {}
+    # By time: a session's number in its name does not say which was first.
+    for one in node.rows("SELECT * FROM orders ORDER BY ts_ns, seq"):
         events.setdefault(one["client_order_id"], []).append(one["event"])
+        if one["event"] in {"OrderInitialized", "OrderUpdated"}:
+            kept = terms.setdefault(one["client_order_id"], {})
+            kept |= {name: one[name] for name in TERMS.values() if one[name]}
     for one in own:
         heard = events.get(one["client_id"], [])
         assert heard, f"{one['client_id']} is at the venue and not in the journal"
         end = ends_at(venue).get(one["status"])
         assert end is None or end in heard, f"{one['client_id']} is {one['status']}, journal: {heard}"
+        # A session that was killed may have taken the beginning of an order with it.
+        if "OrderInitialized" in heard:
+            said = terms[one["client_id"]]
+            for at_venue, name in TERMS.items():
+                _same_term(one, at_venue, said.get(name))
     known = {one["client_id"] for one in own}
     accepted = {name for name, heard in events.items() if "OrderAccepted" in heard and is_own(name)}
     assert accepted <= known, f"accepted and not at the venue: {accepted - known}"
 
 
+def _same_term(order: Row, name: str, journaled: Any) -> None:
+    """Compare one term of an order; what an order does not have is nothing in both."""
+    at_venue = order[name]
+    words = f"{order['client_id']}: {name} {at_venue} at the venue, {journaled} in the journal"
+    if name == "side":
+        assert journaled == at_venue, words
+    elif at_venue is not None and Decimal(at_venue):
+        assert Decimal(journaled or 0) == Decimal(at_venue), words
+
+
 def _compare_trades(node: LiveNode, venue: FaultVenue, state: Row) -> None:
-    """Each closed trade is what the venue's fills of its setup come to."""
-    for trade in node.rows("SELECT * FROM trades"):
+    """Each closed trade is what the venue's fills of its setup come to, and every closed setup is one."""
+    missing = _unjournaled_setups(node, venue, state)
+    assert not missing, f"closed at the venue and no trade: {missing}"
+    carried = ZERO
+    for trade in node.rows("SELECT * FROM trades ORDER BY exit_ts_ns"):
         fills = [one for one in state["fills"] if f"-{trade['setup_id']}-" in one["client_id"]]
         entries = [one for one in fills if leg_of(one["client_id"]) == "E" or "-E" in one["client_id"]]
         exits = [one for one in fills if one not in entries]
         assert Decimal(trade["qty"]) == total(entries), f"{trade['setup_id']}: quantity"
-        if trade["exit_reason"] == "external":
-            continue  # closed by orders that are not ours: their fees are not in the trade
         quote_fees = sum((Decimal(one["fee"]) for one in fills if one["fee_asset"] == "USDT"), ZERO)
-        if Decimal(trade["dust_qty"]) == 0:
-            pnl = value(exits) - value(entries) - quote_fees + Decimal(trade["funding"] or 0)
-            assert Decimal(trade["pnl"]) == pnl, f"{trade['setup_id']}: {trade['pnl']}, by the venue {pnl}"
+        # What others sold closed it, too. No adapter tells the fee of an order that is not ours.
+        exits += sold_by_others(state, entries)
+        dust = Decimal(trade["dust_qty"]) * value(exits) / total(exits) if exits else ZERO
+        pnl = value(exits) - value(entries) - quote_fees + Decimal(trade["funding"] or 0) + dust - carried
+        assert Decimal(trade["pnl"]) == pnl, f"{trade['setup_id']}: {trade['pnl']}, by the venue {pnl}"
+        carried = dust
+
+
+def _unjournaled_setups(node: LiveNode, venue: FaultVenue, state: Row) -> set[str]:
+    """Return the setups that entered and have no trade in the journal, but for the living one."""
+    missing = traded_setups(state) - journaled_setups(node)
+    if node.is_running:
+        return missing - {node.desk().get("setup", "")}
+    is_held = abs(venue.held_qty(state)) > venue.kind.dust
+    return set(sorted(missing)[:-1]) if is_held else missing
+
+
+def traded_setups(state: Row) -> set[str]:
+    """Return the setups of which an entry filled at the venue."""
+    return {
+        one["client_id"].rsplit("-", 2)[1]
+        for one in state["fills"]
+        if is_own(one["client_id"]) and one["client_id"].rpartition("-")[2].startswith("E")
+    }
+
+
+def journaled_setups(node: LiveNode) -> set[str]:
+    """Return the setups of which the journal has a trade."""
+    return {one["setup_id"] for one in node.rows("SELECT setup_id FROM trades")}
+
+
+def sold_by_others(state: Row, entries: list[Row]) -> list[Row]:
+    """Return the sales of others from the first fill of an entry until the next setup begins."""
+    began_ns = min(int(one["ts_ns"]) for one in entries)
+    own = [one for one in state["fills"] if is_own(one["client_id"]) and one["side"] == "BUY"]
+    later = [int(one["ts_ns"]) for one in own if one not in entries and int(one["ts_ns"]) > began_ns]
+    until_ns = min(later, default=int(state["now_ns"]))
+    return [
+        one for one in state["fills"]
+        if not is_own(one["client_id"]) and one["side"] == "SELL"
+        and began_ns <= int(one["ts_ns"]) <= until_ns
+    ]  # fmt: skip
 
 
 def total(fills: list[Row]) -> Decimal:
@@ -177,6 +243,45 @@ def total(fills: list[Row]) -> Decimal:
 def value(fills: list[Row]) -> Decimal:
     """Return the sum of quantity times price."""
     return sum((Decimal(one["qty"]) * Decimal(one["price"]) for one in fills), ZERO)
+
+
+# -- what Nautilus heard ---------------------------------------------------------------------------------
+
+
+def node_knew_the_same(node: LiveNode, venue: FaultVenue) -> None:
+    """Compare what Nautilus itself heard, as recorded: fills with their fees, and the balances.
+
+    The node has ended, recorded, and was started once.
+    """
+    (folder,) = (node.folder / "live" / "recordings").iterdir()
+    fills: Counter[tuple[Any, ...]] = Counter()
+    balances: dict[str, Decimal] = {}
+    for _number, _now_ns, kind, _key, payload, _tick in read_rows(folder):
+        if kind is RowKind.ORDER_EVENT:
+            event = SERIALIZER.deserialize(payload)
+            if isinstance(event, OrderFilled) and is_own(event.client_order_id.value):
+                fills[fill_facts(event)] += 1
+        elif kind is RowKind.ACCOUNT:
+            state = SERIALIZER.deserialize(payload)
+            balances |= {one.currency.code: one.total.as_decimal() for one in state.balances}
+    records = venue.records()
+    at_venue = venue_fills(venue, records)
+    assert fills == at_venue, f"only the node: {fills - at_venue}; only the venue: {at_venue - fills}"
+    for asset, one in records["accounts"]["main"]["balances"].items():
+        assert balances[asset] == Decimal(one["free"]) + Decimal(one["locked"]), asset
+
+
+def fill_facts(event: OrderFilled) -> tuple[Any, ...]:
+    """Return what the venue's record of a fill has, too."""
+    return (
+        event.client_order_id.value,
+        event.trade_id.value,
+        "BUY" if event.is_buy else "SELL",
+        event.last_qty.as_decimal(),
+        event.last_px.as_decimal(),
+        event.commission.as_decimal(),
+        event.commission.currency.code,
+    )
 
 
 # -- what is left --------------------------------------------------------------------------------------
@@ -204,63 +309,3 @@ def _nothing_is_left(node: LiveNode, venue: FaultVenue, state: Row) -> None:
     assert abs(stops - held) <= venue.kind.dust, f"{held} is held, stops of {stops} rest"
     setups = {one["client_id"].rsplit("-", 2)[1] for one in resting}
     assert len(setups) == 1, f"orders of several setups rest: {setups}"
-
-
-# -- unprotected time ----------------------------------------------------------------------------------
-
-
-def unprotected_secs(venue: FaultVenue, state: Row) -> tuple[float, float]:
-    """Return the longest time in which an exit did not cover a position, and uncovered quantity times time.
-
-    By the venue's records: a stop covers from its arrival until it ends there; so does an order that closes
-    at market or, on spot, at the target.
-    """
-    longest_ns, since_ns, qty_ns = 0, None, ZERO
-    now_ns = int(state["now_ns"])
-    times = sorted({*_times(state), now_ns})
-    for ts_ns, next_ns in pairwise(times):
-        naked = _held_at(state, ts_ns) - _cover_at(state, ts_ns, now_ns)
-        if naked <= venue.kind.dust:
-            since_ns = None
-            continue
-        since_ns = ts_ns if since_ns is None else since_ns
-        longest_ns = max(longest_ns, next_ns - since_ns)
-        qty_ns += naked * (next_ns - ts_ns)
-    return longest_ns / NANOS, float(qty_ns) / NANOS
-
-
-def _times(state: Row) -> Iterator[int]:
-    for one in state["fills"]:
-        yield int(one["ts_ns"])
-    for one in state["orders"]:
-        yield int(one["created_ns"])
-        yield int(one["updated_ns"])
-
-
-def _held_at(state: Row, ts_ns: int) -> Decimal:
-    held = ZERO
-    for one in state["fills"]:
-        if int(one["ts_ns"]) <= ts_ns:
-            qty = Decimal(one["qty"])
-            held += qty if one["side"] == "BUY" else -qty
-            held -= Decimal(one["fee"]) if one["fee_asset"] == "BTC" else ZERO
-    return abs(held)
-
-
-def _cover_at(state: Row, ts_ns: int, now_ns: int) -> Decimal:
-    stops = exits = ZERO
-    for one in state["orders"]:
-        if one["side"] != "SELL" or one["status"] == "REJECTED":
-            continue
-        end_ns = now_ns + 1 if one["status"] in OPEN else int(one["updated_ns"])
-        if int(one["created_ns"]) <= ts_ns < end_ns:
-            sold = sum(
-                (Decimal(fill["qty"]) for fill in state["fills"]
-                 if fill["order_id"] == one["order_id"] and int(fill["ts_ns"]) <= ts_ns),
-                ZERO,
-            )  # fmt: skip
-            if "STOP" in one["type"]:
-                stops += Decimal(one["qty"]) - sold
-            elif not one["reduce_only"] or one["type"] == "MARKET":
-                exits += Decimal(one["qty"]) - sold
-    return max(stops, exits)

@@ -122,9 +122,9 @@ class FaultVenue(VenueProcess):
         """Print the trade that opens a setup."""
         self.print_trade(ARM, "0.001", "BUY")
 
-    def ask_cancel(self) -> None:
+    def ask_cancel(self) -> Row:
         """Print the trade at which the strategy takes its entry back."""
-        self.print_trade(CANCEL, "0.001", "BUY")
+        return self.print_trade(CANCEL, "0.001", "BUY")
 
     def fill_entry(self, qty: str = "1") -> None:
         """Print a trade below the entry, of so much."""

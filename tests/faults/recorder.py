@@ -4,16 +4,19 @@ Nothing is written unless the environment names a file in `FILE_VARIABLE`. Rows 
 as they are.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from tests.faults.kinds import KINDS
 from tests.faults.rows import ROWS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -23,6 +26,7 @@ CODE: Final = (
     "tests/faults",
 )  # fmt: skip
 FILE_VARIABLE: Final = "SMCBOT_FAULTS_JSON"
+LOCK_FILE: Final = "smcbot-faults.lock"
 RECORDED: Final = pytest.StashKey[list[dict[str, Any]]]()
 DIGEST_LENGTH: Final = 16
 REASON_LENGTH: Final = 300
@@ -127,17 +131,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     name, rows = os.environ.get(FILE_VARIABLE), session.config.stash[RECORDED]
     if name and rows:
         file = Path(name)
-        before = json.loads(file.read_text()) if file.exists() else {}
-        file.write_text(json.dumps(merged(before, rows, code_files()), indent=1) + "\n", encoding="utf-8")
+        # Several workers of pytest-xdist end at about the same time.
+        with (Path(tempfile.gettempdir()) / LOCK_FILE).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            before = json.loads(file.read_text()) if file.exists() else {}
+            text = json.dumps(merged(before, rows, code_files()), indent=1)
+            file.write_text(text + "\n", encoding="utf-8")
 
 
 def _by_name(item: pytest.Item) -> dict[str, Any]:
     """Return the row of a test that failed before it recorded: test_F07_killed_here[binance_usdm]."""
     name, _, venue = item.name.partition("[")
     words = name.removeprefix("test_").split("_")
+    kinds = [one for one in venue.rstrip("]").split("-") if one in KINDS]
     return {
         "row": words[0] if words[0] in ROWS else name,
-        "venue": venue.rstrip("]").split("-")[0] or "-",
+        "venue": kinds[0] if kinds else "-",
         "done": " ".join(words[1:]),
         "measured": {},
     }

@@ -1,6 +1,6 @@
-"""F10, F11, F13, F18, F24: limits, clocks, the database, the market's data and terms, while a node runs.
+"""F10, F11, F13, F18, F19, F24: limits, clocks, the database, the market's data and terms, while a node runs.
 
-One node serves them all, in the order of the file; what it holds for good comes last.
+One node of each kind serves them all, in the order of the file; what it holds for good comes last.
 """
 
 import sqlite3
@@ -12,15 +12,17 @@ from typing import Any, Final
 import pytest
 
 from tests.faults.books import books_agree
-from tests.faults.harness import NANOS, FaultVenue, LiveNode
+from tests.faults.harness import NANOS, FaultVenue, LiveNode, details
 from tests.faults.kinds import KINDS
 from tests.faults.recorder import record
 
 pytestmark = pytest.mark.fault
 
-VENUE: Final = "binance_usdm"
+VENUES: Final = ("binance_usdm", "binance_spot")
 START_SECS: Final = 300.0  # of a loaded machine
-CANCEL: Final = "DELETE /fapi/v1/order"
+CANCEL: Final = {"binance_usdm": "DELETE /fapi/v1/order", "binance_spot": "DELETE /api/v3/order"}
+# A print thirty percent away, at which the script would enter.
+SPIKE: Final = {"binance_usdm": "65000", "binance_spot": "35000"}
 BAN_SECS: Final = 12
 LOCKED_SECS: Final = 30
 FROZEN_SECS: Final = 6
@@ -46,12 +48,15 @@ class LiveMarket(FaultVenue):
             self._over.wait(0.2)
 
 
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+@pytest.fixture(scope="module", params=VENUES)
+def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Give a running node and its venue, whose market moves."""
+    name: str = request.param
+    script = {"low_arm_price": SPIKE[name]}
+    folder = tmp_path_factory.mktemp("data")
     with (
-        LiveMarket(KINDS[VENUE]) as venue,
-        LiveNode(venue, tmp_path_factory.mktemp("data"), live={"data": DATA}) as node,
+        LiveMarket(KINDS[name]) as venue,
+        LiveNode(venue, folder, live={"data": DATA}, strategy=script) as node,
     ):
         node.launch()
         node.wait_open(START_SECS)
@@ -124,7 +129,7 @@ def test_F10_no_request_during_a_ban(started: Pair, fault: str) -> None:
         "streams lost": 0,
     }
     status = 418 if fault == "ban" else 429
-    record(f"F10 {status}", VENUE, f"status {status} for {BAN_SECS} s", measured=measured)
+    record(f"F10 {status}", venue.kind.name, f"status {status} for {BAN_SECS} s", measured=measured)
     # The one that learns of it, and what was under way in the same moment.
     assert len(during) <= 2
 
@@ -157,7 +162,12 @@ def test_F11_the_clock_steps(started: Pair, secs: int) -> None:
     node.wait_open(START_SECS)
     end_entry(venue, node)
     measured = books_agree(node, venue) | {"refused requests": len(late)}
-    record(f"F11 {secs:+d} s", VENUE, f"the venue's clock steps by {secs:+d} s and back", measured=measured)
+    record(
+        f"F11 {secs:+d} s",
+        venue.kind.name,
+        f"the venue's clock steps by {secs:+d} s and back",
+        measured=measured,
+    )
     assert len(late) <= 3  # until the clocks are compared again
 
 
@@ -187,7 +197,7 @@ def test_F13_a_locked_database(started: Pair) -> None:
     node.wait("the trade is there", lambda: len(node.rows("SELECT 1 FROM trades")) == before + 1)
     wait_journaled(venue, node)
     measured = books_agree(node, venue)
-    record("F13", VENUE, f"the journal's database locked for {LOCKED_SECS} s", measured=measured)
+    record("F13", venue.kind.name, f"the journal's database locked for {LOCKED_SECS} s", measured=measured)
 
 
 # -- F18 -----------------------------------------------------------------------------------------------------
@@ -202,7 +212,9 @@ def test_F18_a_frozen_price(started: Pair) -> None:
     since_ns = venue.now_ns()
     sent = node.wait(
         "the entry is taken back",
-        lambda: [one for one in requests_since(venue, since_ns) if one["endpoint"] == CANCEL],
+        lambda: [
+            one for one in requests_since(venue, since_ns) if one["endpoint"] == CANCEL[venue.kind.name]
+        ],
     )
     assert "stale" in holds(node)
     venue.arm()
@@ -213,7 +225,25 @@ def test_F18_a_frozen_price(started: Pair) -> None:
         "limit secs": FROZEN_SECS,
         "time to cancel secs": round((sent[0]["ts_ns"] - since_ns) / NANOS, 2),
     }
-    record("F18", VENUE, "the price stands still, the stream goes on", measured=measured)
+    record("F18", venue.kind.name, "the price stands still, the stream goes on", measured=measured)
+
+
+# -- F19 -----------------------------------------------------------------------------------------------------
+
+
+def test_F19_a_bad_print_opens_nothing(started: Pair) -> None:
+    """A strategy that would enter on it is refused by the account's limits; nothing is sent."""
+    venue, node = started
+    since_ns = venue.now_ns()
+    before = len(node.decisions("entry_refused"))
+    venue.print_trade(SPIKE[venue.kind.name], "0.001")
+    refused = node.wait("refused", lambda: node.decisions("entry_refused")[before:])
+    assert "from the last trades" in details(refused)[0]["text"]
+    node.wait_open(START_SECS)
+    end_entry(venue, node)
+    measured = books_agree(node, venue) | {"orders sent": len(venue.sent_since(since_ns))}
+    record("F19 live", venue.kind.name, f"one print at {SPIKE[venue.kind.name]}", measured=measured)
+    assert venue.sent_since(since_ns) == []
 
 
 # -- F24: last, because another tick size holds until a restart ----------------------------------------------
@@ -237,5 +267,5 @@ def test_F24_the_venue_halts_and_changes_an_instrument(started: Pair) -> None:
     node.wait("it is left out", lambda: skipped(node, since_ns))
     wait_journaled(venue, node)
     measured = books_agree(node, venue) | {"orders after the change": len(venue.sent_since(since_ns))}
-    record("F24", VENUE, "halt and end of it, then another tick size", measured=measured)
+    record("F24", venue.kind.name, "halt and end of it, then another tick size", measured=measured)
     assert venue.sent_since(since_ns) == []

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
@@ -20,12 +19,9 @@ from typing import Any
 
 import pytest
 import yaml
-from nautilus_trader.model.events import OrderFilled
 from prometheus_client.parser import text_string_to_metric_families
 
-from runtime.live.recording import SERIALIZER
-from runtime.live.recording_files import RowKind, read_rows
-from tests.faults.books import books_agree, venue_fills
+from tests.faults.books import books_agree, node_knew_the_same
 from tests.faults.harness import NANOS, ROOT, FaultVenue, LiveNode, is_covered, leg_of, running_venue
 from tests.faults.kinds import KINDS
 from tests.webhook_server import Webhook, webhook_server
@@ -200,7 +196,7 @@ def test_a_day_of_a_live_node(scene: Callable[[str], Scene], kind: str) -> None:
     assert (measured["trades"], measured["position"]) == (4, str(venue.held_qty()))
 
     one_live_session(node)
-    the_node_knew_the_same(node, venue)
+    node_knew_the_same(node, venue)
     told_and_counted(webhook, series, venue)
     print(f"{kind}: fill -> stop at the venue, ms: {[round(one, 1) for one in protection_ms(venue)]}")
 
@@ -220,39 +216,6 @@ def one_live_session(node: LiveNode) -> None:
     assert not (node.folder / "paper").exists()
     outcomes = node.rows("SELECT outcome FROM commands WHERE action = 'close' ORDER BY seq")
     assert outcomes[-1]["outcome"] == "done", outcomes
-
-
-def the_node_knew_the_same(node: LiveNode, venue: FaultVenue) -> None:
-    """Compare what Nautilus itself heard, as recorded: fills with their fees, and the balances."""
-    (folder,) = (node.folder / "live" / "recordings").iterdir()
-    fills: Counter[tuple[Any, ...]] = Counter()
-    balances: dict[str, Decimal] = {}
-    for _number, _now_ns, kind, _key, payload, _tick in read_rows(folder):
-        if kind is RowKind.ORDER_EVENT:
-            event = SERIALIZER.deserialize(payload)
-            if isinstance(event, OrderFilled):
-                fills[fill_facts(event)] += 1
-        elif kind is RowKind.ACCOUNT:
-            state = SERIALIZER.deserialize(payload)
-            balances |= {one.currency.code: one.total.as_decimal() for one in state.balances}
-    records = venue.records()
-    assert fills == venue_fills(venue, records)
-    at_venue = records["accounts"]["main"]["balances"]
-    for asset, one in at_venue.items():
-        assert balances[asset] == Decimal(one["free"]) + Decimal(one["locked"]), asset
-
-
-def fill_facts(event: OrderFilled) -> tuple[Any, ...]:
-    """Return what the venue's record of a fill has, too."""
-    return (
-        event.client_order_id.value,
-        event.trade_id.value,
-        "BUY" if event.is_buy else "SELL",
-        event.last_qty.as_decimal(),
-        event.last_px.as_decimal(),
-        event.commission.as_decimal(),
-        event.commission.currency.code,
-    )
 
 
 def told_and_counted(webhook: Webhook, series: dict[str, Any], venue: FaultVenue) -> None:

@@ -15,17 +15,19 @@ from runtime.run_plan import find_strategy
 from runtime.settings import StrategySettings
 from strategies.ote_config import OteConfig, perception
 from strategies.perception_state import Perceiver, encode
-from tests.faults.books import books_agree
+from tests.faults.books import books_agree, node_knew_the_same
 from tests.faults.conftest import StartPair
 from tests.faults.harness import NANOS, FaultVenue, LiveNode, wait
 from tests.faults.recorder import record
+from tests.faults.unprotected import unprotected_secs
 
 pytestmark = pytest.mark.fault
 BOTH = pytest.mark.parametrize("kind", ["binance_usdm", "binance_spot"])
 QUICK = pytest.mark.quick  # two of them, because each starts a node
 USDM_QUICK = pytest.mark.parametrize("kind", [pytest.param("binance_usdm", marks=QUICK), "binance_spot"])
 SPOT_QUICK = pytest.mark.parametrize("kind", ["binance_usdm", pytest.param("binance_spot", marks=QUICK)])
-FAST_DATA = {"data": {"heartbeat_secs": 1.0, "stale_secs": 2.0}}
+RECORDED = {"recording": {"enabled": True}}
+FAST_DATA = RECORDED | {"data": {"heartbeat_secs": 1.0, "stale_secs": 2.0}}
 MANY = 100_000
 
 
@@ -48,6 +50,7 @@ def finish(
     found = books_agree(node, venue, outage_secs=outage_secs)
     assert node.violations == 0
     assert node.stop() == 0
+    node_knew_the_same(node, venue)
     record(row, venue.kind.name, done, measured=measured | found)
 
 
@@ -170,7 +173,7 @@ def whole_perception(venue: FaultVenue, trades: list[Any], script: dict[str, Any
 @SPOT_QUICK
 def test_F03_every_private_event_comes_twice(pair: StartPair, kind: str) -> None:
     """Acknowledgements, two partial fills and the stop's fill count once."""
-    venue, node = pair(kind)
+    venue, node = pair(kind, live=RECORDED)
     node.start()
     venue.fault("duplicate", kind="private.*", count=MANY)
     node.enter()
@@ -184,7 +187,7 @@ def test_F03_every_private_event_comes_twice(pair: StartPair, kind: str) -> None
 @BOTH
 def test_F04_fill_before_its_acknowledgement_and_after_the_cancellation(pair: StartPair, kind: str) -> None:
     """In whichever order the venue tells it, the stop has the size of what is held."""
-    venue, node = pair(kind)
+    venue, node = pair(kind, live=RECORDED)
     node.start()
     venue.fault("late", kind="private.order", count=1, secs=0.7)  # the entry's acknowledgement
     node.enter()
@@ -203,10 +206,38 @@ def test_F04_fill_before_its_acknowledgement_and_after_the_cancellation(pair: St
     finish(node, venue, "F04", "a fill overtakes its acknowledgement; a cancellation overtakes a fill")
 
 
+@BOTH
+def test_F04_a_fill_that_nobody_is_told(pair: StartPair, kind: str) -> None:
+    """One message is lost and no stream breaks: of the entry, then of the stop, then of the target."""
+    venue, node = pair(kind, live=RECORDED)
+    node.start()
+    node.enter()
+    venue.fault("drop", kind="private.order", count=1)
+    venue.fill_entry()
+    node.wait_protected()
+    measured = {"stop_after_lost_fill_secs": secs_naked(venue)}
+    books_agree(node, venue)
+    venue.fault("drop", kind="private.order", count=2)  # on USD-M the stop tells of its new order first
+    leave(node, venue)
+    books_agree(node, venue)
+    node.enter_and_fill()
+    venue.fault("drop", kind="private.order", count=1)
+    venue.hit_target()
+    node.wait("the target's fill is known", lambda: len(node.rows("SELECT 1 FROM trades")) == 2)
+    venue.resume_pulse()
+    done = "the one message that tells of a fill is dropped: of the entry, the stop, the target"
+    finish(node, venue, "F04 lost", done, **measured)
+
+
+def secs_naked(venue: FaultVenue) -> float:
+    """Return the longest time without an exit so far, as it is recorded."""
+    return round(unprotected_secs(venue, venue.records())[0], 3)
+
+
 @USDM_QUICK
 def test_F05_partial_fills_then_the_entry_is_taken_back(pair: StartPair, kind: str) -> None:
     """Each part is protected at once; what is left of the entry goes, the protection stays."""
-    venue, node = pair(kind)
+    venue, node = pair(kind, live=RECORDED)
     node.start()
     node.enter()
     venue.fill_entry("0.04")
@@ -226,7 +257,7 @@ def test_F05_partial_fills_then_the_entry_is_taken_back(pair: StartPair, kind: s
 @BOTH
 def test_F06_cancellation_is_refused_because_the_entry_filled(pair: StartPair, kind: str) -> None:
     """The event of the fill is lost; the refused cancellation tells, and what is held is protected."""
-    venue, node = pair(kind)
+    venue, node = pair(kind, live=RECORDED)
     node.start()
     node.enter()
     venue.fault("drop", kind="private.*", count=3)
@@ -241,7 +272,7 @@ def test_F06_cancellation_is_refused_because_the_entry_filled(pair: StartPair, k
 @pytest.mark.parametrize("kind", ["binance_usdm", "binance_spot"])
 def test_F23_user_stream_expires_then_every_stream_is_closed(pair: StartPair, kind: str) -> None:
     """What fills in that very moment is heard all the same."""
-    venue, node = pair(kind)
+    venue, node = pair(kind, live=RECORDED)
     node.start()
     node.enter()
     venue.fault("listen_key_expiry")

@@ -79,7 +79,8 @@ class Control:
         trade = exchange.print_trade(
             body["market"], body["side"], Decimal(str(body["qty"])), Decimal(str(body["price"]))
         )
-        return {"trade_id": trade.trade_id, "fills": [fill_state(fill) for fill in exchange.fills[before:]]}
+        fills = [fill_state(fill) for fill in exchange.fills[before:]]
+        return {"trade_id": trade.trade_id, "ts_ns": trade.ts_ns, "fills": fills}
 
     async def order(self, body: Json) -> Json:
         """Place an order as another client of the same account does."""
