@@ -14,6 +14,7 @@ from strategies.protection import AccountKind, VenueCapabilities
 from strategies.trade_manager.orders import ZERO, Leg, OrderStage
 from strategies.trade_manager.plan import EntryPlan, Funds, Market
 from strategies.trade_manager.setup import Setup
+from strategies.venue_filters import market_most
 
 
 class AccountView:
@@ -156,7 +157,18 @@ def market_of(instrument: Instrument, venue: VenueCapabilities, account: Account
         shorts=venue.shorts,
         target_rests=venue.target_rests,
         exits_need_notional=account == "cash",
+        max_qty=most_of_one_order(instrument),
     )
+
+
+def most_of_one_order(instrument: Instrument) -> Decimal | None:
+    """Return the largest quantity that one order may have of whatever kind, None for no limit.
+
+    Entries and exits are one order each, and the exit of last resort is at market: both limits hold.
+    """
+    most = instrument.max_quantity
+    limits = (None if most is None else most.as_decimal(), market_most(instrument.info))
+    return min((one for one in limits if one), default=None)
 
 
 def _amount(money: Money | None) -> Decimal:

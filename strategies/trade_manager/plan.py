@@ -178,6 +178,7 @@ def plan_entry(zone: Zone, rules: EntryRules, market: Market, funds: Funds) -> E
         stop_price=stop,
         max_notional=min(funds.equity * Decimal(str(rules.max_notional_pct)) / 100, funds.spendable),
         lot_size=market.lot_size,
+        max_qty=market.max_qty,
     )
     refused = checked_quantity(qty, min(entry, stop), market)
     if refused is not None:

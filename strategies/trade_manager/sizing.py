@@ -35,6 +35,8 @@ class Market:
         The target is a resting limit order (maker), else a limit sent when the price is there (taker).
     exits_need_notional
         Exits, too, must reach ``min_notional`` (spot); reduce-only exits need not.
+    max_qty
+        Largest order, at market or with a limit, base currency; None for no limit.
     """
 
     tick_size: Decimal
@@ -46,6 +48,7 @@ class Market:
     shorts: bool
     target_rests: bool
     exits_need_notional: bool
+    max_qty: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ def quantity_for_risk(
     stop_price: Decimal,
     max_notional: Decimal,
     lot_size: Decimal,
+    max_qty: Decimal | None = None,
 ) -> Decimal:
     """Return the quantity whose loss at the stop is the given share of the equity, rounded down.
 
@@ -87,6 +91,8 @@ def quantity_for_risk(
         Most that quantity times entry price may be, quote currency.
     lot_size
         Quantity increment.
+    max_qty
+        Largest order of the venue, base currency; None for no limit. A trade is entered and left in one.
 
     Returns
     -------
@@ -110,7 +116,8 @@ def quantity_for_risk(
         raise ValueError(f"the stop ({stop_price}) is at the entry: no size has a finite risk")
     by_risk = equity * Decimal(str(risk_pct)) / 100 / distance
     by_notional = max_notional / entry_price
-    return max(floor_to(min(by_risk, by_notional), lot_size), Decimal(0))
+    qty = min(by_risk, by_notional)
+    return max(floor_to(qty if max_qty is None else min(qty, max_qty), lot_size), Decimal(0))
 
 
 def quantity_for_volume(volumes: Sequence[float], max_volume_pct: float) -> Decimal | None:
@@ -342,6 +349,7 @@ def size_position(
         stop_price=stop_price,
         max_notional=min(by_setting, by_margin),
         lot_size=market.lot_size,
+        max_qty=market.max_qty,
     )
     lowest = min(entry_price, stop_price)
     refused = checked_quantity(qty, lowest, market)
