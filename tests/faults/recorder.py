@@ -76,10 +76,24 @@ def merged(before: dict[str, Any], rows: list[dict[str, Any]], files: dict[str, 
     """Return the content of faults.json with new rows in place of old ones of the same name and venue."""
     digest = code_digest(files)
     found = {(one["row"], one["venue"]): one for one in before.get("rows", [])}
-    found |= {(one["row"], one["venue"]): {**one, "code": digest} for one in rows}
+    new: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in rows:
+        key = (one["row"], one["venue"])
+        new[key] = {**_both(new[key], one), "code": digest} if key in new else {**one, "code": digest}
+    found |= new
     ordered = [found[key] for key in sorted(found)]
     codes = {**before.get("codes", {}), digest: files}
     return {"rows": ordered, "codes": {one: codes[one] for one in sorted({row["code"] for row in ordered})}}
+
+
+def _both(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Return one row for two tests of the same one: it passes when both do."""
+    failed = next((one for one in (first, second) if one["result"] == "no"), second)
+    return {
+        **failed,
+        "measured": first["measured"] | second["measured"],
+        "seconds": round(first["seconds"] + second["seconds"], 1),
+    }
 
 
 def changed_since(content: dict[str, Any]) -> list[str]:

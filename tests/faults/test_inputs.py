@@ -19,9 +19,20 @@ from nautilus_trader.model.identifiers import InstrumentId
 import live_node
 from indicators.events import EventKind
 from ml.features import schema_hash, state_dtype_sha256
-from ml.passport import DataManifest, FeatureField, KernelInfo, SymbolScope, kernel_sha256
+from ml.gate import Gate, GateRules
+from ml.model import Model
+from ml.passport import (
+    DataManifest,
+    DriftBins,
+    DriftReference,
+    FeatureField,
+    KernelInfo,
+    SymbolScope,
+    kernel_sha256,
+)
 from runtime.notify.events import Severity
 from runtime.notify.translate import Translator
+from strategies.model_policy import ModelPolicy
 from strategies.ote import SPEC
 from strategies.ote_config import OteConfig
 from strategies.trade_manager.record import Decision
@@ -30,7 +41,7 @@ from tests.faults.recorder import record
 from tests.integration.engine_harness import Trade, event, run
 from tests.local_server import local_server
 from tests.model_folder import passport_of, train, write
-from tests.unit.test_model_policy import NOW, PRICE, USED, Structure, bucket, policy_of, see
+from tests.unit.test_model_policy import ENTRY, FEES, NOW, PRICE, USED, Structure, Sure, bucket, see
 from tests.venue_simulator.process import API_KEY, API_SECRET, VenueProcess
 
 pytestmark = pytest.mark.fault
@@ -249,10 +260,24 @@ UNFIT: Final = {
 }
 
 
+def learnt_policy() -> ModelPolicy:
+    """Return a policy whose model knows between which values its training lay."""
+    bins = DriftBins(edges=(-100.0, 100.0), freq=(0.3, 0.4, 0.3), low=-100.0, high=100.0)
+    passport = passport_of(
+        train(),
+        features=tuple(FeatureField(name=name) for name in USED),
+        drift_ref=DriftReference(features=dict.fromkeys(USED, bins), score=bins),
+    )
+    policy = ModelPolicy(Gate(Model(passport, Sure(len(USED)), "xgboost"), GateRules()), **FEES)
+    policy.open_order()
+    policy.hold(ENTRY)
+    return policy
+
+
 @pytest.mark.parametrize("case", UNFIT)
 def test_F17_a_feature_that_is_no_figure_is_never_scored(case: str) -> None:
     """A bucket's volume goes wrong: the order is cancelled, it is counted, and a person is told."""
-    policy = policy_of()
+    policy = learnt_policy()
     for seq in range(5):
         see(policy, seq)
     sound = policy.ask(NOW, PRICE)

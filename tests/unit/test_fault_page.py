@@ -33,6 +33,16 @@ def test_a_new_result_replaces_the_old_one_of_its_row_and_venue() -> None:
     assert merged({}, [row], {"a.py": "2"})["codes"].keys() < new["codes"].keys()
 
 
+def test_a_row_of_several_tests_passes_when_all_do() -> None:
+    """One that fails is not hidden by one that comes after it."""
+    row = {"row": "F17", "venue": "-", "done": "", "measured": {"NaN": 1}, "result": "no", "reason": "x"}
+    passed = {"row": "F17", "venue": "-", "done": "", "measured": {"infinite": 2}, "result": "pass"}
+    for rows in ([row, passed], [passed, row]):
+        (found,) = merged({}, [one | {"seconds": 1.5} for one in rows], {"a.py": "1"})["rows"]
+        assert (found["result"], found["reason"], found["seconds"]) == ("no", "x", 3.0)
+        assert found["measured"] == {"NaN": 1, "infinite": 2}
+
+
 def test_a_changed_file_is_named() -> None:
     """What was measured with other code is known by it."""
     files = code_files()
