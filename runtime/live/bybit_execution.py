@@ -15,6 +15,8 @@ Measured on the local exchange with Nautilus 1.231 (tests/integration/test_bybit
 """
 
 import asyncio
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from nautilus_trader.adapters.bybit import factories
@@ -30,31 +32,51 @@ from nautilus_trader.execution.messages import (
     SubmitOrderList,
 )
 from nautilus_trader.execution.reports import ExecutionMassStatus, PositionStatusReport
-from nautilus_trader.model.enums import OrderSide, OrderType, TimeInForce
-from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.enums import OrderStatus
+from nautilus_trader.model.identifiers import ClientOrderId
 from nautilus_trader.model.orders import Order
 
+from runtime.download.budget import HostBudget
 from runtime.errors import VenueError
+from runtime.live.bybit_bodies import (
+    WAITING,
+    WORKING,
+    can_go_by_rest,
+    category,
+    change,
+    is_spot,
+    is_spot_stop,
+    order_body,
+    raw_symbol,
+)
 from runtime.live.bybit_missed import MissedReports
-from runtime.live.bybit_rest import BybitRest, RefusedError, UnknownOutcomeError
+from runtime.live.bybit_rest import (
+    BAN_SECS,
+    FORBIDDEN,
+    LONGEST_WAIT_SECS,
+    BybitRest,
+    RefusedError,
+    UnknownOutcomeError,
+)
 from runtime.live.exchanged_class import exchanged
+from runtime.live.freshness import ClockOffset
 
 RECONCILE_AGAIN_SECS: Final = 1.0
 START_ATTEMPTS: Final = 3
 REPORTS: Final = frozenset(
     {"request_order_status_reports", "request_fill_reports", "request_position_status_reports"}
 )
+QUESTIONS: Final = frozenset({"query_order", "request_account_state", "get_account_details"})
+# Of "403, access too frequent", as the adapter repeats it.
+BAN_WORDS: Final = "access too frequent"
+# "Cancel failed. Order does not exist": spot, the others.
 NO_SUCH_ORDER: Final = 170213
-WAITING, WORKING = "StopOrder", "Order"
-_TIFS: Final = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
-_SPOT_STOPS: Final = frozenset(
-    {OrderType.STOP_LIMIT, OrderType.STOP_MARKET, OrderType.LIMIT_IF_TOUCHED, OrderType.MARKET_IF_TOUCHED}
-)
-_LIMITS: Final = frozenset({OrderType.STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED})
+# How the adapter repeats a refusal of a stamp (10002): nothing was done.
+STAMP_WORDS: Final = "check your server timestamp"
 
 
 class CountingHttp:
-    """Nautilus' HTTP client, which tells how many of its requests for reports failed.
+    """Nautilus' HTTP client, which tells how many of its requests for reports failed, and obeys bans.
 
     Parameters
     ----------
@@ -65,21 +87,30 @@ class CountingHttp:
     def __init__(self, client: Any) -> None:
         self._client = client
         self.failed = 0
+        self.budget = HostBudget(time.monotonic)
 
     def __getattr__(self, name: str) -> Any:
-        """Return the client's own, counted where it asks for reports."""
+        """Return the client's own, counted where it asks for reports and held back where it asks at all."""
         found = getattr(self._client, name)
-        if name not in REPORTS:
+        if name not in REPORTS | QUESTIONS:
             return found
 
         async def counted(*arguments: Any, **options: Any) -> Any:
+            await asyncio.sleep(min(self.budget.wait_secs(1), LONGEST_WAIT_SECS))
             try:
+                self._refuse_if_banned()
                 return await found(*arguments, **options)
-            except BaseException:
-                self.failed += 1
+            except BaseException as error:
+                self.failed += name in REPORTS
+                if BAN_WORDS in str(error):
+                    self.budget.ban(BAN_SECS, FORBIDDEN)
                 raise
 
         return counted
+
+    def _refuse_if_banned(self) -> None:
+        if self.budget.ban_secs:
+            raise VenueError(f"not sent: the host asks for silence, {self.budget.ban_secs:.0f} s left")
 
 
 class RepairedBybitClient(BybitExecutionClient):
@@ -88,11 +119,15 @@ class RepairedBybitClient(BybitExecutionClient):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._http_client: Any = CountingHttp(self._http_client)
-        address = self._config.base_url_http or nautilus_pyo3.get_bybit_http_base_url(
+        self._address = self._config.base_url_http or nautilus_pyo3.get_bybit_http_base_url(
             self._config.environment or nautilus_pyo3.BybitEnvironment.MAINNET
         )
+        self._changes: dict[ClientOrderId, ModifyOrder] = {}  # sent by the adapter, the last of each order
         self._rest = BybitRest(
-            address, self._config.api_key or "", self._config.api_secret or "", proxy=self._config.proxy_url
+            self._address,
+            self._config.api_key or "",
+            self._config.api_secret or "",
+            proxy=self._config.proxy_url,
         )
         self._missed = MissedReports(self, self._rest)
 
@@ -105,23 +140,39 @@ class RepairedBybitClient(BybitExecutionClient):
         await super()._disconnect()
         await self._rest.close()
 
-    # -- stops of spot -------------------------------------------------------------------------------------
+    # -- what is shared with others of the node --------------------------------------------------------------
+
+    def follow_clock(self, offset_of: Callable[[], ClockOffset | None]) -> None:
+        """Stamp our own requests by the venue's clock, and send orders by them while ours is wrong."""
+        self._rest.follow_clock(offset_of)
+
+    def share_budget(self, budget_of: Callable[[str], HostBudget]) -> None:
+        """Share what is known of the host's limits; the adapter's own requests pass the same gate."""
+        budget = budget_of(self._address)
+        self._rest.share(budget)
+        self._http_client.budget = budget
+
+    # -- orders by REST: stops of spot, and all while our clock is wrong -------------------------------------
+
+    def _goes_by_rest(self, order: Order) -> bool:
+        """Tell whether the adapter would send an order wrongly, or stamped so that the venue refuses it."""
+        return is_spot_stop(order) or (self._rest.shift_ms != 0 and can_go_by_rest(order))
 
     async def _submit_order(self, command: SubmitOrder) -> None:
         order = command.order
-        if not _is_spot_stop(order):
+        if not self._goes_by_rest(order) or (command.params and not is_spot_stop(order)):
             await super()._submit_order(command)
-        elif order.is_reduce_only or order.time_in_force not in _TIFS:
+        elif (order.is_reduce_only and is_spot(order.instrument_id)) or not can_go_by_rest(order):
             self._deny(order, "UNSUPPORTED_ON_SPOT_STOP")
         elif not order.is_closed:
             self.generate_order_submitted(
                 order.strategy_id, order.instrument_id, order.client_order_id, self._clock.timestamp_ns()
             )
-            await self._send_spot_stop(order)
+            await self._send(order)
 
-    async def _send_spot_stop(self, order: Order) -> None:
+    async def _send(self, order: Order) -> None:
         try:
-            await self._rest.post("/v5/order/create", spot_stop(order))
+            await self._rest.post("/v5/order/create", order_body(order))
         except RefusedError as error:
             self._log.error(f"Order rejected by venue {order.client_order_id}: {error}")
             self.generate_order_rejected(
@@ -137,7 +188,7 @@ class RepairedBybitClient(BybitExecutionClient):
 
     async def _submit_order_list(self, command: SubmitOrderList) -> None:
         orders = command.order_list.orders
-        if any(_is_spot_stop(one) for one in orders):
+        if any(is_spot_stop(one) for one in orders):
             for order in orders:
                 self._deny(order, "UNSUPPORTED_SPOT_STOP_IN_A_LIST")
             return
@@ -150,18 +201,25 @@ class RepairedBybitClient(BybitExecutionClient):
 
     async def _cancel_order(self, command: CancelOrder) -> None:
         order = self._cache.order(command.client_order_id)
-        if order is None or order.is_closed or not _is_spot_stop(order):
+        if order is None or order.is_closed or not self._goes_by_rest(order):
             await super()._cancel_order(command)
-            return
-        names = {"category": "spot", "symbol": _raw(order.instrument_id)}
+        else:
+            await self._take_back(order)
+
+    async def _take_back(self, order: Order) -> None:
+        names = {"category": category(order.instrument_id), "symbol": raw_symbol(order.instrument_id)}
         names["orderLinkId"] = order.client_order_id.value
-        # A stop that has triggered is an ordinary order, and the news of it may be on its way.
-        filters = (WORKING, WAITING) if order.ts_triggered or order.filled_qty else (WAITING, WORKING)
+        filters: tuple[str, ...] = (WORKING,)
+        if is_spot_stop(order):
+            # A stop that has triggered is an ordinary order, and the news of it may be on its way.
+            has_triggered = order.ts_triggered or order.filled_qty
+            filters = (WORKING, WAITING) if has_triggered else (WAITING, WORKING)
         for one in filters:
+            filtered = {"orderFilter": one} if is_spot(order.instrument_id) else {}
             try:
-                await self._rest.post("/v5/order/cancel", {**names, "orderFilter": one})
+                await self._rest.post("/v5/order/cancel", names | filtered)
             except RefusedError as error:
-                if error.code == NO_SUCH_ORDER and one is filters[0]:
+                if error.code == NO_SUCH_ORDER and one is not filters[-1]:
                     continue
                 self._refuse_cancel(order, str(error))
             except UnknownOutcomeError as error:
@@ -183,24 +241,31 @@ class RepairedBybitClient(BybitExecutionClient):
             await self._cancel_order(one)
 
     async def _cancel_all_orders(self, command: CancelAllOrders) -> None:
-        await super()._cancel_all_orders(command)
-        if not _is_spot(command.instrument_id):
-            return
-        body = {"category": "spot", "symbol": _raw(command.instrument_id), "orderFilter": WAITING}
-        try:
-            await self._rest.post("/v5/order/cancel-all", body)
-        except VenueError as error:
-            self._log.error(f"Cannot cancel the stops of {command.instrument_id}: {error}")
-
-    # -- changes of stops ----------------------------------------------------------------------------------
+        if not self._rest.shift_ms:
+            await super()._cancel_all_orders(command)
+            if not is_spot(command.instrument_id):
+                return
+        names = {"category": category(command.instrument_id), "symbol": raw_symbol(command.instrument_id)}
+        filters: list[dict[str, str]] = [{"orderFilter": WAITING}] if is_spot(command.instrument_id) else []
+        for one in filters if not self._rest.shift_ms else [{}, *filters]:
+            try:
+                await self._rest.post("/v5/order/cancel-all", names | one)
+            except VenueError as error:
+                self._log.error(f"Cannot cancel the orders of {command.instrument_id}: {error}")
 
     async def _modify_order(self, command: ModifyOrder) -> None:
         order = self._cache.order(command.client_order_id)
-        is_ours = order is not None and not order.is_closed and order.has_trigger_price
-        is_moved = is_ours and command.trigger_price not in (None, order.trigger_price)
-        if not is_moved and not (is_ours and _is_spot_stop(order)):
-            await super()._modify_order(command)
+        is_ours = order is not None and not order.is_closed
+        is_moved = is_ours and order.has_trigger_price
+        is_moved = is_moved and command.trigger_price not in (None, order.trigger_price)
+        if is_moved or (is_ours and self._goes_by_rest(order)):
+            await self._change(order, command)
             return
+        if is_ours:
+            self._changes[order.client_order_id] = command
+        await super()._modify_order(command)
+
+    async def _change(self, order: Order, command: ModifyOrder) -> None:
         try:
             await self._rest.post("/v5/order/amend", change(order, command))
         except RefusedError as error:
@@ -214,6 +279,42 @@ class RepairedBybitClient(BybitExecutionClient):
             )
         except UnknownOutcomeError as error:
             self._log.error(f"Unknown whether {order.client_order_id} was changed: {error}")
+
+    # -- refused for their stamp: our clock stepped, and nobody knew -----------------------------------------
+
+    def _handle_order_rejected_pyo3(self, msg: Any) -> None:
+        order = self._refused_for_its_stamp(msg)
+        if order is None or order.status != OrderStatus.SUBMITTED or not can_go_by_rest(order):
+            super()._handle_order_rejected_pyo3(msg)
+        else:
+            self._loop.create_task(self._by_their_clock(self._send(order)))
+
+    def _handle_order_cancel_rejected_pyo3(self, msg: Any) -> None:
+        order = self._refused_for_its_stamp(msg)
+        if order is None:
+            super()._handle_order_cancel_rejected_pyo3(msg)
+        else:
+            self._loop.create_task(self._by_their_clock(self._take_back(order)))
+
+    def _handle_order_modify_rejected_pyo3(self, msg: Any) -> None:
+        order = self._refused_for_its_stamp(msg)
+        command = None if order is None else self._changes.get(order.client_order_id)
+        if order is None or command is None:
+            super()._handle_order_modify_rejected_pyo3(msg)
+        else:
+            self._loop.create_task(self._by_their_clock(self._change(order, command)))
+
+    def _refused_for_its_stamp(self, msg: Any) -> Order | None:
+        """Return the order of such a refusal while it is alive, None for any other."""
+        if STAMP_WORDS not in msg.to_dict()["reason"]:
+            return None
+        order = self._cache.order(ClientOrderId(str(msg.client_order_id)))
+        return None if order is None or order.is_closed else order
+
+    async def _by_their_clock(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do by REST, stamped by the venue's clock, what the adapter's stamp was refused for."""
+        await self._rest.learn_clock()
+        await work
 
     # -- whole reports or none -----------------------------------------------------------------------------
 
@@ -251,57 +352,6 @@ class RepairedBybitClient(BybitExecutionClient):
         return reports
 
 
-def spot_stop(order: Order) -> dict[str, str]:
-    """Return a conditional order of spot as the venue wants it ("Place Order").
-
-    Its coins are locked when it triggers, not before.
-    """
-    body = {
-        "category": "spot",
-        "symbol": _raw(order.instrument_id),
-        "side": "Buy" if order.side == OrderSide.BUY else "Sell",
-        "orderType": "Limit" if order.order_type in _LIMITS else "Market",
-        "qty": str(order.quantity),
-        "triggerPrice": str(order.trigger_price),
-        "timeInForce": _TIFS[order.time_in_force],
-        "orderLinkId": order.client_order_id.value,
-        "orderFilter": WAITING,
-    }
-    if order.order_type in _LIMITS:
-        return body | {"price": str(order.price)}
-    return body | {"marketUnit": "baseCoin"}
-
-
-def change(order: Order, command: ModifyOrder) -> dict[str, str]:
-    """Return the change of a stop as the venue wants it ("Amend Order"): only what differs."""
-    body = {
-        "category": "spot" if _is_spot(order.instrument_id) else "linear",
-        "symbol": _raw(order.instrument_id),
-        "orderLinkId": order.client_order_id.value,
-    }
-    price = order.price if order.has_price else None
-    for name, new, old in (
-        ("qty", command.quantity, order.quantity),
-        ("price", command.price, price),
-        ("triggerPrice", command.trigger_price, order.trigger_price),
-    ):
-        if new is not None and new != old:
-            body[name] = str(new)
-    return body
-
-
-def _is_spot(instrument_id: InstrumentId) -> bool:
-    return str(instrument_id.symbol.value).endswith("-SPOT")
-
-
-def _is_spot_stop(order: Order) -> bool:
-    return _is_spot(order.instrument_id) and order.order_type in _SPOT_STOPS
-
-
-def _raw(instrument_id: InstrumentId) -> str:
-    return str(nautilus_pyo3.bybit_extract_raw_symbol(instrument_id.symbol.value))
-
-
 class RepairedBybitFactory(factories.BybitLiveExecClientFactory):
     """The adapter's factory, which makes our client."""
 
@@ -312,4 +362,4 @@ class RepairedBybitFactory(factories.BybitLiveExecClientFactory):
             return factories.BybitLiveExecClientFactory.create(*arguments, **surroundings)
 
 
-__all__ = ["RepairedBybitClient", "RepairedBybitFactory", "change", "spot_stop"]
+__all__ = ["RepairedBybitClient", "RepairedBybitFactory"]

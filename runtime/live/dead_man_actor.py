@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any, Final
 
 from nautilus_trader.common.actor import Actor
@@ -11,6 +12,7 @@ from nautilus_trader.common.config import ActorConfig
 from runtime.live.addresses import addresses_of
 from runtime.live.command_actions import is_entering, is_in_position
 from runtime.live.dead_man import BYBIT_LIMIT, USDM_LIMIT, UsdmCountdown, arm_bybit
+from runtime.live.freshness import MS, ClockOffset
 from runtime.live.keys import require_keys
 from runtime.live.signed_calls import SignedCalls
 
@@ -101,6 +103,12 @@ def symbol_of(desk: Any) -> str:
     return str(desk.instrument.raw_symbol.value)
 
 
+def their_ms(offsets: Mapping[str, ClockOffset], venue: str) -> int:
+    """Return the time by our clock, or by the venue's where ours is certainly wrong, UNIX milliseconds."""
+    offset = offsets.get(venue)
+    return time.time_ns() // MS + (0 if offset is None else offset.shift_ms)
+
+
 def make_dead_man(context: Any) -> DeadManActor | None:
     """Return the actor of a node; None on paper, and where nothing is switched on."""
     settings = context.settings.live.dead_man
@@ -112,7 +120,11 @@ def make_dead_man(context: Any) -> DeadManActor | None:
         if (is_usdm and settings.binance_usdm) or (venue.venue == "bybit" and settings.bybit):
             per_window, window_secs = (USDM_LIMIT, 60.0) if is_usdm else (BYBIT_LIMIT, 1.0)
             calls[venue.venue_name] = SignedCalls(
-                addresses_of(venue).http, require_keys(venue), per_window=per_window, window_secs=window_secs
+                addresses_of(venue).http,
+                require_keys(venue),
+                per_window=per_window,
+                window_secs=window_secs,
+                now_ms=partial(their_ms, context.clock_offsets, venue.venue_name),
             )
     return DeadManActor(context, calls) if calls else None
 

@@ -13,6 +13,9 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 NANOS: Final = 1_000_000_000
+MS: Final = 1_000_000
+# Venues take what is stamped up to a second ahead of their clock.
+TOLERATED_NS: Final = 500_000_000
 
 
 class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -237,6 +240,17 @@ class ClockOffset:
     def least_ns(self) -> int:
         """Return the smallest distance of the clocks that the measurement allows."""
         return max(0, abs(self.offset_ns) - self.uncertainty_ns)
+
+    @property
+    def shift_ms(self) -> int:
+        """Return what a stamp by our clock must be moved by, ms: 0 where our clock is right enough.
+
+        Examples
+        --------
+        >>> ClockOffset(-2_000_000_000, 10_000_000).shift_ms, ClockOffset(400_000_000, 0).shift_ms
+        (-2000, 0)
+        """
+        return round(self.offset_ns / MS) if self.least_ns > TOLERATED_NS else 0
 
 
 def clock_offset(sent_ns: int, venue_ns: int, received_ns: int) -> ClockOffset:

@@ -31,9 +31,6 @@ SIGNATURE: Final = "signature="
 LONGEST_WAIT_SECS: Final = 60.0
 # A signed question is stamped already: it is refused (-1021) when it comes five seconds later.
 LONGEST_SIGNED_WAIT_SECS: Final = 2.0
-NANOS_PER_MILLI: Final = 1_000_000
-# The venue takes what is up to a second ahead of its clock.
-TOLERATED_NS: Final = 500_000_000
 
 type Sleep = Callable[[float], Any]
 
@@ -99,7 +96,7 @@ class GuardedClient:
 
 
 def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Callable[[str], Any]) -> None:
-    """Put the gate into a client of an adapter; Bybit's asks in Rust and has no place for one.
+    """Put the gate into a client of an adapter; Bybit's has its own (`runtime.live.bybit_execution`).
 
     Parameters
     ----------
@@ -110,6 +107,9 @@ def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Call
     warn
         See `GuardedClient`.
     """
+    if hasattr(client, "share_budget"):
+        client.share_budget(budget_of)
+        return
     http: Any = getattr(client, "_http_client", None)
     inner = getattr(http, "_client", None)
     # One may serve several clients; what stands in front of Bybit's has another interface.
@@ -119,10 +119,10 @@ def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Call
 
 
 def follow_clock(client: Any, offset_of: Callable[[], ClockOffset | None]) -> None:
-    """Let a Binance adapter stamp signed requests by the venue's clock where ours is certainly wrong.
+    """Let an adapter stamp signed requests by the venue's clock where ours is certainly wrong.
 
     The venue refuses what is stamped a second ahead of its clock (-1021), a cancellation like anything else:
-    a clock that stepped would leave orders there that nobody can take back.
+    a clock that stepped would leave orders there that nobody can take back. Bybit likewise (10002).
 
     Parameters
     ----------
@@ -131,6 +131,9 @@ def follow_clock(client: Any, offset_of: Callable[[], ClockOffset | None]) -> No
     offset_of
         Gives the offset as last measured, None before.
     """
+    if hasattr(client, "follow_clock"):
+        client.follow_clock(offset_of)
+        return
     http = getattr(client, "_http_client", None)
     sign = getattr(http, "sign_request", None)
     if http is None or sign is None or "sign_request" in http.__dict__:
@@ -140,9 +143,8 @@ def follow_clock(client: Any, offset_of: Callable[[], ClockOffset | None]) -> No
         http_method: Any, url_path: str, payload: dict[str, str] | None = None, **options: Any
     ) -> Any:
         offset = offset_of()
-        if payload and "timestamp" in payload and offset is not None and offset.least_ns > TOLERATED_NS:
-            shift_ms = round(offset.offset_ns / NANOS_PER_MILLI)
-            payload["timestamp"] = str(int(payload["timestamp"]) + shift_ms)
+        if payload and "timestamp" in payload and offset is not None:
+            payload["timestamp"] = str(int(payload["timestamp"]) + offset.shift_ms)
         return await sign(http_method, url_path, payload=payload, **options)
 
     http.sign_request = sign_by_their_clock

@@ -230,3 +230,50 @@ def test_what_the_stream_missed_is_asked_for(venue: VenueThread, product: Any) -
         await run.until(lambda: other.status == OrderStatus.CANCELED, "the missed cancellation", 12)
 
     run_node(venue, product, script)
+
+
+@pytest.mark.parametrize("product", ["spot", "linear"])
+def test_orders_go_out_although_our_clock_is_two_seconds_ahead(venue: VenueThread, product: Any) -> None:
+    """The venue refuses the adapter's stamps; what was refused is sent by REST, by the venue's clock.
+
+    Nothing has measured the clock yet: the first refusal tells of it.
+    """
+
+    async def script(run: NodeRun) -> None:
+        hand, made = run.hand, run.hand.instrument
+        venue.venue.clock.skew_ns = -2_000_000_000
+        entry = await run.submit(hand.limit("49000", post_only=True), OrderStatus.ACCEPTED)
+        hand.cancel_order(entry)
+        await run.until(lambda: entry.status == OrderStatus.CANCELED, "the cancelled entry")
+        bought = await run.submit(hand.market("0.010", OrderSide.BUY), OrderStatus.FILLED)
+        is_spot = product == "spot"
+        stop = hand.stop_limit_sale("49000", "48900") if is_spot else hand.stop_sale("49000")
+        await run.submit(stop, OrderStatus.ACCEPTED)
+        hand.modify_order(
+            stop,
+            quantity=made.make_qty(Decimal("0.008")),
+            price=made.make_price(Decimal(49_300)) if is_spot else None,
+            trigger_price=made.make_price(Decimal(49_400)),
+        )
+        await run.until(lambda: stop.trigger_price == 49_400, "the moved stop")
+        hand.cancel_order(stop)
+        await run.until(lambda: stop.status == OrderStatus.CANCELED, "the cancelled stop")
+        assert not {"OrderRejected", "OrderCancelRejected"} & {*hand.names(entry), *hand.names(bought)}
+        taken = [one.client_id for one in venue.venue.exchange.orders.values()]
+        assert len(taken) == len(set(taken)) == 3
+
+    run_node(venue, product, script)
+
+
+def test_a_target_is_resized_although_our_clock_is_two_seconds_ahead(venue: VenueThread) -> None:
+    """The adapter sends changes of ordinary orders itself: a refused one is sent again by REST."""
+
+    async def script(run: NodeRun) -> None:
+        hand, made = run.hand, run.hand.instrument
+        target = await run.submit(hand.limit("49000"), OrderStatus.ACCEPTED)
+        venue.venue.clock.skew_ns = -2_000_000_000
+        hand.modify_order(target, quantity=made.make_qty(Decimal("0.020")))
+        await run.until(lambda: target.quantity == Decimal("0.020"), "the new size")
+        assert "OrderModifyRejected" not in hand.names(target)
+
+    run_node(venue, "linear", script)

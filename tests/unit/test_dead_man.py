@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -22,7 +23,9 @@ from runtime.live.dead_man import (
     UsdmCountdown,
     arm_bybit,
 )
+from runtime.live.dead_man_actor import their_ms
 from runtime.live.dead_man_settings import DeadManSettings
+from runtime.live.freshness import NANOS, ClockOffset
 from runtime.live.keys import Keys
 from runtime.live.signed_calls import SignedCalls
 
@@ -266,3 +269,12 @@ def test_bybit_refusing_is_a_word_and_no_crash() -> None:
     state, words = asyncio.run(arm_bybit(calls_to(lambda _request: refused), "spot", ON))
     assert (state, "Permission denied" in words) == ("failed", True)
     assert asyncio.run(arm_bybit(calls_to(lambda _request: refused), "spot", DeadManSettings()))[0] == "off"
+
+
+def test_a_countdown_is_stamped_by_the_venues_clock_where_ours_is_wrong() -> None:
+    """Two seconds off would be refused each time, and nobody would be alive for the venue."""
+    offsets = {"BINANCE": ClockOffset(-2 * NANOS, 1_000_000), "BYBIT": ClockOffset(NANOS // 10, 0)}
+    now_ms = time.time_ns() // 1_000_000
+    assert -2_000 <= their_ms(offsets, "BINANCE") - now_ms < -1_000
+    assert 0 <= their_ms(offsets, "BYBIT") - now_ms < 1_000
+    assert 0 <= their_ms(offsets, "UNKNOWN") - now_ms < 1_000
