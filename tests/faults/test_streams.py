@@ -1,4 +1,4 @@
-"""F01-F06 and F23: streams that break, miss, repeat or swap what they tell, on Binance spot and USD-M."""
+"""F01-F06 and F23: streams that break, miss, repeat or swap what they tell."""
 
 from decimal import Decimal
 from typing import Any
@@ -22,10 +22,21 @@ from tests.faults.recorder import record
 from tests.faults.unprotected import unprotected_secs
 
 pytestmark = pytest.mark.fault
-BOTH = pytest.mark.parametrize("kind", ["binance_usdm", "binance_spot"])
+NUMBERED = ["binance_usdm", "binance_spot"]  # whose trades have numbers
+NAMED = ["bybit_linear", "bybit_spot"]
+ALL = pytest.mark.parametrize("kind", [*NUMBERED, *NAMED])
 QUICK = pytest.mark.quick  # two of them, because each starts a node
-USDM_QUICK = pytest.mark.parametrize("kind", [pytest.param("binance_usdm", marks=QUICK), "binance_spot"])
-SPOT_QUICK = pytest.mark.parametrize("kind", ["binance_usdm", pytest.param("binance_spot", marks=QUICK)])
+USDM_QUICK = pytest.mark.parametrize("kind", [pytest.param(NUMBERED[0], marks=QUICK), NUMBERED[1], *NAMED])
+SPOT_QUICK = pytest.mark.parametrize("kind", [NUMBERED[0], pytest.param(NUMBERED[1], marks=QUICK), *NAMED])
+# How the account's stream tells of a fill.
+FILL = dict.fromkeys(NUMBERED, "private.order") | dict.fromkeys(NAMED, "private.execution")
+# Messages of one fill: Bybit tells order, execution, wallet and, of a contract, position.
+FILL_MESSAGES = dict.fromkeys(NUMBERED, 3) | {"bybit_linear": 4, "bybit_spot": 3}
+CUTS = [
+    *((kind, secs) for kind in NUMBERED for secs in (5.0, 60.0)),
+    *((kind, 5.0) for kind in NAMED),
+    *(pytest.param(kind, 600.0, marks=pytest.mark.soak) for kind in NUMBERED),
+]
 RECORDED = {"recording": {"enabled": True}}
 FAST_DATA = RECORDED | {"data": {"heartbeat_secs": 1.0, "stale_secs": 2.0}}
 MANY = 100_000
@@ -70,8 +81,7 @@ def holds(node: LiveNode, kind: str, since_ns: int) -> list[dict[str, Any]]:
     return [one for one in found if one["ts_ns"] >= since_ns and one["reason"] in {"stale", "venue"}]
 
 
-@pytest.mark.parametrize("cut_secs", [5.0, 60.0, pytest.param(600.0, marks=pytest.mark.soak)])
-@BOTH
+@pytest.mark.parametrize(("kind", "cut_secs"), CUTS)
 def test_F01_network_cut_while_the_entry_fills(pair: StartPair, kind: str, cut_secs: float) -> None:
     """Entries are held while nothing is heard; the fill of meanwhile is protected before they are free."""
     venue, node = pair(kind, live=FAST_DATA)
@@ -106,7 +116,7 @@ def test_F01_network_cut_while_the_entry_fills(pair: StartPair, kind: str, cut_s
     )
 
 
-@BOTH
+@pytest.mark.parametrize("kind", NUMBERED)
 def test_F02_trades_are_missing_in_the_stream(pair: StartPair, kind: str) -> None:
     """The jump of ids is seen and filled by REST: what is perceived is what no gap would have shown."""
     script = {"strategy": "ote", "bucket_usd": 2000}
@@ -184,7 +194,7 @@ def test_F03_every_private_event_comes_twice(pair: StartPair, kind: str) -> None
     finish(node, venue, "F03", "every message of the account's stream sent twice")
 
 
-@BOTH
+@ALL
 def test_F04_fill_before_its_acknowledgement_and_after_the_cancellation(pair: StartPair, kind: str) -> None:
     """In whichever order the venue tells it, the stop has the size of what is held."""
     venue, node = pair(kind, live=RECORDED)
@@ -196,7 +206,7 @@ def test_F04_fill_before_its_acknowledgement_and_after_the_cancellation(pair: St
     books_agree(node, venue)
     leave(node, venue)
     node.enter()
-    venue.fault("late", kind="private.order", count=1, secs=0.7)  # of the fill
+    venue.fault("late", kind=FILL[kind], count=1, secs=0.7)
     venue.fill_entry("0.04")
     venue.ask_cancel()
     wait("the entry is gone", lambda: not venue.is_resting("E"))
@@ -206,22 +216,23 @@ def test_F04_fill_before_its_acknowledgement_and_after_the_cancellation(pair: St
     finish(node, venue, "F04", "a fill overtakes its acknowledgement; a cancellation overtakes a fill")
 
 
-@BOTH
+@ALL
 def test_F04_a_fill_that_nobody_is_told(pair: StartPair, kind: str) -> None:
     """One message is lost and no stream breaks: of the entry, then of the stop, then of the target."""
     venue, node = pair(kind, live=RECORDED)
     node.start()
     node.enter()
-    venue.fault("drop", kind="private.order", count=1)
+    venue.fault("drop", kind=FILL[kind], count=1)
     venue.fill_entry()
     node.wait_protected()
     measured = {"stop_after_lost_fill_secs": secs_naked(venue)}
     books_agree(node, venue)
-    venue.fault("drop", kind="private.order", count=2)  # on USD-M the stop tells of its new order first
+    # On USD-M the stop tells of its new order first.
+    venue.fault("drop", kind=FILL[kind], count=2 if kind in NUMBERED else 1)
     leave(node, venue)
     books_agree(node, venue)
     node.enter_and_fill()
-    venue.fault("drop", kind="private.order", count=1)
+    venue.fault("drop", kind=FILL[kind], count=1)
     venue.hit_target()
     node.wait("the target's fill is known", lambda: len(node.rows("SELECT 1 FROM trades")) == 2)
     venue.resume_pulse()
@@ -254,13 +265,13 @@ def test_F05_partial_fills_then_the_entry_is_taken_back(pair: StartPair, kind: s
            stop_after_first_fill_secs=first_secs)  # fmt: skip
 
 
-@BOTH
+@ALL
 def test_F06_cancellation_is_refused_because_the_entry_filled(pair: StartPair, kind: str) -> None:
     """The event of the fill is lost; the refused cancellation tells, and what is held is protected."""
     venue, node = pair(kind, live=RECORDED)
     node.start()
     node.enter()
-    venue.fault("drop", kind="private.*", count=3)
+    venue.fault("drop", kind="private.*", count=FILL_MESSAGES[kind])
     venue.fill_entry()
     asked_ns = venue.now_ns()
     venue.ask_cancel()
@@ -269,7 +280,7 @@ def test_F06_cancellation_is_refused_because_the_entry_filled(pair: StartPair, k
            stop_after_cancel_secs=secs_between(asked_ns, newest(venue, "STOP")))  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["binance_usdm", "binance_spot"])
+@ALL
 def test_F23_user_stream_expires_then_every_stream_is_closed(pair: StartPair, kind: str) -> None:
     """What fills in that very moment is heard all the same."""
     venue, node = pair(kind, live=RECORDED)

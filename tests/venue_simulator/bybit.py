@@ -282,4 +282,6 @@ class Bybit(Protocol):
         details: Mapping[str, Any] | None = None,
     ) -> web.Response:
         body = {"retCode": code, "retMsg": text, "result": result or {}, "retExtInfo": details or {}}
-        return web.json_response(body | {"time": self.now_ms()}, status=status, headers=headers)
+        response = web.json_response(body | {"time": self.now_ms()}, status=status, headers=headers)
+        response["noted"] = {"retCode": str(code)}  # the status says nothing
+        return response

@@ -108,6 +108,7 @@ class Venue:
             params = dict(request.query)
             if request.method == "POST" and request.can_read_body:
                 params["body"] = await request.text()
+            params |= response.get("noted", {})
             self.note(route.endpoint, params, response.status, fault.when if fault else "")
             if (fault is not None and fault.when == "lost") or self.faults.is_cut:
                 self._abort(request)
