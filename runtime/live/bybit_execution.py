@@ -17,6 +17,7 @@ Measured on the local exchange with Nautilus 1.231 (tests/integration/test_bybit
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from nautilus_trader.adapters.bybit import factories
@@ -33,7 +34,7 @@ from nautilus_trader.execution.messages import (
 )
 from nautilus_trader.execution.reports import ExecutionMassStatus, PositionStatusReport
 from nautilus_trader.model.enums import OrderStatus
-from nautilus_trader.model.identifiers import ClientOrderId
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.orders import Order
 
 from runtime.download.budget import HostBudget
@@ -252,6 +253,23 @@ class RepairedBybitClient(BybitExecutionClient):
                 await self._rest.post("/v5/order/cancel-all", names | one)
             except VenueError as error:
                 self._log.error(f"Cannot cancel the orders of {command.instrument_id}: {error}")
+
+    async def withdraw(self, instrument_id: InstrumentId, client_id: str) -> None:
+        """Cancel an order that this node holds for ended, whatever kind it is.
+
+        Raises
+        ------
+        VenueError
+            When the venue refuses, as it does where there is none, or does not answer.
+        """
+        body = {"category": category(instrument_id), "symbol": raw_symbol(instrument_id)}
+        body["orderLinkId"] = client_id
+        if is_spot(instrument_id):
+            with suppress(RefusedError):
+                await self._rest.post("/v5/order/cancel", {**body, "orderFilter": WAITING})
+                return
+            body["orderFilter"] = WORKING
+        await self._rest.post("/v5/order/cancel", body)
 
     async def _modify_order(self, command: ModifyOrder) -> None:
         order = self._cache.order(command.client_order_id)

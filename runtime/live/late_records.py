@@ -61,7 +61,7 @@ def late_records(strategy_id: str, answer: Lookup) -> list[OrderRecord | FillRec
                 order_type=order_type_to_str(report.order_type),
                 time_in_force=time_in_force_to_str(report.time_in_force),
                 qty=str(report.quantity),
-                price=_text(report.avg_px if report.filled_qty else report.price),
+                price=_text(report.avg_px if report.filled_qty.as_decimal() else report.price),
                 trigger_price=_text(report.trigger_price),
                 **common,
             )

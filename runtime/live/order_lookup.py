@@ -7,6 +7,7 @@ adapters' HTTP interfaces are asked directly, one function per adapter.
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -66,7 +67,7 @@ async def look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> L
     report = await client.generate_order_status_report(question)
     if report is None:
         return Lookup(Answer.SILENT)
-    if not report.filled_qty:
+    if not report.filled_qty.as_decimal():
         return Lookup(Answer.FOUND, report)
     try:
         fills = await _fills(client, instrument_id, question, report.venue_order_id)
@@ -112,6 +113,30 @@ def hand_over(cache: Any, answer: Lookup, send: Callable[[Any], Any]) -> list[An
     if not order.is_closed and order.filled_qty == report.filled_qty:
         send(report)
     return unknown
+
+
+async def withdraw(client: Any, instrument_id: InstrumentId, client_id: str) -> None:
+    """Cancel an order at its venue that Nautilus holds for ended and would not cancel.
+
+    Nothing is said about the outcome: who asks looks again. A simulated venue is left alone.
+
+    Parameters
+    ----------
+    client, instrument_id, client_id
+        As in `look_up`.
+    """
+    if hasattr(client, "_http_account"):
+        symbol = instrument_id.symbol.value
+        requests = [client._http_account.cancel_order(symbol=symbol, orig_client_order_id=client_id)]  # noqa: SLF001
+        if hasattr(client, "_futures_http_account"):
+            requests.append(client._futures_http_account.cancel_algo_order(client_algo_id=client_id))  # noqa: SLF001
+    elif hasattr(client, "withdraw"):
+        requests = [client.withdraw(instrument_id, client_id)]
+    else:
+        requests = []
+    for request in requests:
+        with suppress(Exception):
+            await request
 
 
 async def _fills(
@@ -203,4 +228,4 @@ async def _bybit_knows(client: Any, instrument_id: InstrumentId, client_id: str)
     return Answer.ABSENT if found is None else Answer.FOUND
 
 
-__all__ = ["Answer", "Lookup", "hand_over", "look_up"]
+__all__ = ["Answer", "Lookup", "hand_over", "look_up", "withdraw"]

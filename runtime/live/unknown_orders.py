@@ -4,7 +4,8 @@ Binance's adapter turns every error of a submit into a rejection, 5xx and timeou
 fill of a rejected order any more: were the order alive after all, its position would be nobody's. So events
 pass a gate on their way into the execution engine. A rejection that leaves the outcome open stops there; the
 order stays in flight, its desk hears of it, and the venue is asked by client id (`order_lookup`). What it
-does not know twice in a row is rejected then; what it has is reconciled.
+does not know twice in a row is rejected then; what it has is reconciled. What was rejected so is looked after
+for some minutes (`late_orders`): one that arrives all the same is withdrawn at the venue.
 """
 
 import asyncio
@@ -16,15 +17,18 @@ from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.enums import OrderStatus
-from nautilus_trader.model.events import OrderRejected
+from nautilus_trader.model.events import OrderEvent, OrderRejected
 from nautilus_trader.model.identifiers import ClientOrderId
 from nautilus_trader.model.orders import Order
 
 from runtime.live.context import LiveContext
-from runtime.live.order_lookup import Answer, Lookup, hand_over, look_up
+from runtime.live.late_orders import LateOrders
+from runtime.live.order_lookup import Answer, Lookup, hand_over, look_up, withdraw
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.notify.actor import EVENTS_TOPIC
-from runtime.notify.events import Event, EventKind
+from runtime.notify.events import Event, EventKind, Severity
+from strategies.entry_halt import HOLD_TOPIC, HoldEntries
+from strategies.kept_desk import EXTERNAL
 from strategies.protection import NEVER_ARRIVED, capabilities, unknown_outcome
 from strategies.setup_keeper import UNKNOWN_TOPIC, UnknownOrder
 from strategies.trade_manager.client_ids import setup_and_leg
@@ -33,6 +37,7 @@ from strategies.trade_manager.orders import Leg
 PROCESS: Final = "ExecEngine.process"
 LOOK_TIMER: Final = "unknown-orders-look"
 NANOS: Final = 1_000_000_000
+RECONCILE_SECS: Final = 30.0
 # The venue's list may lag behind its matching by a moment: one "no such order" proves nothing.
 ABSENT_TIMES: Final = 2
 # A request may reach the matching as long as its receive window (5 s) lasts. An entry that came after it was
@@ -78,6 +83,10 @@ class UnknownOrdersActor(Actor):
         Hands a report to the execution engine.
     call_soon
         Runs a function in the thread of the node.
+    withdraw
+        ``await withdraw(instrument_id, client_order_id)`` cancels an order at its venue, as far as it can.
+    reconcile
+        ``await reconcile()`` compares all orders and positions with the venues.
     """
 
     def __init__(
@@ -87,15 +96,20 @@ class UnknownOrdersActor(Actor):
         process: Callable[[Any], Any],
         lookup: Callable[[Any, str], Any],
         reconcile_report: Callable[[Any], Any],
+        withdraw: Callable[[Any, str], Any],
+        reconcile: Callable[[], Any],
         call_soon: Callable[[Callable[[], Any]], Any],
     ) -> None:
         super().__init__(ActorConfig())
         self.questions: dict[str, Question] = {}
-        self.counters = {"unknown": 0, "found": 0, "never_arrived": 0, "silent": 0}
+        self.late = LateOrders()
+        self.counters = {"unknown": 0, "found": 0, "never_arrived": 0, "silent": 0, "late": 0}
         self._settings = settings
         self._process = process
         self._lookup = lookup
         self._reconcile_report = reconcile_report
+        self._withdraw = withdraw
+        self._reconcile = reconcile
         self._call_soon = call_soon
         self._task: asyncio.Task[None] | None = None
 
@@ -124,6 +138,11 @@ class UnknownOrdersActor(Actor):
         """Let an event of an adapter pass, unless it calls a failure what may be a success."""
         if isinstance(event, OrderRejected) and self._is_open_question(event):
             return
+        if len(self.late) and isinstance(event, OrderEvent):
+            client_id = event.client_order_id.value
+            if self.late.hear(client_id, self.clock.timestamp_ns()):
+                self.begin_look()  # the engine would refuse it: to Nautilus the order has ended
+                return
         self._process(event)
 
     def _is_open_question(self, event: OrderRejected) -> bool:
@@ -170,6 +189,37 @@ class UnknownOrdersActor(Actor):
             question.asked += 1
             answer: Lookup = await self._lookup(order.instrument_id, client_id)
             self._take_answer(order, question, answer)
+        for client_id, instrument_id in self.late.due(now_ns):
+            await self._look_after(client_id, instrument_id)
+
+    async def _look_after(self, client_id: str, instrument_id: Any) -> None:
+        """Withdraw an order that turned up after it was given up; what it traded is a stranger's trade."""
+        answer: Lookup = await self._lookup(instrument_id, client_id)
+        now_ns = self.clock.timestamp_ns()
+        if answer.answer is not Answer.FOUND:
+            self.late.look_again(client_id, now_ns, is_there=False)
+            return
+        report = answer.report
+        if report.is_open:
+            self.counters["late"] += 1
+            self._say_late(f"{instrument_id} {client_id} arrived after it was given up: withdrawn")
+            await self._withdraw(instrument_id, client_id)
+            self.late.look_again(client_id, now_ns, is_there=True)
+            return
+        self.late.forget(client_id)
+        if report.filled_qty.as_decimal():
+            await self._reconcile()  # the position must be known before it can be looked at
+            text = f"{report.filled_qty} traded by {client_id}, which arrived after it was given up"
+            self._say_late(f"{instrument_id}: {text}")
+            name = instrument_id.value
+            hold = HoldEntries(ts_ns=now_ns, source=EXTERNAL, reason=text, instrument_id=name)
+            self.msgbus.publish(topic=HOLD_TOPIC, msg=hold)
+
+    def _say_late(self, text: str) -> None:
+        self.log.error(text)
+        now_ns = self.clock.timestamp_ns()
+        told = Event(kind=EventKind.ORDER_REFUSED, ts_ns=now_ns, text=text, severity=Severity.CRITICAL)
+        self.msgbus.publish(topic=EVENTS_TOPIC, msg=told)
 
     def _take_answer(self, order: Order, question: Question, answer: Lookup) -> None:
         client_id = order.client_order_id.value
@@ -189,6 +239,7 @@ class UnknownOrdersActor(Actor):
             ):
                 self.counters["never_arrived"] += 1
                 self.questions.pop(client_id, None)
+                self.late.add(client_id, order.instrument_id, self.clock.timestamp_ns())
                 self._process(self._rejected(order))
 
     def _rejected(self, order: Order) -> OrderRejected:
@@ -233,11 +284,19 @@ def make_unknown_orders(context: LiveContext) -> UnknownOrdersActor:
     async def ask(instrument_id: Any, client_id: str) -> Lookup:
         return await look_up(clients[instrument_id.venue], instrument_id, client_id)
 
+    async def cancel(instrument_id: Any, client_id: str) -> None:
+        await withdraw(clients[instrument_id.venue], instrument_id, client_id)
+
+    async def reconcile() -> bool:
+        return bool(await engine.reconcile_execution_state(timeout_secs=RECONCILE_SECS))
+
     return UnknownOrdersActor(
         context.settings.live.protection,
         process=engine.process,
         lookup=ask,
         reconcile_report=engine.reconcile_execution_report,
+        withdraw=cancel,
+        reconcile=reconcile,
         call_soon=context.call_soon,
     )
 

@@ -11,7 +11,7 @@ import pytest
 from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment
 from nautilus_trader.model.enums import OrderSide, OrderStatus
 
-from runtime.live.order_lookup import look_up
+from runtime.live.order_lookup import look_up, withdraw
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.unknown_orders import UnknownOrdersActor
 from strategies.protection import NEVER_ARRIVED
@@ -155,6 +155,8 @@ def test_an_order_that_the_demo_refuses_is_rejected_after_it_was_asked_about(ven
                 process=engine.process,
                 lookup=lambda where, client_id: look_up(clients[where.venue], where, client_id),
                 reconcile_report=engine.reconcile_execution_report,
+                withdraw=lambda where, client_id: withdraw(clients[where.venue], where, client_id),
+                reconcile=engine.reconcile_execution_state,
                 call_soon=node.get_event_loop().call_soon_threadsafe,
             )
         )
