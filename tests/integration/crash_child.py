@@ -1,4 +1,4 @@
-"""A small live node in a process of its own that may be killed: one setup, the real Binance adapters.
+"""A small live node in a process that may be killed: one setup, Binance's adapters as our nodes use them.
 
 Started by `tests/integration/test_crash_points.py`; prints a line when its entry may be filled.
 """
@@ -11,14 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-from nautilus_trader.adapters.binance import (
-    BINANCE,
-    BinanceLiveDataClientFactory,
-    BinanceLiveExecClientFactory,
-)
+from nautilus_trader.adapters.binance import BINANCE, BinanceLiveDataClientFactory
 from nautilus_trader.config import LiveExecEngineConfig, StrategyConfig
 from nautilus_trader.live.node import TradingNode
 
+from runtime.live.binance_spot import SpotExecClientFactory
+from runtime.live.binance_usdm import UsdmExecClientFactory
 from runtime.live.node import cache_config
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.recovery import make_recovery
@@ -106,7 +104,8 @@ def run(place: str, folder: Path, *, is_spot: bool, is_entering: bool) -> None:
         )
     node = TradingNode(config=config, loop=loop)
     node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
-    node.add_exec_client_factory(BINANCE, BinanceLiveExecClientFactory)
+    # Those of our nodes. The adapter's own reports each fill of a cached position twice, as Redis has one.
+    node.add_exec_client_factory(BINANCE, SpotExecClientFactory if is_spot else UsdmExecClientFactory)
     strategy = OneSetup(StrategyConfig(order_id_tag=ID_TAG, external_order_claims=[instrument_id]))
     strategy.is_entering = is_entering
     node.trader.add_strategy(strategy)
