@@ -60,6 +60,8 @@ class KeptDesk(AccountView):
     """Entries carry a stop of their own where the venue attaches one; only where orders are real."""
     peers: Sequence["KeptDesk"] = ()
     """All desks that share the limits of this one, itself among them."""
+    make_room: Callable[[InstrumentId, Decimal], None] | None = None
+    """Told the notional of each exit before it goes out, so that no limit refuses it; None in backtests."""
     reach: Callable[[str], None] | None = None
     """Told which point of the order life is passed, for tests that kill the process there."""
     venue: VenueCapabilities
@@ -250,6 +252,7 @@ class KeptDesk(AccountView):
         by_id = {
             one.client_order_id.value: one
             for one in self._host.cache.orders_open(instrument_id=self.instrument_id)
+            if not one.is_pending_cancel
         }
         swept = orphans(self.tag, symbol, self.setups, by_id)
         for client_id in swept:

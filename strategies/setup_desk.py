@@ -351,6 +351,7 @@ class SetupDesk(KeptDesk):
             return
         detail = {"unprotected_secs": unprotected_secs, "unplanned": str(qty)}
         self.decide("watchdog", ts_ns=ts_ns, reason="unplanned", detail=detail)
+        self._make_room(abs(qty))
         order = self._host.order_factory.market(
             instrument_id=self.instrument_id,
             order_side=OrderSide.SELL if qty > 0 else OrderSide.BUY,
@@ -524,6 +525,8 @@ class SetupDesk(KeptDesk):
                 self._by_order[action.order.client_id] = setup
                 if action.order.leg is Leg.ENTRY:
                     self.on_entry_sent(setup)
+                else:
+                    self._make_room(action.order.qty)
                 self._host.submit_order(self._order(action), **self._carried(setup, action))
                 if self.reach is not None:
                     self.reach(f"{action.order.leg.name.lower()}_sent")
@@ -546,6 +549,14 @@ class SetupDesk(KeptDesk):
                 self.halt(reason)
             case Finished():
                 self._finish(setup, action)
+
+    def _make_room(self, qty: Decimal) -> None:
+        if self.make_room is not None:
+            prices = [self.last_price() or ZERO]
+            if self.setup is not None:
+                plan = self.setup.plan
+                prices += [plan.entry_price, plan.stop_price, plan.target_price]
+            self.make_room(self.instrument_id, qty * max(prices))
 
     def _over_limits(self, setup: Setup, action: Submit) -> bool:
         """Ask the account's limits about an entry; publish why it must not go out."""

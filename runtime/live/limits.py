@@ -134,6 +134,26 @@ def risk_engine_config(settings: LimitSettings, instruments: Iterable[str] = ())
     )
 
 
+def make_room(engine: Any, instrument_id: Any, notional: Decimal) -> None:
+    """Let an exit pass Nautilus' risk engine, however large the position became.
+
+    Its limit per order was made of the settings of this start. A position may be larger: it was opened under
+    other settings, or by hand. A refused stop would leave it naked.
+
+    Parameters
+    ----------
+    engine
+        Nautilus' risk engine.
+    instrument_id
+        What is sold or bought back.
+    notional
+        Of the exit, quote currency.
+    """
+    limit = engine.max_notional_per_order(instrument_id)
+    if limit is not None and notional > limit:
+        engine.set_max_notional_per_order(instrument_id, notional * EXIT_ROOM)
+
+
 def limit_entries(strategies: Iterable[Any], settings: LimitSettings) -> EntryLimits | None:
     """Let every desk of the strategies ask one object before an entry; None where nothing is limited."""
     rules = settings.rules

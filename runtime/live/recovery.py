@@ -3,7 +3,8 @@
 The order of things: entries are held (``reconcile``); strategies start, restore their setups from the state
 file and place protection that is missing; orders that Nautilus' reconciliation does not know are asked for
 one by one at the venue; what the account does not hold is booked as closed by somebody else; a position that
-nobody planned gets a stop; orders of ours that belong to no setup are cancelled; then entries are released.
+nobody planned gets a stop; orders of ours that belong to no setup are cancelled (and every minute from then
+on); then entries are released.
 A venue that does not answer keeps them held. Later, whenever somebody else has traded on an instrument, its
 position is looked at in the same way.
 """
@@ -11,6 +12,7 @@ position is looked at in the same way.
 import asyncio
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,7 @@ from runtime.errors import ConfigurationError
 from runtime.live.context import LiveContext
 from runtime.live.crash_points import armed_points
 from runtime.live.late_records import late_records
+from runtime.live.limits import make_room
 from runtime.live.order_lookup import Answer, Lookup, hand_over, look_up
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.state import StateFile, StateKeeper
@@ -34,6 +37,9 @@ SOURCE: Final = "reconcile"
 STATE_FILE: Final = "state.sqlite"
 MEMORY_TIMER: Final = "keep-memory"
 MEMORY_SECS: Final = 5
+SWEEP_TIMER: Final = "sweep-orphans"
+# An order that was given up and arrived, or one whose cancellation got lost, is found within this time.
+SWEEP_SECS: Final = 60
 NANOS: Final = 1_000_000_000
 
 type LookUp = Callable[[Any, str], Any]
@@ -59,6 +65,8 @@ class RecoveryActor(Actor):
         Runs a function in the thread of the node.
     journal
         Takes records of what happened to orders while no node ran.
+    make_room
+        ``make_room(instrument_id, notional)`` lets an exit of that size pass every limit.
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class RecoveryActor(Actor):
         reconcile_report: Callable[[Any], Any],
         call_soon: Callable[[Callable[[], Any]], Any],
         journal: Callable[[Any], Any],
+        make_room: Callable[[Any, Decimal], None],
     ) -> None:
         super().__init__(ActorConfig())
         self.keeper = keeper
@@ -94,6 +103,7 @@ class RecoveryActor(Actor):
             for desk in getattr(strategy, "desks", ()):
                 desk.keeper = keeper
                 desk.carries_stop = settings.carried_stop
+                desk.make_room = make_room
                 desk.reach = None if points is None else points.reach
 
     @property
@@ -117,11 +127,15 @@ class RecoveryActor(Actor):
             0,
             lambda _event: self._call_soon(self.keep_memories),
         )
+        self.clock.set_timer_ns(
+            SWEEP_TIMER, SWEEP_SECS * NANOS, now_ns, 0, lambda _event: self._call_soon(self.sweep)
+        )
 
     def on_stop(self) -> None:
         """Ask no more, and keep what strategies remember."""
-        if MEMORY_TIMER in self.clock.timer_names:
-            self.clock.cancel_timer(MEMORY_TIMER)
+        for name in (MEMORY_TIMER, SWEEP_TIMER):
+            if name in self.clock.timer_names:
+                self.clock.cancel_timer(name)
         if self._task is not None:
             self._task.cancel()
         self.keeper.flush()
@@ -146,12 +160,19 @@ class RecoveryActor(Actor):
             await asyncio.sleep(self._settings.lookup_secs)
         for desk in self._started():
             self.look_at_strangers(desk)
-            self.swept += desk.sweep_orphans()
-        if self.swept:
-            self.log.warning(f"orphans cancelled: {', '.join(self.swept)}")
         self.is_done = True
+        self.sweep()
         now_ns = self.clock.timestamp_ns()
         self.msgbus.publish(topic=RELEASE_TOPIC, msg=ReleaseEntries(ts_ns=now_ns, source=SOURCE))
+
+    def sweep(self) -> None:
+        """Cancel orders of ours that belong to no living setup, once it is known which those are."""
+        if not self.is_done:
+            return
+        swept = [name for desk in self._started() for name in desk.sweep_orphans()]
+        if swept:
+            self.log.warning(f"orphans cancelled: {', '.join(swept)}")
+            self.swept += swept
 
     async def _all_complete(self) -> bool:
         try:
@@ -276,6 +297,7 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
         reconcile_report=engine.reconcile_execution_report,
         call_soon=context.call_soon,
         journal=context.journal.append,
+        make_room=partial(make_room, context.node.kernel.risk_engine),
     )
 
 

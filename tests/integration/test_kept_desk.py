@@ -17,6 +17,7 @@ from nautilus_trader.model.identifiers import ClientOrderId
 
 from runtime.live.state import StateFile, StateKeeper
 from strategies.kept_desk import KeptDesk
+from strategies.trade_manager.client_ids import client_order_id, parsed
 from strategies.trade_manager.orders import Leg
 from tests.integration.engine_harness import AccountName, CheckedStrategy, run
 from tests.integration.test_ote_fuzz import random_tape
@@ -154,6 +155,51 @@ def test_a_position_is_protected_though_it_cannot_be_kept(tmp_path: Path) -> Non
 
     result = run(CHART, {2: [FORMED]}, hook=hook)
     assert [one.exit_reason for one in result.trades] == ["target"]
+
+
+def test_room_is_made_for_every_exit_and_for_no_entry() -> None:
+    """The limits may have been lowered since: Nautilus' risk engine would refuse the stop of what is held."""
+    rooms: list[Decimal] = []
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        strategy.make_room = lambda _instrument_id, notional: rooms.append(notional)
+
+    result = run(CHART, {2: [FORMED]}, hook=hook)
+    exits = [one for one in result.orders if one.tags != ["ENTRY"]]
+    assert len(rooms) == len(exits) > 1
+    for room, order in zip(rooms, exits, strict=True):
+        price = order.price if order.has_price else order.trigger_price
+        assert room >= order.quantity.as_decimal() * price.as_decimal()
+
+
+def test_orphans_are_cancelled_once_and_other_orders_never(tmp_path: Path) -> None:
+    """An order with an id of ours and no living setup goes; those of the setup and a stranger's stay."""
+    swept: list[list[str]] = []
+    own = client_order_id("OTE", "XRPUSDT-PERP", "Lgone", Leg.TARGET.value, 1)
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        forget(number, strategy)
+        if number == len(START) + 1:
+            assert strategy.setup is not None
+            assert not strategy.setup.is_closed
+            assert parsed(strategy.tag, strategy.instrument_id.symbol.value, names[0]) is not None
+            for name in names:
+                order = strategy.order_factory.limit(
+                    strategy.instrument_id,
+                    OrderSide.SELL,
+                    strategy._quantity(Decimal(1)),
+                    strategy._price(Decimal("9.0000")),
+                    client_order_id=ClientOrderId(name),
+                )
+                strategy.submit_order(order)
+        if number in (len(START) + 3, len(START) + 4):
+            swept.append(strategy.sweep_orphans())
+
+    forget = Forgetful(tmp_path, set())
+    names = [own, "by-hand"]
+    run(CHART, {2: [FORMED]}, hook=hook)
+    assert swept[0] == [own]
+    assert own not in swept[1]
 
 
 def test_what_a_person_does_at_the_venue_is_external(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runtime.errors import ConfigurationError
-from runtime.live.recovery import require_owners
+from runtime.live.recovery import RecoveryActor, require_owners
 
 FILE = Path("var/live/live/state.sqlite")
 
@@ -31,3 +31,18 @@ def test_a_setup_without_a_desk_forbids_the_start(name: str, instrument: str) ->
     strategies = [strategy("OTE-1", "XRPUSDT.BINANCE")]
     with pytest.raises(ConfigurationError, match=f"{instrument} of {name}.*put them back"):
         require_owners([(name, instrument, "L1")], strategies, FILE)
+
+
+def test_orphans_are_swept_again_but_not_before_everything_is_known() -> None:
+    """What belongs to a setup is known after the recovery alone; then it is looked at again and again."""
+    found = [["OTE-XRPUSDT-L1-E1"], [], ["OTE-XRPUSDT-L2-T1"]]
+    desk = SimpleNamespace(sweep_orphans=lambda: found.pop(0))
+    actor: Any = SimpleNamespace(
+        is_done=False, swept=[], _started=lambda: [desk], log=SimpleNamespace(warning=lambda _text: None)
+    )
+    RecoveryActor.sweep(actor)
+    assert len(found) == 3
+    actor.is_done = True
+    for _ in range(3):
+        RecoveryActor.sweep(actor)
+    assert actor.swept == ["OTE-XRPUSDT-L1-E1", "OTE-XRPUSDT-L2-T1"]
