@@ -77,6 +77,8 @@ class KeptDesk(AccountView):
         self._remembered: deque[Setup] = deque()
         self._dust_qty = ZERO
         self._dust_value = ZERO
+        self.kept_halt = ""
+        """Why this desk halted by itself, until a rearm; the kill file keeps a halt of the whole node."""
         self.began_ns = 0
         """When the desk was made ready, UNIX nanoseconds: what venues date before is history."""
 
@@ -98,11 +100,22 @@ class KeptDesk(AccountView):
 
     def memory(self) -> DeskMemory:
         """Return what is kept besides setups."""
-        return DeskMemory(dust_qty=str(self._dust_qty), dust_value=str(self._dust_value))
+        external = [one.reason for one in self.holds.standing if one.source == EXTERNAL]
+        return DeskMemory(
+            dust_qty=str(self._dust_qty),
+            dust_value=str(self._dust_value),
+            halted=self.kept_halt,
+            external=next(iter(external), ""),
+        )
 
     def take_memory(self, memory: DeskMemory) -> None:
         """Take what was kept besides setups."""
         self._dust_qty, self._dust_value = Decimal(memory.dust_qty), Decimal(memory.dust_value)
+
+    def keep_memory(self) -> None:
+        """Store what is known besides setups, where anything is kept."""
+        if self.keeper is not None:
+            self.keeper.keep_memory(self)
 
     def was_used(self, direction: int, known_ts_ns: int, zone_id: int) -> bool:
         """Tell whether a setup of this zone or signal was ever sent, also before a restart."""
@@ -142,6 +155,7 @@ class KeptDesk(AccountView):
         setups, memory = self.keeper.recall(self)
         if memory is not None:
             self.take_memory(memory)
+            self._stay_closed(memory)
         for setup in setups:
             setup.asks_about_entry = True
             self.remember(setup)
@@ -152,6 +166,13 @@ class KeptDesk(AccountView):
         if self.reach is not None:
             self.reach("restored")
         self.take_picture(self.cached_orders(), is_complete=False)
+
+    def _stay_closed(self, memory: DeskMemory) -> None:
+        """Stay halted or held as before the restart: no person has looked."""
+        if memory.external:
+            self.hold_for_external(memory.external)
+        if memory.halted:
+            self.halt(memory.halted, since="before the restart")
 
     def take_picture(self, at_venue: Mapping[str, VenueOrder], *, is_complete: bool) -> None:
         """Bring the setups up to date with the venue's orders; missing protection goes out first.
@@ -392,6 +413,10 @@ class KeptDesk(AccountView):
 
     def carry_out(self, setup: Setup, actions: Iterable[Action]) -> None:
         """Do what the core asked for."""
+        raise NotImplementedError
+
+    def halt(self, reason: str, **detail: str) -> None:
+        """Open nothing any more."""
         raise NotImplementedError
 
     def give_up(self, setup: Setup, reason: str) -> None:

@@ -39,7 +39,7 @@ from strategies.entry_halt import (
 )
 from strategies.entry_limits import EntryLimits
 from strategies.exposure import entry_intent
-from strategies.kept_desk import KeptDesk
+from strategies.kept_desk import EXTERNAL, KeptDesk
 from strategies.protection import capabilities, unknown_outcome
 from strategies.setup_keeper import UNKNOWN_TOPIC, UnknownOrder
 from strategies.trade_manager.client_ids import base36, client_order_id, setup_id
@@ -243,19 +243,25 @@ class SetupDesk(KeptDesk):
         self.counters[name] = self.counters.get(name, 0) + step
 
     def halt(self, reason: str, **detail: str) -> None:
-        """Open nothing any more; exits go on. A waiting entry is taken back."""
+        """Open nothing any more, also after a restart; exits go on. A waiting entry is taken back."""
+        if not self.kept_halt:
+            self.kept_halt = reason
+            self.keep_memory()
+        self._halt(reason, detail)
+
+    def _halt(self, reason: str, detail: dict[str, str]) -> None:
         if not self.is_halted:
             self.is_halted = True
             self._host.log.error(f"{self.instrument_id} halted: {reason}")
             self.count("halted")
             ts_ns = self._host.clock.timestamp_ns()
-            self.decide("halted", ts_ns=ts_ns, reason=reason, detail=detail)
+            self.decide("halted", ts_ns=ts_ns, reason=reason, detail={**detail})
             if self.setup is not None and not self.setup.is_closed:
                 self.carry_out(self.setup, self.setup.cancel_entry("halted", ts_ns))
 
     def on_halt_entries(self, message: HaltEntries) -> None:
         """Open nothing any more: a part of the node says that nothing may be."""
-        self.halt(message.text, source=message.source)
+        self._halt(message.text, {"source": message.source})
 
     def on_rearm_entries(self, message: RearmEntries) -> None:
         """Open again: a person has looked, whatever it was that halted this desk."""
@@ -265,6 +271,9 @@ class SetupDesk(KeptDesk):
             self.count("rearmed")
             detail = {"actor": message.actor}
             self.decide("rearmed", ts_ns=message.ts_ns, reason=message.reason, detail=detail)
+        if self.kept_halt:
+            self.kept_halt = ""
+            self.keep_memory()
         self.release_external()
 
     @property
@@ -278,6 +287,8 @@ class SetupDesk(KeptDesk):
         """Open nothing until this is released; a waiting entry is taken back."""
         if not self.holds.begin(message):
             return
+        if message.source == EXTERNAL:
+            self.keep_memory()
         ts_ns = self._host.clock.timestamp_ns()
         self._host.log.warning(f"{self.instrument_id} held ({message.source}): {message.reason}")
         self.count("held")
@@ -288,6 +299,8 @@ class SetupDesk(KeptDesk):
     def on_release_entries(self, message: ReleaseEntries) -> None:
         """Open again when no other hold stands."""
         if self.holds.end(message):
+            if message.source == EXTERNAL:
+                self.keep_memory()
             ts_ns = self._host.clock.timestamp_ns()
             others = self.holds.text
             self._host.log.info(

@@ -43,6 +43,9 @@ class DeskMemory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Close at which it was given, as text.
     phase, best_close
         Of the `TradeManager`; empty and None where there is none.
+    halted, external
+        Why the desk itself halted, and why it is held because of what others did; empty where it is not. Both
+        end by a person's rearm alone, never by a restart.
     """
 
     dust_qty: str = "0"
@@ -52,6 +55,8 @@ class DeskMemory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     signal_price: str = "0"
     phase: str = ""
     best_close: float | None = None
+    halted: str = ""
+    external: str = ""
 
 
 def with_manager(memory: DeskMemory, manager: TradeManager | None) -> DeskMemory:
@@ -90,6 +95,9 @@ class SetupKeeper(Protocol):
         bool
             False when it could not be stored.
         """
+
+    def keep_memory(self, desk: Any) -> None:
+        """Store what a desk knows besides its setups, before this returns."""
 
     def recall(self, desk: Any) -> tuple[list[Setup], DeskMemory | None]:
         """Return the setups of a desk that were kept, oldest first, and what else it knew."""

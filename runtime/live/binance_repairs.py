@@ -8,15 +8,21 @@ Measured on the local exchange with Nautilus 1.231 (tests/integration/test_usdm_
   position of more coins than were bought.
 * So it does when an order is queried, and when the engine's check of open orders meets a fill first.
 * What a single lost message told is never found (`runtime.live.binance_missed`).
+* At a start the trades are asked for before the cache knows which instruments have orders, so on spot, which
+  has no positions, none are: the same invented fills.
 """
 
 import asyncio
+from contextlib import suppress
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from nautilus_trader.execution.messages import GenerateOrderStatusReports, QueryOrder
 from nautilus_trader.execution.reports import ExecutionMassStatus, OrderStatusReport
+from nautilus_trader.model.identifiers import InstrumentId, VenueOrderId
 
 from runtime.live.binance_missed import MissedReports
+from runtime.live.order_lookup import binance_fills
 
 STREAM_CHECK_SECS: Final = 1.0
 RECONCILE_AGAIN_SECS: Final = 1.0
@@ -117,10 +123,21 @@ class StreamRepairs(Client):
         async with self._reconciling:
             self._failed_requests = 0
             status = await super().generate_mass_status(lookback_mins)
+            if status is not None and lookback_mins is not None:
+                await self._add_missing_fills(status)
             if self._failed_requests:
                 self._log.error(f"{self._failed_requests} requests of the reconciliation failed: not used")
                 return None
             return status
+
+    async def _add_missing_fills(self, status: ExecutionMassStatus) -> None:
+        for instrument_id, missing in fills_missing(status).items():
+            with suppress(Exception):  # counted like every failed request of a reconciliation
+                found = await binance_fills(self, instrument_id)
+                known = {one.trade_id for fills in status.fill_reports.values() for one in fills}
+                status.add_fill_reports(
+                    [one for one in found if one.venue_order_id in missing and one.trade_id not in known]
+                )
 
     async def _reconcile_after_resubscribe(self) -> None:
         # The adapter holds back what the new stream says until this returns, so only one attempt may wait.
@@ -156,4 +173,15 @@ class StreamRepairs(Client):
         http.send_request = counted
 
 
-__all__ = ["StreamRepairs"]
+def fills_missing(status: ExecutionMassStatus) -> dict[InstrumentId, set[VenueOrderId]]:
+    """Return the orders that filled more than the fills of a mass status come to, by instrument."""
+    missing: dict[InstrumentId, set[VenueOrderId]] = {}
+    fills = status.fill_reports
+    for name, report in status.order_reports.items():
+        known = sum((one.last_qty.as_decimal() for one in fills.get(name, ())), Decimal(0))
+        if known < report.filled_qty.as_decimal():
+            missing.setdefault(report.instrument_id, set()).add(name)
+    return missing
+
+
+__all__ = ["StreamRepairs", "fills_missing"]

@@ -139,24 +139,41 @@ async def withdraw(client: Any, instrument_id: InstrumentId, client_id: str) -> 
             await request
 
 
+async def binance_fills(client: Any, instrument_id: InstrumentId, venue_order_id: Any = None) -> list[Any]:
+    """Return the newest fills of an instrument, Nautilus' `FillReport` of each.
+
+    The adapter's own method asks for instruments alone of which the cache has open orders or a position.
+
+    Parameters
+    ----------
+    client
+        An execution client of Nautilus' Binance adapters.
+    instrument_id
+        Whose.
+    venue_order_id
+        Of this order alone; None for all.
+    """
+    order_id = None if venue_order_id is None else int(venue_order_id.value)
+    trades = await client._http_account.query_user_trades(  # noqa: SLF001
+        symbol=instrument_id.symbol.value, order_id=order_id
+    )
+    return [
+        one.parse_to_fill_report(
+            account_id=client.account_id,
+            instrument_id=instrument_id,
+            report_id=UUID4(),
+            ts_init=client._clock.timestamp_ns(),  # noqa: SLF001
+            use_position_ids=client.use_position_ids,
+        )
+        for one in trades
+    ]
+
+
 async def _fills(
     client: Any, instrument_id: InstrumentId, question: GenerateOrderStatusReport, venue_order_id: Any
 ) -> list[Any]:
     if hasattr(client, "_http_account"):
-        # The adapter's own method asks for instruments with orders or positions alone, and here are none.
-        trades = await client._http_account.query_user_trades(  # noqa: SLF001
-            symbol=instrument_id.symbol.value, order_id=int(venue_order_id.value)
-        )
-        return [
-            one.parse_to_fill_report(
-                account_id=client.account_id,
-                instrument_id=instrument_id,
-                report_id=UUID4(),
-                ts_init=question.ts_init,
-                use_position_ids=client.use_position_ids,
-            )
-            for one in trades
-        ]
+        return await binance_fills(client, instrument_id, venue_order_id)
     reports: list[Any] = await client.generate_fill_reports(
         GenerateFillReports(
             instrument_id=instrument_id,
@@ -228,4 +245,4 @@ async def _bybit_knows(client: Any, instrument_id: InstrumentId, client_id: str)
     return Answer.ABSENT if found is None else Answer.FOUND
 
 
-__all__ = ["Answer", "Lookup", "hand_over", "look_up", "withdraw"]
+__all__ = ["Answer", "Lookup", "binance_fills", "hand_over", "look_up", "withdraw"]

@@ -101,6 +101,10 @@ class RecordedKeeper:
             self._note(name, msgspec.msgpack.encode(is_kept))
         return is_kept
 
+    def keep_memory(self, desk: Any) -> None:
+        """Store what a desk knows besides its setups; nothing is answered."""
+        self._keeper.keep_memory(desk)
+
     def recall(self, desk: Any) -> tuple[list[Setup], DeskMemory | None]:
         """Return the setups of a desk and what else it knew."""
         name = self._questions.name(RECALL)
@@ -129,6 +133,9 @@ class ToldKeeper:
         """Tell whether it was stored."""
         del desk, setup, is_intent
         return self._told(self._questions.name(KEEP)) is None
+
+    def keep_memory(self, desk: Any) -> None:
+        """Keep nothing: a replay leaves nothing behind."""
 
     def recall(self, desk: Any) -> tuple[list[Setup], DeskMemory | None]:
         """Return the setups that the desk was given."""

@@ -272,6 +272,14 @@ class StateKeeper:
             return False
         return True
 
+    def keep_memory(self, desk: Any) -> None:
+        """Store what a desk knows besides its setups; see `SetupKeeper`."""
+        try:
+            self.file.put_desk(desk.strategy_id, desk.instrument_id.value, desk.memory())
+        except OSError as error:
+            self.failures += 1
+            desk.log_error(f"its memory could not be stored: {error}")
+
     def recall(self, desk: Any) -> tuple[list[Setup], DeskMemory | None]:
         """Return the setups of a desk, oldest first, and what else it knew; see `SetupKeeper`."""
         names = desk.strategy_id, desk.instrument_id.value

@@ -16,6 +16,7 @@ from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.identifiers import ClientOrderId
 
 from runtime.live.state import StateFile, StateKeeper
+from strategies.entry_halt import HaltEntries, Holds, RearmEntries, listen_to_holds
 from strategies.kept_desk import KeptDesk
 from strategies.trade_manager.client_ids import client_order_id, parsed
 from strategies.trade_manager.orders import Leg
@@ -170,6 +171,47 @@ def test_room_is_made_for_every_exit_and_for_no_entry() -> None:
     for room, order in zip(rooms, exits, strict=True):
         price = order.price if order.has_price else order.trigger_price
         assert room >= order.quantity.as_decimal() * price.as_decimal()
+
+
+@pytest.mark.parametrize("has_looked", [True, False])
+def test_a_halt_and_a_strangers_trade_outlive_the_process(tmp_path: Path, *, has_looked: bool) -> None:
+    """A supervisor that starts the node again is no person who has looked; a rearm is."""
+    seen: list[tuple[bool, str]] = []
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        forget(number, strategy)
+        if number == 1:
+            strategy.halt("exits were refused")
+            strategy.hold_for_external("somebody bought here")
+        if number == 2 and has_looked:
+            strategy.on_rearm_entries(RearmEntries(ts_ns=1, actor="anna"))
+        if number == 3:  # as a new process begins, before it hears anything
+            strategy.is_halted, strategy.kept_halt = False, ""
+            strategy.holds = Holds(strategy.instrument_id.value)
+            listen_to_holds(strategy.msgbus, strategy)
+            strategy.restore()
+            seen.append((strategy.is_halted, strategy.holds.text))
+
+    forget = Forgetful(tmp_path, set())
+    result = run([*START, *DOWN_TO_ENTRY], {2: [FORMED]}, hook=hook)
+    assert seen == [(False, "") if has_looked else (True, "external")]
+    assert bool(result.orders) == has_looked
+    reasons = [one.reason for one in result.kinds("halted")]
+    assert reasons == ["exits were refused"] * (1 if has_looked else 2)
+
+
+def test_a_halt_of_the_whole_node_is_not_the_desks_to_keep(tmp_path: Path) -> None:
+    """The kill file keeps that one; a person who removes it and starts the node anew means it."""
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        forget(number, strategy)
+        if number == 1:
+            strategy.on_halt_entries(HaltEntries(ts_ns=1, source="kill", reason="x", remedy="y"))
+            assert strategy.is_halted
+            assert strategy.memory().halted == ""
+
+    forget = Forgetful(tmp_path, set())
+    run(START, {2: [FORMED]}, hook=hook)
 
 
 def test_orphans_are_cancelled_once_and_other_orders_never(tmp_path: Path) -> None:

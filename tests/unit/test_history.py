@@ -24,6 +24,7 @@ from nautilus_trader.model.identifiers import (
 from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.test_kit.providers import TestInstrumentProvider
 
+from runtime.live.binance_repairs import fills_missing
 from runtime.live.history import NANOS_PER_MIN, drop_history, leave_history
 
 XRP = TestInstrumentProvider.btcusdt_perp_binance()
@@ -149,3 +150,14 @@ def test_a_known_order_is_compared_however_old(world: Any) -> None:
     before = len(heard)
     engine._reconcile_execution_mass_status(told)
     assert len(heard) == before  # and nothing of it was new
+
+
+def test_fills_that_a_report_lacks_are_known(world: Any) -> None:
+    """An order that filled more than its fills say: its instrument must be asked for them."""
+    del world
+    whole, bare = closed_order(1, 5), closed_order(2, 5)
+    told = status(whole)
+    told.add_order_reports([bare[0]])
+    assert fills_missing(told) == {XRP.id: {bare[0].venue_order_id}}
+    told.add_fill_reports([bare[1]])
+    assert fills_missing(told) == {}
