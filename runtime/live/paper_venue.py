@@ -60,7 +60,7 @@ from nautilus_trader.model.identifiers import (
     VenueOrderId,
 )
 from nautilus_trader.model.instruments import CurrencyPair, Instrument
-from nautilus_trader.model.objects import AccountBalance, Money
+from nautilus_trader.model.objects import AccountBalance, Currency, Money
 from nautilus_trader.model.orders import Order
 from nautilus_trader.model.orders.unpacker import OrderUnpacker
 from nautilus_trader.model.position import Position
@@ -245,8 +245,23 @@ class PaperVenue:
             self._restore_order(restored_order(order))
         for row in self._store.positions(self.id.value):
             self._restore_position([SERIALIZER.deserialize(one) for one in row.fills])
+        if self.account_type == AccountType.CASH:
+            self._restore_locks()
         self._events.clear()
         self.commit()
+
+    def _restore_locks(self) -> None:
+        """Let the account know for which instrument its coins are locked, or it never frees them again."""
+        account = self._account()
+        for instrument_id in self._adopt:
+            instrument = self.exchange.instruments[instrument_id]
+            locks: dict[Currency, Money] = {}
+            for order in self.cache.orders_open(instrument_id=instrument_id):
+                price = order.price if order.has_price else order.trigger_price
+                lock = account.calculate_balance_locked(instrument, order.side, order.quantity, price)
+                locks[lock.currency] = lock + locks.get(lock.currency, Money(0, lock.currency))
+            for lock in locks.values():
+                account.update_balance_locked(instrument_id, lock)
 
     def _restore_position(self, fills: list[OrderFilled]) -> None:
         instrument = self._known(fills[0].instrument_id)

@@ -257,6 +257,27 @@ def test_a_partly_filled_order_survives_a_restart() -> None:
     assert str(position.quantity) == "100.0"
 
 
+@pytest.mark.parametrize("is_sale", [True, False])
+def test_coins_that_were_locked_before_a_restart_are_freed_by_a_cancel(*, is_sale: bool) -> None:
+    """A stop of before is replaced by one of another size: the account must have the coins for it."""
+    instrument, store = instrument_of("cash"), PaperStore(None)
+    before = Desk(instrument, store)
+    before.prints([(1.5, 500.0, "b")])
+    before.market("A", OrderSide.BUY, "100.0")
+    side, price = (OrderSide.SELL, "1.5100") if is_sale else (OrderSide.BUY, "1.4900")
+    before.limit("B", side, "60.0", price)
+    after = Desk(instrument, store)
+    after.printed = before.printed
+    after.prints([(1.5, 1.0, "b")])
+    assert any(one.locked.as_decimal() for one in after.of(AccountState)[-1].balances)
+    after.cancel("B")
+    state = after.of(AccountState)[-1]
+    assert [one.locked.as_decimal() for one in state.balances] == [0, 0]
+    if is_sale:
+        after.limit("C", OrderSide.SELL, "99.0", "1.5100")
+        assert not after.of(OrderRejected)
+
+
 def test_the_first_print_after_a_restart_does_not_fill_a_queued_order() -> None:
     """Its place in the queue is lost: it stands behind what that print shows, as a new one would."""
     instrument, store = instrument_of("margin"), PaperStore(None)
