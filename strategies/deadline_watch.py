@@ -30,10 +30,13 @@ class DeadlineWatch:
     call_soon
         Runs a function in the strategy's own thread: live alerts come from another one.
     on_deadline
-        What to run.
+        What to run, with the time that has come, UNIX nanoseconds. A live alert may ring some microseconds
+        before its time by the clock: that it rang is what counts, or a replay would decide otherwise.
     """
 
-    def __init__(self, clock: Any, name: str, call_soon: CallSoon, on_deadline: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: Any, name: str, call_soon: CallSoon, on_deadline: Callable[[int], None]
+    ) -> None:
         self._clock = clock
         self._name = name
         self._call_soon = call_soon
@@ -53,11 +56,13 @@ class DeadlineWatch:
             return
         now_ns = self._clock.timestamp_ns()
         alert_ns = deadline_ns if deadline_ns > now_ns else now_ns + LEAST_PAUSE_NS
-        self._clock.set_time_alert_ns(self._name, alert_ns, lambda _event: self._call_soon(self._ring))
+        self._clock.set_time_alert_ns(
+            self._name, alert_ns, lambda _event: self._call_soon(lambda: self._ring(alert_ns))
+        )
 
-    def _ring(self) -> None:
+    def _ring(self, alert_ns: int) -> None:
         self._until_ns = NEVER_NS
-        self._on_deadline()
+        self._on_deadline(max(self._clock.timestamp_ns(), alert_ns))
 
 
 _HEARERS: Final[dict[int, Callable[[], None]]] = {}

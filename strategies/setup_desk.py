@@ -217,10 +217,10 @@ class SetupDesk(KeptDesk):
             setup = self.setup
             self._deadlines.set(NEVER_NS if setup is None or setup.is_closed else setup.deadline_ns)
 
-    def _on_deadline(self) -> None:
+    def _on_deadline(self, ts_ns: int) -> None:
         setup = self.setup
         if setup is not None and not setup.is_closed:
-            self.carry_out(setup, setup.on_deadline(self._host.clock.timestamp_ns()) or ())
+            self.carry_out(setup, setup.on_deadline(ts_ns) or ())
 
     def decide(self, kind: DecisionKind, *, ts_ns: int, setup: Setup | None = None, **fields: Any) -> None:
         """Publish a decision; `fields` are those of `Decision`."""

@@ -60,7 +60,7 @@ class Nervous(Strategy):
         """Say what the venue marks it at."""
         self.decide("expired", f"marked: {mark_price.value}")
 
-    def on_deadline(self) -> None:
+    def on_deadline(self, _ts_ns: int) -> None:
         """Say how many prints there were, and wait again."""
         self.decide("expired", "timer")
         self.watch.set(self.clock.timestamp_ns() + WAIT_NS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from nautilus_trader.common.component import TestClock
 from nautilus_trader.model.identifiers import InstrumentId
@@ -84,9 +84,7 @@ def test_a_deadline_that_is_over_does_not_spin() -> None:
     clock = TestClock()
     rang: list[int] = []
     pass_time(clock, 100 * NANOS)
-    watch = DeadlineWatch(
-        clock, "one", lambda function: function(), lambda: rang.append(clock.timestamp_ns())
-    )
+    watch = DeadlineWatch(clock, "one", lambda function: function(), rang.append)
     watch.set(5)
     assert pass_time(clock, 100 * NANOS + LEAST_PAUSE_NS - 1) == 0
     assert pass_time(clock, 100 * NANOS + LEAST_PAUSE_NS) == 1
@@ -95,6 +93,27 @@ def test_a_deadline_that_is_over_does_not_spin() -> None:
     watch.set(NEVER_NS)
     assert clock.timer_names == []
     assert pass_time(clock, 300 * NANOS) == 0
+
+
+def test_an_alert_that_rings_early_has_come() -> None:
+    """The thread of a live clock may be microseconds ahead of what it shows: nothing waits a second time."""
+
+    class EarlyClock:
+        """Rings 3 microseconds before the time."""
+
+        timer_names: ClassVar[list[str]] = []
+        now_ns = NANOS
+
+        def timestamp_ns(self) -> int:
+            return self.now_ns
+
+        def set_time_alert_ns(self, _name: str, alert_ns: int, ring: Any) -> None:
+            self.now_ns = alert_ns - 3_000
+            ring(None)
+
+    rang: list[int] = []
+    DeadlineWatch(EarlyClock(), "one", lambda function: function(), rang.append).set(5 * NANOS)
+    assert rang == [5 * NANOS]
 
 
 def test_an_alert_that_rings_while_it_is_replaced_harms_nobody() -> None:
@@ -117,7 +136,7 @@ def test_an_alert_that_rings_while_it_is_replaced_harms_nobody() -> None:
             self.alerts.append(alert_ns)
 
     clock = RacingClock()
-    watch = DeadlineWatch(clock, "deadline", lambda function: function(), lambda: None)
+    watch = DeadlineWatch(clock, "deadline", lambda function: function(), lambda _ts_ns: None)
     watch.set(5 * NANOS)
     watch.set(NEVER_NS)
     assert clock.alerts == [5 * NANOS]
