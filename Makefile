@@ -74,8 +74,13 @@ test-slow: $(VENV)/.dev  ## run the tests that take minutes
 # A row that fails is written down as well; the page is made in any case.
 .PHONY: faults
 faults: $(VENV)/.dev  ## run the fault matrix and write docs/fault-matrix.md
-	SMCBOT_FAULTS_JSON=docs/faults.json $(PY) -m pytest -q -m "fault and not soak" -n 2 --dist loadfile $(TEST_ARGS); \
+	SMCBOT_FAULTS_JSON=docs/faults.json $(PY) -m pytest -q -m "fault and not soak and not thorough" -n 2 --dist loadfile $(TEST_ARGS); \
 		status=$$?; $(PY) -m tests.faults.page; exit $$status
+
+# The whole product of points and kinds; the matrix has each point once, and those that decide on all kinds.
+.PHONY: crashes
+crashes: $(VENV)/.dev  ## kill a node at every point of its order life on every kind of account (half an hour)
+	$(PY) -m pytest -q -m "fault and thorough" $(TEST_ARGS)
 
 SOAK_ARGS ?=
 .PHONY: soak

@@ -19,7 +19,7 @@ from tests.faults.conftest import StartPair
 from tests.faults.harness import NANOS, POLL_SECS, FaultVenue, LiveNode, is_covered, leg_of
 from tests.faults.recorder import record
 
-pytestmark = [pytest.mark.fault, pytest.mark.slow]
+pytestmark = pytest.mark.fault
 
 AGAIN_SECS: Final = 0.5
 START_SECS: Final = 180.0
@@ -55,43 +55,69 @@ OF_A_START: Final = frozenset({CrashPoint.RESTORED, CrashPoint.ORPHANS_SWEPT})
 EXITS: Final = frozenset(
     point for point, way in WAYS.items() if way[-1] in {"close", "stop", "target"} and "target_s" not in point
 ) - {CrashPoint.TARGET_ACCEPTED}
-OTHERS: Final = [
-    CrashPoint.ENTRY_ACCEPTED,
-    CrashPoint.ENTRY_FILL_REPORTED,
-    CrashPoint.STOP_STORED,
-    CrashPoint.STOP_SENT,
-    CrashPoint.STOP_ACCEPTED,
-    CrashPoint.TARGET_STORED,
-    CrashPoint.TARGET_SENT,
-    CrashPoint.EXIT_STORED,
-    CrashPoint.EXIT_SENT,
-    CrashPoint.STOP_FILL_REPORTED,
-    CrashPoint.TARGET_FILL_REPORTED,
-    CrashPoint.TRADE_CLOSED,
-]
-KINDS: Final = {
-    "binance_usdm": list(CrashPoint),
-    "binance_spot": OTHERS,
-    "bybit_linear": OTHERS,
-    "bybit_spot": [CrashPoint.STOP_SENT, CrashPoint.TARGET_FILL_REPORTED],
+# Where money is at stake whatever the venue is like: filled and naked, the stop on its way, and an exit that
+# filled while the other one rests.
+ON_ALL_KINDS: Final = frozenset(
+    {CrashPoint.ENTRY_FILL_REPORTED, CrashPoint.STOP_SENT, CrashPoint.TARGET_FILL_REPORTED}
+)
+# Every other point of the matrix on one kind of account; the rest of the product is `make crashes`.
+ON_ONE_KIND: Final[dict[CrashPoint, str]] = {
+    CrashPoint.ENTRY_BEFORE_STORED: "bybit_linear",
+    CrashPoint.ENTRY_STORED: "binance_spot",
+    CrashPoint.ENTRY_SENT: "binance_usdm",
+    CrashPoint.ENTRY_ACCEPTED: "binance_usdm",
+    CrashPoint.STOP_BEFORE_STORED: "binance_usdm",
+    CrashPoint.STOP_STORED: "bybit_linear",
+    CrashPoint.STOP_ACCEPTED: "binance_spot",
+    CrashPoint.TARGET_STORED: "binance_usdm",
+    CrashPoint.TARGET_SENT: "binance_spot",
+    CrashPoint.TARGET_ACCEPTED: "bybit_linear",
+    CrashPoint.CANCEL_SENT: "binance_usdm",
+    CrashPoint.CANCEL_CONFIRMED: "bybit_linear",
+    CrashPoint.EXIT_STORED: "binance_usdm",
+    CrashPoint.EXIT_SENT: "binance_spot",
+    CrashPoint.STOP_FILL_REPORTED: "binance_spot",
+    CrashPoint.EXIT_FILL_REPORTED: "binance_usdm",
+    CrashPoint.TRADE_CLOSED: "binance_usdm",
+    CrashPoint.RESTORED: "binance_usdm",
+    CrashPoint.ORPHANS_SWEPT: "bybit_linear",
 }
-ENTERING: Final = [(kind, one) for kind, points in KINDS.items() for one in points if one not in EXITS]
-LEAVING: Final = [(kind, one) for kind, points in KINDS.items() for one in points if one in EXITS]
+KINDS: Final = ("binance_usdm", "binance_spot", "bybit_linear", "bybit_spot")
 
 
-@pytest.mark.parametrize(("kind", "point"), ENTERING)
+def cases(*, leaving: bool) -> list[Any]:
+    """Return kinds of accounts and points, those that are not of the matrix marked so."""
+    return [
+        (kind, point)
+        if point in ON_ALL_KINDS or ON_ONE_KIND[point] == kind
+        else pytest.param(kind, point, marks=pytest.mark.thorough)
+        for kind in KINDS
+        for point in CrashPoint
+        if (point in EXITS) == leaving
+    ]
+
+
+def test_every_point_is_of_the_matrix() -> None:
+    """A point that somebody adds must be given a place."""
+    assert ON_ALL_KINDS | set(ON_ONE_KIND) == set(CrashPoint) == set(WAYS)
+    assert not ON_ALL_KINDS & set(ON_ONE_KIND)
+
+
+@pytest.mark.parametrize(("kind", "point"), cases(leaving=False))
 def test_F07_killed_on_the_way_to_protection(pair: StartPair, kind: str, point: CrashPoint) -> None:
     """The position is protected by one stop after the restart, and no order was sent twice."""
     check_restart(*pair(kind), point)
 
 
-@pytest.mark.parametrize("kind", ["binance_usdm", "binance_spot", "bybit_linear"])
+@pytest.mark.parametrize(
+    "kind", ["binance_usdm", *(pytest.param(one, marks=pytest.mark.thorough) for one in KINDS[1:])]
+)
 def test_F07_killed_and_started_half_a_minute_later(pair: StartPair, kind: str) -> None:
     """A supervisor that waits changes nothing but the time."""
     check_restart(*pair(kind), CrashPoint.STOP_STORED, after_secs=SUPERVISOR_SECS)
 
 
-@pytest.mark.parametrize(("kind", "point"), LEAVING)
+@pytest.mark.parametrize(("kind", "point"), cases(leaving=True))
 def test_F08_killed_on_the_way_out(pair: StartPair, kind: str, point: CrashPoint) -> None:
     """What is left of the exits goes away: nothing trades afterwards."""
     check_restart(*pair(kind), point)
