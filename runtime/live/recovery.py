@@ -23,12 +23,20 @@ from nautilus_trader.model.orders import Order
 from runtime.errors import ConfigurationError
 from runtime.live.context import LiveContext
 from runtime.live.crash_points import armed_points
+from runtime.live.intents import EntryBarrier, IntentSync
 from runtime.live.late_records import late_records
 from runtime.live.limits import make_room
 from runtime.live.order_lookup import Answer, Lookup, hand_over, look_up
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.state import StateFile, StateKeeper
-from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, ReleaseEntries
+from strategies.entry_halt import (
+    HALT_TOPIC,
+    HOLD_TOPIC,
+    RELEASE_TOPIC,
+    HaltEntries,
+    HoldEntries,
+    ReleaseEntries,
+)
 from strategies.kept_desk import EXTERNAL, KeptDesk
 from strategies.trade_manager.catch_up import VenueOrder
 from strategies.trade_manager.client_ids import parsed
@@ -290,7 +298,7 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
         return await look_up(clients[instrument_id.venue], instrument_id, client_id)
 
     return RecoveryActor(
-        StateKeeper(file, context.loop.call_later),
+        StateKeeper(file, context.loop.call_later, _entries_wait(context, file, clients.values())),
         settings_of(context),
         strategies=context.strategies,
         lookup=ask,
@@ -299,6 +307,27 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
         journal=context.journal.append,
         make_room=partial(make_room, context.node.kernel.risk_engine),
     )
+
+
+def _entries_wait(context: LiveContext, file: StateFile, clients: Iterable[Any]) -> Callable[[], None] | None:
+    """Let entries of a live node wait for the disk without the node; return what begins the waiting."""
+    if context.mode != "live":
+        return None  # a simulated venue takes orders at once
+    intents = IntentSync(file.sync, context.loop)
+    kernel = context.node.kernel
+
+    def halt(_command: Any, error: OSError) -> None:
+        message = HaltEntries(
+            ts_ns=kernel.clock.timestamp_ns(),
+            source="state",
+            reason=f"the state file cannot be written ({error})",
+            remedy="free space on the disk, then rearm",
+        )
+        kernel.msgbus.publish(topic=HALT_TOPIC, msg=message)
+
+    for client in clients:
+        EntryBarrier(client, intents, halt)
+    return intents.begin
 
 
 def require_owners(living: Iterable[tuple[str, str, str]], strategies: Iterable[Any], file: Path) -> None:

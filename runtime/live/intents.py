@@ -1,0 +1,97 @@
+"""Lets an entry wait for the disk while the node goes on: what precedes it is on the disk before it leaves.
+
+The state file is written in the node's own thread; only the `fsync`, which takes milliseconds on a busy disk,
+has a thread of its own. Until it is done the order is submitted for everybody but the venue.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from strategies.trade_manager.orders import Leg
+
+THREAD: Final = "state-sync"
+
+
+class IntentSync:
+    """Puts on the disk what was written, one request after the other.
+
+    Parameters
+    ----------
+    sync
+        Does it; blocks. Raises OSError where it could not.
+    loop
+        Of the node.
+    """
+
+    def __init__(self, sync: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
+        self._sync = sync
+        self._loop = loop
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=THREAD)
+        self.newest: asyncio.Future[None] | None = None
+        """Is done when everything is on the disk that was written before the last `begin`."""
+
+    def begin(self) -> None:
+        """Begin to put on the disk what has been written so far."""
+        self.newest = self._loop.run_in_executor(self._thread, self._sync)
+
+    def close(self) -> None:
+        """Wait for what has begun."""
+        self._thread.shutdown()
+
+
+class EntryBarrier:
+    """Stands between an execution client and its venue: entries wait for their intent, exits do not.
+
+    Parameters
+    ----------
+    client
+        Of an adapter; its coroutines that submit and cancel are replaced.
+    intents
+        Tells what an order that is submitted now has to wait for.
+    on_failure
+        Called with the command and the error of an order that is not sent, after its denial.
+    """
+
+    def __init__(self, client: Any, intents: IntentSync, on_failure: Callable[[Any, OSError], None]) -> None:
+        self._client, self._intents, self._on_failure = client, intents, on_failure
+        # Both are called by Nautilus through the instance.
+        self._submit, self._cancel = client._submit_order, client._cancel_order  # noqa: SLF001
+        client._submit_order, client._cancel_order = self.submit, self.cancel  # noqa: SLF001
+        self._waiting: dict[Any, asyncio.Future[None]] = {}
+
+    async def submit(self, command: Any) -> None:
+        """Send an order; an entry once its intent is on the disk, and not at all where that fails."""
+        order, stored = command.order, self._intents.newest
+        if stored is not None and Leg.ENTRY.name in (order.tags or ()):
+            self._waiting[order.client_order_id] = stored
+            try:
+                await asyncio.shield(stored)
+            except OSError as error:
+                self._deny(command, error)
+                return
+            finally:
+                self._waiting.pop(order.client_order_id, None)
+        await self._submit(command)
+
+    async def cancel(self, command: Any) -> None:
+        """Take an order back; one that waits for the disk goes out first, as everywhere."""
+        stored = self._waiting.get(command.client_order_id)
+        if stored is not None:
+            await asyncio.wait([stored])
+        await self._cancel(command)
+
+    def _deny(self, command: Any, error: OSError) -> None:
+        order = command.order
+        self._client.generate_order_denied(
+            strategy_id=order.strategy_id,
+            instrument_id=order.instrument_id,
+            client_order_id=order.client_order_id,
+            reason="not_stored",
+            ts_event=self._client._clock.timestamp_ns(),  # noqa: SLF001 - it has no other
+        )
+        self._on_failure(command, error)
+
+
+__all__ = ["EntryBarrier", "IntentSync"]
