@@ -7,7 +7,8 @@ so a replay of the former can be compared with the latter (docs/decisions/0015-r
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -88,9 +89,9 @@ class RowWriter:
         """Why nothing is recorded any more; empty while it is."""
         self.rows_written = 0
         self._folder, self._settings, self._free = folder, settings, free_bytes
-        self._rows: list[Row] = []
+        self._rows: deque[Row] = deque()
         self._files = 0
-        self._queue: SimpleQueue[list[Row] | None] = SimpleQueue()
+        self._queue: SimpleQueue[deque[Row] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="recording", daemon=True)
         self._thread.start()
 
@@ -106,7 +107,7 @@ class RowWriter:
         """Hand what has come together to the writing thread."""
         if self._rows:
             self._queue.put(self._rows)
-            self._rows = []
+            self._rows = deque()
 
     def close(self) -> None:
         """Write the rest and end the thread."""
@@ -119,7 +120,7 @@ class RowWriter:
             if not self.stopped:
                 self._write(rows)
 
-    def _write(self, rows: list[Row]) -> None:
+    def _write(self, rows: deque[Row]) -> None:
         try:
             free = self._free(self._folder)
             if free < self._settings.reserve_mb * MEGABYTE:
@@ -128,12 +129,19 @@ class RowWriter:
                     f"({self._settings.reserve_mb}): recording has ended, trading goes on"
                 )
                 return
-            write_rows(self._folder, self._files, rows)
+            count = len(rows)
+            # One by one: letting go of all of them at once would take the loop's time.
+            write_rows(self._folder, self._files, _taken_out(rows))
         except OSError as error:
             self.stopped = f"{self._folder}: recording has ended, trading goes on: {error.strerror or error}"
             return
         self._files += 1
-        self.rows_written += len(rows)
+        self.rows_written += count
+
+
+def _taken_out(rows: deque[Row]) -> Iterator[Row]:
+    while rows:
+        yield rows.popleft()
 
 
 class SessionRecorder(Actor):

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ SESSION_FILE: Final = "session.json"
 CHECKPOINT_FILE: Final = "checkpoint.json"
 ROWS: Final = "rows"
 RAW_BYTES: Final = 16
+# Rows that become columns in one go: a conversion keeps the interpreter from the node's loop until it ends.
+PART: Final = 500
 
 
 class RowKind(IntEnum):
@@ -78,8 +81,8 @@ def write_json(file: Path, content: Mapping[str, Any]) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def write_rows(folder: Path, number: int, rows: Sequence[Row]) -> Path:
-    """Write one file of rows at once."""
+def write_rows(folder: Path, number: int, rows: Iterable[Row]) -> Path:
+    """Write one file of rows at once; they are taken `PART` by `PART`, so that they may be let go of."""
     target = folder / ROWS / f"{number:06d}.parquet"
     target.parent.mkdir(exist_ok=True)
     part = target.with_suffix(".part")
@@ -168,9 +171,27 @@ def read_rows(folder: Path) -> Iterator[Row]:
             yield row
 
 
-def _table(rows: Sequence[Row]) -> pa.Table:
-    seqs, nows, kinds, keys, payloads, ticks = zip(*rows, strict=True)
-    prints: dict[str, list[Any]] = {
+def _table(rows: Iterable[Row]) -> pa.Table:
+    remaining = iter(rows)
+    keys: dict[str, int] = {}
+    batches: list[dict[str, pa.Array]] = []
+    while part := list(islice(remaining, PART)):
+        batches.append(_columns(part, keys))
+    names = pa.array(list(keys), pa.string())
+    for one in batches:
+        one["key"] = pa.DictionaryArray.from_arrays(one["key"], names)
+    return pa.Table.from_batches([pa.RecordBatch.from_pydict(one, schema=SCHEMA) for one in batches], SCHEMA)
+
+
+def _columns(rows: Sequence[Row], keys: dict[str, int]) -> dict[str, pa.Array]:
+    """Return the columns of some rows, keys as numbers; `keys` learns those that are new."""
+    seqs, nows, kinds, names, payloads, ticks = zip(*rows, strict=True)
+    columns: dict[str, Any] = {
+        "seq": seqs,
+        "now_ns": nows,
+        "kind": [int(kind) for kind in kinds],
+        "key": [keys.setdefault(name, len(keys)) for name in names],
+        "payload": [one or None for one in payloads],
         "price": [None if one is None else _raw(one.price.raw) for one in ticks],
         "size": [None if one is None else _raw(one.size.raw) for one in ticks],
         "precisions": [
@@ -181,15 +202,8 @@ def _table(rows: Sequence[Row]) -> pa.Table:
         "ts_event": [None if one is None else one.ts_event for one in ticks],
         "ts_init": [None if one is None else one.ts_init for one in ticks],
     }
-    columns = {
-        "seq": seqs,
-        "now_ns": nows,
-        "kind": [int(kind) for kind in kinds],
-        "key": pa.array(keys, pa.string()).dictionary_encode(),
-        "payload": [one or None for one in payloads],
-        **prints,
-    }
-    return pa.table(columns, schema=SCHEMA)
+    types = {one.name: pa.int32() if one.name == "key" else one.type for one in SCHEMA}
+    return {name: pa.array(values, types[name]) for name, values in columns.items()}
 
 
 def _raw(value: int) -> bytes:

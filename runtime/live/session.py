@@ -42,7 +42,7 @@ log = logging.getLogger("smcbot.node")
 
 LOGS: Final = "logs"
 LOCK: Final = "node.lock"
-SWITCH_SECS: Final = 0.0005
+SWITCH_SECS: Final = 0.0001
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
