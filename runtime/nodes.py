@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from nautilus_trader.backtest.config import (
@@ -22,12 +22,14 @@ from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from runtime.bar_venue import ahead_ns, load_endpoint, lookup_endpoint
-from runtime.column_feed import ColumnStore
 from runtime.nautilus_catalog import nautilus_catalog
 from runtime.node_config import ALL_IN_ONE_CHUNK
 from runtime.settings import (
     FeeSettings,
 )
+
+if TYPE_CHECKING:  # brings kernels and models: a live node has no use for columns
+    from runtime.column_feed import ColumnStore
 
 DAY_NS: Final = 86_400_000_000_000
 END_OF_TIME_NS: Final = (1 << 63) - 1

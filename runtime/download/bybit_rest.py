@@ -11,10 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import requests
-from pybit.exceptions import FailedRequestError, InvalidRequestError
-from pybit.unified_trading import HTTP
-
 from runtime.download.budget import reset_secs
 from runtime.download.http import FORBIDDEN, OK, Answer, Http, Passing
 from runtime.download.row_files import RowSpan, write_rows
@@ -80,6 +76,8 @@ class BybitRest:
     def __init__(
         self, http: Http, hosts: HostSettings, market: BybitMarket, settings: DownloadSettings
     ) -> None:
+        from pybit.unified_trading import HTTP  # a third of a second: only who asks Bybit pays
+
         self._http = http
         self._market = market
         self._base = hosts.bybit
@@ -282,6 +280,9 @@ class BybitRest:
 
     # --- through pybit -------------------------------------------------------------------------------
     async def _call(self, method: Callable[..., Any], **params: Any) -> Any:
+        import requests
+        from pybit.exceptions import FailedRequestError, InvalidRequestError
+
         name = method.__name__.removeprefix("get_")
         url = f"{self._base} {name}"
 
