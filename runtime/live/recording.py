@@ -64,6 +64,7 @@ DESK_CALLS: Final[Mapping[str, Any]] = {
 }
 RECORDINGS: Final = "recordings"
 MEGABYTE: Final = 1_000_000
+ROW_FIELDS: Final = 6
 
 
 class RowWriter:
@@ -89,9 +90,12 @@ class RowWriter:
         """Why nothing is recorded any more; empty while it is."""
         self.rows_written = 0
         self._folder, self._settings, self._free = folder, settings, free_bytes
-        self._rows: deque[Row] = deque()
+        # The fields of all rows, one after the other: a tuple for each would be one more object that the
+        # garbage collector looks at, two for every trade.
+        self._fields: deque[Any] = deque()
+        self._full = settings.rotate_rows * ROW_FIELDS
         self._files = 0
-        self._queue: SimpleQueue[deque[Row] | None] = SimpleQueue()
+        self._queue: SimpleQueue[deque[Any] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="recording", daemon=True)
         self._thread.start()
 
@@ -99,15 +103,15 @@ class RowWriter:
         """Take a row; many of them become a file."""
         if self.stopped:
             return
-        self._rows.append(row)
-        if len(self._rows) >= self._settings.rotate_rows:
+        self._fields.extend(row)
+        if len(self._fields) >= self._full:
             self.flush()
 
     def flush(self) -> None:
         """Hand what has come together to the writing thread."""
-        if self._rows:
-            self._queue.put(self._rows)
-            self._rows = deque()
+        if self._fields:
+            self._queue.put(self._fields)
+            self._fields = deque()
 
     def close(self) -> None:
         """Write the rest and end the thread."""
@@ -116,11 +120,11 @@ class RowWriter:
         self._thread.join()
 
     def _work(self) -> None:
-        while (rows := self._queue.get()) is not None:
+        while (fields := self._queue.get()) is not None:
             if not self.stopped:
-                self._write(rows)
+                self._write(fields)
 
-    def _write(self, rows: deque[Row]) -> None:
+    def _write(self, fields: deque[Any]) -> None:
         try:
             free = self._free(self._folder)
             if free < self._settings.reserve_mb * MEGABYTE:
@@ -129,9 +133,9 @@ class RowWriter:
                     f"({self._settings.reserve_mb}): recording has ended, trading goes on"
                 )
                 return
-            count = len(rows)
+            count = len(fields) // ROW_FIELDS
             # One by one: letting go of all of them at once would take the loop's time.
-            write_rows(self._folder, self._files, _taken_out(rows))
+            write_rows(self._folder, self._files, _taken_out(fields))
         except OSError as error:
             self.stopped = f"{self._folder}: recording has ended, trading goes on: {error.strerror or error}"
             return
@@ -139,9 +143,10 @@ class RowWriter:
         self.rows_written += count
 
 
-def _taken_out(rows: deque[Row]) -> Iterator[Row]:
-    while rows:
-        yield rows.popleft()
+def _taken_out(fields: deque[Any]) -> Iterator[Row]:
+    take = fields.popleft
+    while fields:
+        yield take(), take(), take(), take(), take(), take()
 
 
 class SessionRecorder(Actor):

@@ -64,6 +64,7 @@ class Meter(Actor):
         self.top_equity: float | None = None
         self.unprotected_ns: dict[str, int] = {}
         self._unprotected_since: dict[str, int] = {}
+        self._by_instrument: dict[str, list[Any]] = {}
         self._asked: dict[str, tuple[int, int]] = {}  # by instrument: trade arrived, cancel decided
         self._cancelling: dict[str, int] = {}
 
@@ -127,16 +128,25 @@ class Meter(Actor):
                 # By our clock alone: the venue's time of the event has another offset.
                 self.cancel_to_ack.add(event.ts_init - sent_ns)
                 self.cancel_to_ack_sum_ns += event.ts_init - sent_ns
-        self._look_at_protection(event.ts_init)
+        self._look_at_protection(event.ts_init, self._strategies_on(event.instrument_id.value))
+
+    def _strategies_on(self, name: str) -> list[Any]:
+        """Return the strategies with a desk for an instrument; desks are made at a strategy's start."""
+        found = self._by_instrument.get(name)
+        if found is None:
+            found = [one for one in self._strategies() if any(owner == name for owner, _ in setups_of(one))]
+            if found:
+                self._by_instrument[name] = found
+        return found
 
     def _mark(self, ts_ns: int) -> None:
-        self._look_at_protection(ts_ns)
+        self._look_at_protection(ts_ns, self._strategies())
         if self.cache.accounts():
             self.equity = float(account_equity(self.cache))
             self.top_equity = max(self.equity, self.top_equity or self.equity)
 
-    def _look_at_protection(self, ts_ns: int) -> None:
-        for strategy in self._strategies():
+    def _look_at_protection(self, ts_ns: int, strategies: Iterable[Any]) -> None:
+        for strategy in strategies:
             for name, setup in setups_of(strategy):
                 since_ns = self._unprotected_since.get(name)
                 if setup is not None and uncovered_qty(setup) > 0:
