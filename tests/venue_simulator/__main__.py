@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.venue_simulator.app import make_app
 from tests.venue_simulator.control import Control
 from tests.venue_simulator.protocol import SymbolTerms
-from tests.venue_simulator.tape import EVER, load, split_symbol
+from tests.venue_simulator.tape import EVER, FOUR, load, split_symbol
 from tests.venue_simulator.tape_runner import TapeRunner
 from tests.venue_simulator.venues import PROTOCOLS, make_venue
 
@@ -44,6 +44,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--first", type=utc_ns, default=0, metavar="ISO", help="first time of the recording")
     parser.add_argument("--end", type=utc_ns, default=EVER[1], metavar="ISO", help="and its end, exclusive")
+    parser.add_argument(
+        "--prints",
+        type=int,
+        default=FOUR[0],
+        help="trades that a kline of the tape becomes after the history: 4, 7, 10, ...",
+    )
     parser.add_argument("--wait", action="store_true", help="let POST /ctl/tape start the tape")
     parser.add_argument(
         "--venues", default="binance_spot", help=f"comma-separated, of {', '.join(PROTOCOLS)}"
@@ -61,7 +67,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 async def serve(options: argparse.Namespace) -> None:
     """Build the venues, listen, print the URLs, and wait for a signal."""
-    series = [one for name in options.tape for one in load(name, (options.first, options.end))]
+    span = options.first, options.end
+    prints = options.prints, options.first + int(options.history_secs * 1e9)
+    series = [one for name in options.tape for one in load(name, span, prints)]
     terms = [one.terms for one in series] + [market_terms(text) for text in options.market]
     if not terms:
         raise SystemExit("nothing to trade: give --tape or --market")

@@ -3,7 +3,7 @@
 Sources: developers.binance.com, "USDⓈ-M Futures", sections Market Data and Account, one page per endpoint.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -26,28 +26,31 @@ def price_and_size(market: Market, trade: Trade) -> tuple[str, str]:
     return price, plain(market.qty_of(trade.size_lots), places_of(market.lot))
 
 
+def kline_rows(market: Market, bars: Iterable[Kline]) -> Iterator[list[Any]]:
+    """Write klines as "Kline/Candlestick Data" does, with first and last trade id appended."""
+    price, qty = public.grid_writer(market.tick), public.grid_writer(market.lot)
+    for bar in bars:
+        yield [
+            bar.open_ms,
+            price(bar.open),
+            price(bar.high),
+            price(bar.low),
+            price(bar.close),
+            qty(bar.lots),
+            bar.close_ms,
+            money(turnover_of(market, bar.turnover)),
+            bar.trades,
+            qty(bar.taker_lots),
+            money(turnover_of(market, bar.taker_turnover)),
+            "0",
+            bar.first_id,
+            bar.last_id,
+        ]
+
+
 def kline_row(market: Market, bar: Kline) -> list[Any]:
-    """Write a kline as "Kline/Candlestick Data" does, with first and last trade id appended."""
-    prices, sizes = places_of(market.tick), places_of(market.lot)
-    open_, high, low, close = (
-        plain(market.price_of(ticks), prices) for ticks in (bar.open, bar.high, bar.low, bar.close)
-    )
-    return [
-        bar.open_ms,
-        open_,
-        high,
-        low,
-        close,
-        plain(market.qty_of(bar.lots), sizes),
-        bar.close_ms,
-        money(turnover_of(market, bar.turnover)),
-        bar.trades,
-        plain(market.qty_of(bar.taker_lots), sizes),
-        money(turnover_of(market, bar.taker_turnover)),
-        "0",
-        bar.first_id,
-        bar.last_id,
-    ]
+    """Write one kline, see `kline_rows`."""
+    return next(kline_rows(market, (bar,)))
 
 
 class MarketDesk:
@@ -101,7 +104,7 @@ class MarketDesk:
         most = min(int(call.get("limit") or 500), 1500)
         start, end = call.number("startTime"), call.number("endTime")
         bars = self.histories[market.key].klines(length_ms, start, end, most)
-        return [kline_row(market, bar)[:12] for bar in bars]
+        return [row[:12] for row in kline_rows(market, bars)]
 
     def agg_trades(self, call: Call) -> list[Payload]:
         """GET aggTrades, by fromId, by time, or the newest."""

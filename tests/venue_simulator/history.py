@@ -121,37 +121,37 @@ class TradeHistory:
         return [self[row] for row in range(low, min(len(self), low + count))]
 
     def _klines(self, interval_ms: int, first_ms: int, last_ms: int) -> Iterator[Kline]:
-        row = bisect_left(self._times, first_ms * 1_000_000)
+        opens = np.arange(first_ms, last_ms + interval_ms, interval_ms)
+        row, end = (bisect_left(self._times, one * 1_000_000) for one in (first_ms, last_ms + interval_ms))
         close = self._ticks[row - 1] if row else self._ticks[0]
-        for open_ms in range(first_ms, last_ms + 1, interval_ms):
-            end = bisect_left(self._times, (open_ms + interval_ms) * 1_000_000, row)
-            bar = self._kline(open_ms, interval_ms, row, end, close)
-            close, row = bar.close, end
-            yield bar
-
-    def _kline(self, open_ms: int, interval_ms: int, low: int, high: int, close: int) -> Kline:
-        close_ms = open_ms + interval_ms - 1
-        if low == high:
-            return Kline(open_ms, close_ms, close, close, close, close, 0, 0, 0, 0, 0, -1, -1)
         # Copies, not views: an exported buffer would forbid the next append.
-        ticks, lots = np.array(self._ticks[low:high]), np.array(self._lots[low:high])
-        turnovers = ticks.astype(object) * lots if _may_overflow(ticks, lots) else ticks * lots
-        is_buyer = np.array(self._sides[low:high], dtype=bool)
-        return Kline(
-            open_ms,
-            close_ms,
-            int(ticks[0]),
-            int(ticks.max()),
-            int(ticks.min()),
-            int(ticks[-1]),
-            int(lots.sum()),
-            int(turnovers.sum()),
-            high - low,
-            int(lots[is_buyer].sum()),
-            int(turnovers[is_buyer].sum()),
-            self._ids[low],
-            self._ids[high - 1],
-        )
+        ticks, lots, times = (np.array(one[row:end]) for one in (self._ticks, self._lots, self._times))
+        edges = np.searchsorted(times, [*(opens * 1_000_000), (last_ms + interval_ms) * 1_000_000])
+        full = np.flatnonzero(np.diff(edges))
+        starts = edges[full]
+        sums: dict[int, tuple[int, ...]] = {}
+        if len(full):
+            turnovers = ticks.astype(object) * lots if _may_overflow(ticks, lots) else ticks * lots
+            taken = np.array(self._sides[row:end])
+            columns = (
+                ticks[starts],
+                np.maximum.reduceat(ticks, starts),
+                np.minimum.reduceat(ticks, starts),
+                ticks[edges[full + 1] - 1],
+                *(np.add.reduceat(one, starts) for one in (lots, turnovers)),
+                edges[full + 1] - starts,
+                *(np.add.reduceat(one * taken, starts) for one in (lots, turnovers)),
+            )
+            rows = zip(*(one.tolist() for one in columns), strict=True)
+            sums = dict(zip(full.tolist(), rows, strict=True))
+        for number, open_ms in enumerate(opens.tolist()):
+            close_ms = open_ms + interval_ms - 1
+            if number in sums:
+                close = sums[number][3]
+                ids = self._ids[row + int(edges[number])], self._ids[row + int(edges[number + 1]) - 1]
+                yield Kline(open_ms, close_ms, *sums[number], *ids)
+            else:
+                yield Kline(open_ms, close_ms, close, close, close, close, 0, 0, 0, 0, 0, -1, -1)
 
 
 def _may_overflow(ticks: NDArray[np.int64], lots: NDArray[np.int64]) -> bool:

@@ -55,8 +55,13 @@ type Span = tuple[int, int]
 
 EVER: Final[Span] = (0, 2**63 - 1)
 
+type Prints = tuple[int, int]
+"""Trades that a kline becomes, and from which open on (UNIX nanoseconds of the recording); before it 4."""
 
-def load(name: str, span: Span = EVER) -> list[Series]:
+FOUR: Final[Prints] = (4, 0)
+
+
+def load(name: str, span: Span = EVER, prints: Prints = FOUR) -> list[Series]:
     """Load a tape.
 
     Parameters
@@ -65,6 +70,8 @@ def load(name: str, span: Span = EVER) -> list[Series]:
         ``sample``, ``FILE.parquet`` (trades or klines), a folder of such files, or ``CATALOG:INSTRUMENT``.
     span
         Only what lies in [first, end), UNIX nanoseconds of the recording.
+    prints
+        Of a tape of klines, see `Prints`.
 
     Raises
     ------
@@ -76,9 +83,9 @@ def load(name: str, span: Span = EVER) -> list[Series]:
     if name == "sample":
         found = [cut_span(one, span) for one in _sample()]
     elif path.suffix == ".parquet" and path.is_file():
-        found = [_file(path, span)]
+        found = [_file(path, span, prints)]
     elif path.is_dir():
-        found = [_file(one, span) for one in sorted(path.glob("*.parquet"))]
+        found = [_file(one, span, prints) for one in sorted(path.glob("*.parquet"))]
     elif folder and Path(folder).is_dir():
         found = [_catalog(Path(folder), instrument, span)]
     else:
@@ -146,7 +153,7 @@ def _sample() -> list[Series]:
     return series
 
 
-def _file(path: Path, span: Span) -> Series | None:
+def _file(path: Path, span: Span, prints: Prints) -> Series | None:
     # Imported here: a simulator with --market only, as most tests start it, is up sooner.
     import pyarrow.parquet as pq
 
@@ -156,7 +163,7 @@ def _file(path: Path, span: Span) -> Series | None:
     table = pq.read_table(path, filters=[(column, ">=", span[0]), (column, "<", span[1])])
     if table.num_rows == 0:
         return None
-    return _klines(path, table) if is_klines else _trades(path, table)
+    return _klines(path, table, prints) if is_klines else _trades(path, table)
 
 
 def _trades(path: Path, table: "pa.Table") -> Series:
@@ -174,10 +181,11 @@ def _trades(path: Path, table: "pa.Table") -> Series:
     return make_series(_symbol_of(path), tick, lot, columns, has_ids=has_ids)
 
 
-def _klines(path: Path, table: "pa.Table") -> Series:
+def _klines(path: Path, table: "pa.Table", prints: Prints) -> Series:
     from tests.venue_simulator.kline_tape import trades_of_klines
 
-    return trades_of_klines(_symbol_of(path), {name: table[name].to_numpy() for name in table.column_names})
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    return trades_of_klines(_symbol_of(path), columns, *prints)
 
 
 def _catalog(folder: Path, instrument: str, span: Span) -> Series:

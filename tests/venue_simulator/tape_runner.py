@@ -3,8 +3,9 @@
 Trade k leaves at start + (t_k - t_0) / speed and carries that time. What lies before the point of start is
 history: it has been published at the same pace, up to now, and only REST knows it.
 
-Klines must close on the clock's own boundaries. So a tape made of klines, at speed 1, is moved by a whole
-number of intervals, fixed when its history is loaded: after a wait or a pause it catches up at once.
+Klines must close on the clock's own boundaries. So a tape made of klines is moved by a whole number of
+intervals where these are whole seconds of the clock (bars of five minutes at speed 5 are bars of one), fixed
+when its history is loaded: after a wait or a pause it catches up at once.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from tests.venue_simulator.tape import Series
 from tests.venue_simulator.venue import Venue
 
 SLICE_SECS: Final = 0.005
+SECOND_NS: Final = 1_000_000_000
 MOST_AT_ONCE: Final = 2_000  # trades of one symbol between two turns of the event loop
 
 
@@ -63,7 +65,13 @@ class TapeRunner:
 
     @property
     def _is_aligned(self) -> bool:
-        return self._interval_ns > 0 and self.speed == 1
+        return self._clock_interval_ns > 0
+
+    @property
+    def _clock_interval_ns(self) -> int:
+        """Length of the tape's bars on the clock, 0 where they fit none of its seconds."""
+        whole = float(self.speed).is_integer() and self._interval_ns % (int(self.speed) * SECOND_NS) == 0
+        return self._interval_ns // int(self.speed) if whole else 0
 
     @property
     def is_running(self) -> bool:
@@ -133,7 +141,8 @@ class TapeRunner:
         """Put the tape at one of its own times, now; klines a little later, on a boundary of the clock."""
         self._wall_ns = time.time_ns()
         if self._is_aligned:
-            tape_ns += (self._wall_ns - tape_ns) % self._interval_ns
+            into_bar_ns = self._wall_ns % self._clock_interval_ns * int(self.speed)
+            tape_ns += (into_bar_ns - tape_ns) % self._interval_ns
         self._tape_ns = tape_ns
         self._rows = [int(np.searchsorted(one.ts_ns, tape_ns)) for one in self._series]
 
