@@ -178,6 +178,14 @@ class PaperVenue:
         """Tell whether an instrument had no print yet, so that its market is unknown."""
         return instrument_id not in self._traded
 
+    def is_on_its_way(self, client_order_id: str) -> bool:
+        """Tell whether an order was sent that the venue has neither taken nor refused yet."""
+        waiting = (command for commands in self._waiting.values() for command in commands)
+        return any(
+            isinstance(command, SubmitOrder) and command.order.client_order_id.value == client_order_id
+            for command in (*(command for _, _, command in self._due), *waiting)
+        )
+
     def send(self, command: TradingCommand, sent_ns: int) -> int:
         """Put a command on its way; return when it arrives, UNIX nanoseconds."""
         due_ns = sent_ns + self._latency_ns(command)
