@@ -17,11 +17,12 @@ from typing import Any, Final, Literal
 from nautilus_trader.model.data import Bar, MarkPriceUpdate, TradeTick
 from nautilus_trader.model.enums import AggressorSide
 
-from indicators.bias import HtfBias
 from indicators.engine import StructureEngine
 from indicators.events import EventTable, Scope
 from packet_builder.builder import VolumeBucketBuilder
 from packet_builder.packet import PACKET_DTYPE
+from strategies.bar_times import close_of
+from strategies.bias_track import BiasTrack
 from strategies.deadline_watch import live_call_soon
 from strategies.dynamic_cancel import KEEP, load_policy
 from strategies.entry_gate import EntryGate, RearmRules
@@ -94,6 +95,7 @@ class OteStrategy(GatedSetupStrategy):
         super().__init__(config, config.instrument_id, TAG, exit_rules(config))
         self.zones = ZoneBook(_SCOPES[config.structure])
         self.bias: int | None = None if config.htf_bar_type is None else 0
+        self.bias_track: BiasTrack | None = None if config.htf_bar_type is None else BiasTrack()
         self._entry_rules = entry_rules(config)
         self._guard_rules = GuardRules(
             config.trade_from_ns, config.max_data_age_secs, config.max_bucket_move_pct
@@ -138,7 +140,6 @@ class OteStrategy(GatedSetupStrategy):
         self.start_guards()
         self.listen()
         if self.config.htf_bar_type is not None:
-            self._htf_bias = HtfBias()
             self.subscribe_bars(self.config.htf_bar_type)
 
     def on_stop(self) -> None:
@@ -208,8 +209,12 @@ class OteStrategy(GatedSetupStrategy):
         self._rebind()
         self.bucket_seq = self.builder.counters.packets - 1
         self._waiting.clear()
+        packets = list(state.packet_rows())
+        if self.bias_track is not None:
+            self.bias_track.adopt(state.bias)
+            self.bias = self.bias_track.until(int(packets[-1]["ts_close_ns"]) if packets else 0)
         if self.gate is not None:
-            for packet in state.packet_rows():
+            for packet in packets:
                 self.gate.judge.observe(packet, self.structure, self.bias)
 
     def perceived(self, names: Iterable[str] = ()) -> PerceptionState:
@@ -222,6 +227,7 @@ class OteStrategy(GatedSetupStrategy):
             structure=self.structure.to_bytes(),
             zones=tuple(zone_states(self.zones)),
             packets=b"".join(self.recent_packets or ()),
+            bias=None if self.bias_track is None else self.bias_track.state(),
         )
 
     def perception_digest(self) -> str:
@@ -255,7 +261,15 @@ class OteStrategy(GatedSetupStrategy):
 
     def on_bar(self, bar: Bar) -> None:
         """Take one closed higher-timeframe bar."""
-        self.bias = self._htf_bias.update(bar.close.as_double())
+        if self.bias_track is not None:
+            bar_ns = int(bar.bar_type.spec.timedelta.total_seconds()) * 1_000_000_000
+            self.bias_track.take(close_of(bar.ts_event, bar_ns), bar.close.as_double())
+            self.bias = self.bias_track.value
+
+    def end_past(self) -> None:
+        """Note that the trades of before are in: bars count from now on as they come."""
+        if self.bias_track is not None:
+            self.bias = self.bias_track.end_past()
 
     def make_trade_handler(self) -> TradeHandler:
         """Return the hot path: a closure, because its cells are read faster than attributes."""
@@ -335,6 +349,8 @@ class OteStrategy(GatedSetupStrategy):
 
     def take_past_trade(self, tick: TradeTick) -> None:
         """Take a trade that is over: buckets, structure and zones see it, the setup's prices do not."""
+        if self.bias_track is not None:
+            self.bias = self.bias_track.until(tick.ts_event)
         is_buyer = tick.aggressor_side is AggressorSide.BUYER
         number = tick.trade_id.value
         price, closed = tick.price.as_double(), 0

@@ -16,6 +16,7 @@ from indicators.events import Scope
 from indicators.structure_config import StructureConfig
 from packet_builder.builder import BucketConfig, VolumeBucketBuilder
 from packet_builder.packet import PACKET_DTYPE
+from strategies.bias_track import BiasState
 from strategies.row_struct import row_struct
 from strategies.trade_manager.plan import Zone
 from strategies.trade_manager.zones import ZoneBook
@@ -58,6 +59,8 @@ class PerceptionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Alive, in the order in which they formed.
     packets
         The newest closed packets, at most `LOOKED_BACK`, as bytes.
+    bias
+        Of the higher timeframe, None without one.
     """
 
     version: int = VERSION
@@ -68,6 +71,7 @@ class PerceptionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     structure: bytes
     zones: tuple[ZoneState, ...]
     packets: bytes
+    bias: BiasState | None = None
 
     def packet_rows(self) -> Iterator[Any]:
         """Yield the packets, rows of ``PACKET_DTYPE``."""

@@ -12,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from nautilus_trader.model.data import TradeTick
 
 from runtime.arrow_schema import TradeColumns
 from runtime.catalog import Catalog
 from runtime.errors import ConfigurationError, DataError, VenueError
 from runtime.live.backfill import TradeSource, trade_source, venue_symbol
+from runtime.live.bias_bars import BarSource, bias_before
 from runtime.live.checkpoint import read_checkpoint, write_checkpoint
 from runtime.live.context import LiveContext
 from runtime.live.freshness import NANOS, DataSettings
@@ -59,6 +61,8 @@ class WarmUpActor(HoldingActor):
         Runs a function in the thread of the node.
     on_progress
         Called with instrument, trades done and trades in all (0: not known).
+    bars_of
+        Gives the klines of an instrument's market; None: biases of higher timeframes begin anew.
     """
 
     def __init__(
@@ -71,8 +75,10 @@ class WarmUpActor(HoldingActor):
         folder: Path,
         call_soon: Callable[[Callable[[], Any]], Any],
         on_progress: OnProgress | None = None,
+        bars_of: Callable[[str], BarSource] | None = None,
     ) -> None:
         super().__init__()
+        self._bars_of = bars_of
         self.streams: dict[str, TradeStream] = {}
         self.ready: set[str] = set()
         self._settings = settings
@@ -178,12 +184,13 @@ class WarmUpActor(HoldingActor):
             text = f"{name}: {since} ends at trade {state.last_trade_id}, the stream begins at {first}"
             self.tell(f"{text}: they are not of one market, nothing of it is used", Severity.WARNING)
             state, since = await self._from_anchor(strategy, name, source)
-        strategy.adopt(state)
+        strategy.adopt(await self._with_bias(strategy, state, name))
         order: TradeOrder[TradeTick] = (
             ConsecutiveIds(state.last_trade_id) if source.has_ids else RecentIds(state.names)
         )
         self.tell(f"{name}: warm-up from {since}", Severity.INFO)
         is_whole = await stream.catch_up(order, lambda done, total: self._progress(name, done, total))
+        strategy.end_past()
         is_known = state.last_trade_id >= 0 or bool(state.names)
         if is_whole and is_known:
             self._finish(name, f"warm-up complete, {order.counters.missing} trades fetched")
@@ -212,6 +219,18 @@ class WarmUpActor(HoldingActor):
         except (DataError, ConfigurationError, ValueError) as error:
             self.tell(f"{name}: history is of no use: {error}", Severity.WARNING)
         return await self._from_anchor(strategy, name, source)
+
+    async def _with_bias(self, strategy: Any, state: PerceptionState, name: str) -> PerceptionState:
+        """Return the state with the bars of the higher timeframe that closed before the start."""
+        if self._bars_of is None or (bar_type := strategy.config.htf_bar_type) is None:
+            return state
+        try:
+            bias = await bias_before(self._bars_of(name), bar_type, state.bias, self.clock.timestamp_ns)
+        except (VenueError, DataError, ConfigurationError) as error:
+            text = f"{name}: the bias begins anew, no entries for 150 bars of {bar_type}: {error}"
+            self.tell(text, Severity.WARNING)
+            bias = None
+        return msgspec.structs.replace(state, bias=bias)
 
     def _read_history(self, strategy: Any, name: str, source: TradeSource) -> PerceptionState | None:
         start_ns = self.clock.timestamp_ns() - round(self._settings.warm_up_hours * 3600 * NANOS)
@@ -308,6 +327,7 @@ def make_warm_up(
         folder=context.folder / "perception",
         call_soon=context.call_soon,
         on_progress=on_progress,
+        bars_of=lambda name: context.rest.of_instrument(name),  # type: ignore[arg-type, return-value]
     )
 
 

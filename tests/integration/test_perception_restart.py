@@ -1,24 +1,29 @@
 """Restarts at any trade: what is perceived afterwards is, byte for byte, what no restart would have shown."""
 
+import asyncio
 import random
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nautilus_trader.model.data import TradeTick
+from nautilus_trader.model.data import Bar, BarType, TradeTick
+from nautilus_trader.model.objects import Quantity
 
 from indicators.events import Scope
 from indicators.structure_config import StructureConfig
 from packet_builder.builder import BucketConfig
 from runtime.arrow_schema import TradeColumns
 from runtime.errors import DataError
+from runtime.live.bias_bars import BARS_BACK, bias_before
 from runtime.live.checkpoint import read_checkpoint, write_checkpoint
-from strategies.perception_state import Perceiver, PerceptionState, decode, encode
+from strategies.perception_state import LOOKED_BACK, Perceiver, PerceptionState, decode, encode
 from tests.bucket_tapes import TICK, XRP_CONFIG, as_columns, real_tape, seeded_tape
 from tests.bucket_tapes import config as bucket_config
 from tests.integration.engine_harness import CheckedStrategy, run
@@ -146,3 +151,123 @@ def test_a_checkpoint_is_whole_or_refused(tmp_path: Path) -> None:
         path.write_bytes(wrong)
         with pytest.raises(DataError, match="delete it"):
             read_checkpoint(path)
+
+
+# -- the bias of a higher timeframe --------------------------------------------------------------------------
+
+MINUTE_NS = 60 * 10**9
+BARS = BarType.from_str("XRPUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL")
+
+
+class Klines:
+    """A market that knows the closed bars of a run."""
+
+    def __init__(self, bars: Sequence[tuple[int, float]]) -> None:
+        self.bars = list(bars)
+        self.asked: list[tuple[int, int]] = []
+
+    async def klines(self, symbol: str, interval: str, start_ns: int, end_ns: int) -> AsyncIterator[Any]:
+        """Yield pages of seven."""
+        assert (symbol, interval) == ("XRPUSDT", "1m")
+        self.asked.append((start_ns, end_ns))
+        opens = [(one - MINUTE_NS, close) for one, close in self.bars]
+        rows = [[one // 10**6, 0, 0, 0, close] for one, close in opens if start_ns <= one < end_ns]
+        for first in range(0, len(rows), 7):
+            yield rows[first : first + 7]
+
+
+RESTARTS = [(5, 8), (700, 1604), (1777, 1777), (2000, 2895), (1, 2999)]
+
+
+class BiasRun:
+    """A run of the strategy with a bar a minute, every ten trades, that may go back once and catch up.
+
+    Parameters
+    ----------
+    cut, back
+        Trades: after the second only what is known after the first is left, and the venue has the rest.
+    known
+        A run without that; None for such a one.
+    """
+
+    def __init__(self, cut: int = 0, back: int = 0, known: "BiasRun | None" = None) -> None:
+        self.ticks: list[TradeTick] = []
+        self.bars: list[tuple[int, float]] = []
+        self.states: dict[int, PerceptionState] = {}
+        self.seen: dict[int, int | None] = {}
+        self.asked: list[tuple[int, int]] = []
+        self._cut, self._back, self._known = cut, back, known
+        self.last = run(
+            trades(),
+            None,
+            prepare=self._prepare,
+            bucket_usd=500,
+            side="both",
+            htf_bar_type=BARS,
+            step_ns=MINUTE_NS // 10,
+        ).strategy.perceived()
+
+    def _prepare(self, engine: Any) -> None:
+        (strategy,) = engine.trader.strategies()
+        strategy.trade_gate = self._gate
+        strategy.observe(lambda packet, _events: self.seen.update({int(packet["seq"]): strategy.bias}))
+
+    def _gate(self, strategy: Any, take_trade: Callable[[TradeTick], None]) -> Callable[[TradeTick], None]:
+        def take(tick: TradeTick) -> None:
+            number = int(tick.trade_id.value)
+            boundary_ns = tick.ts_event // MINUTE_NS * MINUTE_NS
+            if self.ticks and self.ticks[-1].ts_event < boundary_ns:
+                close = self.ticks[-1].price
+                self.bars.append((boundary_ns, close.as_double()))
+                early_ns = boundary_ns - 1_000_064  # as Binance's adapter stamps them
+                strategy.on_bar(Bar(BARS, close, close, close, close, Quantity(1, 1), early_ns, early_ns))
+            if not self.ticks:
+                strategy.recent_packets = deque(maxlen=LOOKED_BACK)  # as in a live node
+            self.ticks.append(tick)
+            take_trade(tick)
+            if self._known is None and number in {1500, *(cut for cut, _ in RESTARTS)}:
+                self.states[number] = strategy.perceived()
+            elif self._known is not None and number == self._back:
+                self._go_back(strategy, self._known, tick.ts_event)
+
+        return take
+
+    def _go_back(self, strategy: Any, known: "BiasRun", now_ns: int) -> None:
+        kept = decode(encode(known.states[self._cut]))
+        market = Klines([one for one in known.bars if one[0] <= now_ns])
+        bias = asyncio.run(bias_before(market, BARS, kept.bias, lambda: now_ns))
+        self.asked = market.asked
+        strategy.adopt(msgspec.structs.replace(kept, bias=bias))
+        for seq in [one for one in self.seen if one > strategy.bucket_seq]:
+            del self.seen[seq]
+        for past in known.ticks[self._cut : self._back]:
+            strategy.take_past_trade(past)
+        strategy.end_past()
+
+
+@pytest.fixture(scope="module")
+def unbroken() -> BiasRun:
+    """Run once without a restart."""
+    return BiasRun()
+
+
+@pytest.mark.parametrize(("cut", "back"), RESTARTS)
+def test_the_bias_after_a_restart_is_that_of_no_restart(unbroken: BiasRun, cut: int, back: int) -> None:
+    """Byte for byte, and the same at each bucket of before: a bar counts from its own close on."""
+    again = BiasRun(cut, back, unbroken)
+    assert encode(again.last) == encode(unbroken.last)
+    assert again.seen == unbroken.seen
+    assert set(unbroken.seen.values()) == {-1, 0, 1}
+    kept_ns = unbroken.states[cut].bias.close_ns
+    far_ns = (unbroken.ticks[back - 1].ts_event // MINUTE_NS - BARS_BACK) * MINUTE_NS
+    assert [start for start, _ in again.asked] == [kept_ns if kept_ns > 0 else far_ns]
+
+
+def test_a_hole_in_the_venues_bars_begins_the_bias_anew(unbroken: BiasRun) -> None:
+    """Averages that lack a bar are wrong for long; without one they are unknown, and say so."""
+    now_ns = unbroken.ticks[2004].ts_event
+    kept = unbroken.states[1500].bias
+    bars = [one for one in unbroken.bars if one[0] <= now_ns]
+    del bars[-20]
+    bias = asyncio.run(bias_before(Klines(bars), BARS, kept, lambda: now_ns))
+    assert (bias.averages, bias.waiting) == (b"", tuple(bars[-19:]))

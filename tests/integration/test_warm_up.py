@@ -1,9 +1,10 @@
 """Warm-up: after a restart the state is that of a run that never stopped, and no entry comes before it."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from nautilus_trader.cache.cache import Cache
 from nautilus_trader.common.component import MessageBus, TestClock
 from nautilus_trader.core.datetime import millis_to_nanos
-from nautilus_trader.model.data import TradeTick
+from nautilus_trader.model.data import BarType, TradeTick
 from nautilus_trader.model.identifiers import TraderId
 from nautilus_trader.portfolio.portfolio import Portfolio
 
@@ -19,9 +20,11 @@ from indicators.events import Scope
 from indicators.structure_config import StructureConfig
 from runtime.arrow_schema import TradeColumns
 from runtime.download.binance_rest import BinanceRest
+from runtime.errors import VenueError
 from runtime.live.backfill import BinanceTrades, RestTrade, tick_of
 from runtime.live.freshness import DataSettings
 from runtime.live.warmup import WarmUpActor
+from strategies.bias_track import BiasState
 from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC
 from strategies.perception_state import BAR_OF_PACKET, Perceiver, PerceptionState
 from tests.bucket_tapes import LOT, TICK, as_columns, seeded_tape
@@ -80,6 +83,9 @@ class Strategy:
         """Return the builder."""
         return self.perceiver.builder
 
+    def end_past(self) -> None:
+        """Bars of a higher timeframe do not matter here."""
+
     def taint_bucket(self) -> None:
         """Taint the bucket that forms."""
         self.builder.taint()
@@ -132,6 +138,7 @@ class Session:
     progress: list[tuple[int, int]] = field(default_factory=list)
     strategy: Strategy = field(default_factory=Strategy)
     clock: Any = field(default_factory=TestClock)
+    bars_of: Any = None
 
     def start(self) -> Callable[[TradeTick], None]:
         """Start the actor, then the strategy; return what takes the stream's trades."""
@@ -145,6 +152,7 @@ class Session:
             folder=self.folder,
             call_soon=lambda call: call(),
             on_progress=lambda _name, done, total: self.progress.append((done, total)),
+            bars_of=self.bars_of,
         )
         self.actor.register_base(Portfolio(bus, cache, self.clock), bus, cache, self.clock)
         bus.subscribe(topic=HOLD_TOPIC, handler=lambda one: self.said.append(("hold", one.source)))
@@ -345,3 +353,53 @@ def test_history_is_stamped_as_the_stream_would_have() -> None:
     assert stamped.tolist() == [millis_to_nanos(one) for one in millis.tolist()]
     assert stamped.tolist() == [source.stamp_ns(one) for one in millis.tolist()]
     assert (stamped != millis * 1_000_000).any()
+
+
+# -- the bias of a higher timeframe --------------------------------------------------------------------------
+
+
+class Biased(Strategy):
+    """A strategy with a filter by the bias of hourly bars."""
+
+    config = SimpleNamespace(htf_bar_type=BarType.from_str(f"{IID}-1-HOUR-LAST-EXTERNAL"))
+    bias: BiasState | None = None
+    is_past = True
+
+    def adopt(self, state: PerceptionState) -> None:
+        """Go on from a state."""
+        super().adopt(state)
+        self.bias = state.bias
+
+    def end_past(self) -> None:
+        """Note it."""
+        self.is_past = False
+
+
+class Hours:
+    """A market whose klines close at their number; unreachable when told so."""
+
+    def __init__(self, *, is_down: bool = False) -> None:
+        self.is_down = is_down
+
+    async def klines(self, symbol: str, interval: str, start_ns: int, end_ns: int) -> AsyncIterator[Any]:
+        """Yield them in one page."""
+        assert (symbol, interval) == ("XRPUSDT", "1h")
+        if self.is_down:
+            raise VenueError("no connection")
+        hour = 3600 * SECOND
+        yield [[one // 10**6, 0, 0, 0, one // hour] for one in range(start_ns, end_ns - hour + 1, hour)]
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+def test_the_bias_is_warmed_up_before_the_trades_are(tmp_path: Path, is_down: bool) -> None:
+    """A thousand hours of before; where the venue does not give them it is unknown, and trades go on."""
+    market = Market(TAPE)
+    market.first = 1
+    strategy = Biased()
+    session = Session(tmp_path, market, strategy=strategy, bars_of=lambda _name: Hours(is_down=is_down))
+    live(session, 1200, 1300)
+    last_hour = int(ALL.ts_ns[-1]) // (3600 * SECOND)
+    waiting = [] if strategy.bias is None else [int(close) + 1 for _ts_ns, close in strategy.bias.waiting]
+    assert waiting == ([] if is_down else list(range(last_hour - 999, last_hour + 1)))
+    assert not strategy.is_past
+    assert session.said == [("hold", "warmup"), ("release", "warmup")]
