@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from runtime.download.budget import HostBudget
 from runtime.download.http import Http, Refused
 from runtime.download.row_files import RowSpan, write_rows
 from runtime.download.venue_rows import (
@@ -39,9 +40,12 @@ LIMITS: Final = {"spot": 6000, "usdm": 2400}
 WEIGHTS: Final = {
     "spot": {"time": 1, "exchangeInfo": 20, "klines": 2, "aggTrades": 4, "ticker/24hr": 80,
              "historicalTrades": 25},
-    "usdm": {"time": 1, "exchangeInfo": 1, "klines": 5, "aggTrades": 20, "ticker/24hr": 40,
+    "usdm": {"time": 1, "exchangeInfo": 1, "klines": 2, "aggTrades": 20, "ticker/24hr": 40,
              "ticker/bookTicker": 5, "fundingRate": 1},
 }  # fmt: skip
+# Futures ask 5 for 1000 klines, 2 for 499 and 1 for 99: so the same weight brings a quarter more.
+KLINE_ROWS: Final = {"spot": PAGE_ROWS, "usdm": 499}
+FEW_ROWS: Final = 99
 
 
 class BinanceRest:
@@ -67,6 +71,11 @@ class BinanceRest:
         self._weights = WEIGHTS[market]
         self._base = f"{hosts.binance_spot}/api/v3" if market == "spot" else f"{hosts.binance_usdm}/fapi/v1"
         http.allow(self._base, LIMITS[market])
+
+    @property
+    def budget(self) -> HostBudget:
+        """What the host still allows."""
+        return self._http.budget(self._base)
 
     async def server_ms(self) -> int:
         """Return the venue's clock, UNIX milliseconds: what is closed is decided by it, not by ours."""
@@ -100,8 +109,16 @@ class BinanceRest:
         closed_ms = await self.server_ms() - SETTLING_MS
         cursor, last_ms = -(-start_ns // NANOS_PER_MS), -(-end_ns // NANOS_PER_MS) - 1
         while cursor <= last_ms and cursor + step_ms <= closed_ms:
+            left = (min(last_ms, closed_ms) - cursor) // step_ms + 1
+            limit = FEW_ROWS if left < FEW_ROWS and self._market == "usdm" else KLINE_ROWS[self._market]
             page = await self._get(
-                "klines", symbol=symbol, interval=interval, startTime=cursor, endTime=last_ms, limit=PAGE_ROWS
+                "klines",
+                1 if limit == FEW_ROWS else None,
+                symbol=symbol,
+                interval=interval,
+                startTime=cursor,
+                endTime=last_ms,
+                limit=limit,
             )
             with understood(f"{self._base}/klines"):
                 opens = [whole_number(row[0]) for row in page]
@@ -109,7 +126,7 @@ class BinanceRest:
             closed = [row for row, open_ms in zip(page, opens, strict=True) if open_ms + step_ms <= closed_ms]
             if closed:
                 yield closed
-            if len(page) < PAGE_ROWS:
+            if len(page) < limit:
                 return
             cursor = opens[-1] + step_ms
 
@@ -299,10 +316,10 @@ class BinanceRest:
             cursor = times[-1] + 1
         return rates
 
-    async def _get(self, name: str, **params: str | int) -> Any:
+    async def _get(self, name: str, weight: int | None = None, /, **params: str | int) -> Any:
         url = f"{self._base}/{name}"
         try:
-            return await self._http.get_json(url, params or None, weight=self._weights[name])
+            return await self._http.get_json(url, params or None, weight=weight or self._weights[name])
         except Refused as refused:
             if _error_code(refused.body) == INVALID_SYMBOL:
                 raise ConfigurationError(

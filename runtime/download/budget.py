@@ -4,7 +4,8 @@ Nothing here sends or sleeps; the clock is an argument. Times inside are those o
 """
 
 import email.utils
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 USED_WEIGHT: Final = "x-mbx-used-weight-1m"
@@ -53,6 +54,22 @@ class HostBudget:
     def allow(self, per_window: int, window_secs: float = MINUTE_SECS) -> None:
         """Set the host's limit: weight per window of so many seconds."""
         self._limit, self._window_secs = float(per_window), window_secs
+
+    @contextmanager
+    def share(self, ratio: float) -> Iterator[None]:
+        """Use this share of the limit for a while, where it is more than what is used else.
+
+        Parameters
+        ----------
+        ratio
+            In (0, 1].
+        """
+        before = self._ratio
+        self._ratio = max(before, ratio)
+        try:
+            yield
+        finally:
+            self._ratio = before
 
     @property
     def ban_secs(self) -> float:

@@ -1,7 +1,9 @@
 """Gives strategies on bars the bars of before the start: the catalog's, then the venue's closed klines."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -9,7 +11,8 @@ from typing import Any, Final, Protocol
 from nautilus_trader.model.identifiers import InstrumentId
 
 from runtime.catalog import Catalog
-from runtime.download.venue_rows import understood
+from runtime.download.budget import HostBudget
+from runtime.download.venue_rows import SETTLING_MS, understood
 from runtime.errors import ConfigurationError, DataError, VenueError
 from runtime.intervals import interval_of_bar_type
 from runtime.live.backfill import venue_symbol
@@ -26,8 +29,8 @@ MS: Final = 1_000_000
 HIGHEST_BARS: Final = 100
 # The first one has begun before what is read, and the last one is not over.
 CUT_BARS: Final = 2
-# Close times between two looks at what else the node has to do: scoring those of weeks takes long.
-AT_ONCE: Final = 20
+# Between two looks at what else the node has to do: scoring the bars of weeks takes long.
+AT_ONCE_SECS: Final = 0.005
 
 type History = Callable[[str, int, int], Iterable[Levels]]
 """Of (instrument, length of a bar in seconds, first close in UNIX nanoseconds)."""
@@ -53,20 +56,23 @@ class BarsSoFar:
     """
 
     bar_ns: int
+    taken: int = 0
+    taken_ns: int = 0
     by_close: dict[int, dict[str, Levels]] = field(default_factory=dict)
     last_ns: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, levels: Levels) -> None:
-        """Take a bar; one that is not newer than the newest of its instrument changes nothing."""
+        """Add a bar; one that is not newer than the newest of its instrument changes nothing."""
         close_ns = levels[0]
-        if close_ns > self.last_ns.get(name, -1):
+        if close_ns > max(self.last_ns.get(name, -1), self.taken_ns):
             self.last_ns[name] = close_ns
             self.by_close.setdefault(close_ns, {})[name] = levels
 
-    def in_order(self) -> Iterator[tuple[int, Mapping[str, Levels]]]:
-        """Yield close times, oldest first, with the bars of each."""
-        for close_ns in sorted(self.by_close):
-            yield close_ns, self.by_close[close_ns]
+    def take(self, until_ns: int | None) -> Iterator[tuple[int, Mapping[str, Levels]]]:
+        """Yield and forget close times up to one (UNIX nanoseconds, None: all), oldest first."""
+        for close_ns in sorted(one for one in self.by_close if until_ns is None or one <= until_ns):
+            self.taken, self.taken_ns = self.taken + 1, close_ns
+            yield close_ns, self.by_close.pop(close_ns)
 
 
 def bars_needed(config: Any) -> int:
@@ -80,14 +86,19 @@ def highest_secs(config: Any) -> int:
     return max(int(config.htf_secs), *(int(one.htf_secs or 0) for one in coins), 0)
 
 
-async def fetch_bars(
+async def pages_of_bars(
     bars: BarsSoFar,
     name: str,
     source: KlineSource,
     interval: str,
     span_ns: tuple[int, int],
-) -> None:
+) -> AsyncIterator[None]:
     """Add an instrument's closed klines of a span (UNIX nanoseconds) that `bars` does not have.
+
+    Yields
+    ------
+    None
+        After each page of the venue.
 
     Raises
     ------
@@ -101,6 +112,7 @@ async def fetch_bars(
             for row in page:
                 open_, high, low, close, volume = (float(one) for one in row[1:6])
                 bars.add(name, (int(row[0]) * MS + bars.bar_ns, open_, high, low, close, volume))
+        yield
 
 
 class BarWarmUpActor(HoldingActor):
@@ -162,64 +174,100 @@ class BarWarmUpActor(HoldingActor):
     async def _warm(self, strategy: Any) -> None:
         while not strategy.is_running:  # it needs its instruments; actors start first
             await asyncio.sleep(0.05)
-        config = strategy.config
+        began_ns = self.clock.timestamp_ns()
+        config, names = strategy.config, sorted(strategy.coins)
         bars = BarsSoFar(config.ltf_secs * NANOS)
         back_secs = max(self._settings.warm_up_hours * 3600, bars_needed(config) * highest_secs(config))
-        start_ns = self.clock.timestamp_ns() - round(back_secs * NANOS)
-        span_ns = start_ns // bars.bar_ns * bars.bar_ns, self.clock.timestamp_ns()
-        failed = [
-            name for name in sorted(strategy.coins) if not await self._read(bars, name, config, span_ns)
-        ]
-        await self._show(strategy, bars.in_order())
-        # What closed while the others were fetched: once more, in a moment.
-        newest_ns = max(bars.by_close, default=span_ns[0])
-        more = BarsSoFar(bars.bar_ns, last_ns=dict(bars.last_ns))
-        if self.clock.timestamp_ns() - newest_ns > bars.bar_ns:
-            rest_ns = newest_ns, self.clock.timestamp_ns()
-            failed += [
-                name for name in sorted(strategy.coins) if not await self._fetch(more, name, config, rest_ns)
-            ]
-            await self._show(strategy, (one for one in more.in_order() if one[0] > newest_ns))
+        start_ns = (began_ns - round(back_secs * NANOS)) // bars.bar_ns * bars.bar_ns
+        for name in names:
+            await self._read_catalog(bars, name, config, start_ns)
+        with ExitStack() as shares:
+            for budget in {id(one): one for one in map(self._budget_of, names) if one is not None}.values():
+                shares.enter_context(budget.share(self._settings.warm_up_ratio))
+            failed = await self._fetch(strategy, bars, names, (start_ns, began_ns), self._note_done)
+            # What closed while the others were fetched: once more, in a moment.
+            newest_ns = bars.taken_ns or start_ns
+            if self.clock.timestamp_ns() - newest_ns > bars.bar_ns:
+                settled_ns = newest_ns + bars.bar_ns + SETTLING_MS * MS
+                await asyncio.sleep(max(0, settled_ns - self.clock.timestamp_ns()) / NANOS)
+                rest_ns = newest_ns, self.clock.timestamp_ns()
+                failed |= await self._fetch(strategy, bars, names, rest_ns)
         strategy.go_on()
         self.is_ready = True
-        for name in strategy.coins:
+        for name in names:
             if name not in failed:
                 self.release(WARM_UP, name)
-        self.tell(f"warm-up complete: {len(bars.by_close)} close times", Severity.INFO)
+        took_secs = (self.clock.timestamp_ns() - began_ns) / NANOS
+        self.tell(f"warm-up complete: {bars.taken} close times in {took_secs:.1f} s", Severity.INFO)
         if failed:
-            text = f"without the bars before, no entries until a restart: {', '.join(sorted(set(failed)))}"
+            text = f"without the bars before, no entries until a restart: {', '.join(sorted(failed))}"
             self.tell(text, Severity.WARNING)
 
-    async def _show(self, strategy: Any, closes: Iterable[tuple[int, Mapping[str, Levels]]]) -> None:
-        for number, (close_ns, levels) in enumerate(closes):
-            strategy.warm_up(close_ns, levels)
-            if number % AT_ONCE == AT_ONCE - 1:
-                await asyncio.sleep(0)
+    async def _fetch(
+        self,
+        strategy: Any,
+        bars: BarsSoFar,
+        names: Iterable[str],
+        span_ns: tuple[int, int],
+        on_end: Callable[[], None] = lambda: None,
+    ) -> set[str]:
+        """Ask for a page of every instrument at once, and show what is complete meanwhile.
 
-    async def _read(self, bars: BarsSoFar, name: str, config: Any, span_ns: tuple[int, int]) -> bool:
+        So the strategy's own work is done in the pauses that the venue's limits ask for.
+        """
+        config, failed = strategy.config, set[str]()
+        pages: dict[str, AsyncIterator[None]] = {}
+        for name in names:
+            interval = interval_of_bar_type(str(bar_type_of(InstrumentId.from_str(name), config.ltf_secs)))
+            pages[name] = pages_of_bars(bars, name, self._source_of(name), interval, span_ns)
+
+        async def ask(name: str) -> None:
+            try:
+                await anext(pages[name])
+            except StopAsyncIteration:
+                del pages[name]
+                on_end()
+            except (VenueError, DataError, ConfigurationError) as error:
+                self.tell(f"{name}: {error}", Severity.WARNING)
+                failed.add(name)
+                del pages[name]
+                on_end()
+
+        while pages:
+            until_ns = min(bars.last_ns.get(name, 0) for name in pages)
+            # One after the other the requests would wait for each other's way to the venue and back.
+            asked = asyncio.gather(*(ask(name) for name in tuple(pages)))
+            await self._show(strategy, bars.take(until_ns))
+            await asked
+        await self._show(strategy, bars.take(None))
+        return failed
+
+    async def _show(self, strategy: Any, closes: Iterable[tuple[int, Mapping[str, Levels]]]) -> None:
+        began_secs = time.monotonic()
+        for close_ns, levels in closes:
+            strategy.warm_up(close_ns, levels)
+            if time.monotonic() - began_secs > AT_ONCE_SECS:
+                await asyncio.sleep(0)
+                began_secs = time.monotonic()
+
+    async def _read_catalog(self, bars: BarsSoFar, name: str, config: Any, start_ns: int) -> None:
         try:
             for levels in await asyncio.to_thread(
-                lambda: list(self._history(name, config.ltf_secs, span_ns[0]))
+                lambda: list(self._history(name, config.ltf_secs, start_ns))
             ):
                 bars.add(name, levels)
         except (DataError, ConfigurationError) as error:
             self.tell(f"{name}: the catalog is of no use: {error}", Severity.WARNING)
-        is_there = await self._fetch(bars, name, config, span_ns)
+
+    def _note_done(self) -> None:
         self._done += 1
         if self._on_progress is not None:
             self._on_progress(self._done, self._total)
         if self._done % 10 == 0:
             self.log.info(f"warm-up {self._done} of {self._total} instruments")
-        return is_there
 
-    async def _fetch(self, bars: BarsSoFar, name: str, config: Any, span_ns: tuple[int, int]) -> bool:
-        try:
-            interval = interval_of_bar_type(str(bar_type_of(InstrumentId.from_str(name), config.ltf_secs)))
-            await fetch_bars(bars, name, self._source_of(name), interval, span_ns)
-        except (VenueError, DataError, ConfigurationError) as error:
-            self.tell(f"{name}: {error}", Severity.WARNING)
-            return False
-        return True
+    def _budget_of(self, name: str) -> HostBudget | None:
+        return getattr(self._source_of(name), "budget", None)
 
 
 def catalog_bars(path: Path) -> History:
@@ -257,4 +305,4 @@ def make_bar_warm_up(context: LiveContext, settings: DataSettings) -> BarWarmUpA
     )
 
 
-__all__ = ["BarWarmUpActor", "BarsSoFar", "catalog_bars", "fetch_bars", "make_bar_warm_up"]
+__all__ = ["BarWarmUpActor", "BarsSoFar", "catalog_bars", "make_bar_warm_up", "pages_of_bars"]

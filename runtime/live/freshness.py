@@ -47,6 +47,9 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Rebuild buckets, structure and windows before the first entry; false starts empty.
     warm_up_hours
         How far back history is read where no checkpoint is.
+    warm_up_ratio
+        Share of a host's request limit that reading many instruments' bars may use before the first entry, at
+        least `download.budget_ratio`; what is left is for orders and cancellations.
     checkpoint_secs
         Pause between two checkpoints of what was built; 0 writes none but at the end.
     """
@@ -62,6 +65,7 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     quiet_secs: Annotated[float, Meta(gt=0, le=3600)] = 5.0
     warm_up: bool = True
     warm_up_hours: Annotated[float, Meta(gt=0, le=8760)] = 48.0
+    warm_up_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.8
     checkpoint_secs: Annotated[float, Meta(ge=0, le=86_400)] = 60.0
 
 

@@ -92,9 +92,9 @@ async def gather[R](pages: AsyncIterator[list[R]]) -> list[R]:
 # --- Binance ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("market", ["spot", "usdm"])
-def test_klines_come_in_pages_and_only_closed_ones(server: LocalServer, market: str) -> None:
-    """2,500 minutes are three pages without gap or repeat; the open minute is left out."""
+@pytest.mark.parametrize(("market", "pages"), [("spot", 3), ("usdm", 6)])
+def test_klines_come_in_pages_and_only_closed_ones(server: LocalServer, market: str, pages: int) -> None:
+    """2,500 minutes are pages of 1000, of 499 on futures, without gap or repeat, less the open minute."""
     start_ms = NOW_MS // 60_000 * 60_000 - 2_500 * 60_000
     rows = binance(
         server,
@@ -105,7 +105,7 @@ def test_klines_come_in_pages_and_only_closed_ones(server: LocalServer, market: 
     assert (opens[0], len(opens)) == (start_ms, 2_500)
     assert set(np.diff(opens)) == {60_000}
     assert rows[-1][6] < NOW_MS
-    assert [path.rpartition("/")[2] for path, _ in server.requests] == ["time", "klines", "klines", "klines"]
+    assert [path.rpartition("/")[2] for path, _ in server.requests] == ["time", *pages * ["klines"]]
 
 
 def test_what_is_closed_is_decided_by_the_venues_clock(rest: Rest, server: LocalServer) -> None:
