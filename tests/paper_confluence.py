@@ -1,24 +1,35 @@
 """The confluence strategy on paper, on many symbols, against the local exchange with a tape of real klines.
 
 ``python -m tests.paper_confluence --klines FOLDER`` starts both, waits for the warm-up, trades for some
-minutes, stops the node, replays its recording, and prints what was measured as one JSON object.
+minutes, stops the node, replays its recording, runs an ordinary backtest over the recorded bars, and prints
+what was measured and how the three compare as one JSON object.
+
+At speed 5 the bars of five minutes are bars of one minute on the clock, and the strategy's timeframes are a
+fifth: the same bars, in a fifth of the time.
 """
 
 import argparse
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import msgspec
+
+from runtime.live.recording_files import RowKind, read_rows
 from tests.paper_demo import demo_hosts, write_settings
+from tests.recorded_bars import make_catalog, traded_from_ns
 from tests.venue_simulator.process import VenueProcess
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -26,10 +37,37 @@ VENUE: Final = "binance_usdm"
 DAY_SECS: Final = 86_400
 # A little more than the 152 bars of four hours that the warm-up reads.
 HISTORY_DAYS: Final = 27
+BAR_SECS: Final = 300
+TIMEFRAMES: Final = {"ltf_secs": BAR_SECS, "mtf_secs": 900, "htf_secs": 14_400}
+# Trades that the tape makes of a bar: one in five seconds of it.
+PRINTS: Final = 61
 STOP_SECS: Final = 180
 COMPLETE: Final = re.compile(r"warm-up complete: (\d+) close times")
 # Far more signals than anybody would trade, so that half an hour has many decisions.
-EASY: Final = {"min_confidence": 30, "record_from": 20, "max_positions": 10, "max_correlation": 0.95}
+EASY: Final = {
+    "min_confidence": 30,
+    "record_from": 20,
+    "max_positions": 40,
+    "risk_per_trade_pct": 0.1,
+    "max_correlation": 0.95,
+}
+
+
+SIGNALS: Final = ("signal_taken", "signal_skipped")
+
+
+class Decision(NamedTuple):
+    """What journal, recording and backtest say of a decision."""
+
+    ts_ns: int
+    instrument_id: str
+    kind: str
+    side: str
+    reason: str
+    price: str
+    stop: str
+    target: str
+    qty: str
 
 
 class PaperRun:
@@ -45,23 +83,39 @@ class PaperRun:
         Nautilus ids.
     parameters
         Of the strategy, besides `EASY`.
+    speed
+        Of the tape.
     """
 
     def __init__(
-        self, venue: VenueProcess, folder: Path, instruments: Sequence[str], parameters: dict[str, Any]
+        self,
+        venue: VenueProcess,
+        folder: Path,
+        instruments: Sequence[str],
+        parameters: dict[str, Any],
+        speed: int = 1,
     ) -> None:
-        self.venue, self.folder = venue, folder
-        self.measured: dict[str, Any] = {"instruments": len(instruments)}
+        self.venue, self.folder, self.speed = venue, folder, speed
+        self.measured: dict[str, Any] = {"instruments": len(instruments), "speed": speed}
+        timeframes = {name: secs // speed for name, secs in TIMEFRAMES.items()}
         settings = {
             "journal": {"url": f"sqlite:///{folder / 'journal.sqlite'}", "spool": str(folder / "spool")},
             "live": {
                 "folder": str(folder),
                 "venues": [{"venue": "binance", "market": "usdm", "hosts": demo_hosts(venue, VENUE)}],
-                # Four trades make a bar of the tape: silence between them says nothing.
+                # Trades come every few seconds, and of entered instruments alone: silence says nothing.
                 "data": {"stale_secs": 0},
+                "paper": {"market_wait_secs": 30},
             },
+            "backtest": {"runs": str(folder / "runs"), "leverage": 10.0},
             "strategies": [
-                {"strategy": "confluence", "instruments": list(instruments), **EASY, **parameters}
+                {
+                    "strategy": "confluence",
+                    "instruments": list(instruments),
+                    **timeframes,
+                    **EASY,
+                    **parameters,
+                }
             ],
         }
         self._file = write_settings(settings, folder / "config.yaml")
@@ -99,7 +153,7 @@ class PaperRun:
             "warm_after_secs": round(self.secs, 1),
             "close_times": int(found[1]),
             "requests": sum(state["request_counts"].values()),
-            "klines_requests": state["request_counts"].get("GET klines", 0),
+            "klines_requests": state["request_counts"].get("GET /fapi/v1/klines", 0),
         }
         self.note_weight()
 
@@ -149,14 +203,40 @@ class PaperRun:
         """Return the folder of the newest recording."""
         return max((self.folder / "paper" / "recordings").iterdir())
 
-    def decisions(self) -> list[tuple[int, str, str]]:
-        """Return (time, instrument, kind) of the decisions in the journal, in order."""
+    def decisions(self) -> list[Decision]:
+        """Return the decisions in the journal, in order."""
         connection = sqlite3.connect(f"{(self.folder / 'journal.sqlite').as_uri()}?mode=ro", uri=True)
         try:
-            query = "SELECT ts_ns, instrument_id, kind FROM decisions ORDER BY rowid"
-            return connection.execute(query).fetchall()
+            names = ", ".join(Decision._fields)
+            return list(
+                map(Decision._make, connection.execute(f"SELECT {names} FROM decisions ORDER BY rowid"))
+            )
         finally:
             connection.close()
+
+    def recorded(self) -> list[Decision]:
+        """Return the decisions in the recording, in order."""
+        rows = read_rows(self.recording)
+        return [decision_of(msgspec.json.decode(row[4])) for row in rows if row[2] is RowKind.DECISION]
+
+    def backtest(self, from_ns: int) -> tuple[list[Decision], dict[str, Any]]:
+        """Run an ordinary backtest over the recorded bars, that enters nothing before a time.
+
+        Returns
+        -------
+        tuple
+            Its decisions and its summary.
+        """
+        catalog = self.folder / "catalog"
+        shutil.rmtree(catalog, ignore_errors=True)
+        self.measured["bars"] = make_catalog(self.recording, catalog, BAR_SECS // self.speed)
+        # All instruments were named, as a node trades nothing else: no universe chooses among them.
+        start = datetime.fromtimestamp(from_ns / 1e9, UTC).isoformat()
+        where = ("--config", str(self._file), "--catalog", str(catalog), "--start", start)
+        summary = printed("run", *where, "--universe", "off", "--json")
+        events = (Path(summary["run_dir"]) / "events.jsonl").read_bytes().splitlines()
+        lines = (json.loads(line) for line in events if line.startswith(b'{"record":"decision"'))
+        return [decision_of(line) for line in lines], summary
 
     def _log(self) -> str:
         found = ((self.folder / "paper" / "logs") / name for name in ("node.jsonl", "nautilus.log"))
@@ -167,37 +247,108 @@ class PaperRun:
             raise RuntimeError(f"the node ended: {(self.folder / 'node.txt').read_text(encoding='utf-8')}")
 
 
-def replayed(recording: Path) -> dict[str, Any]:
-    """Return what `backtest_node.py replay --json` says of a recording."""
-    began = time.monotonic()
+def printed(*command: str) -> dict[str, Any]:
+    """Return what a command of `backtest_node.py` prints as JSON."""
+    environment = {**os.environ, "SMCBOT_JOURNAL_URL": "off"}
     done = subprocess.run(
-        [sys.executable, "backtest_node.py", "replay", str(recording), "--json"],
+        [sys.executable, "backtest_node.py", *command],
         cwd=ROOT,
+        env=environment,
         stdout=subprocess.PIPE,
         check=False,
     )
     found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def replayed(recording: Path) -> dict[str, Any]:
+    """Return what `backtest_node.py replay --json` says of a recording."""
+    began = time.monotonic()
+    found = printed("replay", str(recording), "--json")
     return found | {"replay_secs": round(time.monotonic() - began, 1)}
 
 
-def tape_arguments(klines: Path, first: str, end: str) -> tuple[str, ...]:
-    """Return the arguments of the local exchange for a folder of klines of five minutes, at speed 1."""
+def decision_of(plain: dict[str, Any]) -> Decision:
+    """Return a decision out of its record."""
+    return Decision(*(plain.get(name, "") for name in Decision._fields))
+
+
+def signals_of(decisions: Iterable[Decision], from_ns: int = 0) -> dict[tuple[int, str], Decision]:
+    """Return the signals among decisions, from a time on, by close time and instrument."""
+    return {
+        (one.ts_ns, one.instrument_id): one
+        for one in decisions
+        if one.kind in SIGNALS and one.ts_ns >= from_ns
+    }
+
+
+def compared(
+    live: dict[tuple[int, str], Decision], history: dict[tuple[int, str], Decision]
+) -> dict[str, Any]:
+    """Return how the signals of a session and of a backtest of its bars differ."""
+    both = live.keys() & history.keys()
+    differing = {
+        name: [
+            f"{key[0]} {key[1]}: {getattr(live[key], name)} live, {getattr(history[key], name)} in history"
+            for key in sorted(both)
+            if getattr(live[key], name) != getattr(history[key], name)
+        ]
+        for name in ("side", "price", "stop", "target", "kind", "reason", "qty")
+    }
+    return {
+        "signals_live": len(live),
+        "signals_history": len(history),
+        "in_one_alone": [f"{ts_ns} {name}" for ts_ns, name in sorted(live.keys() ^ history.keys())],
+        **{f"different_{name}": found for name, found in differing.items()},
+    }
+
+
+def tape_arguments(klines: Path, first: str, end: str, speed: int = 1) -> tuple[str, ...]:
+    """Return the arguments of the local exchange for a folder of klines of five minutes."""
     span = ("--first", first, "--end", end, "--history-secs", str(HISTORY_DAYS * DAY_SECS))
-    return ("--venues", VENUE, "--tape", str(klines), *span)
+    pace = ("--speed", str(speed), "--prints", str(PRINTS))
+    return ("--venues", VENUE, "--tape", str(klines), *span, *pace)
+
+
+def verdict(run: PaperRun) -> bool:
+    """Compare journal, recording, replay and backtest of a run that has ended; tell if all agree."""
+    journal, recorded = run.decisions(), run.recorded()
+    from_ns = traded_from_ns(run.recording)
+    history, summary = run.backtest(from_ns)
+    live = signals_of(recorded, from_ns)
+    found = compared(live, signals_of(history, from_ns))
+    replay = replayed(run.recording)
+    run.measured |= {
+        "decisions": dict(Counter(one.kind for one in recorded)),
+        "reasons": dict(Counter(one.reason for one in live.values() if one.kind == "signal_skipped")),
+        "journal_equals_recording": journal == recorded,
+        "replay": replay,
+        "history": found,
+        "history_positions_closed": summary["positions_closed"],
+    }
+    return bool(
+        journal == recorded
+        and replay["equal"]
+        and not any(value for name, value in found.items() if name.startswith(("different_", "in_one")))
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run, print what was measured; 0 where the replay is equal."""
+    """Run, print what was measured; 0 where journal, recording, replay and backtest agree."""
     parser = argparse.ArgumentParser(prog="python -m tests.paper_confluence", description=__doc__)
     parser.add_argument("--klines", type=Path, required=True, help="folder of SYMBOL.parquet, 5m")
-    parser.add_argument("--minutes", type=float, default=30.0, help="to trade after the warm-up")
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="to trade after the warm-up, on the clock"
+    )
+    parser.add_argument("--speed", type=int, choices=(1, 5), default=1, help="minutes of the tape per minute")
     parser.add_argument("--first", default="2023-02-11T14:00", help="first time of the tape, UTC")
-    parser.add_argument("--end", default="2023-03-11T00:00", help="its end")
+    parser.add_argument("--end", default="2023-03-11T18:00", help="its end")
     parser.add_argument("--folder", type=Path, default=Path("var/paper-confluence"))
     options = parser.parse_args(argv)
     names = [f"{one.stem}-PERP.BINANCE" for one in sorted(options.klines.glob("*.parquet"))]
-    with VenueProcess(*tape_arguments(options.klines, options.first, options.end)) as venue:
-        run = PaperRun(venue, options.folder.resolve(), names, {})
+    tape = tape_arguments(options.klines, options.first, options.end, options.speed)
+    with VenueProcess(*tape) as venue:
+        run = PaperRun(venue, options.folder.resolve(), names, {}, options.speed)
         run.start()
         try:
             run.wait_until_warm(1800)
@@ -206,9 +357,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             run.measured["exit_code"] = run.stop()
         finally:
             run.kill()
-    run.measured["replay"] = found = replayed(run.recording)
+    is_equal = verdict(run)
     print(json.dumps(run.measured, indent=1))
-    return 0 if found["equal"] else 1
+    return 0 if is_equal else 1
 
 
 if __name__ == "__main__":
