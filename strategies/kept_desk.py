@@ -135,6 +135,22 @@ class KeptDesk(AccountView):
         self.reach(f"{name}_stored")
         return is_kept
 
+    # -- funding -------------------------------------------------------------------------------------------
+
+    def funded_until_ns(self, since_ns: int) -> int | None:
+        """Return up to when funding of the newest trade is booked, None where no more is to be expected.
+
+        Parameters
+        ----------
+        since_ns
+            A trade that was closed before (UNIX nanoseconds) is over for the venue as well.
+        """
+        for setup in reversed(self._remembered):
+            ledger = setup.ledger
+            if ledger.entry_ts_ns and (not setup.is_closed or ledger.exit_ts_ns >= since_ns):
+                return max(ledger.entry_ts_ns, ledger.funded_ns)
+        return None
+
     def remember(self, setup: Setup) -> None:
         """Listen to the orders of a setup, and to those of the oldest no more."""
         self._remembered.append(setup)

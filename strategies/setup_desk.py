@@ -460,12 +460,46 @@ class SetupDesk(KeptDesk):
         """Book what our position paid or received at a funding time into its trade."""
         if payment.strategy_id != self._host.id.value:
             return
+        if self.keeper is not None:
+            self.book_funding(payment)
+            return
         held = [one for one in self._remembered if one.position_qty > 0 and not one.is_closed]
         if not held:
             self.count("funding_without_a_trade")
             return
         self.count("funding_payments")
         held[-1].ledger.fund(payment.amount)
+
+    def book_funding(self, payment: FundingPayment) -> None:
+        """Book a payment into the trade of its time, once, whoever tells of it how often."""
+        ts_ns = payment.ts_ns
+        held = [
+            one
+            for one in self._remembered
+            if 0 < one.ledger.entry_ts_ns <= ts_ns and (not one.is_closed or ts_ns <= one.ledger.exit_ts_ns)
+        ]
+        if not held:
+            self.count("funding_without_a_trade")
+            return
+        setup = held[-1]
+        if ts_ns <= setup.ledger.funded_ns:
+            return
+        setup.ledger.fund(payment.amount, ts_ns)
+        self.count("funding_payments")
+        # A trade that closed before the venue told of it is on record already, without this.
+        self.decide(
+            "funding",
+            ts_ns=ts_ns,
+            setup=setup,
+            reason="after_close" if setup.is_closed else "",
+            price="" if payment.price is None else f"{payment.price:f}",
+            qty=f"{abs(payment.signed_qty):f}",
+            detail={
+                "amount": f"{payment.amount:f}",
+                "rate": "" if payment.rate is None else f"{payment.rate:f}",
+            },
+        )
+        self._keep(setup, is_intent=False)
 
     def _report(self, setup: Setup, event: Any) -> list[Action]:
         client_id: str = event.client_order_id.value

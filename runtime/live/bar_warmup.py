@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ HIGHEST_BARS: Final = 100
 CUT_BARS: Final = 2
 # Between two looks at what else the node has to do: scoring the bars of weeks takes long.
 AT_ONCE_SECS: Final = 0.005
+TOLD_EVERY_SECS: Final = 5.0
 
 type History = Callable[[str, int, int], Iterable[Levels]]
 """Of (instrument, length of a bar in seconds, first close in UNIX nanoseconds)."""
@@ -207,7 +208,7 @@ class BarWarmUpActor(HoldingActor):
         self,
         strategy: Any,
         bars: BarsSoFar,
-        names: Iterable[str],
+        names: Collection[str],
         span_ns: tuple[int, int],
         on_end: Callable[[], None] = lambda: None,
     ) -> set[str]:
@@ -215,7 +216,7 @@ class BarWarmUpActor(HoldingActor):
 
         So the strategy's own work is done in the pauses that the venue's limits ask for.
         """
-        config, failed = strategy.config, set[str]()
+        config, failed, told_at = strategy.config, set[str](), time.monotonic()
         pages: dict[str, AsyncIterator[None]] = {}
         for name in names:
             interval = interval_of_bar_type(str(bar_type_of(InstrumentId.from_str(name), config.ltf_secs)))
@@ -239,6 +240,12 @@ class BarWarmUpActor(HoldingActor):
             asked = asyncio.gather(*(ask(name) for name in tuple(pages)))
             await self._show(strategy, bars.take(until_ns))
             await asked
+            if time.monotonic() - told_at > TOLD_EVERY_SECS:
+                told_at = time.monotonic()
+                share = (bars.taken_ns - span_ns[0]) / (span_ns[1] - span_ns[0])
+                self.log.info(
+                    f"warm-up {max(share, 0):.0%}: {bars.taken} close times, {len(names)} instruments"
+                )
         await self._show(strategy, bars.take(None))
         return failed
 
@@ -263,8 +270,6 @@ class BarWarmUpActor(HoldingActor):
         self._done += 1
         if self._on_progress is not None:
             self._on_progress(self._done, self._total)
-        if self._done % 10 == 0:
-            self.log.info(f"warm-up {self._done} of {self._total} instruments")
 
     def _budget_of(self, name: str) -> HostBudget | None:
         return getattr(self._source_of(name), "budget", None)

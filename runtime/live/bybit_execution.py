@@ -10,6 +10,8 @@ Measured on the local exchange with Nautilus 1.231 (tests/integration/test_bybit
   the executions are asked for every second; one that is missing twice is handed to the engine as the venue
   reported it, with its own trade id and fee. An order that the venue does not hold open any more is asked
   about as well.
+* A funding payment is an execution too, and the adapter makes a fill of it: the position would double. What
+  is of an unknown order is asked about first, and funding is left out (`runtime.live.bybit_funding`).
 * A request that fails during a reconciliation leaves orders, fills or positions out of it, and a list of
   positions that failed reads as "flat". Here a part is none.
 """
@@ -27,12 +29,13 @@ from nautilus_trader.execution.messages import (
     BatchCancelOrders,
     CancelAllOrders,
     CancelOrder,
+    GenerateFillReports,
     GeneratePositionStatusReports,
     ModifyOrder,
     SubmitOrder,
     SubmitOrderList,
 )
-from nautilus_trader.execution.reports import ExecutionMassStatus, PositionStatusReport
+from nautilus_trader.execution.reports import ExecutionMassStatus, FillReport, PositionStatusReport
 from nautilus_trader.model.enums import OrderStatus
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.orders import Order
@@ -50,6 +53,7 @@ from runtime.live.bybit_bodies import (
     order_body,
     raw_symbol,
 )
+from runtime.live.bybit_funding import FundingFilter
 from runtime.live.bybit_missed import MissedReports
 from runtime.live.bybit_rest import (
     BAN_SECS,
@@ -131,6 +135,8 @@ class RepairedBybitClient(BybitExecutionClient):
             proxy=self._config.proxy_url,
         )
         self._missed = MissedReports(self, self._rest)
+        self._funding = FundingFilter(self._rest, self._log.warning)
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def _connect(self) -> None:
         await super()._connect()
@@ -138,6 +144,8 @@ class RepairedBybitClient(BybitExecutionClient):
 
     async def _disconnect(self) -> None:
         self._missed.end()
+        for task in self._asking:
+            task.cancel()
         await super()._disconnect()
         await self._rest.close()
 
@@ -333,6 +341,42 @@ class RepairedBybitClient(BybitExecutionClient):
         """Do by REST, stamped by the venue's clock, what the adapter's stamp was refused for."""
         await self._rest.learn_clock()
         await work
+
+    # -- funding is no fill --------------------------------------------------------------------------------
+
+    def _handle_fill_report_pyo3(self, pyo3_report: nautilus_pyo3.FillReport) -> None:
+        if self._has_linear and self._is_external_order(pyo3_report.client_order_id):
+            task = self._loop.create_task(self._take_strange_fill(pyo3_report))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        else:
+            super()._handle_fill_report_pyo3(pyo3_report)
+
+    async def _take_strange_fill(self, report: nautilus_pyo3.FillReport) -> None:
+        if await self._funding.is_funding(report.trade_id.value, report.ts_event):
+            self._log.info(f"Execution {report.trade_id} of {report.instrument_id} is funding")
+        else:
+            super()._handle_fill_report_pyo3(report)
+
+    async def generate_fill_reports(self, command: GenerateFillReports) -> list[FillReport]:
+        """Return the fills, and nothing that is funding.
+
+        Raises
+        ------
+        VenueError
+            When nobody can tell which ones are.
+        """
+        reports: list[FillReport] = await super().generate_fill_reports(command)
+        strange = [one for one in reports if self._is_external_order(one.client_order_id)]
+        if not strange or not self._has_linear:
+            return reports
+        times_ms = [one.ts_event // 1_000_000 for one in strange]
+        funding = await self._funding.ids(min(times_ms), max(times_ms))
+        return [one for one in reports if one.trade_id.value not in funding]
+
+    @property
+    def _has_linear(self) -> bool:
+        return any(one.name.upper() == "LINEAR" for one in self._product_types)
 
     # -- whole reports or none -----------------------------------------------------------------------------
 

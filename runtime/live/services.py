@@ -8,6 +8,7 @@ from runtime.live.command_actor import make_command_actor
 from runtime.live.context import LiveContext
 from runtime.live.dead_man_actor import make_dead_man
 from runtime.live.freshness_actor import make_freshness, make_hold_book
+from runtime.live.funding import make_funding
 from runtime.live.limit_watch import make_limit_watch
 from runtime.live.limits import attach_limits
 from runtime.live.memory_watch import make_memory_watch
@@ -100,6 +101,7 @@ SERVICES: Final[list[Service]] = [
     warm_up,
     make_stream_breaks,
     warm_bars_up,
+    make_funding,
     limit_risk,
     take_commands,
     arm_dead_man,

@@ -15,9 +15,9 @@ class FundingPayment(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id, strategy_id
         Nautilus ids: of the perpetual, and of the strategy whose position it is.
     rate
-        Share of the notional; longs pay shorts when it is positive.
+        Share of the notional; longs pay shorts when it is positive. None where the venue does not say.
     price
-        Price at which the position was valued, quote currency.
+        Price at which the position was valued, quote currency; None where the venue does not say.
     signed_qty
         The position, base currency, short negative.
     amount
@@ -27,8 +27,8 @@ class FundingPayment(msgspec.Struct, frozen=True, kw_only=True):
     ts_ns: int
     instrument_id: str
     strategy_id: str
-    rate: Decimal
-    price: Decimal
+    rate: Decimal | None
+    price: Decimal | None
     signed_qty: Decimal
     amount: Decimal
 

@@ -36,6 +36,7 @@ class Ledger:
     risk: Decimal = ZERO
     entry_ts_ns: int = 0
     exit_ts_ns: int = 0
+    funded_ns: int = 0
 
     def enter(self, fill: Fill) -> None:
         """Add an entry fill."""
@@ -53,9 +54,10 @@ class Ledger:
         self.exit_value += fill.qty * fill.price
         self._pay(fill)
 
-    def fund(self, amount: Decimal) -> None:
+    def fund(self, amount: Decimal, ts_ns: int = 0) -> None:
         """Add what the open position received at a funding time, quote currency, negative when it paid."""
         self.funding += amount
+        self.funded_ns = max(self.funded_ns, ts_ns)
 
     @property
     def position_qty(self) -> Decimal:

@@ -19,6 +19,7 @@ type DecisionKind = Literal[
     "cancel_outcome",
     "protection",
     "exit_submitted",
+    "funding",
     "dust",
     "position_closed",
     "expired",

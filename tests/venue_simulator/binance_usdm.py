@@ -115,6 +115,7 @@ class BinanceUsdm(Protocol):
         yield "GET balance", SIGNED, account.balance
         yield "GET positionRisk", SIGNED, partial(account.position_risk, version=3)
         yield "GET v2/positionRisk", SIGNED, partial(account.position_risk, version=2)
+        yield "GET income", SIGNED, market.income
         yield "GET symbolConfig", SIGNED, account.symbol_config
         yield "GET positionSide/dual", SIGNED, account.position_mode
         yield "GET commissionRate", SIGNED, account.commission_rate

@@ -55,6 +55,20 @@ def account_update(
     return {"e": "ACCOUNT_UPDATE", "E": now_ms, "T": now_ms, "a": {"m": reason, "B": [balance], "P": rows}}
 
 
+def income_row(symbol: str, asset: str, amount: str, now_ms: int, number: int) -> Payload:
+    """Give a row of GET /fapi/v1/income ("Get Income History") for a funding fee."""
+    return {
+        "symbol": symbol,
+        "incomeType": "FUNDING_FEE",
+        "income": amount,
+        "asset": asset,
+        "info": "FUNDING_FEE",
+        "time": now_ms,
+        "tranId": 9_689_322_392 + number,
+        "tradeId": "",
+    }
+
+
 def listen_key_expired(listen_key: str, now_ms: int) -> Payload:
     """`listenKeyExpired` ("Event: User Data Stream Expired")."""
     return {"e": "listenKeyExpired", "E": now_ms, "listenKey": listen_key}

@@ -61,6 +61,7 @@ class MarketDesk:
         self.histories = histories
         self.funding_rates: dict[str, Decimal] = {}
         self.funding_history: list[Payload] = []
+        self._income: dict[str, list[Payload]] = {}
 
     def rate(self, symbol: str) -> Decimal:
         """Return the present funding rate; the venue's default is 0.01 %."""
@@ -178,7 +179,22 @@ class MarketDesk:
             qty = account.position(market).qty
             if qty:
                 payment = (-qty * mark * rate).quantize(Decimal("0.00000001"))
+                rows = self._income.setdefault(account.name, [])
+                rows.append(private.income_row(symbol, market.quote, money(payment), now_ms, len(rows)))
                 self.exchange.change_balance(account.name, market.quote, payment, "FUNDING_FEE")
+
+    def income(self, call: Call) -> list[Payload]:
+        """GET income: what changed the balance beside trades, oldest first; funding is all there is."""
+        symbol, kind = call.get("symbol"), call.get("incomeType")
+        start, end = call.number("startTime") or 0, call.number("endTime") or call.now_ms
+        found = [
+            row
+            for row in self._income.get(call.account.name, [])
+            if symbol in ("", row["symbol"])
+            and kind in ("", row["incomeType"])
+            and start <= row["time"] <= end
+        ]
+        return found[: min(int(call.get("limit") or 100), 1000)]
 
     def _premium(self, symbol: str, now_ms: int) -> Payload:
         mark = self.mark(symbol)

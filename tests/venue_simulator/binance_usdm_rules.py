@@ -120,6 +120,7 @@ WEIGHTS: Mapping[str, int] = {
     "POST algoOrder": 0,
     "POST batchOrders": 5,
     "GET fundingRate": 0,
+    "GET income": 30,
 }
 EXTRA_WITHOUT_SYMBOL: Mapping[str, int] = {
     "GET openOrders": 39,

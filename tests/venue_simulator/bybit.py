@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from aiohttp import web
 
 from tests.venue_simulator import bybit_auth
+from tests.venue_simulator import bybit_payloads as payloads
 from tests.venue_simulator.bybit_account import PrivateStream
 from tests.venue_simulator.bybit_codes import BybitError
 from tests.venue_simulator.bybit_dcp import Dcp
@@ -199,6 +200,20 @@ class Bybit(Protocol):
         now_ms = self.now_ms()
         self.public_stream.on_tick(now_ms)
         self.dcp.on_tick(now_ms)
+
+    def settle_funding(self, symbol: str, rate: Decimal) -> None:
+        """Pay funding of a perpetual now: with a positive rate longs pay."""
+        market = self.exchange.market(symbol)
+        if market.kind != "linear":
+            return
+        mark, now_ns = self.exchange.last_price(market.key) or Decimal(0), self.exchange.clock.now_ns()
+        for account in self.exchange.accounts.values():
+            if qty := account.position(market).qty:
+                number = len(self.private_stream.fundings) + 1
+                row = payloads.funding_execution(market, qty, mark, rate, number, now_ns)
+                self.private_stream.on_funding(account, row)
+                fee = Decimal(row["execFee"])
+                self.exchange.change_balance(account.name, market.quote, -fee, "FUNDING_FEE")
 
     def enable_disconnect_cancel(self, product: str, secs: int) -> None:
         """Switch DCP on for "SPOT" or "DERIVATIVES", as the account's manager does."""

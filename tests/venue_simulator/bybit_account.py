@@ -86,6 +86,7 @@ class PrivateStream:
         self.exchange = exchange
         self.connections = connections
         self.wallet = Wallet(exchange)
+        self.fundings: list[tuple[str, Payload]] = []  # by account, oldest first
         self._messages = 0
         self._closing: dict[int, Decimal] = {}  # the last size that a close-position order stood for
 
@@ -97,6 +98,11 @@ class PrivateStream:
         if execution == "NEW" and order.type == "MARKET":
             return  # the stream begins with the fill
         self._send(order.account, "order", [payloads.stream_order(order, self.closing_qty(order))])
+
+    def on_funding(self, account: Account, row: Payload) -> None:
+        """Tell a funding fee: an execution like those of orders, and of none."""
+        self.fundings.append((account.name, row))
+        self._send(account.name, "execution", [row])
 
     def on_balance(self, account: Account, _assets: Sequence[str]) -> None:
         """Tell the wallet."""

@@ -15,6 +15,7 @@ from tests.venue_simulator.core.terms import Market
 # A fixed upper half makes a number of the core a UUID and back, the same in every run.
 _ORDER_HIGH: Final = 0x5CF98598_39A7_459E << 64
 _EXEC_HIGH: Final = 0xE0CBE81D_0F18_5866 << 64
+_FUNDING_HIGH: Final = 0xD93E7B3C_8319_4C3E << 64
 _TRADE_HIGH: Final = "9dc75fca-4bdd-4773"
 _LOW_BITS: Final = 0x8000_0000_0000_0000
 _SPOT_FIRST: Final = 1_726_025_498_520_000_000
@@ -91,6 +92,11 @@ def order_number(wire_id: str) -> int:
 def exec_id(fill: Fill) -> str:
     """Return the id of an execution."""
     return str(UUID(int=_EXEC_HIGH | _LOW_BITS | fill.trade_id))
+
+
+def funding_id(number: int) -> str:
+    """Return the id of a funding execution."""
+    return str(UUID(int=_FUNDING_HIGH | _LOW_BITS | number))
 
 
 def trade_id(number: int) -> str:

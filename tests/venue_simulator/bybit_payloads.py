@@ -11,6 +11,7 @@ from typing import Any, Final
 from tests.venue_simulator.bybit_codes import ENDINGS
 from tests.venue_simulator.bybit_ids import (
     exec_id,
+    funding_id,
     link_id,
     ms,
     order_id,
@@ -234,3 +235,46 @@ def rest_execution(fill: Fill, seq: int) -> Payload:
     if row["stopOrderType"] == "UNKNOWN":
         row["stopOrderType"] = ""
     return row
+
+
+def funding_execution(
+    market: Market, qty: Decimal, mark: Decimal, rate: Decimal, number: int, ts_ns: int
+) -> Payload:
+    """Return the `data` element of topic ``execution`` for a funding fee.
+
+    As recorded from the venue: github.com/ccxt/ccxt/issues/17244. The side is that of the position, the
+    quantity its size, a positive fee was paid, and the order is none of ours.
+    """
+    value = abs(qty) * mark
+    return {
+        "category": market.kind,
+        "symbol": market.symbol,
+        "closedSize": "0",
+        "execFee": trimmed((qty * mark * rate).quantize(Decimal("0.00000001"))),
+        "execId": funding_id(number),
+        "execPrice": price_text(market, mark),
+        "execQty": qty_text(market, abs(qty)),
+        "execType": "Funding",
+        "execValue": trimmed(value),
+        "feeRate": trimmed(rate),
+        "tradeIv": "",
+        "markIv": "",
+        "blockTradeId": "",
+        "markPrice": price_text(market, mark),
+        "indexPrice": "",
+        "underlyingPrice": "",
+        "leavesQty": "0",
+        "orderId": str(16_790 + number),
+        "orderLinkId": "",
+        "orderPrice": "0",
+        "orderQty": "0",
+        "orderType": "UNKNOWN",
+        "stopOrderType": "UNKNOWN",
+        "side": "Buy" if qty > 0 else "Sell",
+        "execTime": str(ms(ts_ns)),
+        "isLeverage": "0",
+        "isMaker": False,
+        "seq": number,
+        "createType": "",
+        "feeCurrency": market.quote,
+    }

@@ -178,9 +178,26 @@ class AccountQueries:
         for name in ("orderId", "orderLinkId"):
             if params.get(name):
                 found = [fill for fill in found if payloads.rest_order(fill.order)[name] == params[name]]
-        rows, cursor = page(found, params, 100, 50)
-        made = [payloads.rest_execution(fill, fill.trade_id) for fill in rows]
-        return {"category": kind, "list": made, "nextPageCursor": cursor}
+        wanted = params.get("execType") or ""
+        fundings = []
+        if kind == "linear" and not params.get("orderId") and not params.get("orderLinkId"):
+            fundings = self._fundings(symbol, first_ns // 1_000_000, last_ns // 1_000_000)
+        if not fundings and not wanted:
+            rows, cursor = page(found, params, 100, 50)
+            made = [payloads.rest_execution(fill, fill.trade_id) for fill in rows]
+            return {"category": kind, "list": made, "nextPageCursor": cursor}
+        both = [*(payloads.rest_execution(fill, fill.trade_id) for fill in found), *fundings]
+        both = [row for row in both if wanted in ("", row["execType"])]
+        rows, cursor = page(sorted(both, key=lambda row: -int(row["execTime"])), params, 100, 50)
+        return {"category": kind, "list": rows, "nextPageCursor": cursor}
+
+    def _fundings(self, symbol: str | None, first_ms: int, last_ms: int) -> list[Payload]:
+        found = [row for account, row in self.stream.fundings if account == self.account]
+        return [
+            {name: value for name, value in row.items() if name not in ("category", "isLeverage")}
+            for row in reversed(found)
+            if symbol in (None, "", row["symbol"]) and first_ms <= int(row["execTime"]) <= last_ms
+        ]
 
     def positions(self, params: Params) -> Payload:
         """Answer ``/v5/position/list``: of a symbol even when flat, else the open ones."""

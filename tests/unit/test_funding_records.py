@@ -1,0 +1,173 @@
+"""What venues say of funding, and who is told of it."""
+
+import asyncio
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import MessageBus, TestClock
+from nautilus_trader.model.identifiers import InstrumentId, TraderId
+from nautilus_trader.portfolio.portfolio import Portfolio
+
+from runtime.errors import VenueError
+from runtime.live.bybit_funding import FundingFilter
+from runtime.live.funding import INCOME_ROWS, BinanceIncome, BybitFundings, FundingActor, VenuePayment
+from strategies.trade_manager.funding import FundingPayment
+
+D = Decimal
+MS = 1_000_000
+NOW_NS = 1_700_000_000_000 * MS
+NAME = "BTCUSDT-PERP.BINANCE"
+
+
+class Income:
+    """Binance's record: one payment a minute, two of them at once."""
+
+    def __init__(self, count: int) -> None:
+        self.rows = [
+            {"symbol": "BTCUSDT", "incomeType": "FUNDING_FEE", "income": f"{n}.5", "time": max(n, 2) * 60_000}
+            for n in range(1, count + 1)
+        ]
+        self.asked: list[int] = []
+
+    async def binance(self, path: str, params: dict[str, str]) -> list[dict[str, Any]]:
+        """Answer a page, as the venue limits it."""
+        assert (path, params["incomeType"]) == ("/fapi/v1/income", "FUNDING_FEE")
+        start, end = int(params["startTime"]), int(params["endTime"])
+        self.asked.append(start)
+        return [one for one in self.rows if start <= one["time"] <= end][: int(params["limit"])]
+
+
+@pytest.mark.parametrize("count", [0, 3, INCOME_ROWS, 2 * INCOME_ROWS + 7])
+def test_binances_income_comes_in_pages_each_payment_once(count: int) -> None:
+    """Also where two of the same moment lie on both sides of a page's end."""
+    rest = Income(count)
+    record = BinanceIncome(rest, SimpleNamespace(ban_secs=0.0))  # type: ignore[arg-type]
+    found = asyncio.run(record.payments(0, 10**12))
+    assert [one.amount for one in found] == [D(f"{n}.5") for n in range(1, count + 1)]
+    assert {one.ts_ns % (60_000 * MS) for one in found} <= {0}
+
+
+def test_a_banned_host_is_not_asked() -> None:
+    """The ban would grow."""
+    rest = Income(3)
+    record = BinanceIncome(rest, SimpleNamespace(ban_secs=30.0))  # type: ignore[arg-type]
+    with pytest.raises(VenueError, match="30 s left"):
+        asyncio.run(record.payments(0, 10**12))
+    assert rest.asked == []
+
+
+class Executions:
+    """Bybit's record of executions; a venue that is busy for the first questions."""
+
+    def __init__(self, *rows: dict[str, str], busy: int = 0) -> None:
+        self.rows, self.busy = rows, busy
+        self.asked: list[dict[str, str]] = []
+
+    async def get(self, path: str, params: dict[str, str]) -> dict[str, Any]:
+        """Answer in pages of two."""
+        assert path == "/v5/execution/list"
+        self.asked.append(params)
+        if len(self.asked) <= self.busy:
+            raise VenueError("busy")
+        wanted = params.get("execType", "")
+        end = int(params.get("endTime", 10**15))
+        found = [
+            one
+            for one in self.rows
+            if wanted in ("", one["execType"]) and int(params["startTime"]) <= int(one["execTime"]) <= end
+        ]
+        first = int(params.get("cursor", 0))
+        return {
+            "list": found[first : first + 2],
+            "nextPageCursor": str(first + 2) if found[first + 2 :] else "",
+        }
+
+
+def execution(number: int, kind: str, fee: str = "0") -> dict[str, str]:
+    """Return a row."""
+    return {
+        "execId": f"e{number}", "execType": kind, "execFee": fee, "symbol": "BTCUSDT", "feeRate": "0.0001",
+        "execPrice": "50000", "execQty": "0.5", "execTime": str(number * 86_400_000),
+    }  # fmt: skip
+
+
+def test_bybits_funding_is_what_the_fee_is_not() -> None:
+    """A positive fee was paid. Spans of more than a week are asked for in parts."""
+    rows = [
+        execution(9, "Funding", "-1.25"),
+        execution(8, "Trade"),
+        *(execution(n, "Funding", "2.5") for n in (3, 2, 1)),
+    ]
+    rest = Executions(*rows)
+    found = asyncio.run(BybitFundings(FundingFilter(rest, print)).payments(0, 10 * 86_400_000))  # type: ignore[arg-type]
+    assert [one.amount for one in found] == [D("-2.5")] * 3 + [D("1.25")]
+    assert (found[0].rate, found[0].price, found[0].qty) == (D("0.0001"), D(50000), D("0.5"))
+    assert {int(one["endTime"]) - int(one["startTime"]) < 7 * 86_400_000 for one in rest.asked} == {True}
+
+
+@pytest.mark.parametrize(("number", "is_funding"), [(2, True), (8, False)])
+def test_an_execution_of_nobody_waits_until_the_venue_says_what_it_is(number: int, is_funding: bool) -> None:
+    """It is never taken for a fill on the mere hope that it is one."""
+    rest = Executions(execution(8, "Trade"), execution(2, "Funding"), busy=2)
+    said: list[str] = []
+    one = FundingFilter(rest, said.append)  # type: ignore[arg-type]
+    assert asyncio.run(one.is_funding(f"e{number}", number * 86_400_000 * MS)) is is_funding
+    assert len(said) == 1
+
+
+def test_each_trade_is_told_of_its_own_payments_alone() -> None:
+    """Not of those that it has booked, nor of what others paid; a desk without a trade asks nobody."""
+
+    class Record:
+        def __init__(self) -> None:
+            self.asked: list[int] = []
+
+        async def payments(self, since_ms: int, until_ms: int) -> list[VenuePayment]:
+            self.asked.append(since_ms)
+            made = [("BTCUSDT", 1, "-1"), ("ETHUSDT", 2, "-9"), ("BTCUSDT", 3, "2")]
+            return [
+                VenuePayment(symbol=symbol, ts_ns=NOW_NS + n * MS, amount=D(text)) for symbol, n, text in made
+            ]
+
+    setup = SimpleNamespace(position_qty=D("0.5"), plan=SimpleNamespace(direction=-1))
+    booked: dict[str, int | None] = {"BTCUSDT": NOW_NS + MS, "XRPUSDT": None}
+    desks = [
+        SimpleNamespace(
+            instrument=SimpleNamespace(raw_symbol=SimpleNamespace(value=symbol)),
+            instrument_id=InstrumentId.from_str(f"{symbol}-PERP.BINANCE"),
+            strategy_id="S-1",
+            setup=setup,
+            funded_until_ns=lambda _since, until=until: until,
+        )
+        for symbol, until in booked.items()
+    ]
+    clock, told, record = TestClock(), [], Record()
+    clock.set_time(NOW_NS + 10 * MS)
+
+    async def main() -> None:
+        bus, cache = MessageBus(TraderId("T-001"), clock), Cache()
+        actor = FundingActor(
+            {"BINANCE": record},
+            strategies=lambda: [SimpleNamespace(desks=desks)],
+            call_soon=lambda call: call(),
+        )
+        actor.register_base(Portfolio(bus, cache, clock), bus, cache, clock)
+        bus.subscribe(topic="funding.*", handler=told.append)
+        await actor.look()
+
+    asyncio.run(main())
+    assert record.asked == [NOW_NS // MS + 1]
+    assert told == [
+        FundingPayment(
+            ts_ns=NOW_NS + 3 * MS,
+            instrument_id=NAME,
+            strategy_id="S-1",
+            rate=None,
+            price=None,
+            signed_qty=D("-0.5"),
+            amount=D(2),
+        )
+    ]
