@@ -57,23 +57,23 @@ class VenueCapabilities:
 NEVER_ARRIVED: Final = "the venue does not know it: it never arrived"
 """Reason of the rejection of an order that was sent, and that the venue says it never saw."""
 
+# Nautilus' own whole reason for an order in flight too long; within other texts the word means anything.
+_GIVEN_UP: Final = "UNKNOWN"
 _NONE: Final[frozenset[Leg]] = frozenset()
 _BYBIT_POST_ONLY: Final = ("PostOnlyWillTakeLiquidity",)
 # Codes as the adapter prints them (the body as a dict, or as text) and its words for a body that is no JSON.
 # -1000 unknown error, -1001 disconnected, -1006 unexpected response, -1007 timeout; of HTTP 5xx the vendor
-# says that "the execution status is UNKNOWN and could have been a success". UNKNOWN is Nautilus' own word for
-# an order in flight too long. 429, 418, -1003 and -1008 refuse: nothing was done.
+# says that "the execution status is UNKNOWN and could have been a success". 429, 418, -1003 and -1008 refuse:
+# nothing was done.
 _BINANCE_UNKNOWN: Final = (
     *(f"'code': {code}," for code in (-1000, -1001, -1006, -1007)),
     *(f'"code":{code},' for code in (-1000, -1001, -1006, -1007)),
     "(HTTP 5",
     "Canceled retry",
-    "UNKNOWN",
 )
 # The adapter waits for reconciliation by itself where no answer came. Where one did, it hands on the words
 # without the code: 10000 server timeout, 10016 server error, 170001 internal error, 170007, 170146 timeouts.
 _BYBIT_UNKNOWN: Final = (
-    "UNKNOWN",
     *(f"{server} {error}" for server in ("Server", "server") for error in ("Timeout", "timeout", "error")),
     *(
         f"{internal} {error}"
@@ -146,7 +146,8 @@ def unknown_outcome(venue: VenueCapabilities, reason: str | None) -> bool:
     reason
         Text of the rejection.
     """
-    return any(text in (reason or "") for text in venue.unknown_reasons)
+    words = reason or ""
+    return words == _GIVEN_UP or any(text in words for text in venue.unknown_reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ def test_nautilus_own_word_for_an_order_without_an_answer_is_no_refusal() -> Non
     """It gives up orders in flight by itself as UNKNOWN, at either venue."""
     assert unknown_outcome(BINANCE, "UNKNOWN")
     assert unknown_outcome(BYBIT, "UNKNOWN")
+    assert not unknown_outcome(BINANCE, "{'code': -2011, 'msg': 'UNKNOWN_ORDER_SENT'}")
+    assert not unknown_outcome(BYBIT, "UNKNOWN_SYMBOL")
     assert not unknown_outcome(BYBIT, "EC_PostOnlyWillTakeLiquidity")
     assert not unknown_outcome(BINANCE, None)
 
