@@ -107,8 +107,11 @@ class StateFile:
 
     # -- setups --------------------------------------------------------------------------------------------
 
-    def put_setup(self, setup: Setup, *, is_intent: bool) -> None:
-        """Store a setup; nothing is written when nothing has changed.
+    def put_setup(self, setup: Setup, *, is_intent: bool, memory: DeskMemory | None = None) -> None:
+        """Store a setup and what its desk knows, both or none; nothing is written when nothing has changed.
+
+        A closed setup and the dust that it left belong together: one without the other loses the dust, or
+        counts it twice.
 
         Parameters
         ----------
@@ -116,6 +119,8 @@ class StateFile:
             As it is now.
         is_intent
             On the disk before this returns.
+        memory
+            Of its desk; None leaves what is stored.
 
         Raises
         ------
@@ -125,26 +130,41 @@ class StateFile:
         identity = setup.identity
         key = identity.strategy_id, identity.instrument_id, identity.setup_id
         data = setup_state.to_bytes(setup)
-        if self._written.get(key) == data:
+        is_changed, desk = self._written.get(key) != data, self._new_memory(key[:2], memory)
+        if not is_changed and desk is None:
             return
-        is_new = key not in self._numbers
-        if is_new:
-            self._numbers[key] = self._next_number
-            self._next_number += 1
         with self._transaction(is_synced=is_intent):
-            self._db.execute(
-                "INSERT OR REPLACE INTO setups VALUES (?, ?, ?, ?, ?, ?)",
-                (*key, self._numbers[key], setup.is_closed, data),
-            )
-            if is_new:
-                self._db.execute("INSERT OR IGNORE INTO used VALUES (?, ?, ?)", key)
-            if setup.is_closed and key not in self._closed:
-                self._forget_oldest(key)
+            if is_changed:
+                self._write_setup(key, data, is_closed=setup.is_closed)
+            if desk is not None:
+                self._db.execute("INSERT OR REPLACE INTO desks VALUES (?, ?, ?)", (*key[:2], desk))
+        if desk is not None:
+            self._memories[key[:2]] = desk
         self._used.add(key)
         self._written[key] = data
         if setup.is_closed:
             self._closed.add(key)
             self._written.pop(key)  # a late report is rare, memory is not for ever
+
+    def _write_setup(self, key: Key, data: bytes, *, is_closed: bool) -> None:
+        if key not in self._numbers:
+            self._numbers[key] = self._next_number
+            self._next_number += 1
+        self._db.execute(
+            "INSERT OR REPLACE INTO setups VALUES (?, ?, ?, ?, ?, ?)",
+            (*key, self._numbers[key], is_closed, data),
+        )
+        if key not in self._used:
+            self._db.execute("INSERT OR IGNORE INTO used VALUES (?, ?, ?)", key)
+        if is_closed and key not in self._closed:
+            self._forget_oldest(key)
+
+    def _new_memory(self, key: tuple[str, str], memory: DeskMemory | None) -> bytes | None:
+        """Return what a desk knows as it is stored; None where that stands there already."""
+        if memory is None:
+            return None
+        data = msgspec.msgpack.encode(memory)
+        return None if self._memories.get(key) == data else data
 
     def _forget_oldest(self, key: Key) -> None:
         self._db.execute(
@@ -192,14 +212,6 @@ class StateFile:
         return (strategy_id, instrument_id, setup_id) in self._used
 
     # -- what desks and strategies remember ----------------------------------------------------------------
-
-    def put_desk(self, strategy_id: str, instrument_id: str, memory: DeskMemory) -> None:
-        """Store what a desk knows besides its setups; nothing is written when nothing has changed."""
-        key, data = (strategy_id, instrument_id), msgspec.msgpack.encode(memory)
-        if self._memories.get(key) != data:
-            with self._transaction(is_synced=False):
-                self._db.execute("INSERT OR REPLACE INTO desks VALUES (?, ?, ?)", (*key, data))
-            self._memories[key] = data
 
     def desk(self, strategy_id: str, instrument_id: str) -> DeskMemory | None:
         """Return what a desk knew, None for nothing."""
@@ -288,12 +300,13 @@ class StateKeeper:
             # A stop must not wait for a slow disk: what precedes it outlives the process without an fsync,
             # and the setup itself is on the disk since its entry.
             must_sync = is_intent and not setup.ledger.entry_qty
-            self.file.put_setup(setup, is_intent=must_sync and self._begin_sync is None)
+            self.file.put_setup(
+                setup,
+                is_intent=must_sync and self._begin_sync is None,
+                memory=None if is_intent else desk.memory(),
+            )
             if must_sync and self._begin_sync is not None:
                 self._begin_sync()
-            if not is_intent:
-                identity = setup.identity
-                self.file.put_desk(identity.strategy_id, identity.instrument_id, desk.memory())
         except OSError as error:
             self.failures += 1
             desk.log_error(f"its state could not be stored: {error}")

@@ -109,12 +109,27 @@ def test_a_damaged_state_stops_the_start(tmp_path: Path) -> None:
         StateFile(tmp_path / "text")
 
 
+def test_a_setup_and_what_its_desk_knows_are_stored_together(tmp_path: Path) -> None:
+    """One without the other would lose the dust of a closed setup, or count it twice."""
+    path = tmp_path / "state.sqlite"
+    file = StateFile(path)
+    file.put_setup(setup_named("L1"), is_intent=True)
+    memory = DeskMemory(dust_qty="0.09", dust_value="9")
+    file._db.execute("ALTER TABLE desks RENAME TO away")
+    with pytest.raises(OSError, match="desks"):
+        file.put_setup(setup_named("L1", is_closed=True), is_intent=False, memory=memory)
+    assert [one[2] for one in file.living()] == ["L1"]
+    file._db.execute("ALTER TABLE away RENAME TO desks")
+    file.put_setup(setup_named("L1", is_closed=True), is_intent=False, memory=memory)
+    assert (file.living(), file.desk(*NAMES)) == ([], memory)
+
+
 def test_desks_and_strategies_keep_what_they_know(tmp_path: Path) -> None:
     """Dust, the rules of the living trade, and the pauses of the guards."""
     path = tmp_path / "state.sqlite"
     file = StateFile(path)
     memory = DeskMemory(dust_qty="0.09", dust_value="9", leverage=3, phase="TRAILING", best_close=101.5)
-    file.put_desk(*NAMES, memory)
+    file.put_setup(setup_named("L1"), is_intent=False, memory=memory)
     file.put_strategy("S-1", {"guards": b"paused"})
     file.close()
     again = StateFile(path)

@@ -14,12 +14,10 @@ class File:
     def __init__(self) -> None:
         self.written: list[tuple[str, bool]] = []
 
-    def put_setup(self, setup: Any, *, is_intent: bool) -> None:
+    def put_setup(self, setup: Any, *, is_intent: bool, memory: Any) -> None:
         """Note it."""
+        del memory
         self.written.append((setup.identity.setup_id, is_intent))
-
-    def put_desk(self, *_words: Any) -> None:
-        """Take it."""
 
 
 def setup_of(name: str, filled: str = "0") -> Any:
