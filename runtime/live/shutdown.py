@@ -1,6 +1,7 @@
 """How a node stops: entries first, while the strategies still protect what fills meanwhile."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Coroutine
@@ -17,6 +18,8 @@ log = logging.getLogger("smcbot.node")
 STOP_SOURCE: Final = "stop"
 # Longest wait for entries to be taken back and for stops of what filled meanwhile.
 SETTLE_SECS: Final = 10.0
+# The same when an engine has ended by itself: what is left of the node may do it or not.
+BROKEN_SETTLE_SECS: Final = 2.0
 POLL_SECS: Final = 0.1
 
 
@@ -81,6 +84,9 @@ class Shutdown:
             await self._node.stop_async()
             return
         asked.cancel()
+        if can_send_orders(self._node):
+            with contextlib.suppress(Exception):  # whatever it dies of, the node has to end
+                await settle(context, BROKEN_SETTLE_SECS)
         if self._node.is_running():
             await self._node.stop_async()
         raise VenueError(
@@ -99,6 +105,17 @@ def engine_tasks(node: Any) -> list[Any]:
         kernel.exec_engine.get_cmd_queue_task(),
         kernel.exec_engine.get_evt_queue_task(),
     ]
+
+
+def can_send_orders(node: Any) -> bool:
+    """Tell whether commands still reach a venue, and its answers the strategies."""
+    kernel = node.kernel
+    way = (
+        kernel.risk_engine.get_cmd_queue_task(),
+        kernel.exec_engine.get_cmd_queue_task(),
+        kernel.exec_engine.get_evt_queue_task(),
+    )
+    return all(one is not None and not one.done() for one in way)
 
 
 async def settle(context: LiveContext, longest_secs: float = SETTLE_SECS) -> bool:
