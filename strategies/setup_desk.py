@@ -123,6 +123,7 @@ class SetupDesk(KeptDesk):
         self._queue: deque[tuple[Setup, Action]] = deque()
         self._is_draining = False
         self._deadlines: DeadlineWatch | None = None
+        self._unplanned_exit: ClientOrderId | None = None
         self._price_precision = 0
         self._size_precision = 0
 
@@ -360,19 +361,25 @@ class SetupDesk(KeptDesk):
             self.decide("watchdog", ts_ns=ts_ns, setup=setup, reason="unprotected", detail=detail)
             self.carry_out(setup, setup.close_unprotected(ts_ns))
         qty = self.unplanned_qty()
-        if abs(qty) < self.market.lot_size:
+        if abs(qty) < self.market.lot_size or self._is_closing_unplanned():
             return
         detail = {"unprotected_secs": unprotected_secs, "unplanned": str(qty)}
         self.decide("watchdog", ts_ns=ts_ns, reason="unplanned", detail=detail)
         self._make_room(abs(qty))
+        self._unplanned_exit = ClientOrderId(self._unplanned_id(ts_ns))
         order = self._host.order_factory.market(
             instrument_id=self.instrument_id,
             order_side=OrderSide.SELL if qty > 0 else OrderSide.BUY,
             quantity=self._quantity(abs(qty)),
             reduce_only=self.venue.reduce_only,
-            client_order_id=ClientOrderId(self._unplanned_id(ts_ns)),
+            client_order_id=self._unplanned_exit,
         )
         self._host.submit_order(order)
+
+    def _is_closing_unplanned(self) -> bool:
+        """Tell whether the order that closes what nobody planned is on its way: the watchdog asks again."""
+        sent = None if self._unplanned_exit is None else self._host.cache.order(self._unplanned_exit)
+        return sent is not None and not sent.is_closed
 
     def _unplanned_id(self, ts_ns: int) -> str:
         name = f"U{base36(ts_ns // 1_000_000)}"

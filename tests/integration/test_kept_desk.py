@@ -13,13 +13,15 @@ from typing import Any, cast
 import msgspec
 import pytest
 from nautilus_trader.model.enums import OrderSide
-from nautilus_trader.model.identifiers import ClientOrderId
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 
 from runtime.live.state import StateFile, StateKeeper
 from strategies.entry_halt import HaltEntries, Holds, RearmEntries, listen_to_holds
 from strategies.kept_desk import KeptDesk
+from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.client_ids import client_order_id, parsed
 from strategies.trade_manager.orders import Leg
+from strategies.trade_manager.setup import ExitRules
 from tests.integration.engine_harness import AccountName, CheckedStrategy, run
 from tests.integration.test_ote_fuzz import random_tape
 from tests.integration.test_ote_orders import (
@@ -294,6 +296,35 @@ def test_an_unplanned_position_gets_a_stop(tmp_path: Path) -> None:
     (trade,) = result.trades
     assert (trade.exit_reason, trade.stop_price, trade.qty) == ("stop", "0.98", "100")
     assert result.open_positions == 0
+
+
+def test_what_closes_a_strangers_position_is_sent_once_at_a_time() -> None:
+    """The watchdog asks every two seconds; an order whose answer is out is not followed by another."""
+    sent: list[Any] = []
+    orders: dict[Any, Any] = {}
+
+    def submit(order: Any) -> None:
+        sent.append(order)
+        orders[order.client_order_id] = order
+
+    host = SimpleNamespace(
+        clock=SimpleNamespace(timestamp_ns=lambda: 1_000_000 * len(sent)),
+        cache=SimpleNamespace(order=orders.get),
+        order_factory=SimpleNamespace(market=lambda **words: SimpleNamespace(is_closed=False, **words)),
+        submit_order=submit,
+    )
+    desk: Any = SetupDesk(host, InstrumentId.from_str("XYZUSDT-PERP.BINANCE"), "OTE", ExitRules(), {})
+    desk.market = SimpleNamespace(lot_size=Decimal(1))
+    desk.venue = SimpleNamespace(reduce_only=True)
+    desk.unplanned_qty = lambda: Decimal(-7)
+    desk.decide = desk._quantity = lambda *words, **_facts: words
+
+    desk.close_unprotected(2.1)
+    desk.close_unprotected(4.2)
+    assert len(sent) == 1
+    sent[0].is_closed = True  # refused: the next one may go
+    desk.close_unprotected(6.3)
+    assert len({one.client_order_id for one in sent}) == 2
 
 
 @pytest.mark.parametrize("leg", [Leg.STOP, Leg.TARGET, Leg.EXIT])
