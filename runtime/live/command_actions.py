@@ -199,8 +199,12 @@ class NodeActions:
             "done",
             f"entries are halted until `rearm`; {len(waiting)} taken back, {len(detail['closed'])} closed",
             detail,
-            lambda: self._still([desk for _, desk in self._desks()], is_open if flatten else is_entering),
+            lambda: self._still_killing(flatten=flatten),
         )
+
+    def _still_killing(self, *, flatten: bool) -> str | None:
+        left = self._still([desk for _, desk in self._desks()], is_open if flatten else is_entering)
+        return left or (None if self._kill_switch.is_synced else "the kill file is not on the disk yet")
 
     def apply_kill(self, order: KillOrder) -> None:
         """Halt all entries: what a kill does, and what a node does that finds the file at its start."""

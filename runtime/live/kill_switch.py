@@ -4,8 +4,10 @@
 command and the signals write the same file, with who and why.
 """
 
+import logging
 import os
 import pwd
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,8 @@ from typing import Final
 import msgspec
 
 from runtime.journal.spool import sync_folder
+
+log = logging.getLogger("smcbot.node")
 
 KILL_FILE: Final = "KILL"
 FLATTEN: Final = "flatten"
@@ -51,12 +55,14 @@ class KillSwitch:
     >>> import tempfile
     >>> switch = KillSwitch(Path(tempfile.mkdtemp()))
     >>> switch.set(KillOrder(who="anna", reason="exchange notice", ts_ns=1))
+    >>> switch.wait_synced()
     >>> switch.read().who, switch.clear(), switch.read()
     ('anna', True, None)
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / KILL_FILE
+        self._syncing: threading.Thread | None = None
 
     @property
     def is_on(self) -> bool:
@@ -89,7 +95,11 @@ class KillSwitch:
             return KillOrder(who=owner, reason=text[:200], flatten=flatten, ts_ns=facts.st_mtime_ns)
 
     def set(self, order: KillOrder) -> None:
-        """Write the file; an earlier one that says ``flatten`` goes on saying so."""
+        """Write the file; an earlier one that says ``flatten`` goes on saying so.
+
+        It outlives the process when this returns. A thread sees to it that it outlives a power cut: the
+        node's own thread has exits to send, and a busy disk takes its time (`is_synced`).
+        """
         earlier = self.read()
         if earlier is not None and earlier.flatten and not order.flatten:
             order = msgspec.structs.replace(order, flatten=True)
@@ -97,11 +107,34 @@ class KillSwitch:
         fd = os.open(other, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, msgspec.json.encode(order) + b"\n")
-            os.fsync(fd)
         finally:
             os.close(fd)
         other.replace(self.path)
-        sync_folder(self.path.parent)
+        self._syncing = threading.Thread(target=self._sync, name="kill-file")
+        self._syncing.start()
+
+    @property
+    def is_synced(self) -> bool:
+        """Tell whether what was written is on the disk, as far as the disk let it."""
+        return self._syncing is None or not self._syncing.is_alive()
+
+    def wait_synced(self) -> None:
+        """Wait until it is."""
+        if self._syncing is not None:
+            self._syncing.join()
+
+    def _sync(self) -> None:
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            sync_folder(self.path.parent)
+        except FileNotFoundError:
+            pass  # a rearm was faster
+        except OSError as error:
+            log.warning("%s may not outlive a power cut: %s", self.path, error)
 
     def clear(self) -> bool:
         """Remove the file; tell whether there was one."""

@@ -1,6 +1,7 @@
 """From command to answer: audited first, executed once, answered with what was done."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -290,6 +291,32 @@ def test_kill_with_flatten_closes_what_turns_up_later(tmp_path: Path) -> None:
     actions.apply_kill(KillOrder(who="anna", flatten=True))
     assert [actions.go_on_flattening(), actions.go_on_flattening()] == [[XRP], []]
     assert desk.venue_calls == ["exit"]
+
+
+def test_a_kill_does_not_wait_for_the_disk_and_its_answer_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries are halted while the disk is busy; who is told "done" finds the file after a power cut."""
+    disk = threading.Event()
+    threads: set[str] = set()
+
+    def slow(_file: int) -> None:
+        threads.add(threading.current_thread().name)
+        assert disk.wait(20)
+
+    monkeypatch.setattr("runtime.live.kill_switch.os.fsync", slow)
+    desk = FakeDesk(XRP, entering=1)
+    actions, _ = actions_of(tmp_path, desk)
+    killed: list[bool] = []
+
+    def free() -> None:
+        killed.append(desk.is_halted)
+        disk.set()
+
+    answer = one(run([command("kill")], actions, Log(), after=free))
+    assert killed == [True]
+    assert (answer.outcome, answer.detail["is_finished"]) == ("done", True)
+    assert threads == {"kill-file"}
 
 
 def test_kill_works_where_its_file_cannot_be_written(tmp_path: Path) -> None:
