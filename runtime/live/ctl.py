@@ -14,6 +14,7 @@ from runtime.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError, OperatorE
 from runtime.live.command_runner import DEFAULT_WAIT_SECS, NODE_SECS
 from runtime.live.command_socket import SOCKET_FILE, connect
 from runtime.live.commands import MAX_LINE_BYTES, Answer, Command, CommandError, new_command
+from runtime.live.status_text import status_lines
 
 MODES: Final = ("paper", "live")
 MAX_ANSWER_BYTES: Final = 8 << 20
@@ -171,7 +172,7 @@ def run_ctl(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(msgspec.to_builtins(answer))
     elif answer.outcome == "done":
-        print(_as_text(answer))
+        print(_as_text(answer) if arguments.action != "status" else "\n".join(status_lines(answer.detail)))
     if answer.outcome != "done":
         raise OperatorError(f"{arguments.action} {answer.outcome}: {answer.reason}")
     return EXIT_DONE

@@ -71,6 +71,7 @@ def warm_bars_up(context: LiveContext) -> Any:
 def take_commands(context: LiveContext) -> Any:
     """Return the ear for commands of people and other programs; a kill closes the limits' gate at once."""
     (limits,) = context.entry_limits
+    context.facts["node"] = lambda: {"mode": context.mode, "session": context.session_id}
     return make_command_actor(
         context,
         facts=lambda: {name: tell() for name, tell in context.facts.items()},
