@@ -213,6 +213,15 @@ class StateFile:
 
     # -- what desks and strategies remember ----------------------------------------------------------------
 
+    def put_desk(self, strategy_id: str, instrument_id: str, memory: DeskMemory) -> None:
+        """Store what a desk knows besides its setups; nothing is written when nothing has changed."""
+        key = strategy_id, instrument_id
+        data = self._new_memory(key, memory)
+        if data is not None:
+            with self._transaction(is_synced=False):
+                self._db.execute("INSERT OR REPLACE INTO desks VALUES (?, ?, ?)", (*key, data))
+            self._memories[key] = data
+
     def desk(self, strategy_id: str, instrument_id: str) -> DeskMemory | None:
         """Return what a desk knew, None for nothing."""
         row = self._db.execute(

@@ -149,7 +149,7 @@ class TradeHistory:
             if number in sums:
                 close = sums[number][3]
                 ids = self._ids[row + int(edges[number])], self._ids[row + int(edges[number + 1]) - 1]
-                yield Kline(open_ms, close_ms, *sums[number], *ids)
+                yield Kline(open_ms, close_ms, *(*sums[number], *ids))
             else:
                 yield Kline(open_ms, close_ms, close, close, close, close, 0, 0, 0, 0, 0, -1, -1)
 
