@@ -13,13 +13,15 @@ Measured on the local exchange with Nautilus 1.231 (tests/integration/test_usdm_
 """
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from nautilus_trader.execution.messages import GenerateOrderStatusReports, QueryOrder
-from nautilus_trader.execution.reports import ExecutionMassStatus, OrderStatusReport
+from nautilus_trader.execution.reports import ExecutionMassStatus, FillReport, OrderStatusReport
 from nautilus_trader.model.identifiers import InstrumentId, VenueOrderId
+from nautilus_trader.model.orders import Order
 
 from runtime.live.binance_missed import MissedReports
 from runtime.live.order_lookup import binance_fills
@@ -128,7 +130,29 @@ class StreamRepairs(Client):
             if self._failed_requests:
                 self._log.error(f"{self._failed_requests} requests of the reconciliation failed: not used")
                 return None
-            return status
+            return status if status is None or await self._has_all_fills(status) else None
+
+    async def _has_all_fills(self, status: ExecutionMassStatus) -> bool:
+        """Add what the report lacks of open orders; False when the venue does not list their fills yet."""
+        for report in status.order_reports.values():
+            order = None if report.client_order_id is None else self._cache.order(report.client_order_id)
+            if order is None or order.is_closed:
+                continue
+            listed = status.fill_reports.get(report.venue_order_id, [])
+            if _filled(order, listed) >= report.filled_qty.as_decimal():
+                continue
+            known = {one.trade_id for one in listed}
+            try:
+                fills = await binance_fills(self, report.instrument_id, report.venue_order_id)
+            except Exception as error:  # the transport's own errors have no common base
+                self._log.warning(f"Cannot ask for the trades of {report.client_order_id}: {error}")
+                return False
+            added = [one for one in fills if one.trade_id not in known]
+            if _filled(order, [*listed, *added]) < report.filled_qty.as_decimal():
+                self._log.warning(f"The trades of {report.client_order_id} are not listed yet: asked again")
+                return False
+            status.add_fill_reports(added)
+        return True
 
     async def _add_missing_fills(self, status: ExecutionMassStatus) -> None:
         for instrument_id, missing in fills_missing(status).items():
@@ -182,6 +206,16 @@ def fills_missing(status: ExecutionMassStatus) -> dict[InstrumentId, set[VenueOr
         if known < report.filled_qty.as_decimal():
             missing.setdefault(report.instrument_id, set()).add(name)
     return missing
+
+
+def _filled(order: Order, reports: Iterable[FillReport]) -> Decimal:
+    """Return what an order has filled with what is reported."""
+    known = set(order.trade_ids)
+    filled: Decimal = order.filled_qty.as_decimal()
+    for one in reports:
+        if one.trade_id not in known:
+            filled += one.last_qty.as_decimal()
+    return filled
 
 
 __all__ = ["StreamRepairs", "fills_missing"]

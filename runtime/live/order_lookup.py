@@ -5,7 +5,6 @@ the whole point: an order that the venue does not know may be sent again, one wi
 adapters' HTTP interfaces are asked directly, one function per adapter.
 """
 
-import copy
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,10 +98,13 @@ def hand_over(cache: Any, answer: Lookup, send: Callable[[Any], Any]) -> list[An
     """
     report = answer.report
     order = cache.order(report.client_order_id)
-    if report.filled_qty and (order is None or order.status in _UNACKNOWLEDGED):
-        accepted = copy.copy(report)
-        accepted.order_status = OrderStatus.ACCEPTED
-        send(accepted)
+    if report.filled_qty > 0 and (order is None or order.status in _UNACKNOWLEDGED):
+        # Not a copy: Nautilus' own kind of object loses what the engine logs.
+        status, report.order_status = report.order_status, OrderStatus.ACCEPTED
+        try:
+            send(report)
+        finally:
+            report.order_status = status
         order = cache.order(report.client_order_id)
     if order is None:
         send(report)

@@ -1,5 +1,6 @@
 """F01-F06 and F23: streams that break, miss, repeat or swap what they tell."""
 
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ from runtime.node_config import strategy_configs
 from runtime.run_plan import find_strategy
 from runtime.settings import StrategySettings
 from strategies.ote_config import OteConfig, perception
-from strategies.perception_state import Perceiver, encode
+from strategies.perception_state import Perceiver, decode, encode
 from tests.faults.books import books_agree, node_knew_the_same
 from tests.faults.conftest import StartPair
 from tests.faults.harness import NANOS, FaultVenue, LiveNode, wait
@@ -128,10 +129,13 @@ def test_F02_trades_are_missing_in_the_stream(pair: StartPair, kind: str) -> Non
         venue.print_trade(str(50_000 + 7 * (number % 11)), "0.03", "BUY" if number % 3 else "SELL")
     node.wait("the stream is whole again", lambda: of_gaps(node, "released"))
     venue.pause_pulse()
+    time.sleep(1.0)  # what was printed last is on its way
     assert node.stop() == 0
     name = venue.kind.instrument_id
     seen = read_checkpoint(node.folder / "live" / "perception" / f"{name}.checkpoint")
+    assert seen is not None
     trades = venue_trades(venue)
+    assert decode(seen).last_trade_id == trades[-1][4]
     assert seen == encode(whole_perception(venue, trades, script))
     done = "15 messages of the trade stream dropped"
     record("F02", kind, done, measured={"trades": len(trades), "perceived_as_without_gap": True,

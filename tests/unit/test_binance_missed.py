@@ -7,9 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from nautilus_trader.model.enums import OrderStatus
-from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, TradeId, VenueOrderId
-from nautilus_trader.model.objects import Quantity
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.reports import OrderStatusReport
+from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType, TimeInForce
+from nautilus_trader.model.identifiers import AccountId, ClientOrderId, InstrumentId, TradeId, VenueOrderId
+from nautilus_trader.model.objects import Price, Quantity
 
 from runtime.live.binance_missed import LOOK_SECS, MissedReports
 from runtime.live.order_lookup import Answer, Lookup, hand_over
@@ -72,6 +74,7 @@ class FakeEngine:
             order.filled_qty = Quantity.from_str(str(order.filled_qty.as_decimal() + report.qty))
             self.taken.append(f"fill {report.trade_id}")
             return
+        assert repr(report)  # the engine writes it into its log
         known = self.known.setdefault(
             report.client_order_id, FakeOrder(report.client_order_id, status=OrderStatus.SUBMITTED)
         )
@@ -85,10 +88,25 @@ def fill(number: int, qty: str) -> Any:
                            venue_order_id=VenueOrderId("7"))  # fmt: skip
 
 
-def report(status: OrderStatus, filled: str) -> Any:
-    """Return the venue's word about the order."""
-    return SimpleNamespace(client_order_id=ClientOrderId(NAME), venue_order_id=VenueOrderId("7"),
-                           order_status=status, filled_qty=Quantity.from_str(filled))  # fmt: skip
+def report(status: OrderStatus, filled: str) -> OrderStatusReport:
+    """Return the venue's word about the order; Nautilus' own kind, which cannot be copied."""
+    return OrderStatusReport(
+        account_id=AccountId("BINANCE-001"),
+        instrument_id=INSTRUMENT,
+        client_order_id=OWN,
+        venue_order_id=AT_VENUE,
+        order_side=OrderSide.BUY,
+        order_type=OrderType.LIMIT,
+        time_in_force=TimeInForce.GTC,
+        order_status=status,
+        price=Price.from_str("49900.0"),
+        quantity=Quantity.from_str("0.6"),
+        filled_qty=Quantity.from_str(filled),
+        report_id=UUID4(),
+        ts_accepted=1,
+        ts_last=2,
+        ts_init=3,
+    )
 
 
 def test_fills_come_before_the_end_and_nothing_is_invented() -> None:

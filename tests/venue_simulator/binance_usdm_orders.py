@@ -170,7 +170,7 @@ class OrderDesk:
             for fill in self.exchange.fills
             if fill.order.symbol == symbol
             and fill.order.account == call.account.name
-            and (wanted is None or str(wire_id(fill.order)) == wanted)
+            and (not wanted or str(wire_id(fill.order)) == wanted)
         )
         return _page(call, rows, "id", "time", 500)
 
