@@ -8,6 +8,7 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
+from nautilus_trader.core.datetime import millis_to_nanos
 
 from indicators.events import Scope
 from runtime.arrow_schema import TradeColumns
@@ -179,7 +180,7 @@ def whole_perception(venue: FaultVenue, trades: list[Any], script: dict[str, Any
     one.builder.resume_after(trades[0][4] - 1)
     one.take(
         TradeColumns(
-            np.array([row[0] * 1_000_000 for row in trades]),
+            np.array([millis_to_nanos(row[0]) for row in trades]),  # by way of a float, as adapters do
             np.array([int(row[1] / tick) for row in trades]),
             np.array([int(row[2] / lot) for row in trades]),
             np.array([row[3] for row in trades]),
