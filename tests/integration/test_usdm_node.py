@@ -187,7 +187,7 @@ def test_lost_answer_is_resolved_by_the_inflight_check() -> None:
             "OrderSubmitted",
             "OrderAccepted",
         ]
-        assert venue.do(lambda v: v.request_counts["GET /fapi/v1/order"]) == 1
+        assert venue.do(lambda v: v.request_counts["GET /fapi/v1/order"]) == 2  # is it there, and its report
 
     engine = LiveExecEngineConfig(
         reconciliation_startup_delay_secs=0.1,
