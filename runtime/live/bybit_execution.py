@@ -7,11 +7,12 @@ Measured on the local exchange with Nautilus 1.231 (tests/integration/test_bybit
   cancellations and changes.
 * A stop cannot be moved: of a change the adapter sends quantity and price, never the trigger price.
 * A fill that the private stream missed is never asked for. While anything is open, and for a minute after,
-  the executions are asked for every second; one that is missing twice is handed to the engine as the venue
+  the executions are asked for twice a second; one that is missing twice is handed to the engine as the venue
   reported it, with its own trade id and fee. An order that the venue does not hold open any more is asked
   about as well.
 * A funding payment is an execution too, and the adapter makes a fill of it: the position would double. What
   is of an unknown order is asked about first, and funding is left out (`runtime.live.bybit_funding`).
+* It stamps by our clock and waits for a websocket that broke: while either is wrong, orders go by REST.
 * A request that fails during a reconciliation leaves orders, fills or positions out of it, and a list of
   positions that failed reads as "flat". Here a part is none.
 """
@@ -161,11 +162,15 @@ class RepairedBybitClient(BybitExecutionClient):
         self._rest.share(budget)
         self._http_client.budget = budget
 
-    # -- orders by REST: stops of spot, and all while our clock is wrong -------------------------------------
+    # -- orders by REST: stops of spot; all while our clock is wrong or the websocket is gone ----------------
 
     def _goes_by_rest(self, order: Order) -> bool:
-        """Tell whether the adapter would send an order wrongly, or stamped so that the venue refuses it."""
-        return is_spot_stop(order) or (self._rest.shift_ms != 0 and can_go_by_rest(order))
+        """Tell whether the adapter would send an order wrongly, too late, or with a stamp that is refused.
+
+        A websocket that broke is back only after pauses of up to 30 s, and the adapter waits for it.
+        """
+        is_cut_off = not self._is_demo and not self._ws_trade_client.is_active()
+        return is_spot_stop(order) or ((is_cut_off or self._rest.shift_ms != 0) and can_go_by_rest(order))
 
     async def _submit_order(self, command: SubmitOrder) -> None:
         order = command.order
@@ -313,14 +318,14 @@ class RepairedBybitClient(BybitExecutionClient):
         if order is None or order.status != OrderStatus.SUBMITTED or not can_go_by_rest(order):
             super()._handle_order_rejected_pyo3(msg)
         else:
-            self._loop.create_task(self._by_their_clock(self._send(order)))
+            self.create_task(self._send_again(order, msg))
 
     def _handle_order_cancel_rejected_pyo3(self, msg: Any) -> None:
         order = self._refused_for_its_stamp(msg)
         if order is None:
             super()._handle_order_cancel_rejected_pyo3(msg)
         else:
-            self._loop.create_task(self._by_their_clock(self._take_back(order)))
+            self.create_task(self._by_their_clock(self._take_back(order)))
 
     def _handle_order_modify_rejected_pyo3(self, msg: Any) -> None:
         order = self._refused_for_its_stamp(msg)
@@ -328,7 +333,7 @@ class RepairedBybitClient(BybitExecutionClient):
         if order is None or command is None:
             super()._handle_order_modify_rejected_pyo3(msg)
         else:
-            self._loop.create_task(self._by_their_clock(self._change(order, command)))
+            self.create_task(self._by_their_clock(self._change(order, command)))
 
     def _refused_for_its_stamp(self, msg: Any) -> Order | None:
         """Return the order of such a refusal while it is alive, None for any other."""
@@ -336,6 +341,17 @@ class RepairedBybitClient(BybitExecutionClient):
             return None
         order = self._cache.order(ClientOrderId(str(msg.client_order_id)))
         return None if order is None or order.is_closed else order
+
+    async def _send_again(self, order: Order, msg: Any) -> None:
+        """Send by REST what was refused for its stamp: an exit always, an entry where our clock is to blame.
+
+        An entry that came late, out of a websocket that had to be connected again, is nobody's wish any more.
+        """
+        await self._rest.learn_clock()
+        if self._rest.shift_ms or order.is_reduce_only:
+            await self._send(order)
+        else:
+            super()._handle_order_rejected_pyo3(msg)
 
     async def _by_their_clock(self, work: Coroutine[Any, Any, None]) -> None:
         """Do by REST, stamped by the venue's clock, what the adapter's stamp was refused for."""

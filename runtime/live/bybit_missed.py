@@ -1,9 +1,9 @@
 """What Bybit's private stream did not tell: fills and ends of orders, asked for while anything is open.
 
 The adapter reconnects its stream and asks for nothing. Asking at a reconnect would not be enough: nobody
-tells Python of one, and a single message may be lost without any. So the venue is asked every second while
+tells Python of one, and a single message may be lost without any. So the venue is asked twice a second while
 orders are open or were a minute ago; one request for the executions, and every few seconds one for the open
-orders. Both cost a fiftieth of the documented limit of 50 a second.
+orders. That is a twentieth of the documented limit of 50 a second.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from nautilus_trader.model.orders import Order
 from runtime.errors import VenueError
 from runtime.live.bybit_rest import BybitRest
 
-LOOK_SECS: Final = 1.0
+LOOK_SECS: Final = 0.5
 # What is missing may be on its way: it is looked for once more before it counts.
 AGAIN_SECS: Final = 0.3
 HAND_OVERS: Final = 3
 LINGER_SECS: Final = 60.0
-ORDERS_EVERY: Final = 5
+ORDERS_EVERY: Final = 10
 OVERLAP_MS: Final = 60_000
 PAGE: Final = 100
 ORDERS_PAGE: Final = 50
