@@ -94,6 +94,12 @@ def is_spot_stop(order: Order) -> bool:
     return is_spot(order.instrument_id) and order.order_type in _SPOT_STOPS
 
 
+def is_exit(order: Order) -> bool:
+    """Tell whether an order ends or protects a position: nothing is sold short on spot."""
+    is_sale = is_spot(order.instrument_id) and order.side == OrderSide.SELL
+    return bool(is_sale or order.is_reduce_only)
+
+
 def raw_symbol(instrument_id: InstrumentId) -> str:
     """Return the venue's own symbol."""
     return str(nautilus_pyo3.bybit_extract_raw_symbol(instrument_id.symbol.value))
@@ -105,6 +111,7 @@ __all__ = [
     "can_go_by_rest",
     "category",
     "change",
+    "is_exit",
     "is_spot",
     "is_spot_stop",
     "order_body",

@@ -49,6 +49,7 @@ from runtime.live.bybit_bodies import (
     can_go_by_rest,
     category,
     change,
+    is_exit,
     is_spot,
     is_spot_stop,
     order_body,
@@ -63,6 +64,7 @@ from runtime.live.bybit_rest import (
     BybitRest,
     RefusedError,
     UnknownOutcomeError,
+    UnreachableError,
 )
 from runtime.live.exchanged_class import exchanged
 from runtime.live.freshness import ClockOffset
@@ -75,6 +77,9 @@ REPORTS: Final = frozenset(
 QUESTIONS: Final = frozenset({"query_order", "request_account_state", "get_account_details"})
 # Of "403, access too frequent", as the adapter repeats it.
 BAN_WORDS: Final = "access too frequent"
+# An exit that finds no connection: how often and how long it is tried.
+EXIT_AGAIN_SECS: Final = 0.25
+EXIT_TRIES_NS: Final = 120_000_000_000
 # "Cancel failed. Order does not exist": spot, the others.
 NO_SUCH_ORDER: Final = 170213
 # How the adapter repeats a refusal of a stamp (10002): nothing was done.
@@ -186,7 +191,7 @@ class RepairedBybitClient(BybitExecutionClient):
 
     async def _send(self, order: Order) -> None:
         try:
-            await self._rest.post("/v5/order/create", order_body(order))
+            await self._post(order)
         except RefusedError as error:
             self._log.error(f"Order rejected by venue {order.client_order_id}: {error}")
             self.generate_order_rejected(
@@ -199,6 +204,25 @@ class RepairedBybitClient(BybitExecutionClient):
         except UnknownOutcomeError as error:
             # As the adapter does: it stays submitted, and is asked about by its client id.
             self._log.error(f"Unknown whether {order.client_order_id} arrived: {error}")
+
+    async def _post(self, order: Order) -> None:
+        """Post an order; an exit that cannot leave is tried again, for a position waits for it.
+
+        Raises
+        ------
+        RefusedError, UnknownOutcomeError
+            As `BybitRest.post`.
+        """
+        end_ns = self._clock.timestamp_ns() + EXIT_TRIES_NS
+        while not order.is_closed:  # asked about meanwhile, and given up
+            try:
+                await self._rest.post("/v5/order/create", order_body(order))
+            except UnreachableError:
+                if not is_exit(order) or self._clock.timestamp_ns() >= end_ns:
+                    raise
+                await asyncio.sleep(EXIT_AGAIN_SECS)
+            else:
+                return
 
     async def _submit_order_list(self, command: SubmitOrderList) -> None:
         orders = command.order_list.orders
@@ -348,7 +372,7 @@ class RepairedBybitClient(BybitExecutionClient):
         An entry that came late, out of a websocket that had to be connected again, is nobody's wish any more.
         """
         await self._rest.learn_clock()
-        if self._rest.shift_ms or order.is_reduce_only:
+        if self._rest.shift_ms or is_exit(order):
             await self._send(order)
         else:
             super()._handle_order_rejected_pyo3(msg)

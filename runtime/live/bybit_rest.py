@@ -50,6 +50,10 @@ class RefusedError(VenueError):
         self.code = code
 
 
+class UnreachableError(RefusedError):
+    """The request never left: there was no connection."""
+
+
 class UnknownOutcomeError(VenueError):
     """Nobody knows whether the venue did it."""
 
@@ -182,7 +186,7 @@ class BybitRest:
             answered = response.headers
             answer = response.json()
         except _NEVER_SENT as error:
-            raise RefusedError(0, f"{where} cannot be reached: {type(error).__name__}") from error
+            raise UnreachableError(0, f"{where} cannot be reached: {type(error).__name__}") from error
         except (httpx.HTTPError, ValueError) as error:
             raise UnknownOutcomeError(f"{where} gave no answer: {type(error).__name__}") from error
         finally:
@@ -199,4 +203,4 @@ class BybitRest:
         raise RefusedError(code, f"Order rejected: {answer.get('retMsg', 'no reason')}")
 
 
-__all__ = ["BybitRest", "RefusedError", "UnknownOutcomeError"]
+__all__ = ["BybitRest", "RefusedError", "UnknownOutcomeError", "UnreachableError"]

@@ -7,7 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime.live.bybit_rest import BAN_SECS, BybitRest, RefusedError, UnknownOutcomeError
+from runtime.live.bybit_rest import (
+    BAN_SECS,
+    BybitRest,
+    RefusedError,
+    UnknownOutcomeError,
+    UnreachableError,
+)
 from runtime.live.freshness import NANOS, ClockOffset
 
 OUR_MS = 1_700_000_000_000
@@ -132,3 +138,18 @@ def test_an_error_of_the_server_says_nothing_about_the_order(answer: Any) -> Non
     with pytest.raises(UnknownOutcomeError):
         asyncio.run(venue.rest().post("/v5/order/create", {}))
     assert len(venue.asked) == 1
+
+
+def test_what_finds_no_connection_never_left() -> None:
+    """It may be sent again without a thought; a connection that broke in the middle leaves it open."""
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    def break_off(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadError("reset", request=request)
+
+    for answer, error in ((refuse, UnreachableError), (break_off, UnknownOutcomeError)):
+        rest = BybitRest("http://venue", "key", "secret", transport=httpx.MockTransport(answer))
+        with pytest.raises(error):
+            asyncio.run(rest.post("/v5/order/create", {}))
