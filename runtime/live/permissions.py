@@ -77,13 +77,15 @@ def binance_permissions(answer: Any, market: str) -> Permissions:
 
     Examples
     --------
-    >>> binance_permissions({"enableFutures": True, "ipRestrict": True}, "usdm")
+    >>> binance_permissions({"enableFutures": True, "enableWithdrawals": False, "ipRestrict": True}, "usdm")
     Permissions(may_trade=True, may_withdraw=False, is_bound=True)
+    >>> binance_permissions({"enableFutures": True}, "usdm").may_withdraw  # not told is not "no"
+    True
     """
     trades = "enableFutures" if market == "usdm" else "enableSpotAndMarginTrading"
     return Permissions(
         may_trade=bool(answer.get(trades, False)),
-        may_withdraw=bool(answer.get("enableWithdrawals", False)),
+        may_withdraw=bool(answer.get("enableWithdrawals", True)),
         is_bound=bool(answer.get("ipRestrict", False)),
     )
 

@@ -1,16 +1,18 @@
 """What `--check` finds before anything trades, and how the command answers; venues are loopback servers."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 import live_node
 from runtime.live.addresses import adapter_addresses
-from runtime.live.check import Preflight, exit_code_of, require_passed
+from runtime.live.check import Preflight, _guarded, exit_code_of, require_passed
 from runtime.live.command import require_approved
 from runtime.live.permissions import bybit_permissions
 from runtime.live.plan import effective_config, plan_live
@@ -87,6 +89,31 @@ def test_what_a_key_may_do_is_judged(
     found = findings(settings_file(tmp_path, binance.address))["keys BINANCE"]
     assert found[0] == verdict
     assert words in found[1]
+
+
+@pytest.mark.parametrize(("environment", "verdict"), [("live", "refused"), ("testnet", "warning")])
+def test_a_question_that_the_real_venue_does_not_know_opens_nothing(
+    monkeypatch: pytest.MonkeyPatch, environment: str, verdict: str
+) -> None:
+    """404 of the venue's own host is no permission: an address that moved must not let a key pass."""
+    for prefix in ("BINANCE", "BINANCE_SPOT_TESTNET", "BINANCE_TESTNET"):
+        monkeypatch.setenv(f"{prefix}_API_KEY", KEY)
+        monkeypatch.setenv(f"{prefix}_API_SECRET", SECRET)
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return httpx.Response(404, text="<html>")
+
+    content = {
+        "live": {"venues": [{"venue": "binance", "market": "spot", "environment": environment}]},
+        "strategies": [{"strategy": "ote", "instruments": ["XRPUSDT.BINANCE"]}],
+    }
+    plan = plan_live(parse_settings(yaml.safe_dump(content)), "live")
+    check = Preflight(plan, transport=httpx.MockTransport(answer))
+    found = asyncio.run(_guarded("keys BINANCE", check._keys(plan.venues[0])))
+    assert found.verdict == verdict
+    assert asked[0].endswith("binance.com" if environment == "live" else "binance.vision")
 
 
 def test_a_wrong_secret_is_told_by_the_venue(

@@ -1,11 +1,13 @@
 """From settings to what a node trades: who may trade what, with which claims, under which hash."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from ml.passport import MODEL_FILE
 from runtime.errors import ConfigurationError
 from runtime.live.plan import effective_config, plan_live
 from runtime.settings import parse_settings
@@ -169,6 +171,20 @@ def test_the_hash_to_approve_changes_with_any_setting(path: str) -> None:
     """Whoever approved other settings approved nothing."""
     before, after = (effective_config(plan_of(one, "live")) for one in (BASE, changed(path, CHANGES[path])))
     assert before["config_sha256"] != after["config_sha256"]
+
+
+def test_the_hash_to_approve_changes_with_the_model_in_the_folder(tmp_path: Path) -> None:
+    """A model that was trained again under the same name is another one, and nobody approved it."""
+    file = tmp_path / MODEL_FILE
+    content = changed("strategies.0.model", str(tmp_path))
+
+    def approved(model: bytes) -> str:
+        file.write_bytes(model)
+        return str(effective_config(plan_of(content, "live"))["config_sha256"])
+
+    first = approved(b"one")
+    assert approved(b"two") != first
+    assert approved(b"one") == first
 
 
 def test_the_hash_to_approve_depends_on_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
