@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runtime.live.recording_files import RowKind, read_rows
+from runtime.live.recording_files import RowKind, read_rows, write_rows
 from tests.integration.test_live_node import START_SECS, rows, start_node, wait_for
 from tests.paper_confluence import replayed
 from tests.paper_demo import demo_settings, write_settings
@@ -17,6 +17,8 @@ from tests.venue_simulator.process import VenueProcess
 TAPE_SECS = 1800.0
 SPEED = 60
 WAIT_SECS = 120.0
+# What a session made; all other rows are its inputs.
+OUTPUTS = {RowKind.DECISION, RowKind.ORDER_SENT, RowKind.STATE, RowKind.ANSWER}
 
 
 def recordings(folder: Path) -> list[Path]:
@@ -37,6 +39,24 @@ def is_in_trade(folder: Path) -> bool:
 def until(node: subprocess.Popen[bytes], errors: Path, longest_secs: float, found: Any) -> None:
     """Wait for something; what the node said is the failure's text."""
     assert wait_for(found, longest_secs, node), errors.read_text()
+
+
+def locate_a_planted_difference(folder: Path) -> None:
+    """Let a decision in the middle of a session say something else: the replay must name it and its input."""
+    rows = list(read_rows(folder))
+    decided = [number for number, row in enumerate(rows) if row[2] == RowKind.DECISION]
+    at = decided[len(decided) // 2]
+    said = json.loads(rows[at][4]) | {"reason": "planted"}
+    rows[at] = (*rows[at][:4], json.dumps(said).encode(), *rows[at][5:])
+    for file in (folder / "rows").iterdir():
+        file.unlink()
+    write_rows(folder, 0, rows)
+    found = replayed(folder)
+    assert found["first"]["recorded"]["reason"] == "planted"
+    assert found["first"]["replayed"]["reason"] != "planted"
+    made = next(row for row in reversed(rows[:at]) if row[2] not in OUTPUTS)
+    assert found["first"]["seq"] == made[0]
+    assert found["recorded_sha256"] != found["replayed_sha256"]
 
 
 @pytest.mark.slow
@@ -80,3 +100,4 @@ def test_killed_in_a_trade_and_restarted_both_sessions_replay(tmp_path: Path) ->
     kinds = [json.loads(row[4])["kind"] for row in read_rows(second) if row[2] == RowKind.DECISION]
     assert "restored" in kinds
     assert any(row[3].startswith("recall:") for row in read_rows(second) if row[2] == RowKind.ANSWER)
+    locate_a_planted_difference(second)
