@@ -78,6 +78,7 @@ class StateFile:
         self._memories: dict[tuple[str, ...], bytes] = {}
 
     def _open(self) -> None:
+        self._is_synced: bool | None = None  # what SQLite was told last
         # Nobody else may write, and nobody does: the lock is kept until the process ends.
         self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -251,8 +252,9 @@ class StateFile:
     @contextmanager
     def _transaction(self, *, is_synced: bool) -> Iterator[None]:
         try:
-            # Not inside a transaction, where SQLite ignores it.
-            self._db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
+            if is_synced is not self._is_synced:  # not inside a transaction, where SQLite ignores it
+                self._db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
+                self._is_synced = is_synced
             self._db.execute("BEGIN")
             yield
             self._db.execute("COMMIT")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.model.identifiers import InstrumentId
 
 from ml.latency import LatencyHistogram
 from runtime.recorder import DECISIONS_TOPIC, ORDERS_TOPIC, TRADES_TOPIC, account_equity
@@ -65,6 +66,7 @@ class Meter(Actor):
         self.unprotected_ns: dict[str, int] = {}
         self._unprotected_since: dict[str, int] = {}
         self._by_instrument: dict[str, list[Any]] = {}
+        self._ids: dict[str, InstrumentId] = {}
         self._asked: dict[str, tuple[int, int]] = {}  # by instrument: trade arrived, cancel decided
         self._cancelling: dict[str, int] = {}
 
@@ -99,8 +101,11 @@ class Meter(Actor):
                 self.tick_to_decision.add(decided_ns - tick.ts_init)
                 self.tick_to_decision_sum_ns += decided_ns - tick.ts_init
 
-    def _instrument_id(self, name: str) -> Any:
-        return next((one for one in self.cache.instrument_ids() if one.value == name), None)
+    def _instrument_id(self, name: str) -> InstrumentId:
+        found = self._ids.get(name)
+        if found is None:
+            found = self._ids[name] = InstrumentId.from_str(name)
+        return found
 
     def _on_trade(self, trade: Any) -> None:
         name = trade.instrument_id
