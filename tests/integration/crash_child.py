@@ -111,6 +111,7 @@ def run(place: str, folder: Path, *, is_spot: bool, is_entering: bool) -> None:
     node.trader.add_strategy(strategy)
     node.build()
     context: Any = SimpleNamespace(
+        mode="live",
         node=node,
         folder=folder,
         strategies=node.trader.strategies,
