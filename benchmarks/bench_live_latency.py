@@ -6,7 +6,9 @@
 real trades at `--rate` per second over all symbols. Cancels are those that OTE sends: a zone ended or
 extended, or its policy said so. Parts of a cancel:
 received (the adapter's handler), decided (the strategy cancels), sent (the request is
-handed to the HTTP client), answered. Round trip: time of the trade to its cancel at the exchange, less the
+handed to the HTTP client), answered. Rows with `cpu` are processor time of the loop's thread for the same
+parts: what they take when nobody else wants the machine, and so the least that can be reached with this code.
+Round trip: time of the trade to its cancel at the exchange, less the
 exchange's latency both ways; up to 5 ms of it are the slices in which the exchange sends.
 """
 
@@ -74,6 +76,10 @@ def cancels(rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], begun_
         "received_to_decided": spread((one["decided_ns"] - one["received_ns"]) / MS for one, _ in pairs),
         "decided_to_sent": spread((http["sent_ns"] - one["decided_ns"]) / MS for one, http in pairs),
         "received_to_sent": spread((http["sent_ns"] - one["received_ns"]) / MS for one, http in pairs),
+        "received_to_decided_cpu": spread(one["handled_cpu_ns"] / MS for one, _ in pairs),
+        "decided_to_sent_cpu": spread(
+            (http["sent_cpu_ns"] - one["decided_cpu_ns"]) / MS for one, http in pairs
+        ),
         "sent_to_answered": spread((http["answered_ns"] - http["sent_ns"]) / MS for _, http in pairs),
         "round_trip": spread((end - begin) / MS - 2 * LATENCY_MS for begin, end in at_venue),
     }
@@ -123,7 +129,10 @@ def text(figures: dict[str, Any]) -> str:
         "| ms | count | median | p99 | max |",
         "|---|---:|---:|---:|---:|",
     ]
-    parts = ("received_to_decided", "decided_to_sent", "received_to_sent", "sent_to_answered", "round_trip")
+    parts = (
+        "received_to_decided", "decided_to_sent", "received_to_sent", "received_to_decided_cpu",
+        "decided_to_sent_cpu", "sent_to_answered", "round_trip",
+    )  # fmt: skip
     lines += [line_of(name, figures[name]) for name in (*parts, "behind_ms")]
     stops = figures["fill_to_stop"].items()
     lines += [line_of(f"fill to stop {name}", found) for name, found in stops]

@@ -38,7 +38,9 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     tape = make_tape(folder / "tape", trades, BASE_RATE)
     arrived: list[dict[str, Any]] = []
     with VenueProcess("--venues", account.simulator, "--tape", str(tape), "--wait") as venue:
-        node = ProbedNode(settings_of(account, venue, folder / "node", strategy=USUAL))
+        node = ProbedNode(
+            settings_of(account, venue, folder / "node", strategy=USUAL), is_empty=arguments.empty
+        )
         with node:
             node.until_trading()
             venue.tape("speed", rates[0] / BASE_RATE)
@@ -113,6 +115,7 @@ def main() -> int:
         "--rates", default="5000,10000,15000,20000", help="trades per second, one after another"
     )
     parser.add_argument("--secs", type=float, default=10.0, help="measured at each rate (10)")
+    parser.add_argument("--empty", action="store_true", help="strategies that do nothing: Nautilus' part")
     parser.add_argument("--keep", type=Path, help="folder that keeps what the node wrote")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -151,17 +151,20 @@ class ProbedNode:
     ----------
     file
         Settings.
+    is_empty
+        Its strategies do nothing with trades: what a trade costs then is Nautilus and what is around it.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, is_empty: bool = False) -> None:
         self.file, self.folder = file, file.parent
+        self._is_empty = is_empty
         self.samples = self.folder / "probe.jsonl"
         self._process: subprocess.Popen[bytes] | None = None
         self.started_ns = 0
 
     def __enter__(self) -> Self:
         self.samples.unlink(missing_ok=True)
-        environment = node_environment(self.samples)
+        environment = node_environment(self.samples) | ({"PROBE_EMPTY": "1"} if self._is_empty else {})
         script = [sys.executable, str(ROOT / "benchmarks" / "live_probe.py")]
         common = ["--mode", "live", "--config", str(self.file)]
         checked = subprocess.run(
