@@ -9,7 +9,8 @@ for some minutes (`late_orders`): one that arrives all the same is withdrawn at 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.enums import OrderStatus
-from nautilus_trader.model.events import OrderEvent, OrderRejected
+from nautilus_trader.model.events import OrderEvent, OrderRejected, OrderSubmitted
 from nautilus_trader.model.identifiers import ClientOrderId
 from nautilus_trader.model.orders import Order
 
@@ -47,6 +48,9 @@ ARRIVES_SECS: Final = 10.0
 RESTING_EXITS: Final = frozenset({Leg.STOP, Leg.TARGET})
 # Sent so long ago without an acknowledgement, an order is asked about though nobody complained.
 SILENT_SECS: Final = 3.0
+# The same for exits. After an outage requests are answered seconds before the stream of the account is back:
+# the stop rests then, and whoever does not ask takes the position for unprotected.
+SILENT_EXIT_SECS: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -103,7 +107,8 @@ class UnknownOrdersActor(Actor):
         super().__init__(ActorConfig())
         self.questions: dict[str, Question] = {}
         self.late = LateOrders()
-        self.counters = {"unknown": 0, "found": 0, "never_arrived": 0, "silent": 0, "late": 0}
+        names = ("unknown", "found", "never_arrived", "silent", "late", "failed")
+        self.counters = dict.fromkeys(names, 0)
         self._settings = settings
         self._process = process
         self._lookup = lookup
@@ -112,6 +117,7 @@ class UnknownOrdersActor(Actor):
         self._reconcile = reconcile
         self._call_soon = call_soon
         self._task: asyncio.Task[None] | None = None
+        self._looks_again = self._is_over = False
 
     def on_start(self) -> None:
         """Stand in front of the execution engine, and look for orders without an answer."""
@@ -125,6 +131,7 @@ class UnknownOrdersActor(Actor):
 
     def on_stop(self) -> None:
         """Step aside."""
+        self._is_over = True
         if LOOK_TIMER in self.clock.timer_names:
             self.clock.cancel_timer(LOOK_TIMER)
         if self._task is not None:
@@ -144,6 +151,8 @@ class UnknownOrdersActor(Actor):
                 self.begin_look()  # the engine would refuse it: to Nautilus the order has ended
                 return
         self._process(event)
+        if isinstance(event, OrderSubmitted) and is_exit(event.client_order_id.value):
+            asyncio.get_running_loop().call_later(SILENT_EXIT_SECS, self.begin_look)
 
     def _is_open_question(self, event: OrderRejected) -> bool:
         client_id = event.client_order_id.value
@@ -170,27 +179,47 @@ class UnknownOrdersActor(Actor):
     # -- questions -----------------------------------------------------------------------------------------
 
     def begin_look(self) -> None:
-        """Ask about what is open, unless that goes on already."""
+        """Ask about what is open; once more where that goes on already."""
+        if self._is_over:
+            return
+        self._looks_again = True
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self.look())
+            self._task = asyncio.get_running_loop().create_task(self._look_until_asked_no_more())
+
+    async def _look_until_asked_no_more(self) -> None:
+        while self._looks_again:
+            self._looks_again = False
+            await self.look()
 
     async def look(self) -> None:
         """Ask the venues about every order whose outcome is open."""
         now_ns = self.clock.timestamp_ns()
         for order in self.cache.orders_inflight():
-            is_late = now_ns - order.ts_last > SILENT_SECS * NANOS
-            if order.status == OrderStatus.SUBMITTED and is_late:
-                self.questions.setdefault(order.client_order_id.value, Question(now_ns))
+            client_id = order.client_order_id.value
+            silent_secs = SILENT_EXIT_SECS if is_exit(client_id) else SILENT_SECS
+            if order.status == OrderStatus.SUBMITTED and now_ns - order.ts_last >= silent_secs * NANOS:
+                self.questions.setdefault(client_id, Question(now_ns))
         for client_id, question in list(self.questions.items()):
             order = self.cache.order(ClientOrderId(client_id))
             if order is None or order.status != OrderStatus.SUBMITTED:
                 del self.questions[client_id]  # it has reported itself
                 continue
             question.asked += 1
-            answer: Lookup = await self._lookup(order.instrument_id, client_id)
-            self._take_answer(order, question, answer)
+            with self._kept_apart(client_id):
+                answer: Lookup = await self._lookup(order.instrument_id, client_id)
+                self._take_answer(order, question, answer)
         for client_id, instrument_id in self.late.due(now_ns):
-            await self._look_after(client_id, instrument_id)
+            with self._kept_apart(client_id):
+                await self._look_after(client_id, instrument_id)
+
+    @contextmanager
+    def _kept_apart(self, client_id: str) -> Iterator[None]:
+        """Let what one order dies of not keep the others waiting; it is asked about again."""
+        try:
+            yield
+        except Exception as error:
+            self.counters["failed"] += 1
+            self.log.exception(f"{client_id} could not be asked about, tried again", error)  # noqa: TRY401
 
     async def _look_after(self, client_id: str, instrument_id: Any) -> None:
         """Withdraw an order that turned up after it was given up; what it traded is a stranger's trade."""
@@ -255,6 +284,18 @@ class UnknownOrdersActor(Actor):
             ts_event=now_ns,
             ts_init=now_ns,
         )
+
+
+def is_exit(client_id: str) -> bool:
+    """Tell whether an order closes a position, by its client order id.
+
+    Examples
+    --------
+    >>> is_exit("OTE-XRPUSDT-Lmmv7y0w014-S1"), is_exit("OTE-XRPUSDT-Lmmv7y0w014-E1"), is_exit("by-hand")
+    (True, False, False)
+    """
+    _setup, leg = setup_and_leg(client_id)
+    return leg not in ("", Leg.ENTRY)
 
 
 def may_still_arrive(client_id: str, is_reduce_only: bool, waited_ns: int) -> bool:
