@@ -85,7 +85,10 @@ crashes: $(VENV)/.dev  ## kill a node at every point of its order life on every 
 SOAK_ARGS ?=
 .PHONY: soak
 soak: $(VENV)/.dev  ## an hour of a live node at 20x on the local exchange: memory, a cut of ten minutes, books
-	$(PY) -m tests.soak $(SOAK_ARGS)
+	status=0; export SMCBOT_FAULTS_JSON=docs/faults.json; \
+		$(PY) -m tests.soak $(SOAK_ARGS) || status=1; \
+		$(PY) -m pytest -q -m "fault and soak" $(TEST_ARGS) || status=1; \
+		$(PY) -m tests.faults.page; exit $$status
 
 .PHONY: lint
 lint: $(VENV)/.dev  ## ruff, format check, mypy --strict, import contracts

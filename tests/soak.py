@@ -1,8 +1,9 @@
 """`make soak`: an hour of a live node at twenty times the pace of the market, cut off for ten minutes of it.
 
 ``python -m tests.soak --minutes 60`` runs `live_node.py --mode live` on the local exchange's Binance USD-M
-with the sample tape, recorder, journal and watchdogs on. It prints one JSON object and exits 1 when one
-of these does not hold (rows F1 and F26 of the fault matrix):
+with the sample tape, recorder, journal and watchdogs on. It prints one JSON object, with what the node did in
+that time, and exits 1 when one of these does not hold (rows F1 and F26 of the fault matrix, which it writes
+to the file that ``SMCBOT_FAULTS_JSON`` names, if one is named):
 
 * resident memory grows by at most 5 % after the warm-up: medians of the first and of the last tenth of what
   follows the first quarter;
@@ -24,6 +25,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow.parquet as pq
+
+from tests.faults.recorder import FILE_VARIABLE, write_rows
 from tests.paper_demo import demo_hosts, write_settings
 from tests.venue_simulator.process import API_KEY, API_SECRET, VenueProcess
 
@@ -148,6 +152,7 @@ def run(minutes: float, speed: float, folder: Path) -> dict[str, Any]:
         finally:
             node.kill()
             node.wait()
+    journal = folder / "journal.sqlite"
     return {
         "minutes": minutes,
         "speed": speed,
@@ -155,7 +160,9 @@ def run(minutes: float, speed: float, folder: Path) -> dict[str, Any]:
         "load": round(os.getloadavg()[1], 1),
         **growth_of(samples),
         **after_cut(state, cut_ns, round(cut_ns + cut_secs * 1e9)),
-        **books(folder / "journal.sqlite", state),
+        **books(journal, state),
+        "done": work_of(journal, cut_ns, round(cut_ns + cut_secs * 1e9)),
+        "recorded_rows": recorded_rows(folder),
         "is_alive": is_alive,
         "exit_code": node.returncode,
         "samples_mb": [round(size, 1) for _, size in samples[:: max(1, len(samples) // 60)]],
@@ -173,15 +180,40 @@ def after_cut(state: dict[str, Any], cut_ns: int, back_ns: int) -> dict[str, Any
     }
 
 
-def books(journal: Path, state: dict[str, Any]) -> dict[str, Any]:
-    """Compare the fills of journal and exchange, by order and trade."""
+def ask(journal: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Ask the journal's database."""
     connection = sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)
     try:
-        own = connection.execute("SELECT client_order_id, trade_id, qty FROM fills").fetchall()
-        trades = connection.execute("SELECT count(*) FROM trades").fetchone()[0]
-        halts = connection.execute("SELECT reason FROM decisions WHERE kind = 'halted'").fetchall()
+        return connection.execute(query, values).fetchall()
     finally:
         connection.close()
+
+
+def work_of(journal: Path, cut_ns: int, back_ns: int) -> dict[str, Any]:
+    """Count what the node did: decisions, how positions ended, order events; entries before and after."""
+    counts = {
+        "decisions": "SELECT kind, count(*) FROM decisions GROUP BY kind",
+        "closed_by": "SELECT reason, count(*) FROM decisions WHERE kind = 'position_closed' GROUP BY reason",
+        "order_events": "SELECT event, count(*) FROM orders GROUP BY event",
+    }
+    found: dict[str, Any] = {name: dict(ask(journal, query)) for name, query in counts.items()}
+    entries = "SELECT count(*) FROM decisions WHERE kind = 'entry_submitted' AND ts_ns BETWEEN ? AND ?"
+    spans = {"before_cut": (0, cut_ns), "while_cut": (cut_ns, back_ns), "after_cut": (back_ns, 1 << 62)}
+    found["entries"] = {name: ask(journal, entries, *span)[0][0] for name, span in spans.items()}
+    return found
+
+
+def recorded_rows(folder: Path) -> int:
+    """Count the rows of the recording."""
+    files = (folder / "live" / "recordings").rglob("*.parquet")
+    return sum(pq.read_metadata(file).num_rows for file in files)
+
+
+def books(journal: Path, state: dict[str, Any]) -> dict[str, Any]:
+    """Compare the fills of journal and exchange, by order and trade."""
+    own = ask(journal, "SELECT client_order_id, trade_id, qty FROM fills")
+    trades = ask(journal, "SELECT count(*) FROM trades")[0][0]
+    halts = ask(journal, "SELECT DISTINCT reason FROM decisions WHERE kind = 'halted'")
     ours = {(order, str(trade)): float(qty) for order, trade, qty in own}
     theirs = {(one["client_id"], str(one["trade_id"])): float(one["qty"]) for one in state["fills"]}
     position = {key: one["qty"] for key, one in state["accounts"]["main"]["positions"].items()}
@@ -219,6 +251,33 @@ def failures_of(found: dict[str, Any]) -> list[str]:
     return wrong
 
 
+def rows_of(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of the fault matrix."""
+    result: dict[str, Any] = {
+        "venue": VENUE,
+        "result": "no" if found["failures"] else "pass",
+        "reason": "; ".join(found["failures"]),
+        "seconds": found["minutes"] * 60,
+    }
+    memory = ("begin_mb", "end_mb", "growth_pct", "fills", "trades", "recorded_rows")
+    cut = ("orders_while_cut", "orders_after_cut", "first_request_after_cut_secs")
+    hour = f"{found['minutes']:g} min at {found['speed']:g}x"
+    return [
+        {
+            "row": f"F26 {hour}",
+            "done": f"{hour}, every connection cut for {found['cut_secs']:g} s in the middle",
+            "measured": {name: found[name] for name in memory},
+        }
+        | result,
+        {
+            "row": f"F01 {found['cut_secs']:g} s at {found['speed']:g}x",
+            "done": "every connection cut in the middle of the soak",
+            "measured": {name: found[name] for name in cut} | {"entries": found["done"]["entries"]},
+        }
+        | result,
+    ]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, print, and say whether everything held."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
@@ -230,6 +289,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = run(options.minutes, options.speed, options.folder or Path(temporary))
     found["failures"] = failures_of(found)
     print(json.dumps(found))
+    if FILE_VARIABLE in os.environ:
+        write_rows(Path(os.environ[FILE_VARIABLE]), rows_of(found))
     return 1 if found["failures"] else 0
 
 

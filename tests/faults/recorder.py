@@ -144,13 +144,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the file."""
     name, rows = os.environ.get(FILE_VARIABLE), session.config.stash[RECORDED]
     if name and rows:
-        file = Path(name)
-        # Several workers of pytest-xdist end at about the same time.
-        with (Path(tempfile.gettempdir()) / LOCK_FILE).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            before = json.loads(file.read_text()) if file.exists() else {}
-            text = json.dumps(merged(before, rows, code_files()), indent=1)
-            file.write_text(text + "\n", encoding="utf-8")
+        write_rows(Path(name), rows)
+
+
+def write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
+    """Put rows into a file of results, with the digests of the code of now."""
+    # Several workers of pytest-xdist end at about the same time.
+    with (Path(tempfile.gettempdir()) / LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = json.loads(file.read_text()) if file.exists() else {}
+        text = json.dumps(merged(before, rows, code_files()), indent=1)
+        file.write_text(text + "\n", encoding="utf-8")
 
 
 def _by_name(item: pytest.Item) -> dict[str, Any]:
