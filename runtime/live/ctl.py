@@ -1,6 +1,7 @@
 """``ctl``: what a person or program asks of a running node; the terminal calls `send_command` too."""
 
 import argparse
+import contextlib
 import getpass
 import sys
 import time
@@ -18,6 +19,7 @@ from runtime.live.status_text import status_lines
 
 MODES: Final = ("paper", "live")
 MAX_ANSWER_BYTES: Final = 8 << 20
+PROBE_SECS: Final = 1.0
 # A person types the action's name before these go to a node that trades with real money.
 CONFIRMED: Final = frozenset({"flatten", "kill"})
 MEANINGS: Final = {
@@ -78,9 +80,7 @@ def send_command(path: Path, command: Command, timeout_secs: float | None = None
         sock = connect(path, limit_secs)
     except OSError as error:
         words = error.strerror or str(error)
-        raise NodeUnreachable(
-            f"{path}: no node listens ({words}); is it running, and is its mode the one of --mode?"
-        ) from error
+        raise NodeUnreachable(f"{path}: no node listens ({words}); {_advice(path)}") from error
     with sock:
         try:
             sock.sendall(msgspec.json.encode(command) + b"\n")
@@ -93,6 +93,15 @@ def send_command(path: Path, command: Command, timeout_secs: float | None = None
         return msgspec.json.decode(line, type=Answer)
     except msgspec.DecodeError as error:
         raise NodeUnreachable(f"{path}: the node broke off its answer ({error})") from error
+
+
+def _advice(path: Path) -> str:
+    """Say what to do where no node listens: the one that was meant may be of the other mode."""
+    others = [one for one in MODES if one != path.parent.name]
+    for mode in others:
+        with contextlib.suppress(OSError), connect(socket_path(path.parent.parent, mode), PROBE_SECS):
+            return f"a {mode} node does: say --mode {mode} if you mean it"
+    return "start it, or name its settings with --config"
 
 
 def _read_line(stream: Any) -> bytes:

@@ -237,6 +237,17 @@ def test_exit_codes_tell_failed_from_misused(run_ctl: Callable[..., tuple[int, s
     assert run_ctl("sell")[0] == 2
 
 
+def test_a_node_of_the_other_mode_is_pointed_out(served: Served) -> None:
+    """Who forgets `--mode` is told; nothing goes to the node that was not meant."""
+    live = served.path.parent.parent / "live" / "ctl.sock"
+    with pytest.raises(ctl.NodeUnreachable, match="a paper node does: say --mode paper"):
+        ctl.send_command(live, command("flatten"), SECS)
+    assert (served.records, served.desk.venue_calls) == ([], [])
+    served.server.stop()
+    with pytest.raises(ctl.NodeUnreachable, match="start it, or name its settings with --config"):
+        ctl.send_command(live, command("flatten"), SECS)
+
+
 def test_a_live_flatten_wants_a_word(
     run_ctl: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
