@@ -23,6 +23,7 @@ from runtime.live.limits import NO_LIMITS, LimitSettings
 from runtime.live.settings import LiveSettings
 from runtime.notify.settings import NotifySettings
 from runtime.secret_urls import url_secrets
+from runtime.setting_choices import explained
 from runtime.universe_settings import UniverseSettings
 from runtime.yaml_text import load_yaml, with_line
 
@@ -521,4 +522,5 @@ def _convert(content: Mapping[str, Any], source: str) -> Settings:
         return msgspec.convert(content, Settings)
     except msgspec.ValidationError as error:
         message, _, path = str(error).replace("`", "").partition(" - at ")
-        raise ConfigurationError(f"{source}: {message} - at {path or '$'}") from error
+        words = explained(Settings, message, path)
+        raise ConfigurationError(f"{source}: {words} - at {path or '$'}") from error
