@@ -40,8 +40,8 @@ CACHE_CAPACITY: Final = 1_000
 DEFAULT_REDIS_PORT: Final = 6379
 # Of closed orders and positions in memory: the journal has them all, and `runtime.live.history` sees to it
 # that what was purged does not come back.
-PURGE_MINS: Final = 15
-PURGE_BUFFER_MINS: Final = 60
+PURGE_MINS: Final = 5
+PURGE_BUFFER_MINS: Final = 15
 RECONCILE_SECS: Final = 30.0
 POST_STOP_SECS: Final = 2.0
 
@@ -185,8 +185,7 @@ def make_node(
     node.build()
     HandOver(node.kernel, loop)
     generate_missing_per_venue(node.kernel.exec_engine, plan.venues)
-    if plan.mode == "live":
-        leave_history(node.kernel.exec_engine, node.kernel.clock.timestamp_ns, PURGE_BUFFER_MINS)
+    leave_history(node.kernel.exec_engine, node.kernel.clock.timestamp_ns, PURGE_BUFFER_MINS)
     return node
 
 
