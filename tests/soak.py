@@ -12,6 +12,7 @@ to the file that ``SMCBOT_FAULTS_JSON`` names, if one is named):
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -27,6 +28,8 @@ from typing import Any, Final
 
 import pyarrow.parquet as pq
 
+from runtime.live.commands import new_command
+from runtime.live.ctl import NodeUnreachable, send_command, socket_path
 from tests.faults.recorder import FILE_VARIABLE, write_rows
 from tests.paper_demo import demo_hosts, write_settings
 from tests.venue_simulator.process import API_KEY, API_SECRET, VenueProcess
@@ -145,7 +148,9 @@ def run(minutes: float, speed: float, folder: Path) -> dict[str, Any]:
                     venue.fault("cut", venue=VENUE, secs=cut_secs)
                 time.sleep(LOOK_SECS)
             is_alive = node.poll() is None
+            unprotected: dict[str, Any] = {}
             if is_alive:
+                unprotected = watchdog_of(folder)
                 node.send_signal(signal.SIGTERM)
                 node.wait(STOP_SECS)
             state = venue.state(VENUE)
@@ -163,10 +168,19 @@ def run(minutes: float, speed: float, folder: Path) -> dict[str, Any]:
         **books(journal, state),
         "done": work_of(journal, cut_ns, round(cut_ns + cut_secs * 1e9)),
         "recorded_rows": recorded_rows(folder),
+        "unprotected": unprotected,
         "is_alive": is_alive,
         "exit_code": node.returncode,
         "samples_mb": [round(size, 1) for _, size in samples[:: max(1, len(samples) // 60)]],
     }
+
+
+def watchdog_of(folder: Path) -> dict[str, Any]:
+    """Return what the node's watchdog measured, seconds without a stop by instrument, and violations."""
+    command = new_command("status", "soak", now_ns=time.time_ns())
+    with contextlib.suppress(NodeUnreachable):  # an hour of figures must not be lost over one answer
+        return dict(send_command(socket_path(folder, "live"), command).detail["unprotected"])
+    return {}
 
 
 def after_cut(state: dict[str, Any], cut_ns: int, back_ns: int) -> dict[str, Any]:
@@ -260,13 +274,14 @@ def rows_of(found: dict[str, Any]) -> list[dict[str, Any]]:
         "seconds": found["minutes"] * 60,
     }
     memory = ("begin_mb", "end_mb", "growth_pct", "fills", "trades", "recorded_rows")
+    longest = max(found["unprotected"].get("longest_secs", {}).values(), default=0.0)
     cut = ("orders_while_cut", "orders_after_cut", "first_request_after_cut_secs")
     hour = f"{found['minutes']:g} min at {found['speed']:g}x"
     return [
         {
             "row": f"F26 {hour}",
             "done": f"{hour}, every connection cut for {found['cut_secs']:g} s in the middle",
-            "measured": {name: found[name] for name in memory},
+            "measured": {name: found[name] for name in memory} | {"watchdog_secs": round(longest, 3)},
         }
         | result,
         {
