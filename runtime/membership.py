@@ -96,17 +96,30 @@ def members_of_days(daily: DailyTurnover, rule: MembershipRule) -> NDArray[np.bo
     """
     coins, days = daily.turnover.shape
     members = np.zeros((coins, days + 1), dtype=np.bool_)
-    traded = daily.turnover > 0
-    first = np.where(traded.any(axis=1), traded.argmax(axis=1), days)
+    for day in range(1, days + 1):
+        members[:, day] = _members_at(daily, rule, day)
+    return members
+
+
+def members_of_next_day(daily: DailyTurnover, rule: MembershipRule) -> NDArray[np.bool_]:
+    """Return the last column of `members_of_days` alone, bool of shape (n,): what a running node asks for."""
+    days = daily.turnover.shape[1]
+    return _members_at(daily, rule, days) if days else np.zeros(len(daily.names), dtype=np.bool_)
+
+
+def _members_at(daily: DailyTurnover, rule: MembershipRule, day: int) -> NDArray[np.bool_]:
+    turnover = daily.turnover[:, :day]
+    traded = turnover > 0
+    first = np.where(traded.any(axis=1), traded.argmax(axis=1), day)
     is_of_the_beginning = first + daily.first_day <= daily.catalog_day
     names = np.argsort(np.argsort(np.array(daily.names, dtype=object)))
-    for day in range(1, days + 1):
-        window = daily.turnover[:, max(day - rule.rank_days, 0) : day]
-        average = window.sum(axis=1) / window.shape[1]
-        is_listed = is_of_the_beginning | (day - first >= rule.min_listed_days)
-        fits = traded[:, day - 1] & is_listed & (average >= rule.min_turnover)
-        ranked = np.lexsort((names, -average))
-        members[ranked[fits[ranked]][: rule.top], day] = True
+    window = turnover[:, max(day - rule.rank_days, 0) :]
+    average = window.sum(axis=1) / window.shape[1]
+    is_listed = is_of_the_beginning | (day - first >= rule.min_listed_days)
+    fits = traded[:, -1] & is_listed & (average >= rule.min_turnover)
+    ranked = np.lexsort((names, -average))
+    members: NDArray[np.bool_] = np.zeros(len(daily.names), dtype=np.bool_)
+    members[ranked[fits[ranked]][: rule.top]] = True
     return members
 
 

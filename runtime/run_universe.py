@@ -228,6 +228,22 @@ def _chosen(stored: Universe, settings: UniverseSettings, top: int, month: date)
     }
 
 
+def stored_of_month(
+    catalog: Catalog, instrument: Instrument, settings: UniverseSettings, month: date
+) -> set[str] | None:
+    """Return the instruments of a month by the universe beside a catalog, None where it has not the month.
+
+    Raises
+    ------
+    DataError
+        When the stored universe is damaged.
+    """
+    stored = _stored(catalog, instrument)
+    if stored is None or _based_on(stored, month) is None:
+        return None
+    return _chosen(stored, settings, settings.top or stored.top, month)
+
+
 def _by_months(
     stored: Universe,
     settings: UniverseSettings,

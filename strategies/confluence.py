@@ -58,7 +58,7 @@ from strategies.trade_manager.record import ClosedTrade
 from strategies.trade_manager.sizing import CASH_RESERVE, Size, size_position
 from strategies.trade_manager.skips import Skip, SkipReason
 from strategies.trade_manager.targets import atr_stop_and_target
-from strategies.universe_rule import Attendance, UniverseGate
+from strategies.universe_rule import Attendance, UniverseDays, UniverseGate
 
 SPEC: Final = StrategySpec(
     name="confluence",
@@ -222,6 +222,10 @@ class ConfluenceStrategy(Strategy):
         for name, desk, bar in early:
             if desk.last is None or close_of(bar.ts_event, self.config.ltf_secs * 10**9) > desk.last.close_ns:
                 self.take_bar(name, desk, bar)
+
+    def take_universe(self, days: UniverseDays) -> None:
+        """Take who may be entered today; a live node tells it at its start and at midnight."""
+        self.universe.replace(days)
 
     def perception_digest(self) -> str:
         """Return the SHA-256 of everything that later signals depend on; empty before the start."""

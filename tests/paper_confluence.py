@@ -48,9 +48,11 @@ EASY: Final = {
     "min_confidence": 30,
     "record_from": 20,
     "max_positions": 40,
-    "risk_per_trade_pct": 0.1,
     "max_correlation": 0.95,
 }
+# So much that what the market bears makes the sizes, and not what fills have made of the account: live they
+# are those of prints, in a backtest those of bars.
+BALANCE: Final = 50_000_000
 
 
 SIGNALS: Final = ("signal_taken", "signal_skipped")
@@ -105,9 +107,9 @@ class PaperRun:
                 "venues": [{"venue": "binance", "market": "usdm", "hosts": demo_hosts(venue, VENUE)}],
                 # Trades come every few seconds, and of entered instruments alone: silence says nothing.
                 "data": {"stale_secs": 0},
-                "paper": {"market_wait_secs": 30},
+                "paper": {"market_wait_secs": 30, "balance": BALANCE},
             },
-            "backtest": {"runs": str(folder / "runs"), "leverage": 10.0},
+            "backtest": {"runs": str(folder / "runs"), "leverage": 10.0, "balance": BALANCE},
             "strategies": [
                 {
                     "strategy": "confluence",
@@ -207,7 +209,7 @@ class PaperRun:
         """Return the decisions in the journal, in order."""
         connection = sqlite3.connect(f"{(self.folder / 'journal.sqlite').as_uri()}?mode=ro", uri=True)
         try:
-            names = ", ".join(Decision._fields)
+            names = ", ".join(f"coalesce({one}, '')" if one != "ts_ns" else one for one in Decision._fields)
             return list(
                 map(Decision._make, connection.execute(f"SELECT {names} FROM decisions ORDER BY rowid"))
             )
@@ -230,10 +232,9 @@ class PaperRun:
         catalog = self.folder / "catalog"
         shutil.rmtree(catalog, ignore_errors=True)
         self.measured["bars"] = make_catalog(self.recording, catalog, BAR_SECS // self.speed)
-        # All instruments were named, as a node trades nothing else: no universe chooses among them.
         start = datetime.fromtimestamp(from_ns / 1e9, UTC).isoformat()
         where = ("--config", str(self._file), "--catalog", str(catalog), "--start", start)
-        summary = printed("run", *where, "--universe", "off", "--json")
+        summary = printed("run", *where, "--json")
         events = (Path(summary["run_dir"]) / "events.jsonl").read_bytes().splitlines()
         lines = (json.loads(line) for line in events if line.startswith(b'{"record":"decision"'))
         return [decision_of(line) for line in lines], summary

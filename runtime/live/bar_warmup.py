@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from nautilus_trader.model.data import Bar
 from nautilus_trader.model.identifiers import InstrumentId
 
 from runtime.catalog import Catalog
@@ -19,7 +20,9 @@ from runtime.live.backfill import venue_symbol
 from runtime.live.context import LiveContext
 from runtime.live.freshness import NANOS, DataSettings
 from runtime.live.holding_actor import HoldingActor
+from runtime.live.universe import LiveUniverse, UniverseWatch, make_universe
 from runtime.notify.events import Severity
+from strategies.bar_times import close_of
 from strategies.close_bars import Levels
 from strategies.confluence_config import bar_type_of
 
@@ -32,6 +35,9 @@ CUT_BARS: Final = 2
 # Between two looks at what else the node has to do: scoring the bars of weeks takes long.
 AT_ONCE_SECS: Final = 0.005
 TOLD_EVERY_SECS: Final = 5.0
+DAY_SECS: Final = 86_400
+# And before the recorder: who may be entered is an input of its own.
+BEFORE_STRATEGIES: Final = 7
 
 type History = Callable[[str, int, int], Iterable[Levels]]
 """Of (instrument, length of a bar in seconds, first close in UNIX nanoseconds)."""
@@ -133,6 +139,8 @@ class BarWarmUpActor(HoldingActor):
         Runs a function in the thread of the node.
     on_progress
         Called with instruments done and instruments in all.
+    universe_of
+        Gives the universe of a strategy's coins, None where it has none.
     """
 
     def __init__(
@@ -144,8 +152,11 @@ class BarWarmUpActor(HoldingActor):
         history: History,
         call_soon: Callable[[Callable[[], Any]], Any],
         on_progress: OnProgress | None = None,
+        universe_of: Callable[[Any], LiveUniverse | None] = lambda _strategy: None,
     ) -> None:
         super().__init__()
+        self._universe_of = universe_of
+        self._watches: dict[Any, UniverseWatch] = {}
         self.is_ready = False
         self._settings = settings
         self._strategies = strategies
@@ -167,6 +178,16 @@ class BarWarmUpActor(HoldingActor):
                 self.hold(WARM_UP, "bars of before are being read", name)
         for strategy in served:
             self.begin(self._warm(strategy))
+        if served:
+            self.msgbus.subscribe(topic="data.bars.*", handler=self._on_live_bar, priority=BEFORE_STRATEGIES)
+
+    def _on_live_bar(self, bar: Bar) -> None:
+        name = bar.bar_type.instrument_id.value
+        for strategy, watch in self._watches.items():
+            bar_ns = strategy.config.ltf_secs * NANOS
+            if name in strategy.coins and bar.bar_type.spec.timedelta.total_seconds() * NANOS == bar_ns:
+                prices = (one.as_double() for one in (bar.open, bar.high, bar.low, bar.close, bar.volume))
+                watch.take(name, (close_of(bar.ts_event, bar_ns), *prices))
 
     def on_stop(self) -> None:
         """Fetch nothing more."""
@@ -176,9 +197,12 @@ class BarWarmUpActor(HoldingActor):
         while not strategy.is_running:  # it needs its instruments; actors start first
             await asyncio.sleep(0.05)
         began_ns = self.clock.timestamp_ns()
+        await self._begin_universe(strategy)
         config, names = strategy.config, sorted(strategy.coins)
         bars = BarsSoFar(config.ltf_secs * NANOS)
         back_secs = max(self._settings.warm_up_hours * 3600, bars_needed(config) * highest_secs(config))
+        if strategy in self._watches:
+            back_secs = max(back_secs, self._watches[strategy].universe.days_wanted * DAY_SECS)
         start_ns = (began_ns - round(back_secs * NANOS)) // bars.bar_ns * bars.bar_ns
         for name in names:
             await self._read_catalog(bars, name, config, start_ns)
@@ -193,6 +217,8 @@ class BarWarmUpActor(HoldingActor):
                 await asyncio.sleep(max(0, settled_ns - self.clock.timestamp_ns()) / NANOS)
                 rest_ns = newest_ns, self.clock.timestamp_ns()
                 failed |= await self._fetch(strategy, bars, names, rest_ns)
+        if strategy in self._watches:
+            self._watches[strategy].begin(self.clock.timestamp_ns())
         strategy.go_on()
         self.is_ready = True
         for name in names:
@@ -203,6 +229,16 @@ class BarWarmUpActor(HoldingActor):
         if failed:
             text = f"without the bars before, no entries until a restart: {', '.join(sorted(failed))}"
             self.tell(text, Severity.WARNING)
+
+    async def _begin_universe(self, strategy: Any) -> None:
+        """Begin to sum what is traded; live bars that come from now on wait for those of before."""
+        try:
+            universe = await asyncio.to_thread(self._universe_of, strategy)
+        except DataError as error:
+            self.tell(f"the universe of the catalog is of no use: {error}", Severity.WARNING)
+            return
+        if universe is not None:
+            self._watches[strategy] = UniverseWatch(universe, strategy)
 
     async def _fetch(
         self,
@@ -253,6 +289,8 @@ class BarWarmUpActor(HoldingActor):
         began_secs = time.monotonic()
         for close_ns, levels in closes:
             strategy.warm_up(close_ns, levels)
+            if strategy in self._watches:
+                self._watches[strategy].show(levels)
             if time.monotonic() - began_secs > AT_ONCE_SECS:
                 await asyncio.sleep(0)
                 began_secs = time.monotonic()
@@ -307,6 +345,12 @@ def make_bar_warm_up(context: LiveContext, settings: DataSettings) -> BarWarmUpA
         source_of=lambda name: context.rest.of_instrument(name),  # type: ignore[arg-type, return-value]
         history=catalog_bars(Path(context.settings.catalog)),
         call_soon=context.call_soon,
+        universe_of=lambda strategy: make_universe(
+            context.settings.universe,
+            strategy,
+            Path(context.settings.catalog),
+            context.node.kernel.clock.timestamp_ns(),
+        ),
     )
 
 

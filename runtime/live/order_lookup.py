@@ -27,6 +27,7 @@ class Answer(StrEnum):
 
     FOUND = "found"
     ABSENT = "absent"
+    WAITING = "waiting"  # at a venue inside the node, which will tell what becomes of it
     SILENT = "silent"
 
 
@@ -206,7 +207,7 @@ async def _knows(client: Any, instrument_id: InstrumentId, client_id: str) -> An
         return await _bybit_knows(client, instrument_id, client_id)
     venue = getattr(client, "paper_venue", None)
     if venue is not None and venue.is_on_its_way(client_id):
-        return Answer.SILENT  # it waits for its latency, or for the first print: what becomes of it is told
+        return Answer.WAITING  # for its latency, or for the first print
     report = await client.generate_order_status_report(_question(client, instrument_id, client_id))
     return Answer.ABSENT if report is None else Answer.FOUND  # a venue inside the node: it knows
 

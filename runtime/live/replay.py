@@ -62,6 +62,7 @@ from runtime.live.recording_files import (
 from strategies.deadline_watch import replay_calls
 from strategies.entry_halt import HoldBook
 from strategies.perception_state import decode
+from strategies.universe_rule import UniverseDays
 
 CACHE_CAPACITY: Final = 1_000
 # Messages are made again from their type only where that is one of ours.
@@ -428,7 +429,7 @@ class SessionReplay:
             self._takers[strategy](tick)
             return
         if name in BAR_CALLS:
-            getattr(self._strategies[strategy], name)(*_bar_words(payload))
+            getattr(self._strategies[strategy], name)(*_bar_words(name, payload))
             return
         what = [tick] if tick is not None else [decode(payload)] if payload else []
         getattr(self._strategies[strategy], name)(*what)
@@ -538,8 +539,10 @@ def _state_text(strategy: str, digest: str) -> str:
     return json.dumps({"perceived_sha256": digest, "strategy": strategy}, sort_keys=True)
 
 
-def _bar_words(payload: bytes) -> tuple[Any, ...]:
+def _bar_words(name: str, payload: bytes) -> tuple[Any, ...]:
     """Return the words of a call of `BAR_CALLS`; levels of a bar are tuples."""
+    if name == "take_universe":
+        return msgspec.msgpack.decode(payload, type=tuple[UniverseDays])
     words = msgspec.msgpack.decode(payload)
     if not words:
         return ()

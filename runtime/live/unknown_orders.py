@@ -258,6 +258,8 @@ class UnknownOrdersActor(Actor):
             self.counters["found"] += 1
             self.questions.pop(client_id, None)
             hand_over(self.cache, answer, self._reconcile_report)
+        elif answer.answer is Answer.WAITING:
+            self.questions.pop(client_id, None)  # no question: a refusal that comes now is one
         elif answer.answer is Answer.SILENT:
             self.counters["silent"] += 1
             question.absent = 0

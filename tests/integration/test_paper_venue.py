@@ -1,10 +1,12 @@
 """The simulated venue of a paper node by itself: filters, liquidity, fees, funding, memory."""
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from nautilus_trader.model.identifiers import ClientOrderId, StrategyId, TraderI
 from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.model.objects import Price, Quantity
 
+from runtime.live.order_lookup import Answer, look_up
 from runtime.live.paper import backtest_settings
 from runtime.live.paper_settings import PaperSettings
 from runtime.live.paper_state import PaperStore
@@ -46,6 +49,7 @@ class Desk:
         store: PaperStore,
         paper: PaperSettings | None = None,
         report: Callable[[list[Any]], None] | None = None,
+        market_wait_ns: int = 0,
     ) -> None:
         settings = paper or PaperSettings(latency_ms=0)
         self.instrument, self.heard = instrument, []  # type: Instrument, list[Any]
@@ -62,6 +66,7 @@ class Desk:
             lambda instrument_id: instrument if instrument_id == instrument.id else None,
             START_NS,
             band_pct=settings.price_band_pct,
+            market_wait_ns=market_wait_ns,
         )
         self.venue.restore()
         self.orders = OrderFactory(TRADER, STRATEGY, VenueClock())
@@ -177,6 +182,18 @@ def test_the_percent_price_filter_of_binance_comes_from_the_instrument() -> None
     desk.market("B", OrderSide.BUY, "20.0")
     desk.limit("C", OrderSide.SELL, "10.0", "1.7000")
     assert desk.of(OrderRejected)[0].reason.startswith("PERCENT_PRICE")
+
+
+def test_an_order_that_waits_for_its_market_is_known_to_be_on_its_way() -> None:
+    """Nobody may say that it never arrived; without any print it is refused in the end, with the reason."""
+    desk = Desk(instrument_of("margin"), PaperStore(None), market_wait_ns=10**9)
+    desk.market("M-1", OrderSide.SELL, "10.0")
+    client: Any = SimpleNamespace(paper_venue=desk.venue)
+    answer = asyncio.run(look_up(client, desk.instrument.id, "M-1"))
+    assert (answer.answer, desk.venue.is_on_its_way("M-2")) == (Answer.WAITING, False)
+    desk.venue.give_up_waiting(desk.instrument.id)
+    assert [one.reason for one in desk.of(OrderRejected)] == [f"no market for {desk.instrument.id}"]
+    assert not desk.venue.is_on_its_way("M-1")
 
 
 def test_an_id_is_taken_once(desk: Desk) -> None:
