@@ -304,12 +304,20 @@ class KeptDesk(AccountView):
         """Book what the account does not hold any more as closed by somebody else; return how much, base."""
         return self._settle(price)  # recordings listen to this name: what comes from outside alone
 
-    def _settle(self, price: Decimal) -> Decimal:
+    def missing_qty(self) -> Decimal:
+        """Return what the account holds less than the living setup, base currency; 0 below a lot.
+
+        It may be our own doing: an account is told of a fill at once, the setup when the event has its turn.
+        """
         setup = self.setup
         if setup is None or setup.is_closed or not setup.is_in_position:
             return ZERO
         missing = setup.position_qty - self.held_qty(setup.plan.direction)
-        if missing < self.market.lot_size:
+        return missing if missing >= self.market.lot_size else ZERO
+
+    def _settle(self, price: Decimal) -> Decimal:
+        setup, missing = self.setup, self.missing_qty()
+        if setup is None or not missing:
             return ZERO
         ts_ns = self._host.clock.timestamp_ns()
         self.hold_for_external(f"{missing} of {setup.position_qty} were closed by somebody else")

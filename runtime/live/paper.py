@@ -17,7 +17,7 @@ from nautilus_trader.common.providers import InstrumentProvider
 from nautilus_trader.config import LiveExecClientConfig
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.data.messages import SubscribeFundingRates, SubscribeMarkPrices, SubscribeTradeTicks
-from nautilus_trader.execution.messages import SubmitOrder, TradingCommand
+from nautilus_trader.execution.messages import QueryOrder, SubmitOrder, TradingCommand
 from nautilus_trader.execution.reports import FillReport, OrderStatusReport, PositionStatusReport
 from nautilus_trader.live.execution_client import LiveExecutionClient
 from nautilus_trader.live.factories import LiveExecClientFactory
@@ -374,6 +374,15 @@ class PaperExecutionClient(LiveExecutionClient):
         """Send several cancels."""
         for cancel in command.cancels:
             self._send(cancel)
+
+    async def _query_order(self, command: QueryOrder) -> None:
+        """Report an order again, unless fills of it are on their way to the node.
+
+        A report overtakes events, and of more filled than it knows the engine would invent a fill.
+        """
+        kept, order = (one.order(command.client_order_id) for one in (self.paper_venue.cache, self._cache))
+        if kept is None or order is None or kept.filled_qty == order.filled_qty:
+            await super()._query_order(command)
 
     def query_account(self, command: Any) -> None:
         """Report the account again."""

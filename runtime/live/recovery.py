@@ -49,6 +49,9 @@ SWEEP_TIMER: Final = "sweep-orphans"
 # An order that was given up and arrived, or one whose cancellation got lost, is found within this time.
 SWEEP_SECS: Final = 60
 NANOS: Final = 1_000_000_000
+# How often, and how long apart, an account must hold less than a setup before somebody else has sold it.
+MISSING_LOOKS: Final = 4
+MISSING_SECS: Final = 0.5
 
 type LookUp = Callable[[Any, str], Any]
 """``await look_up(instrument_id, client_order_id)`` gives a `Lookup`."""
@@ -103,6 +106,7 @@ class RecoveryActor(Actor):
         self._noted: set[str] = set()
         self._is_looking = False
         self._task: asyncio.Task[None] | None = None
+        self._looks: set[asyncio.Task[None]] = set()
         points = armed_points()
         for strategy in strategies():
             memory = keeper.file.strategy(strategy.id.value)
@@ -144,8 +148,9 @@ class RecoveryActor(Actor):
         for name in (MEMORY_TIMER, SWEEP_TIMER):
             if name in self.clock.timer_names:
                 self.clock.cancel_timer(name)
-        if self._task is not None:
-            self._task.cancel()
+        for task in (self._task, *self._looks):
+            if task is not None:
+                task.cancel()
         self.keeper.flush()
         self.keep_memories()
 
@@ -167,6 +172,7 @@ class RecoveryActor(Actor):
         while not await self._all_complete():
             await asyncio.sleep(self._settings.lookup_secs)
         for desk in self._started():
+            await self._let_arrive(desk)
             self.look_at_strangers(desk)
         self.is_done = True
         self.sweep()
@@ -214,16 +220,29 @@ class RecoveryActor(Actor):
     def _on_hold(self, hold: HoldEntries) -> None:
         """Look at an instrument on which somebody else has just traded, when what came of it is known."""
         if hold.source == EXTERNAL and self.is_done and not self._is_looking:
-            self._call_soon(lambda: self._look_again(hold.instrument_id))
+            self._call_soon(lambda: self._begin_look(hold.instrument_id))
 
-    def _look_again(self, name: str) -> None:
-        self._is_looking = True  # what is found is a hold again
-        try:
-            for desk in self._started():
-                if desk.instrument_id.value == name:
+    def _begin_look(self, name: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._look_again(name))
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+
+    async def _look_again(self, name: str) -> None:
+        for desk in self._started():
+            if desk.instrument_id.value == name:
+                await self._let_arrive(desk)
+                self._is_looking = True  # what is found is a hold again
+                try:
                     self.look_at_strangers(desk)
-        finally:
-            self._is_looking = False
+                finally:
+                    self._is_looking = False
+
+    async def _let_arrive(self, desk: KeptDesk) -> None:
+        """Wait for our own fills: the account is told of them before the setup is."""
+        for _ in range(MISSING_LOOKS):
+            if not desk.missing_qty():
+                return
+            await asyncio.sleep(MISSING_SECS)
 
     def _note_late(self, desk: KeptDesk, answer: Lookup) -> None:
         """Journal how an order ended that Nautilus will never tell of, once."""
