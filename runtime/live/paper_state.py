@@ -244,6 +244,13 @@ class PaperStore:
         ).fetchone()
         return None if found is None else str(found[0])
 
+    def price_ts_ns(self, instrument_id: str) -> int | None:
+        """Return when the last price of an instrument was kept: every second while it is held."""
+        found = self._db.execute(
+            "SELECT ts_ns FROM prices WHERE instrument_id = ?", (instrument_id,)
+        ).fetchone()
+        return None if found is None else int(found[0])
+
     def clear(self) -> None:
         """Forget everything: the next session starts with the settings' balance."""
         with self._transaction():

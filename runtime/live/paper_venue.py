@@ -67,6 +67,7 @@ from nautilus_trader.model.position import Position
 from nautilus_trader.portfolio.portfolio import Portfolio
 from nautilus_trader.serialization.serializer import MsgSpecSerializer
 
+from runtime.funding_schedule import is_linear_perpetual
 from runtime.live.paper_filters import refusal
 from runtime.live.paper_funding import LiveFundingVenue
 from runtime.live.paper_state import FillRow, OrderRow, PaperChange, PaperStore, PositionRow
@@ -122,6 +123,8 @@ class PaperVenue:
         self.refused_ticks = 0
         self.trouble = ""
         """Why the last steps are not on the disk; empty when they are."""
+        self.away: dict[InstrumentId, int] = {}
+        """Until when funding of the perpetuals that were held at the start is settled, UNIX nanoseconds."""
         self._unwritten: list[PaperChange] = []
         self._store, self._report, self._find = store, report, find_instrument
         self._band_pct, self._market_wait_ns = band_pct, market_wait_ns
@@ -255,6 +258,7 @@ class PaperVenue:
             self._restore_position([SERIALIZER.deserialize(one) for one in row.fills])
         if self.account_type == AccountType.CASH:
             self._restore_locks()
+        self._note_away()
         self._events.clear()
         self.commit()
 
@@ -270,6 +274,22 @@ class PaperVenue:
                 locks[lock.currency] = lock + locks.get(lock.currency, Money(0, lock.currency))
             for lock in locks.values():
                 account.update_balance_locked(instrument_id, lock)
+
+    def _note_away(self) -> None:
+        """Note since when nobody has looked at the contracts that are held."""
+        paid = {one.instrument_id: one.ts_ns for one in self._store.payments(self.id.value)}
+        for position in self.cache.positions_open():
+            name = position.instrument_id.value
+            seen_ns = self._store.price_ts_ns(name)
+            if seen_ns is not None and is_linear_perpetual(self._known(position.instrument_id)):
+                self.away[position.instrument_id] = max(seen_ns, paid.get(name, 0))
+
+    def settle_missed(self, instrument_id: InstrumentId, ts_ns: int, rate: Decimal) -> None:
+        """Settle a funding time that passed while no node ran, UNIX nanoseconds, at the price kept last."""
+        price = self._store.price(instrument_id.value)
+        if price is not None:
+            self.funding.settle_past(ts_ns, instrument_id, rate, Decimal(price))
+            self.commit()
 
     def _restore_position(self, fills: list[OrderFilled]) -> None:
         instrument = self._known(fills[0].instrument_id)

@@ -13,6 +13,7 @@ from runtime.live.limit_watch import make_limit_watch
 from runtime.live.limits import attach_limits
 from runtime.live.memory_watch import make_memory_watch
 from runtime.live.node import Service
+from runtime.live.paper_away import make_paper_away
 from runtime.live.recording import make_recorder
 from runtime.live.recovery import make_recovery
 from runtime.live.stream_breaks import make_stream_breaks
@@ -103,6 +104,7 @@ SERVICES: Final[list[Service]] = [
     make_stream_breaks,
     warm_bars_up,
     make_funding,
+    make_paper_away,
     limit_risk,
     take_commands,
     arm_dead_man,

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import MessageBus
 from nautilus_trader.common.component import TestClock as VenueClock
 from nautilus_trader.common.factories import OrderFactory
 from nautilus_trader.core.uuid import UUID4
@@ -25,9 +27,12 @@ from nautilus_trader.model.events import (
 from nautilus_trader.model.identifiers import ClientOrderId, StrategyId, TraderId
 from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.model.objects import Price, Quantity
+from nautilus_trader.portfolio.portfolio import Portfolio
 
+from runtime.live import paper_away
 from runtime.live.order_lookup import Answer, look_up
 from runtime.live.paper import backtest_settings
+from runtime.live.paper_away import PaperAwayActor
 from runtime.live.paper_settings import PaperSettings
 from runtime.live.paper_state import PaperStore
 from runtime.live.paper_venue import PaperVenue
@@ -251,6 +256,48 @@ def test_funding_is_settled_while_nothing_trades(desk: Desk) -> None:
     (payment,) = desk.of(FundingPayment)
     assert (payment.amount, payment.ts_ns) == (D("-0.015"), due_ns)
     assert desk.balance("USDT") - had == D("-0.015")
+
+
+def test_funding_of_the_time_away_is_settled_once() -> None:
+    """Two funding times passed while nobody ran: at the kept price; a third start finds nothing to settle."""
+    instrument, store = instrument_of("margin"), PaperStore(None)
+    before = Desk(instrument, store)
+    before.prints([(1.5, 500.0, "b")])
+    before.market("A", OrderSide.SELL, "100.0")
+    before.venue.note_prices()
+    first_ns = START_NS // HOUR_NS * HOUR_NS + HOUR_NS
+    asked: list[tuple[int, int]] = []
+
+    async def rates(_id: Any, since_ns: int, until_ns: int) -> dict[int, Decimal]:
+        asked.append((since_ns, until_ns))
+        return {START_NS - 1: D(1), first_ns: D("0.0002"), first_ns + HOUR_NS: D("-0.0001")}
+
+    def back(desk: Desk) -> list[FundingPayment]:
+        clock = VenueClock()
+        clock.set_time(first_ns + 3 * HOUR_NS)
+        bus, cache = MessageBus(TRADER, clock), Cache()
+
+        async def main() -> None:
+            actor = PaperAwayActor(lambda: [desk.venue], rates)
+            actor.register_base(Portfolio(bus, cache, clock), bus, cache, clock)
+            await actor._run()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(paper_away, "START_SECS", 0.0)
+            asyncio.run(main())
+        return desk.of(FundingPayment)
+
+    paid = back(Desk(instrument, store))
+    assert [(one.ts_ns, one.amount, one.price) for one in paid] == [
+        (first_ns, D("0.03"), D("1.5")),
+        (first_ns + HOUR_NS, D("-0.015"), D("1.5")),
+    ]
+    again = Desk(instrument, store)
+    assert back(again) == []
+    assert asked[0][0] >= START_NS
+    assert asked[1][0] == first_ns + HOUR_NS
+    had = again.balance("USDT")
+    assert had == D(10_000) - D("0.075") + D("0.015")
 
 
 def test_a_partly_filled_order_survives_a_restart() -> None:
