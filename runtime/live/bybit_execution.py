@@ -10,8 +10,8 @@ Measured on the local exchange with Nautilus 1.231 (tests/integration/test_bybit
   the executions are asked for twice a second; one that is missing twice is handed to the engine as the venue
   reported it, with its own trade id and fee. An order that the venue does not hold open any more is asked
   about as well.
-* A funding payment is an execution too, and the adapter makes a fill of it: the position would double. What
-  is of an unknown order is asked about first, and funding is left out (`runtime.live.bybit_funding`).
+* A funding payment is an execution too, and the adapter reports a fill of it, of the position's size. What is
+  of an unknown order is asked about first, and funding is left out (`runtime.live.bybit_funding`).
 * It stamps by our clock and waits for a websocket that broke: while either is wrong, orders go by REST.
 * A request that fails during a reconciliation leaves orders, fills or positions out of it, and a list of
   positions that failed reads as "flat". Here a part is none.
@@ -385,7 +385,8 @@ class RepairedBybitClient(BybitExecutionClient):
     # -- funding is no fill --------------------------------------------------------------------------------
 
     def _handle_fill_report_pyo3(self, pyo3_report: nautilus_pyo3.FillReport) -> None:
-        if self._has_linear and self._is_external_order(pyo3_report.client_order_id):
+        name = FillReport.from_pyo3(pyo3_report).client_order_id
+        if self._has_linear and self._is_external_order(name):
             task = self._loop.create_task(self._take_strange_fill(pyo3_report))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)

@@ -1,8 +1,8 @@
 """Tells funding from fills at Bybit, where both are executions and the adapter makes fills of both.
 
-A funding payment of a position of 0.5 would be a fill of 0.5 of an order that nobody knows, and the engine
-would double the position (nautechsystems/nautilus_trader, issue 4937). The adapter's reports do not say what
-kind an execution is, so the venue is asked about those of unknown orders.
+A funding payment of a position of 0.5 becomes the report of a fill of 0.5 of an order that nobody knows, and
+a reconciliation may add it to the position (nautechsystems/nautilus_trader, issue 4937). These reports do not
+say what kind an execution is, so the venue is asked about those of unknown orders.
 """
 
 import asyncio
