@@ -131,6 +131,7 @@ class FreshnessActor(HoldingActor):
         self._is_reconciling = False
         self._failed_comparisons = 0
         self._compare_from_ns = 0
+        self._known_bars: set[Any] = set()
         self._handlers: list[tuple[str, Callable[[Any], None]]] = []
 
     # -- life ----------------------------------------------------------------------------------------------
@@ -201,6 +202,9 @@ class FreshnessActor(HoldingActor):
                 limits = round(settings.stale_secs * NANOS), round(settings.frozen_secs * NANOS)
                 self._watch(StreamName(one.value, "trades"), topic, now_ns, *limits)
         for one in bars:
+            if one in self._known_bars:
+                continue
+            self._known_bars.add(one)
             limit_ns = round(one.spec.timedelta.total_seconds() * NANOS + settings.bar_late_secs * NANOS)
             self._watch(StreamName(one.instrument_id.value, "bars"), f"data.bars.{one}", now_ns, limit_ns, 0)
 
