@@ -94,7 +94,7 @@ def by_close(
             price = close / 100
             found.setdefault(close_ns, []).append((name, (close_ns, price, price, price, price, lots / 1000)))
     for rows in found.values():
-        shuffle.shuffle(rows)  # type: ignore[arg-type]
+        shuffle.shuffle(rows)
     return sorted(found.items())
 
 

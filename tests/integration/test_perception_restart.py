@@ -258,7 +258,9 @@ def test_the_bias_after_a_restart_is_that_of_no_restart(unbroken: BiasRun, cut: 
     assert encode(again.last) == encode(unbroken.last)
     assert again.seen == unbroken.seen
     assert set(unbroken.seen.values()) == {-1, 0, 1}
-    kept_ns = unbroken.states[cut].bias.close_ns
+    kept = unbroken.states[cut].bias
+    assert kept is not None
+    kept_ns = kept.close_ns
     far_ns = (unbroken.ticks[back - 1].ts_event // MINUTE_NS - BARS_BACK) * MINUTE_NS
     assert [start for start, _ in again.asked] == [kept_ns if kept_ns > 0 else far_ns]
 

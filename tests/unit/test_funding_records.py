@@ -26,7 +26,7 @@ class Income:
     """Binance's record: one payment a minute, two of them at once."""
 
     def __init__(self, count: int) -> None:
-        self.rows = [
+        self.rows: list[dict[str, Any]] = [
             {"symbol": "BTCUSDT", "incomeType": "FUNDING_FEE", "income": f"{n}.5", "time": max(n, 2) * 60_000}
             for n in range(1, count + 1)
         ]
@@ -144,7 +144,8 @@ def test_each_trade_is_told_of_its_own_payments_alone() -> None:
         )
         for symbol, until in booked.items()
     ]
-    clock, told, record = TestClock(), [], Record()
+    clock, record = TestClock(), Record()
+    told: list[Any] = []
     clock.set_time(NOW_NS + 10 * MS)
 
     async def main() -> None:

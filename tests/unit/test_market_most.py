@@ -68,7 +68,7 @@ def test_sizes_stop_at_the_largest_order() -> None:
     assert isinstance(size, Size)
     assert (whole.qty, size.qty) == (D(50), D("12.3"))
     assert (size.notional, size.risk) == (D(1230), D("24.6"))
-    zone = Zone(0, 1, 98.0, low=98.0, high=110.0, sweet=100.0)
+    zone = Zone(0, 1, 0, low=98.0, high=110.0, sweet=100.0)
     plans = [
         plan_entry(zone, EntryRules(stop_buffer_pct=0), one, Funds(D(10_000), D(10_000)))
         for one in (MARKET, capped)

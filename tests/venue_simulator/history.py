@@ -35,6 +35,10 @@ class Kline:
     last_id: int
 
 
+type Sums = tuple[int, int, int, int, int, int, int, int, int]
+"""Of a bar with trades, as in `Kline`: from `open` to `taker_turnover`."""
+
+
 class TradeHistory:
     """The public trades of one market, oldest first; ids and times never decrease."""
 
@@ -129,7 +133,7 @@ class TradeHistory:
         edges = np.searchsorted(times, [*(opens * 1_000_000), (last_ms + interval_ms) * 1_000_000])
         full = np.flatnonzero(np.diff(edges))
         starts = edges[full]
-        sums: dict[int, tuple[int, ...]] = {}
+        sums: dict[int, Sums] = {}
         if len(full):
             turnovers = ticks.astype(object) * lots if _may_overflow(ticks, lots) else ticks * lots
             taken = np.array(self._sides[row:end])
