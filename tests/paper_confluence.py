@@ -45,10 +45,11 @@ STOP_SECS: Final = 180
 COMPLETE: Final = re.compile(r"warm-up complete: (\d+) close times")
 # Far more signals than anybody would trade, so that half an hour has many decisions.
 EASY: Final = {
-    "min_confidence": 30,
+    "min_confidence": 35,
     "record_from": 20,
-    "max_positions": 40,
+    "max_positions": 15,
     "max_correlation": 0.95,
+    "max_volume_pct": 0.5,
 }
 # So much that what the market bears makes the sizes, and not what fills have made of the account: live they
 # are those of prints, in a backtest those of bars.
