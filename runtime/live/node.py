@@ -26,6 +26,7 @@ from runtime.live.keys import keys_of, require_keys
 from runtime.live.limits import risk_engine_config
 from runtime.live.paper import PaperExecClientConfig, SandboxLiveExecClientFactory
 from runtime.live.plan import LivePlan
+from runtime.live.rest_guard import telling_limits
 from runtime.live.settings import LiveSettings, LiveVenue
 from runtime.live.trade_frames import read_trades_fast
 from runtime.nodes import published_types
@@ -227,7 +228,8 @@ def _telling(factory: type[Any], tell: Callable[[Any], None]) -> type[Any]:
     class Factory(factory):
         @staticmethod
         def create(**surroundings: Any) -> Any:
-            client = factory.create(**surroundings)
+            with telling_limits():
+                client = factory.create(**surroundings)
             tell(client)
             return client
 

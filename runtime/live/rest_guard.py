@@ -11,13 +11,16 @@ with our own public client of the same host (`runtime.download.budget.HostBudget
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
+import nautilus_trader.adapters.binance.http.client as binance_http
 from nautilus_trader.adapters.binance.http.error import BinanceClientError
 from nautilus_trader.core.nautilus_pyo3 import HttpMethod
 
-from runtime.download.budget import HostBudget, retry_after_secs
+from runtime.download.budget import USED_WEIGHT, HostBudget, retry_after_secs
 from runtime.live.freshness import ClockOffset
 
 TOO_MANY: Final = 429
@@ -31,6 +34,9 @@ SIGNATURE: Final = "signature="
 LONGEST_WAIT_SECS: Final = 60.0
 # A signed question is stamped already: it is refused (-1021) when it comes five seconds later.
 LONGEST_SIGNED_WAIT_SECS: Final = 2.0
+
+# What an answer says about limits; a client returns the headers alone that it was made for.
+LIMIT_HEADERS: Final = ("Retry-After", USED_WEIGHT)
 
 type Sleep = Callable[[float], Any]
 
@@ -95,6 +101,21 @@ class GuardedClient:
             raise BinanceClientError(status, message, {})  # type: ignore[no-untyped-call]
 
 
+@contextmanager
+def telling_limits() -> Iterator[None]:
+    """Let the Binance adapters' clients that are made in the block return the headers about limits.
+
+    As the adapter makes them they return no header at all: who has met a 429 could not know for how long.
+    """
+    names = vars(binance_http)
+    original = names["HttpClient"]
+    names["HttpClient"] = partial(original, header_keys=list(LIMIT_HEADERS))
+    try:
+        yield
+    finally:
+        names["HttpClient"] = original
+
+
 def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Callable[[str], Any]) -> None:
     """Put the gate into a client of an adapter; Bybit's has its own (`runtime.live.bybit_execution`).
 
@@ -150,4 +171,4 @@ def follow_clock(client: Any, offset_of: Callable[[], ClockOffset | None]) -> No
     http.sign_request = sign_by_their_clock
 
 
-__all__ = ["GuardedClient", "follow_clock", "guard_client"]
+__all__ = ["GuardedClient", "follow_clock", "guard_client", "telling_limits"]

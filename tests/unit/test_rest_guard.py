@@ -5,12 +5,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
 from nautilus_trader.adapters.binance.http.error import BinanceClientError
+from nautilus_trader.common.component import LiveClock
 from nautilus_trader.core.nautilus_pyo3 import HttpMethod
 
 from runtime.download.budget import HostBudget
 from runtime.live.freshness import ClockOffset
-from runtime.live.rest_guard import GuardedClient, follow_clock, guard_client
+from runtime.live.rest_guard import GuardedClient, follow_clock, guard_client, telling_limits
+from tests.local_server import local_server
 
 URL = "https://venue.example/fapi/v1/order"
 
@@ -158,3 +161,22 @@ def test_a_client_of_another_interface_is_left_alone() -> None:
     client = SimpleNamespace(_http_client=SimpleNamespace(_client=inner))
     guard_client(client, lambda _url: HostBudget(Clock(), 0.8), lambda _text: None)
     assert client._http_client._client is inner
+
+
+def test_clients_that_a_node_makes_return_what_the_host_says_about_limits() -> None:
+    """As the adapter makes them they drop every header, and each pause would be the longest."""
+    headers = {"Retry-After": "12", "X-MBX-USED-WEIGHT-1M": "77", "Server": "x"}
+
+    async def headers_of(address: str) -> dict[str, str]:
+        client = BinanceHttpClient(LiveClock(), "", "", address)
+        return dict((await client._client.request(HttpMethod.GET, url=address)).headers)
+
+    with local_server(lambda _path, _query: (429, headers, b"{}")) as server:
+        with telling_limits():
+            told = asyncio.run(headers_of(server.address))
+        untold = asyncio.run(headers_of(server.address))
+    assert {name.lower(): value for name, value in told.items()} == {
+        "retry-after": "12",
+        "x-mbx-used-weight-1m": "77",
+    }
+    assert untold == {}
