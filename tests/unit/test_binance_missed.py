@@ -14,6 +14,7 @@ from nautilus_trader.model.identifiers import AccountId, ClientOrderId, Instrume
 from nautilus_trader.model.objects import Price, Quantity
 
 from runtime.live.binance_missed import LOOK_SECS, MissedReports
+from runtime.live.binance_repairs import StreamRepairs
 from runtime.live.order_lookup import Answer, Lookup, hand_over
 
 INSTRUMENT = InstrumentId.from_str("BTCUSDT.BINANCE")
@@ -84,8 +85,13 @@ class FakeEngine:
 
 def fill(number: int, qty: str) -> Any:
     """Return a fill as the venue reports it."""
-    return SimpleNamespace(trade_id=TradeId(str(number)), qty=Decimal(qty), ts_event=number,
-                           venue_order_id=VenueOrderId("7"))  # fmt: skip
+    return SimpleNamespace(
+        trade_id=TradeId(str(number)),
+        qty=Decimal(qty),
+        last_qty=Quantity.from_str(qty),
+        ts_event=number,
+        venue_order_id=AT_VENUE,
+    )
 
 
 def report(status: OrderStatus, filled: str) -> OrderStatusReport:
@@ -225,3 +231,21 @@ def test_many_symbols_are_looked_at_less_often_and_all_at_once() -> None:
     many.resting = {one.client_order_id.value: "0" for one in orders}
     asyncio.run(MissedReports(many).look())
     assert many.asked == ["open None"]
+
+
+def test_a_reconciliation_waits_for_trades_that_are_not_listed_yet(client: FakeClient) -> None:
+    """It asks for the trades of the order itself, and is not whole while the venue does not list them."""
+    status: Any = SimpleNamespace(
+        order_reports={AT_VENUE: report(OrderStatus.FILLED, "0.6")}, fill_reports={}, add_fill_reports=None
+    )
+    added: list[Any] = []
+    status.add_fill_reports = added.extend
+    repairs: Any = StreamRepairs._has_all_fills
+    client.fills = [fill(1, "0.4")]
+    assert asyncio.run(repairs(client, status)) is False
+    client.fills += [fill(2, "0.2")]
+    assert asyncio.run(repairs(client, status)) is True
+    assert [one.trade_id.value for one in added] == ["1", "2"]
+    status.fill_reports = {AT_VENUE: added}
+    client.fills = []  # nothing is missing: nobody is asked
+    assert asyncio.run(repairs(client, status)) is True
