@@ -69,10 +69,11 @@ def change(order: Order, command: ModifyOrder) -> dict[str, str]:
         "orderLinkId": order.client_order_id.value,
     }
     price = order.price if order.has_price else None
+    trigger_price = order.trigger_price if order.has_trigger_price else None
     for name, new, old in (
         ("qty", command.quantity, order.quantity),
         ("price", command.price, price),
-        ("triggerPrice", command.trigger_price, order.trigger_price),
+        ("triggerPrice", command.trigger_price, trigger_price),
     ):
         if new is not None and new != old:
             body[name] = str(new)

@@ -66,6 +66,7 @@ from runtime.live.bybit_rest import (
     UnknownOutcomeError,
     UnreachableError,
 )
+from runtime.live.doubts import DOUBT_TOPIC, Doubt
 from runtime.live.exchanged_class import exchanged
 from runtime.live.freshness import ClockOffset
 
@@ -204,6 +205,10 @@ class RepairedBybitClient(BybitExecutionClient):
         except UnknownOutcomeError as error:
             # As the adapter does: it stays submitted, and is asked about by its client id.
             self._log.error(f"Unknown whether {order.client_order_id} arrived: {error}")
+            doubt = Doubt(
+                order.instrument_id.value, order.client_order_id.value, str(error), self._clock.timestamp_ns()
+            )
+            self._msgbus.publish(topic=DOUBT_TOPIC, msg=doubt)
 
     async def _post(self, order: Order) -> None:
         """Post an order; an exit that cannot leave is tried again, for a position waits for it.

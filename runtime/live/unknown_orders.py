@@ -23,6 +23,7 @@ from nautilus_trader.model.identifiers import ClientOrderId
 from nautilus_trader.model.orders import Order
 
 from runtime.live.context import LiveContext
+from runtime.live.doubts import DOUBT_TOPIC, Doubt
 from runtime.live.late_orders import LateOrders
 from runtime.live.order_lookup import Answer, Lookup, hand_over, look_up, withdraw
 from runtime.live.protection_settings import ProtectionSettings
@@ -123,6 +124,7 @@ class UnknownOrdersActor(Actor):
         """Stand in front of the execution engine, and look for orders without an answer."""
         self.msgbus.deregister(endpoint=PROCESS, handler=self._process)
         self.msgbus.register(endpoint=PROCESS, handler=self.take)
+        self.msgbus.subscribe(topic=DOUBT_TOPIC, handler=self.take_doubt)
         now_ns = self.clock.timestamp_ns()
         pause_ns = round(self._settings.lookup_secs * NANOS)
         self.clock.set_timer_ns(
@@ -136,6 +138,7 @@ class UnknownOrdersActor(Actor):
             self.clock.cancel_timer(LOOK_TIMER)
         if self._task is not None:
             self._task.cancel()
+        self.msgbus.unsubscribe(topic=DOUBT_TOPIC, handler=self.take_doubt)
         self.msgbus.deregister(endpoint=PROCESS, handler=self.take)
         self.msgbus.register(endpoint=PROCESS, handler=self._process)
 
@@ -163,18 +166,25 @@ class UnknownOrdersActor(Actor):
         # Cash or margin says nothing about the venue's words.
         if not unknown_outcome(capabilities(instrument_id.venue.value, "cash"), event.reason):
             return False
+        self.take_doubt(Doubt(instrument_id.value, client_id, str(event.reason), event.ts_event))
+        return True
+
+    def take_doubt(self, doubt: Doubt) -> None:
+        """Ask at once about an order of which its client does not know what became of it."""
+        client_id = doubt.client_order_id
+        if client_id in self.questions:
+            return
         self.counters["unknown"] += 1
         self.questions[client_id] = Question(self.clock.timestamp_ns())
-        text = f"{instrument_id} {client_id}: nobody knows whether the venue took it ({event.reason})"
+        text = f"{doubt.instrument_id} {client_id}: nobody knows whether the venue took it ({doubt.reason})"
         self.log.warning(text)
-        told = Event(kind=EventKind.ORDER_REFUSED, ts_ns=event.ts_event, text=text)
+        told = Event(kind=EventKind.ORDER_REFUSED, ts_ns=doubt.ts_ns, text=text)
         self.msgbus.publish(topic=EVENTS_TOPIC, msg=told)
         message = UnknownOrder(
-            client_order_id=client_id, instrument_id=instrument_id.value, reason=str(event.reason)
+            client_order_id=client_id, instrument_id=doubt.instrument_id, reason=doubt.reason
         )
         self.msgbus.publish(topic=UNKNOWN_TOPIC, msg=message)
         self.begin_look()
-        return True
 
     # -- questions -----------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ SUBMIT: Final = {
     "bybit_spot": "WS order.create",
     "bybit_linear": "WS order.create",
 }
-STOP: Final = SUBMIT | {"binance_usdm": "POST /fapi/v1/algoOrder"}
+STOP: Final = SUBMIT | {"binance_usdm": "POST /fapi/v1/algoOrder", "bybit_spot": "POST /v5/order/create"}
 CANCEL: Final = {
     "binance_spot": "DELETE /api/v3/order",
     "binance_usdm": "DELETE /fapi/v1/order",

@@ -15,6 +15,7 @@ from nautilus_trader.portfolio.portfolio import Portfolio
 from nautilus_trader.test_kit.providers import TestInstrumentProvider
 from nautilus_trader.test_kit.stubs.events import TestEventStubs
 
+from runtime.live.doubts import Doubt
 from runtime.live.late_orders import LOOK_SECS, NANOS, LateOrders
 from runtime.live.order_lookup import Answer, Lookup
 from runtime.live.protection_settings import ProtectionSettings
@@ -162,3 +163,22 @@ def test_one_that_never_turns_up_is_forgotten() -> None:
         late.look_again(ENTRY, now_ns, is_there=False)
     assert len(late) == 0
     assert 240 < sum(LOOK_SECS) < 360
+
+
+def test_a_client_in_doubt_is_believed_at_once() -> None:
+    """It does not call the order refused: the order is asked about now, and not after seconds of silence."""
+    world = World()
+    order = world.submit()
+    world.answer = found(is_open=True)
+    doubt = Doubt(COIN.id.value, ENTRY, "gave no answer", world.clock.timestamp_ns())
+
+    async def hear() -> None:
+        world.actor.take_doubt(doubt)
+        world.actor.take_doubt(doubt)  # said once, asked once
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    asyncio.run(hear())
+    assert world.processed == [world.answer.report]
+    assert world.actor.counters["unknown"] == 1
+    assert order.status == OrderStatus.SUBMITTED
