@@ -169,11 +169,8 @@ class RecoveryActor(Actor):
 
     async def recover(self) -> None:
         """Ask until everything is known, then release entries."""
-        while not await self._all_complete():
+        while not (await self._all_complete() and await self._all_looked_at()):
             await asyncio.sleep(self._settings.lookup_secs)
-        for desk in self._started():
-            await self._let_arrive(desk)
-            self.look_at_strangers(desk)
         self.is_done = True
         self.sweep()
         now_ns = self.clock.timestamp_ns()
@@ -194,6 +191,16 @@ class RecoveryActor(Actor):
         except Exception as error:
             self.log.exception("orders could not be brought up to date, tried again", error)  # noqa: TRY401
             return False
+
+    async def _all_looked_at(self) -> bool:
+        try:
+            for desk in self._started():
+                await self._let_arrive(desk)
+                self.look_at_strangers(desk)
+        except Exception as error:  # held for ever in silence otherwise
+            self.log.exception("positions could not be looked at, tried again", error)  # noqa: TRY401
+            return False
+        return True
 
     def _started(self) -> list[KeptDesk]:
         return [one for one in self.desks if hasattr(one, "market")]
