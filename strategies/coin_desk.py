@@ -1,5 +1,6 @@
 """One coin among many: its score, its last bar, its setup and the rules that manage it."""
 
+import math
 from collections import deque
 from dataclasses import replace
 from decimal import Decimal
@@ -72,6 +73,7 @@ class CoinDesk(SetupDesk):
         self._turnover: deque[float] = deque(maxlen=self._day_bars)
         self._volumes: deque[float] = deque(maxlen=config.max_volume_bars)
         self._entered_ns = 0
+        self._managed_ns = 0
 
     def prepare(self) -> bool:
         """Read the instrument and make the engine."""
@@ -193,24 +195,42 @@ class CoinDesk(SetupDesk):
         self._manager = TradeManager(self._management, self.market.tick_size)
         self.open_setup(plan, ts_ns, ts_ns)
 
-    def manage(self, bar: CoinBar) -> None:
-        """Let the rules look at a closed bar: the waiting entry first, then the position."""
+    def manage_early(self, bar: Bar) -> None:
+        """Let the exits look at a closed bar that is not scored yet: bars of before are still being read."""
+        high, low, close = (
+            round(one.as_double(), self._price_precision) for one in (bar.high, bar.low, bar.close)
+        )
+        close_ns = close_of(bar.ts_event, self._base_ns)
+        if close_ns > self._managed_ns:
+            self._manage(close_ns, high, low, close, math.nan)
+            self._managed_ns = close_ns
+
+    def _manage(self, close_ns: int, high: float, low: float, close: float, rsi: float) -> None:
         setup, manager = self.setup, self._manager
         if setup is None or manager is None or setup.is_closed:
             return
         actions = on_closed_bar(
             setup,
             manager,
-            open_ns=bar.close_ns - self._base_ns,
-            close_ns=bar.close_ns,
-            high=bar.high,
-            low=bar.low,
-            close=bar.close,
-            rsi=bar.rsi,
+            open_ns=close_ns - self._base_ns,
+            close_ns=close_ns,
+            high=high,
+            low=low,
+            close=close,
+            rsi=rsi,
         )
         if actions:
             self.carry_out(setup, actions)
         self.mind_deadline()
+
+    def manage(self, bar: CoinBar) -> None:
+        """Let the rules look at a closed bar: the waiting entry first, then the position."""
+        if bar.close_ns <= self._managed_ns:
+            return
+        setup = self.setup
+        if setup is None or self._manager is None or setup.is_closed:
+            return
+        self._manage(bar.close_ns, bar.high, bar.low, bar.close, bar.rsi)
         if setup.plan.entry_kind == "hybrid" and setup.is_entering:
             waited_ns = bar.close_ns - self._entered_ns
             if waited_ns >= self._config.hybrid_wait_secs * NANOS:

@@ -289,6 +289,7 @@ class ConfluenceStrategy(Strategy):
         """Score a closed bar, and decide the close times that are complete with it."""
         if self._early is not None:
             self._early.append((name, desk, bar))
+            desk.manage_early(bar)  # signals can wait for what was before, exits cannot
             return
         self.counters["bars"] += 1
         try:

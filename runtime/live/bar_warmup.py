@@ -39,6 +39,9 @@ DAY_SECS: Final = 86_400
 # And before the recorder: who may be entered is an input of its own.
 BEFORE_STRATEGIES: Final = 7
 
+# Pauses before a venue that refused is asked again: a hiccup must not cost a coin the day.
+RETRY_SECS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+
 type History = Callable[[str, int, int], Iterable[Levels]]
 """Of (instrument, length of a bar in seconds, first close in UNIX nanoseconds)."""
 type OnProgress = Callable[[int, int], None]
@@ -253,10 +256,13 @@ class BarWarmUpActor(HoldingActor):
         So the strategy's own work is done in the pauses that the venue's limits ask for.
         """
         config, failed, told_at = strategy.config, set[str](), time.monotonic()
-        pages: dict[str, AsyncIterator[None]] = {}
-        for name in names:
+        pauses = {name: iter(RETRY_SECS) for name in names}
+
+        def pages_of(name: str) -> AsyncIterator[None]:
             interval = interval_of_bar_type(str(bar_type_of(InstrumentId.from_str(name), config.ltf_secs)))
-            pages[name] = pages_of_bars(bars, name, self._source_of(name), interval, span_ns)
+            return pages_of_bars(bars, name, self._source_of(name), interval, span_ns)
+
+        pages = {name: pages_of(name) for name in names}
 
         async def ask(name: str) -> None:
             try:
@@ -266,6 +272,11 @@ class BarWarmUpActor(HoldingActor):
                 on_end()
             except (VenueError, DataError, ConfigurationError) as error:
                 self.tell(f"{name}: {error}", Severity.WARNING)
+                pause_secs = next(pauses[name], None) if isinstance(error, VenueError) else None
+                if pause_secs is not None:
+                    await asyncio.sleep(pause_secs)
+                    pages[name] = pages_of(name)  # from its newest bar on
+                    return
                 failed.add(name)
                 del pages[name]
                 on_end()

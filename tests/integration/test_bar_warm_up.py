@@ -14,11 +14,13 @@ from nautilus_trader.model.identifiers import InstrumentId, TraderId
 from nautilus_trader.portfolio.portfolio import Portfolio
 
 from runtime.errors import VenueError
+from runtime.live import bar_warmup
 from runtime.live.bar_warmup import BarWarmUpActor
 from runtime.live.freshness import DataSettings
 from strategies.bar_times import close_of
 from strategies.close_bars import Levels
-from strategies.confluence import ConfluenceConfig
+from strategies.coin_desk import CoinDesk
+from strategies.confluence import ConfluenceConfig, ConfluenceStrategy
 from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC
 from tests.integration.bar_harness import run_engine
 from tests.integration.test_confluence_run import COINS, EASY, NAMES, Watched, bars_in_order, instrument_of
@@ -132,16 +134,17 @@ NOW = 1_700_000_000_000_000_000 // BAR_NS * BAR_NS + 1
 class Klines:
     """A market that closes one more bar each time it is asked for its second coin."""
 
-    def __init__(self, clock: Any, *, refuses: str = "") -> None:
+    def __init__(self, clock: Any, *, refuses: str = "", times: int = 99) -> None:
         self.clock = clock
-        self.refuses = refuses
+        self.refuses, self.times = refuses, times
         self.asked: list[tuple[str, int]] = []
 
     async def klines(self, symbol: str, interval: str, start_ns: int, end_ns: int) -> AsyncIterator[Any]:
         """Yield what has closed by now, in pages of 500."""
         assert interval == "5m"
         self.asked.append((symbol, start_ns))
-        if symbol == self.refuses:
+        if symbol == self.refuses and self.times:
+            self.times -= 1
             raise VenueError("banned")
         closed_ns = min(end_ns, self.clock.timestamp_ns()) // BAR_NS * BAR_NS
         opens = range(start_ns // BAR_NS * BAR_NS, closed_ns, BAR_NS)
@@ -174,14 +177,19 @@ class Listening:
         self.steps.append("go on")
 
 
+@pytest.fixture(autouse=True)
+def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bar_warmup, "RETRY_SECS", (0.0, 0.0, 0.0))
+
+
 def warm(
-    refuses: str = "", history: Callable[..., Any] = lambda *_: ()
+    refuses: str = "", history: Callable[..., Any] = lambda *_: (), times: int = 99
 ) -> tuple[Listening, Klines, list[Any]]:
     """Warm three coins up; return the strategy, the market and what was said of entries."""
     names = [f"{coin}-PERP.BINANCE" for coin in ("ADAUSDT", "BTCUSDT", "XRPUSDT")]
     clock, said, progress = TestClock(), [], []
     clock.set_time(NOW)
-    market, strategy = Klines(clock, refuses=refuses), Listening(names)
+    market, strategy = Klines(clock, refuses=refuses, times=times), Listening(names)
 
     async def main() -> None:
         bus, cache = MessageBus(TraderId("T-001"), clock), Cache()
@@ -233,3 +241,37 @@ def test_a_coin_without_bars_stays_held() -> None:
         "ADAUSDT-PERP.BINANCE",
         "XRPUSDT-PERP.BINANCE",
     ]
+
+
+def test_a_hiccup_of_the_venue_costs_no_coin_the_day() -> None:
+    """It is asked again, and all coins are shown together all the same."""
+    strategy, market, said = warm(refuses="BTCUSDT", times=2)
+    assert [kind for kind, _ in said] == ["hold"] * 3 + ["release"] * 3
+    assert len([one for one, _ in market.asked if one == "BTCUSDT"]) >= 3
+    assert all(len(one[1]) == 3 for one in strategy.steps[1:1200])
+
+
+def test_exits_do_not_wait_for_bars_of_before() -> None:
+    """A bar of the warm-up manages what is open at once, and not a second time when it is scored."""
+    managed: list[int] = []
+    all_bars = bars_in_order(None)[:30]
+    bars = [one for one in all_bars if one.bar_type == all_bars[0].bar_type]
+    desk: Any = SimpleNamespace(
+        _price_precision=2,
+        _base_ns=BAR_NS,
+        _managed_ns=0,
+        setup=SimpleNamespace(is_closed=False, plan=SimpleNamespace(entry_kind="limit")),
+        _manager=object(),
+        _manage=lambda close_ns, *_prices: managed.append(close_ns),
+        last=None,
+    )
+    desk.manage_early = lambda bar: CoinDesk.manage_early(desk, bar)
+    strategy: Any = SimpleNamespace(_early=[])
+    for bar in (*bars[:2], bars[1]):
+        ConfluenceStrategy.take_bar(strategy, "BTCUSDT", desk, bar)
+    closes = [one.ts_event for one in bars[:3]]
+    assert managed == closes[:2]
+    for close_ns in closes:
+        scored: Any = SimpleNamespace(close_ns=close_ns, high=1.0, low=1.0, close=1.0, rsi=50.0)
+        CoinDesk.manage(desk, scored)
+    assert managed == closes
