@@ -18,8 +18,12 @@ from nautilus_trader.model.events import (
     OrderEvent,
     OrderExpired,
     OrderFilled,
+    OrderInitialized,
     OrderModifyRejected,
+    OrderPendingCancel,
+    OrderPendingUpdate,
     OrderRejected,
+    OrderSubmitted,
     OrderUpdated,
 )
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
@@ -78,6 +82,8 @@ COUNTED_FROM_ZERO: Final = (
     "positions_open_at_stop",
     "illegal_transitions",
 )
+# Events that tell nothing but that an order, or the wish to change it, is on its way.
+OWN_STEPS: Final = frozenset({OrderInitialized, OrderSubmitted, OrderPendingCancel, OrderPendingUpdate})
 _NOTE_COUNTERS: Final[dict[str, str]] = {
     "entry_submitted": "entries_submitted",
     "entry_repriced": "entries_repriced",
@@ -441,6 +447,8 @@ class SetupDesk(KeptDesk):
             if self.keeper is not None and isinstance(event, OrderFilled):
                 self.on_foreign_fill(event)
             return
+        if type(event) in OWN_STEPS:
+            return  # what we did ourselves, a moment ago: the setup knows
         if self.reach is not None:
             self.reach(_point(setup, event))
         if isinstance(event, OrderFilled):
