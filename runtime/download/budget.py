@@ -76,8 +76,16 @@ class HostBudget:
         """Seconds until the host's ban ends, 0 without one."""
         return max(0.0, self._ban_until - self._clock())
 
-    def wait_secs(self, weight: int) -> float:
-        """Return how long to wait before a request of that weight may be sent, 0 when it may be now."""
+    def wait_secs(self, weight: int, *, is_reserved: bool = False) -> float:
+        """Return how long to wait before a request of that weight may be sent, 0 when it may be now.
+
+        Parameters
+        ----------
+        weight
+            Of the request.
+        is_reserved
+            It may use what the share leaves, up to the whole limit.
+        """
         now = self._clock()
         if now < self._blocked_until:
             return self._blocked_until - now
@@ -89,7 +97,7 @@ class HostBudget:
             self._window_end = now + self._window_secs
         used = self._counted if self._reported is None else self._reported + self._in_flight
         # A request that is heavier than the whole share may go alone.
-        if used == 0 or used + weight <= self._limit * self._ratio:
+        if used == 0 or used + weight <= self._limit * (1.0 if is_reserved else self._ratio):
             return 0.0
         return self._window_end - now
 

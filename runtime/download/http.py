@@ -9,7 +9,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -131,9 +131,14 @@ class Http:
 
     # --- requests ------------------------------------------------------------------------------------
     async def get_json(
-        self, url: str, params: Mapping[str, str | int] | None = None, *, weight: int = 1
+        self,
+        url: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        weight: int = 1,
+        is_reserved: bool = False,
     ) -> Any:
-        """Get a JSON document.
+        """Get a JSON document; a reserved request may use what the share of the limit leaves.
 
         Raises
         ------
@@ -153,7 +158,7 @@ class Http:
                 raise Passing("the answer is no JSON (truncated?)") from None
             return Answer(response.status_code, response.headers, value, _excerpt(response))
 
-        return await self.call(url, call, weight=weight)
+        return await self._call(url, call, weight, hold_place=True, is_reserved=is_reserved)
 
     async def get_text(self, url: str, params: Mapping[str, str | int] | None = None) -> str:
         """Get a text document; raises as :meth:`get_json`."""
@@ -257,10 +262,12 @@ class Http:
         *,
         hold_place: bool,
         what: str = "",
+        is_reserved: bool = False,
     ) -> T:
         cause, what = "", what or url
         for attempt in range(self._settings.retries + 1):
-            outcome = await self._attempt(url, call, weight, what, attempt, hold_place=hold_place)
+            places = self._places if hold_place else nullcontext()
+            outcome = await self._attempt(url, call, weight, what, attempt, places, is_reserved=is_reserved)
             if not isinstance(outcome, Passing):
                 return outcome
             cause = str(outcome)
@@ -278,15 +285,16 @@ class Http:
         weight: int,
         what: str,
         attempt: int,
+        places: AbstractAsyncContextManager[None],
         *,
-        hold_place: bool,
+        is_reserved: bool,
     ) -> T | Passing:
         """Return the value, or why to try again; raise what does not pass."""
         while True:
             # Without a place: a host that makes us wait must not keep the others waiting.
-            await self._await_turn(url, weight)
-            async with self._places if hold_place else nullcontext():
-                if self.budget(url).wait_secs(weight) <= 0:
+            await self._await_turn(url, weight, is_reserved=is_reserved)
+            async with places:
+                if self.budget(url).wait_secs(weight, is_reserved=is_reserved) <= 0:
                     self._refuse_if_banned(url)
                     return await self._once(url, call, weight, what, attempt)
 
@@ -331,12 +339,12 @@ class Http:
             )
         raise Refused(f"{what}: refused with status {status}{said}", status, answer.text)
 
-    async def _await_turn(self, url: str, weight: int) -> None:
+    async def _await_turn(self, url: str, weight: int, *, is_reserved: bool) -> None:
         """Wait until the host's budget allows the request; a wait that is too long ends the command."""
         budget = self.budget(url)
         while True:
             self._refuse_if_banned(url)
-            wait_secs = budget.wait_secs(weight)
+            wait_secs = budget.wait_secs(weight, is_reserved=is_reserved)
             if wait_secs <= 0:
                 return
             if wait_secs > self._settings.max_wait_secs:

@@ -374,3 +374,18 @@ def test_heavy_request_goes_alone_rather_than_never() -> None:
     assert budget.wait_secs(80) == 0.0
     budget.sent(80)
     assert budget.wait_secs(80) == 60.0
+
+
+def test_a_share_and_what_it_leaves() -> None:
+    """Half of the limit by itself, more for a while where that is wanted; the reserved rest is all of it."""
+    budget = HostBudget(lambda: 10.0, 0.5)
+    budget.allow(100)
+    assert budget.wait_secs(50) == 0.0
+    budget.sent(50)
+    assert (budget.wait_secs(1) > 0, budget.wait_secs(1, is_reserved=True)) == (True, 0.0)
+    with budget.share(0.8), budget.share(0.3):
+        assert budget.wait_secs(30) == 0.0
+        assert budget.wait_secs(31) > 0
+    assert budget.wait_secs(1) > 0
+    budget.sent(50)
+    assert budget.wait_secs(1, is_reserved=True) > 0
