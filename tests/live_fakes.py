@@ -34,6 +34,11 @@ class FakeSetup:
         return bool(self.position_qty)
 
     @property
+    def exitable_qty(self) -> Decimal:
+        """Return the position: it is no dust."""
+        return self.position_qty
+
+    @property
     def protected_qty(self) -> Decimal:
         """Return the position: its stop rests."""
         return self.position_qty

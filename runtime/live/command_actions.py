@@ -11,6 +11,7 @@ from typing import Any, Final
 from runtime.live.command_runner import Doing
 from runtime.live.commands import Command
 from runtime.live.kill_switch import KillOrder, KillSwitch
+from runtime.metrics.meter import uncovered_qty
 from strategies.entry_halt import (
     HALT_TOPIC,
     HOLD_TOPIC,
@@ -362,6 +363,8 @@ def desk_facts(strategy: Any, desk: Any) -> dict[str, Any]:
         "setup": setup.identity.setup_id if is_alive else "",
         "stage": setup.stage.name if is_alive else "",
         "position_qty": str(setup.position_qty) if is_alive else "",
+        "exitable_qty": str(setup.exitable_qty) if is_alive else "",
         "protected_qty": str(setup.protected_qty) if is_alive else "",
+        "uncovered_qty": str(uncovered_qty(setup)) if is_alive else "",
         "entering_qty": str(setup.entering_qty) if is_alive else "",
     }

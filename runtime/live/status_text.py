@@ -18,7 +18,7 @@ def status_lines(facts: Mapping[str, Any]) -> list[str]:
     Examples
     --------
     >>> desk = {"instrument": "XRPUSDT.BINANCE", "strategy": "OTE-000", "setup": "L1", "stage": "PARTIAL"}
-    >>> desk |= {"position_qty": "80.0", "protected_qty": "80", "entering_qty": "20"}
+    >>> desk |= {"position_qty": "80.0", "exitable_qty": "80", "uncovered_qty": "0", "entering_qty": "20"}
     >>> status_lines({"desks": [desk]})[0].split("; ")[:2]
     ['XRPUSDT.BINANCE: long 80, its stop covers all of it', 'an entry of 20 waits']
     """
@@ -43,15 +43,17 @@ def _desk(desk: Mapping[str, Any]) -> str:
 
 
 def _position(desk: Mapping[str, Any]) -> str:
-    held, covered = _qty(desk, "position_qty"), _qty(desk, "protected_qty")
+    held, uncovered = _qty(desk, "position_qty"), _qty(desk, "uncovered_qty")
     if not held:
         return "flat"
     side = SIDES.get(str(desk.get("setup", ""))[:1], "position")
     if desk.get("stage") == "EXITING":
         return f"{side} {held:f}, being closed"
-    if covered >= held:
+    if not _qty(desk, "exitable_qty"):
+        return f"{side} {held:f}, less than the venue sells"
+    if not uncovered:
         return f"{side} {held:f}, its stop covers all of it"
-    return f"{side} {held:f}, WITHOUT A STOP FOR {held - covered:f}"
+    return f"{side} {held:f}, WITHOUT A STOP FOR {uncovered:f}"
 
 
 def _entry(desk: Mapping[str, Any]) -> str:

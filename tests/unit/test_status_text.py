@@ -14,10 +14,12 @@ DESK = {
     "setup": "",
     "stage": "",
     "position_qty": "",
+    "exitable_qty": "",
     "protected_qty": "",
+    "uncovered_qty": "",
     "entering_qty": "",
 }
-SHORT = {"setup": "Smwq", "position_qty": "80.000", "entering_qty": "0"}
+SHORT = {"setup": "Smwq", "position_qty": "80.000", "exitable_qty": "80", "entering_qty": "0"}
 DESKS = {
     "nothing": ({}, "flat; entries free (OTE-000)"),
     "held": ({"held": "warmup: 3 of 48 h"}, "flat; entries held: warmup: 3 of 48 h (OTE-000)"),
@@ -27,19 +29,23 @@ DESKS = {
         "flat; an entry of 100 waits; entries free (OTE-000 Lmwq RESTING)",
     ),
     "protected": (
-        SHORT | {"stage": "PROTECTED", "protected_qty": "80"},
+        SHORT | {"stage": "PROTECTED", "uncovered_qty": "0"},
         "short 80, its stop covers all of it; entries free (OTE-000 Smwq PROTECTED)",
     ),
     "naked": (
-        SHORT | {"stage": "PROTECTED", "protected_qty": "50"},
+        SHORT | {"stage": "PROTECTED", "uncovered_qty": "30"},
         "short 80, WITHOUT A STOP FOR 30; entries free (OTE-000 Smwq PROTECTED)",
     ),
     "leaving": (
-        SHORT | {"stage": "EXITING", "protected_qty": "0"},
+        SHORT | {"stage": "EXITING", "uncovered_qty": "80"},
         "short 80, being closed; entries free (OTE-000 Smwq EXITING)",
     ),
+    "the dust of a first fill": (
+        {"setup": "Lmwq", "stage": "PARTIAL", "position_qty": "0.0000056", "exitable_qty": "0"},
+        "long 0.0000056, less than the venue sells; entries free (OTE-000 Lmwq PARTIAL)",
+    ),
     "nobody's plan": (
-        SHORT | {"setup": "Umwq", "stage": "PROTECTED", "protected_qty": "80"},
+        SHORT | {"setup": "Umwq", "stage": "PROTECTED", "uncovered_qty": "0"},
         "position 80, its stop covers all of it; entries free (OTE-000 Umwq PROTECTED)",
     ),
 }
