@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from runtime.live.commands import new_command
 from runtime.live.ctl import NodeUnreachable, send_command, socket_path
@@ -219,7 +219,7 @@ def running_venue(name: str, *arguments: str) -> Iterator[FaultVenue]:
 
 
 class LiveNode:
-    """``live_node.py --mode live`` in a process of its own, as often as it is started.
+    """``live_node.py`` in a process of its own, as often as it is started; trades live unless told otherwise.
 
     Parameters
     ----------
@@ -233,6 +233,10 @@ class LiveNode:
         Further parameters of the strategy; ``strategy`` itself names another one.
     settings
         Further sections.
+    environment
+        Further variables.
+    mode
+        Of the node; on paper the venue sees no order.
     """
 
     def __init__(
@@ -244,8 +248,9 @@ class LiveNode:
         strategy: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
+        mode: Literal["live", "paper"] = "live",
     ) -> None:
-        self.venue, self.folder = venue, folder
+        self.venue, self.folder, self.mode = venue, folder, mode
         self.journal = folder / "journal.sqlite"
         self.starts = 0
         self.worst_unprotected_secs = 0.0
@@ -288,6 +293,12 @@ class LiveNode:
         return "\n".join(one for one in lines if '"level": "info"' not in one)
 
     @property
+    def process_id(self) -> int:
+        """Return the id of the process of now."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         """Tell whether the process lives."""
         return self._process is not None and self._process.poll() is None
@@ -295,7 +306,7 @@ class LiveNode:
     def config_sha256(self) -> str:
         """Return the hash that a person approves."""
         with added_strategies():
-            plan = plan_live(load_settings(str(self.file)), "live", str(self.file))
+            plan = plan_live(load_settings(str(self.file)), self.mode, str(self.file))
             return str(effective_config(plan)["config_sha256"])
 
     def launch(self, environment: Mapping[str, str] | None = None) -> None:
@@ -310,11 +321,12 @@ class LiveNode:
             "tests.faults.node",
             "run",
             "--mode",
-            "live",
+            self.mode,
             "--config",
             str(self.file),
         ]
-        command += ["--live-approved", self.config_sha256()]
+        if self.mode == "live":
+            command += ["--live-approved", self.config_sha256()]
         with (self.folder / f"stderr{self.starts}.txt").open("wb") as stream:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=shared, stdout=subprocess.DEVNULL, stderr=stream
@@ -365,7 +377,7 @@ class LiveNode:
     def command(self, action: str, **args: Any) -> Any:
         """Send a command to the node and return its answer."""
         command = new_command(action, "tests", args, now_ns=time.time_ns())
-        return send_command(socket_path(self.folder, "live"), command)
+        return send_command(socket_path(self.folder, self.mode), command)
 
     def status(self) -> Row:
         """Return the facts of ``ctl status``; empty while no node listens."""

@@ -1,5 +1,6 @@
 """``python -m tests.faults.node``: `live_node.py` with the strategies of `tests/faults/strategies` too."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import Final
 import strategies
 
 FOLDER: Final = Path(__file__).parent / "strategies"
+# How soon after its start a node may begin anew because of its memory, seconds, instead of minutes.
+LEAST_SESSION_VARIABLE: Final = "SMCBOT_TEST_LEAST_SESSION_SECS"
 
 
 def add_strategies() -> None:
@@ -39,11 +42,20 @@ def mark_compiled() -> None:
             file.write(f"{ROOT}\n")
 
 
+def allow_early_restarts() -> None:
+    """Set the least time of a session as the environment says."""
+    from runtime.live import memory_watch
+
+    if secs := os.environ.get(LEAST_SESSION_VARIABLE):
+        vars(memory_watch)["LEAST_SESSION_SECS"] = float(secs)
+
+
 if __name__ in ("__main__", "__mp_main__"):  # a child of the node, which compiles the kernels, too
     add_strategies()
 
 if __name__ == "__main__":
     mark_compiled()
+    allow_early_restarts()
     from live_node import main
 
     sys.exit(main())

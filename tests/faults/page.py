@@ -15,9 +15,9 @@ HEAD: Final = """# The fault matrix
 
 Written by `make faults` from `docs/faults.json`; do not edit. Each row is a test with whole `live_node.py`
 processes, Nautilus' real adapters and the [local exchange](venue-simulator.md); `pytest -m fault -k F07` runs
-one row. Every test ends with the same comparison: orders, fills and trades of the journal are the venue's own
-to the last unit, no client order id was sent twice, no order of ours is orphaned, and what is held is covered
-by a stop.
+one row. The cuts of ten minutes and the hour of F26 are measured by `make soak`. Every test ends with the
+same comparison: orders, fills and trades of the journal are the venue's own to the last unit, no client order
+id was sent twice, no order of ours is orphaned, and what is held is covered by a stop.
 
 *unprotected* is the longest time, by the venue's own records, in which a position had no exit that covers it;
 *watchdog* is what the node measured itself. The limit is 2 s beside the venue's own outage.

@@ -34,5 +34,4 @@ ROWS: Final = {
 # Why a row has no result yet; a row that gets one is taken out of here.
 MISSING: Final[dict[str, str]] = {
     "F20": "the user interface does not exist yet",
-    "F26": "runs an hour: `make soak`",
 }

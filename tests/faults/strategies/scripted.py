@@ -40,6 +40,8 @@ class ScriptedConfig(StrategyConfig, frozen=True, kw_only=True):
         Of every setup, quote currency.
     qty
         Of every setup, base currency.
+    swell_price, swell_mb
+        A trade at this price lets the node grow by so much memory, MiB.
     """
 
     instrument_id: InstrumentId
@@ -51,6 +53,8 @@ class ScriptedConfig(StrategyConfig, frozen=True, kw_only=True):
     stop_price: Decimal = Decimal(49000)
     target_price: Decimal = Decimal(51000)
     qty: Decimal = Decimal("0.1")
+    swell_price: Decimal = Decimal(50030)
+    swell_mb: int = 0
 
 
 class ScriptedStrategy(SetupStrategy):
@@ -59,6 +63,7 @@ class ScriptedStrategy(SetupStrategy):
     def __init__(self, config: ScriptedConfig) -> None:
         super().__init__(config, config.instrument_id, "SCR", ExitRules(answer_secs=2.0))
         self._number = 0
+        self._swollen = b""
 
     def on_start(self) -> None:
         """Take up what is kept, and listen."""
@@ -78,6 +83,8 @@ class ScriptedStrategy(SetupStrategy):
         """Open or take back where the script says so, and let the setup see the price."""
         price, setup = tick.price.as_decimal(), self.setup
         is_alive = setup is not None and not setup.is_closed
+        if price == self.config.swell_price:
+            self._swollen = b"x" * (self.config.swell_mb << 20)
         if price in (self.config.arm_price, self.config.low_arm_price) and not is_alive:
             self._arm(tick.ts_event)
             return
