@@ -21,13 +21,15 @@ import msgspec
 
 from runtime.live.command_runner import CommandRunner
 from runtime.live.command_socket import listen
-from runtime.live.commands import MAX_LINE_BYTES, Answer, Command, CommandError, read_command
+from runtime.live.commands import MAX_LINE_BYTES, READING, Answer, Command, CommandError, read_command
 from runtime.live.kill_switch import user_name
 
 MAX_CLIENTS: Final = 32
 MAX_WAITING: Final = 256  # lines of one client that wait for their answers; further ones wait in its buffer
 LINES_PER_SEC: Final = 200.0  # of all clients; whoever sends more waits, each in turn
 LINES_AT_ONCE: Final = 50
+# Questions wait for the next of these moments and are answered together: one look at the node for all.
+QUESTION_SECS: Final = 0.05
 MAX_MISTAKES: Final = 20  # refused lines, then the client is cut off
 WRITE_SECS: Final = 5.0
 DISMISS_SECS: Final = 1.0
@@ -159,6 +161,8 @@ class CommandServer:
             client.mistakes += 1
             answer = await self.runner.refuse(error.command_id, str(error), origin)
         else:
+            if command.action in READING:
+                await asyncio.sleep(QUESTION_SECS - self._loop.time() % QUESTION_SECS)
             answer = await self.runner.submit(command, origin)
             client.mistakes += answer.outcome == "refused"
         await client.send(answer)
