@@ -169,7 +169,6 @@ def test_a_client_in_doubt_is_believed_at_once() -> None:
     """It does not call the order refused: the order is asked about now, and not after seconds of silence."""
     world = World()
     order = world.submit()
-    world.answer = found(is_open=True)
     doubt = Doubt(COIN.id.value, ENTRY, "gave no answer", world.clock.timestamp_ns())
 
     async def hear() -> None:
@@ -179,6 +178,8 @@ def test_a_client_in_doubt_is_believed_at_once() -> None:
             await asyncio.sleep(0)
 
     asyncio.run(hear())
-    assert world.processed == [world.answer.report]
+    question = world.actor.questions[ENTRY]
+    assert (question.asked, question.absent) == (1, 1)
     assert world.actor.counters["unknown"] == 1
+    assert world.processed == []
     assert order.status == OrderStatus.SUBMITTED
