@@ -8,7 +8,8 @@ Measured on the local exchange with Nautilus 1.231 (tests/integration/test_bybit
 * A stop cannot be moved: of a change the adapter sends quantity and price, never the trigger price.
 * A fill that the private stream missed is never asked for. While anything is open, and for a minute after,
   the executions are asked for twice a second; one that is missing twice is handed to the engine as the venue
-  reported it, with its own trade id and fee. An order that the venue does not hold open any more is asked
+  reported it, with its own trade id and fee. So is what an answer about an order says was filled: of a report
+  alone the engine invents a fill without fee. An order that the venue does not hold open any more is asked
   about as well.
 * A funding payment is an execution too, and the adapter reports a fill of it, of the position's size. What is
   of an unknown order is asked about first, and funding is left out (`runtime.live.bybit_funding`).
@@ -31,12 +32,19 @@ from nautilus_trader.execution.messages import (
     CancelAllOrders,
     CancelOrder,
     GenerateFillReports,
+    GenerateOrderStatusReports,
     GeneratePositionStatusReports,
     ModifyOrder,
+    QueryOrder,
     SubmitOrder,
     SubmitOrderList,
 )
-from nautilus_trader.execution.reports import ExecutionMassStatus, FillReport, PositionStatusReport
+from nautilus_trader.execution.reports import (
+    ExecutionMassStatus,
+    FillReport,
+    OrderStatusReport,
+    PositionStatusReport,
+)
 from nautilus_trader.model.enums import OrderStatus
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.orders import Order
@@ -69,7 +77,9 @@ from runtime.live.bybit_rest import (
 from runtime.live.doubts import DOUBT_TOPIC, Doubt
 from runtime.live.exchanged_class import exchanged
 from runtime.live.freshness import ClockOffset
+from runtime.live.order_lookup import Answer, hand_over, look_up
 
+RECONCILE: Final = "ExecEngine.reconcile_execution_report"
 RECONCILE_AGAIN_SECS: Final = 1.0
 START_ATTEMPTS: Final = 3
 REPORTS: Final = frozenset(
@@ -423,6 +433,36 @@ class RepairedBybitClient(BybitExecutionClient):
     @property
     def _has_linear(self) -> bool:
         return any(one.name.upper() == "LINEAR" for one in self._product_types)
+
+    # -- fills with their own ids, or none -------------------------------------------------------------------
+
+    async def _query_order(self, command: QueryOrder) -> None:
+        order = self._cache.order(command.client_order_id)
+        if order is None:
+            await super()._query_order(command)
+            return
+        answer = await look_up(self, command.instrument_id, command.client_order_id.value)
+        if answer.answer is Answer.FOUND and not order.is_closed:
+            hand_over(self._cache, answer, self._reconcile)
+
+    def _reconcile(self, report: Any) -> None:
+        self._msgbus.send(endpoint=RECONCILE, msg=report)
+
+    async def generate_order_status_reports(
+        self, command: GenerateOrderStatusReports
+    ) -> list[OrderStatusReport]:
+        """Return the adapter's reports; of open orders alone without those whose fills are still to be asked.
+
+        The engine's check of open orders would invent them; the look for missed fills finds them.
+        """
+        reports: list[OrderStatusReport] = await super().generate_order_status_reports(command)
+        if not command.open_only:
+            return reports
+        return [one for one in reports if not self._lacks_fills(one)]
+
+    def _lacks_fills(self, report: OrderStatusReport) -> bool:
+        order = None if report.client_order_id is None else self._cache.order(report.client_order_id)
+        return order is not None and order.filled_qty != report.filled_qty
 
     # -- whole reports or none -----------------------------------------------------------------------------
 
