@@ -26,6 +26,8 @@ LOOK_SECS: Final = 0.5
 AGAIN_SECS: Final = 0.3
 HAND_OVERS: Final = 3
 LINGER_SECS: Final = 60.0
+# Between looks while the host has banned us: nothing leaves, and saying so twice a second helps nobody.
+BANNED_SECS: Final = 30.0
 ORDERS_EVERY: Final = 10
 OVERLAP_MS: Final = 60_000
 PAGE: Final = 100
@@ -78,6 +80,7 @@ class MissedReports:
                 await self.look()
             except VenueError as error:
                 self._client._log.warning(f"Cannot ask for missed fills: {error}")  # noqa: SLF001
+                await asyncio.sleep(min(self._rest.budget.ban_secs, BANNED_SECS))
             except Exception as error:
                 text = "The look for missed fills failed, it goes on"
                 self._client._log.exception(text, error)  # noqa: SLF001
