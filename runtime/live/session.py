@@ -43,7 +43,7 @@ log = logging.getLogger("smcbot.node")
 LOGS: Final = "logs"
 LOCK: Final = "node.lock"
 # New objects before the young, young looks before the middle-aged, those before all are looked at.
-GC_THRESHOLDS: Final = (1_000, 20, 100)
+GC_THRESHOLDS: Final = (1_000, 5, 400)
 SWITCH_SECS: Final = 0.0001
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
