@@ -12,6 +12,8 @@ from typing import Any, Final
 from strategies.trade_manager.orders import Leg
 
 THREAD: Final = "state-sync"
+# An entry that a stalled disk kept back for longer belongs to a market of before.
+LONGEST_SECS: Final = 1.0
 
 
 class IntentSync:
@@ -51,7 +53,8 @@ class EntryBarrier:
     intents
         Tells what an order that is submitted now has to wait for.
     on_failure
-        Called with the command and the error of an order that is not sent, after its denial.
+        Called with the command and the error of an order that is not sent because the disk refuses, after
+        its denial; not where the disk only took too long.
     """
 
     def __init__(self, client: Any, intents: IntentSync, on_failure: Callable[[Any, OSError], None]) -> None:
@@ -59,28 +62,26 @@ class EntryBarrier:
         # Both are called by Nautilus through the instance.
         self._submit, self._cancel = client._submit_order, client._cancel_order  # noqa: SLF001
         client._submit_order, client._cancel_order = self.submit, self.cancel  # noqa: SLF001
-        self._waiting: dict[Any, asyncio.Future[None]] = {}
+        self._waiting: dict[Any, asyncio.Future[bool]] = {}
 
     async def submit(self, command: Any) -> None:
         """Send an order; an entry once its intent is on the disk, and not at all where that fails."""
         order, stored = command.order, self._intents.newest
         if stored is not None and Leg.ENTRY.name in (order.tags or ()):
-            self._waiting[order.client_order_id] = stored
-            try:
-                await asyncio.shield(stored)
-            except OSError as error:
+            leaves = self._waiting[order.client_order_id] = asyncio.get_running_loop().create_future()
+            error = await _refusal(stored)
+            del self._waiting[order.client_order_id]
+            leaves.set_result(error is None)
+            if error is not None:
                 self._deny(command, error)
                 return
-            finally:
-                self._waiting.pop(order.client_order_id, None)
         await self._submit(command)
 
     async def cancel(self, command: Any) -> None:
-        """Take an order back; one that waits for the disk goes out first, as everywhere."""
-        stored = self._waiting.get(command.client_order_id)
-        if stored is not None:
-            await asyncio.wait([stored])
-        await self._cancel(command)
+        """Take an order back; one that waits for the disk goes out first, or not at all."""
+        leaves = self._waiting.get(command.client_order_id)
+        if leaves is None or await asyncio.shield(leaves):
+            await self._cancel(command)
 
     def _deny(self, command: Any, error: OSError) -> None:
         order = command.order
@@ -91,7 +92,18 @@ class EntryBarrier:
             reason="not_stored",
             ts_event=self._client._clock.timestamp_ns(),  # noqa: SLF001 - it has no other
         )
-        self._on_failure(command, error)
+        if not isinstance(error, TimeoutError):  # a disk that was slow once may be fast for the next
+            self._on_failure(command, error)
+
+
+async def _refusal(stored: asyncio.Future[None]) -> OSError | None:
+    """Wait for a sync; return why its entry must not leave."""
+    try:
+        async with asyncio.timeout(LONGEST_SECS):
+            await asyncio.shield(stored)
+    except OSError as error:
+        return error
+    return None
 
 
 __all__ = ["EntryBarrier", "IntentSync"]

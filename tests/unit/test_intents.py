@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from runtime.live import intents
 from runtime.live.intents import EntryBarrier, IntentSync
 from runtime.live.state import StateFile, StateKeeper
 from tests.unit.test_state_file import NAMES, setup_named
@@ -151,6 +152,19 @@ def test_an_entry_that_is_not_on_the_disk_is_denied() -> None:
         node.intents.begin()
         await node.submit("next", "ENTRY")
         assert node.client.sent == ["submit next"]
+
+    run(story)
+
+
+def test_an_entry_that_a_slow_disk_keeps_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its market is over; nobody halts for it, and its cancellation has nothing to take back."""
+    monkeypatch.setattr(intents, "LONGEST_SECS", 0.02)
+
+    async def story(node: Node) -> None:
+        node.intents.begin()
+        await asyncio.gather(node.submit("entry", "ENTRY"), node.cancel("entry"))
+        assert (node.client.sent, node.client.denied) == ([], [("entry", "not_stored")])
+        assert node.failures == []
 
     run(story)
 
