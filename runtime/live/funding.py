@@ -21,6 +21,7 @@ from runtime.live.addresses import addresses_of
 from runtime.live.bybit_funding import FundingFilter
 from runtime.live.bybit_rest import BybitRest
 from runtime.live.context import LiveContext
+from runtime.live.freshness import ClockOffset
 from runtime.live.holding_actor import HoldingActor
 from runtime.live.keys import require_keys
 from runtime.live.settings import LiveVenue
@@ -280,10 +281,23 @@ def make_funding(context: LiveContext) -> FundingActor | None:
 def record_of(context: LiveContext, venue: LiveVenue) -> FundingRecord:
     """Return who tells the funding of an account; ConfigurationError without keys."""
     address, keys = addresses_of(venue).http, require_keys(venue)
+    budget = context.rest.http.budget(address)
+
+    def offset() -> ClockOffset | None:
+        return context.clock_offsets.get(venue.venue_name)
+
     if venue.venue == "binance":
-        return BinanceIncome(SignedRest(address, keys), context.rest.http.budget(address))
+        signed = SignedRest(address, keys, now_ms=lambda: time.time_ns() // MS + shift_ms(offset()))
+        return BinanceIncome(signed, budget)
     rest = BybitRest(address, keys.key, keys.secret)
+    rest.follow_clock(offset)
+    rest.share(budget)
     return BybitFundings(FundingFilter(rest, lambda text: None))
+
+
+def shift_ms(offset: ClockOffset | None) -> int:
+    """Return what a stamp by our clock must be moved by, 0 before it was measured."""
+    return 0 if offset is None else offset.shift_ms
 
 
 __all__ = ["BinanceIncome", "BybitFundings", "FundingActor", "FundingRecord", "VenuePayment", "make_funding"]
