@@ -1,19 +1,31 @@
 """What venues say of funding, and who is told of it."""
 
 import asyncio
+import time
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from nautilus_trader.cache.cache import Cache
 from nautilus_trader.common.component import MessageBus, TestClock
 from nautilus_trader.model.identifiers import InstrumentId, TraderId
 from nautilus_trader.portfolio.portfolio import Portfolio
 
+from runtime.download.budget import HostBudget
 from runtime.errors import VenueError
 from runtime.live.bybit_funding import FundingFilter
-from runtime.live.funding import INCOME_ROWS, BinanceIncome, BybitFundings, FundingActor, VenuePayment
+from runtime.live.freshness import ClockOffset
+from runtime.live.funding import (
+    INCOME_ROWS,
+    BinanceIncome,
+    BybitFundings,
+    FundingActor,
+    VenuePayment,
+    record_of,
+)
+from runtime.live.settings import LiveVenue
 from strategies.trade_manager.funding import FundingPayment
 
 D = Decimal
@@ -172,3 +184,33 @@ def test_each_trade_is_told_of_its_own_payments_alone() -> None:
             amount=D(2),
         )
     ]
+
+
+@pytest.mark.parametrize(("venue", "market"), [("binance", "usdm"), ("bybit", "linear")])
+def test_questions_are_stamped_by_the_venues_clock(
+    venue: str, market: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours is a minute behind, and the venue would refuse every question."""
+    for prefix in ("BINANCE_USDM", "BINANCE", "BYBIT"):
+        monkeypatch.setenv(f"{prefix}_API_KEY", "key")
+        monkeypatch.setenv(f"{prefix}_API_SECRET", "secret")
+    account = LiveVenue(venue=venue, market=market)  # type: ignore[arg-type]
+    stamps: list[int] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        stamp = request.url.params.get("timestamp") or request.headers["X-BAPI-TIMESTAMP"]
+        stamps.append(int(stamp) - time.time_ns() // MS)
+        rows: Any = [] if venue == "binance" else {"retCode": 0, "result": {"list": []}}
+        return httpx.Response(200, json=rows)
+
+    whole, transport = httpx.AsyncClient.__init__, httpx.MockTransport(answer)
+    monkeypatch.setattr(
+        httpx.AsyncClient, "__init__", lambda self, **given: whole(self, **{**given, "transport": transport})
+    )
+    context: Any = SimpleNamespace(
+        clock_offsets={account.venue_name: ClockOffset(60_000 * MS, MS)},
+        rest=SimpleNamespace(http=SimpleNamespace(budget=lambda _address: HostBudget(time.monotonic))),
+    )
+    assert asyncio.run(record_of(context, account).payments(0, 1000)) == []
+    assert all(59_000 < one < 61_000 for one in stamps)
+    assert len(stamps) == 1
