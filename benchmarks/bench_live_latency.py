@@ -111,7 +111,9 @@ def protections(
             for one in stops.values()
             if one["market"] == fill["market"]
             and one["created_ns"] >= fill["ts_ns"]
-            and one["side"] != fill["side"]
+            # Of the same setup: where price has passed the stop, an order at market takes its place, and the
+            # next stop of the market belongs to another position.
+            and one["client_id"].rpartition("-")[0] == entry.rpartition("-")[0]
         ]
         first = min(later, key=lambda one: one["created_ns"], default=None)
         if first is None or first["client_id"] not in accepted:
