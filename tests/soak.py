@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 
 from runtime.live.commands import new_command
 from runtime.live.ctl import NodeUnreachable, send_command, socket_path
+from tests.faults.harness import is_placement
 from tests.faults.recorder import FILE_VARIABLE, write_rows
 from tests.paper_demo import demo_hosts, write_settings
 from tests.venue_simulator.process import API_KEY, API_SECRET, VenueProcess
@@ -45,7 +46,6 @@ MOST_GROWTH_PCT: Final = 5.0
 CUT_SECS: Final = 600.0
 # What is on its way when the network breaks may still be counted.
 GRACE_SECS: Final = 2.0
-ORDERS: Final = ("POST order", "POST algoOrder")
 # Small enough for the sample tape to trade all the time.
 STRATEGY: Final = {"bucket_usd": 10_000, "max_notional_pct": 20.0}
 
@@ -185,7 +185,7 @@ def watchdog_of(folder: Path) -> dict[str, Any]:
 
 def after_cut(state: dict[str, Any], cut_ns: int, back_ns: int) -> dict[str, Any]:
     """Return what the venue saw while the network was cut, and after it."""
-    orders = [one["ts_ns"] for one in state["requests"] if one["endpoint"] in ORDERS]
+    orders = [one["ts_ns"] for one in state["requests"] if is_placement(one["endpoint"])]
     answered = [one["ts_ns"] for one in state["requests"] if one["ts_ns"] > back_ns]
     return {
         "orders_while_cut": sum(cut_ns + GRACE_SECS * 1e9 < one < back_ns for one in orders),
