@@ -104,9 +104,9 @@ def _account(store: PaperStore, venue: str) -> dict[str, Any]:
     balances = [
         {
             "currency": one.currency.code,
-            "total": str(one.total.as_decimal()),
-            "free": str(one.free.as_decimal()),
-            "locked": str(one.locked.as_decimal()),
+            "total": plain(one.total.as_decimal()),
+            "free": plain(one.free.as_decimal()),
+            "locked": plain(one.locked.as_decimal()),
         }
         for one in state.balances
     ]
@@ -122,6 +122,17 @@ def _account(store: PaperStore, venue: str) -> dict[str, Any]:
         "fills": len(store.fills(venue)),
         "funding": str(sum((one.amount for one in payments), Decimal(0))),
     }
+
+
+def plain(amount: Decimal) -> str:
+    """Return an amount without an exponent: dust is read by people.
+
+    Examples
+    --------
+    >>> plain(Decimal("8.1E-7")), plain(Decimal("1E+2"))
+    ('0.00000081', '100')
+    """
+    return f"{amount:f}"
 
 
 def _equity(
