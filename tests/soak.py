@@ -287,7 +287,8 @@ def rows_of(found: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "row": f"F01 {found['cut_secs']:g} s at {found['speed']:g}x",
             "done": "every connection cut in the middle of the soak",
-            "measured": {name: found[name] for name in cut} | {"entries": found["done"]["entries"]},
+            "measured": {name: found[name] for name in cut}
+            | {"entries_before_during_after": list(found["done"]["entries"].values())},
         }
         | result,
     ]
