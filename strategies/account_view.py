@@ -1,5 +1,6 @@
 """What an account is worth and may spend, as the desk of one instrument sees it."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.instruments import CurrencyPair, Instrument
 from nautilus_trader.model.objects import Money
 
+from strategies.exposure import unsent_entries
 from strategies.market_price import last_known_price
 from strategies.protection import AccountKind, VenueCapabilities
 from strategies.trade_manager.orders import ZERO, Leg, OrderStage
@@ -30,6 +32,8 @@ class AccountView:
 
     instrument: Instrument
     market: Market
+    peers: Sequence[Any] = ()
+    """Desks of a live node that share the limits of this one, itself among them; none in backtests."""
 
     def __init__(self, host: Any, instrument_id: InstrumentId) -> None:
         self._host = host
@@ -119,7 +123,7 @@ class AccountView:
         for order in {one.client_order_id: one for one in living}.values():
             if order.is_post_only and order.strategy_id != self._host.id:
                 committed += order.leaves_qty.as_decimal() * order.price.as_decimal()
-        return committed
+        return committed + self._unsent_notional()
 
     def _affords(self, plan: EntryPlan) -> bool:
         """Tell whether a cash account can pay for a plan now that our own entry is gone.
@@ -140,7 +144,15 @@ class AccountView:
         """
         in_flight = self._host.cache.orders_inflight(venue=self.instrument_id.venue)
         entries = (one for one in in_flight if one.status == OrderStatus.SUBMITTED and one.is_post_only)
-        return sum((one.leaves_qty.as_decimal() * one.price.as_decimal() for one in entries), ZERO)
+        taken = sum((one.leaves_qty.as_decimal() * one.price.as_decimal() for one in entries), ZERO)
+        return taken + self._unsent_notional()
+
+    def _unsent_notional(self) -> Decimal:
+        """Return what entries of other strategies will take that have not even left yet."""
+        own = str(self._host.id.value)
+        others = [one for one in self.peers if one.strategy_id != own]
+        unsent = unsent_entries(self._host.cache, others, self.instrument_id.venue)
+        return sum((one.notional for _, one in unsent), ZERO)
 
 
 def market_of(instrument: Instrument, venue: VenueCapabilities, account: AccountKind) -> Market:

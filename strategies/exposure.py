@@ -2,16 +2,17 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.enums import OrderStatus
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, Venue
 
 from strategies.entry_limits import EntryIntent
 from strategies.market_price import last_known_price
 from strategies.price_band import LAST_TRADES
-from strategies.trade_manager.orders import ZERO, Leg, OwnOrder
+from strategies.trade_manager.orders import ZERO, Leg, OrderStage, OwnOrder
 
 
 def entry_intent(desk: Any, host: Any, own: OwnOrder) -> EntryIntent:
@@ -27,7 +28,7 @@ def entry_intent(desk: Any, host: Any, own: OwnOrder) -> EntryIntent:
         The order that is about to be sent.
     """
     cache, instrument_id = host.cache, desk.instrument_id
-    symbol_notional, account_notional = notionals(cache, instrument_id, desk.peers)
+    symbol_notional, account_notional = notionals(cache, instrument_id, desk.peers, besides=own.client_id)
     equity = desk.account_equity() if desk.entry_limits.watches_equity else None
     return EntryIntent(
         ts_ns=host.clock.timestamp_ns(),
@@ -42,7 +43,9 @@ def entry_intent(desk: Any, host: Any, own: OwnOrder) -> EntryIntent:
     )
 
 
-def notionals(cache: Any, instrument_id: InstrumentId, desks: Iterable[Any] = ()) -> tuple[Decimal, Decimal]:
+def notionals(
+    cache: Any, instrument_id: InstrumentId, desks: Sequence[Any] = (), *, besides: str = ""
+) -> tuple[Decimal, Decimal]:
     """Return position and waiting entries in one instrument, and in all of its venue.
 
     Parameters
@@ -53,7 +56,10 @@ def notionals(cache: Any, instrument_id: InstrumentId, desks: Iterable[Any] = ()
         The one.
     desks
         Of all strategies: what the setups of those that keep them hold counts where the cache has less.
-        Nautilus knows no position of spot coins that were bought before a restart.
+        Nautilus knows no position of spot coins that were bought before a restart. So count the entries that
+        they have decided and that have not left yet.
+    besides
+        Client order id of an entry that does not count: the one that is asked about.
 
     Returns
     -------
@@ -82,7 +88,46 @@ def notionals(cache: Any, instrument_id: InstrumentId, desks: Iterable[Any] = ()
         amount = order.leaves_qty.as_decimal() * _price_of(cache, order)
         total += amount
         own += amount if order.instrument_id == instrument_id else ZERO
+    for desk, amount in unsent_entries(cache, desks, venue):
+        if amount.client_id != besides:
+            total += amount.notional
+            own += amount.notional if desk.instrument_id == instrument_id else ZERO
     return own, total
+
+
+def unsent_entries(cache: Any, desks: Iterable[Any], venue: Venue) -> Iterator[tuple[Any, "UnsentEntry"]]:
+    """Yield entries that desks of a live node have decided and that have not left yet, with their desks.
+
+    An entry waits for the disk, and one of several that a strategy decides at once for the others: Nautilus
+    counts it as neither open nor in flight. In a backtest none waits.
+
+    Parameters
+    ----------
+    cache
+        Of Nautilus.
+    desks
+        Of all strategies.
+    venue
+        Whose entries.
+    """
+    for desk in desks:
+        if desk.keeper is None or desk.instrument_id.venue != venue:
+            continue
+        for setup in desk.setups:
+            for own in () if setup.is_closed else setup.orders.values():
+                if own.leg is not Leg.ENTRY or own.stage is not OrderStage.SENT:
+                    continue
+                order = cache.order(ClientOrderId(own.client_id))
+                if order is None or order.status == OrderStatus.INITIALIZED:
+                    price = own.price or setup.plan.entry_price
+                    yield desk, UnsentEntry(own.client_id, own.leaves_qty * price)
+
+
+class UnsentEntry(NamedTuple):
+    """An entry that has not left yet: its client order id, and quantity times price, quote currency."""
+
+    client_id: str
+    notional: Decimal
 
 
 def _unknown_to_cache(
@@ -132,4 +177,4 @@ def _price_of(cache: Any, order: Any) -> Decimal:
     return ZERO if price is None else price.as_decimal()
 
 
-__all__ = ["entry_intent", "last_prices", "mark_price", "notionals"]
+__all__ = ["UnsentEntry", "entry_intent", "last_prices", "mark_price", "notionals", "unsent_entries"]

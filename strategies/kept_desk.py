@@ -6,7 +6,7 @@ is missing before anything else; what only the venue can answer is asked by `run
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -58,8 +58,6 @@ class KeptDesk(AccountView):
     """Where setups are kept; None in backtests."""
     carries_stop = False
     """Entries carry a stop of their own where the venue attaches one; only where orders are real."""
-    peers: Sequence["KeptDesk"] = ()
-    """All desks that share the limits of this one, itself among them."""
     make_room: Callable[[InstrumentId, Decimal], None] | None = None
     """Told the notional of each exit before it goes out, so that no limit refuses it; None in backtests."""
     reach: Callable[[str], None] | None = None

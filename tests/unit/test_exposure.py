@@ -4,9 +4,11 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.enums import OrderStatus
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 
 from strategies.exposure import notionals
+from strategies.trade_manager.orders import Leg, OrderKind, OrderStage, OwnOrder
 
 XRP, ADA, FAR = (
     InstrumentId.from_str(name) for name in ("XRPUSDT.BINANCE", "ADAUSDT.BINANCE", "XRPUSDT.BYBIT")
@@ -35,6 +37,12 @@ class _Cache:
 
     orders_inflight = orders_open
 
+    def order(self, client_order_id: ClientOrderId) -> Any:
+        """Return an order that has been made: it waits for the disk, or is at the venue."""
+        status = {"WAITS": OrderStatus.INITIALIZED, "SENT": OrderStatus.SUBMITTED}
+        name = client_order_id.value
+        return SimpleNamespace(status=status[name]) if name in status else None
+
 
 class _Amount:
     def __init__(self, text: str) -> None:
@@ -47,7 +55,7 @@ class _Amount:
 def desk(instrument_id: InstrumentId, qty: str, *, is_closed: bool = False, keeper: Any = True) -> Any:
     """Return a desk with one setup that was entered at 5."""
     plan = SimpleNamespace(entry_price=Decimal(5))
-    setup = SimpleNamespace(is_closed=is_closed, position_qty=Decimal(qty), plan=plan)
+    setup = SimpleNamespace(is_closed=is_closed, position_qty=Decimal(qty), plan=plan, orders={})
     return SimpleNamespace(instrument_id=instrument_id, keeper=keeper, setups=(setup,))
 
 
@@ -62,3 +70,34 @@ def test_nothing_counts_twice() -> None:
     desks = [desk(XRP, "10"), desk(XRP, "99", is_closed=True), desk(ADA, "7", keeper=None)]
     assert notionals(_Cache(position="10"), XRP, desks) == (Decimal(30), Decimal(30))
     assert notionals(_Cache(position="4"), XRP, desks) == (Decimal(30), Decimal(30))
+
+
+def entering(instrument_id: InstrumentId, client_id: str, **options: Any) -> Any:
+    """Return a desk that has decided to buy 2 at 10."""
+    one = desk(instrument_id, "0", **options)
+    (setup,) = one.setups
+    setup.orders[client_id] = OwnOrder(
+        client_id=client_id, leg=Leg.ENTRY, kind=OrderKind.LIMIT, qty=Decimal(2), price=Decimal(10)
+    )
+    return one
+
+
+def test_entries_that_have_not_left_yet_count() -> None:
+    """Two decided at once: the second is asked about while the first waits for the disk, or was not made."""
+    desks = [entering(XRP, "WAITS"), entering(ADA, "NOT-MADE"), entering(FAR, "WAITS")]
+    assert notionals(_Cache(), XRP, desks) == (Decimal(20), Decimal(40))
+
+
+def test_the_entry_that_is_asked_about_does_not_count() -> None:
+    """Its own quantity is added by the limit."""
+    desks = [entering(XRP, "NOT-MADE"), entering(ADA, "WAITS")]
+    assert notionals(_Cache(), XRP, desks, besides="NOT-MADE") == (Decimal(0), Decimal(20))
+
+
+def test_what_has_left_or_ended_does_not_count_as_unsent() -> None:
+    """Orders in flight are counted where Nautilus lists them; an acknowledged or closed one is not unsent."""
+    acknowledged = entering(ADA, "WAITS")
+    acknowledged.setups[0].orders["WAITS"].stage = OrderStage.WORKING
+    desks = [entering(XRP, "SENT"), entering(XRP, "WAITS", keeper=None), acknowledged]
+    desks.append(entering(ADA, "WAITS", is_closed=True))
+    assert notionals(_Cache(), XRP, desks) == (Decimal(0), Decimal(0))
