@@ -82,6 +82,8 @@ COUNTED_FROM_ZERO: Final = (
     "positions_open_at_stop",
     "illegal_transitions",
 )
+# Why an entry is denied that was taken back, or entries closed, before it left for the venue.
+WITHDRAWN: Final = "withdrawn"
 # Events that tell nothing but that an order, or the wish to change it, is on its way.
 OWN_STEPS: Final = frozenset({OrderInitialized, OrderSubmitted, OrderPendingCancel, OrderPendingUpdate})
 _NOTE_COUNTERS: Final[dict[str, str]] = {
@@ -289,6 +291,16 @@ class SetupDesk(KeptDesk):
         if self.is_halted:
             return SkipReason.HALTED
         return SkipReason.HELD if self.holds else None
+
+    def wants_entry(self, client_id: str) -> bool:
+        """Tell whether an entry that has not left yet may leave; True for one that is not of this desk."""
+        setup = self._by_order.get(client_id)
+        if setup is None:
+            return True
+        limits = self.entry_limits
+        if self.closed_to_entries is not None or (limits is not None and limits.closed_by):
+            return False
+        return setup.is_entering and setup.entry_id == client_id
 
     def on_hold_entries(self, message: HoldEntries) -> None:
         """Open nothing until this is released; a waiting entry is taken back."""
@@ -520,6 +532,11 @@ class SetupDesk(KeptDesk):
         client_id: str = event.client_order_id.value
         ts_ns: int = event.ts_event
         setup.last_price = float(self.last_price() or "nan")
+        given_up: list[Action] = []
+        planned = setup.next_plan
+        # While the old entry was on its way back, another strategy may have spent its money.
+        if planned is not None and _is_taken_back(event) and not self._affords(planned):
+            given_up = setup.cancel_entry("funds", ts_ns)
         if isinstance(event, OrderFilled):
             return setup.on_filled(client_id, self.fill_of(event))
         if isinstance(event, OrderAccepted):
@@ -527,16 +544,13 @@ class SetupDesk(KeptDesk):
         if isinstance(event, OrderUpdated):
             return setup.on_updated(client_id, event.quantity.as_decimal(), ts_ns)
         if isinstance(event, OrderCanceled | OrderExpired):
-            planned = setup.next_plan
-            # While the old entry was on its way back, another strategy may have spent its money.
-            given_up = [] if planned is None or self._affords(planned) else setup.cancel_entry("funds", ts_ns)
             return [*given_up, *setup.on_canceled(client_id, ts_ns)]
         if isinstance(event, OrderRejected):
             if unknown_outcome(self.venue, event.reason):
                 return setup.on_unanswered(client_id, ts_ns)
             return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=event.due_post_only)
         if isinstance(event, OrderDenied):
-            return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=False)
+            return [*given_up, *setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=False)]
         if isinstance(event, OrderCancelRejected):
             return setup.on_cancel_refused(client_id, ts_ns)
         if isinstance(event, OrderModifyRejected):
@@ -760,6 +774,12 @@ class SetupDesk(KeptDesk):
 def side_name(direction: int) -> str:
     """Return ``long`` for +1 and ``short`` for -1."""
     return "long" if direction > 0 else "short"
+
+
+def _is_taken_back(event: OrderEvent) -> bool:
+    """Tell whether an order ended unfilled, at the venue or before it left, without a refusal."""
+    is_withdrawn = isinstance(event, OrderDenied) and event.reason == WITHDRAWN
+    return is_withdrawn or isinstance(event, OrderCanceled | OrderExpired)
 
 
 def _point(setup: Setup, event: OrderEvent) -> str:

@@ -1,7 +1,8 @@
 """Lets an entry wait for the disk while the node goes on: what precedes it is on the disk before it leaves.
 
 The state file is written in the node's own thread; only the `fsync`, which takes milliseconds on a busy disk,
-has a thread of its own. Until it is done the order is submitted for everybody but the venue.
+has a thread of its own. Until it is done the order is on its way for its setup and `INITIALIZED` for
+Nautilus; if nobody wants it any more by then (halted, held, cancelled), it is denied and never leaves.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from strategies.setup_desk import WITHDRAWN
 from strategies.trade_manager.orders import Leg
 
 THREAD: Final = "state-sync"
@@ -52,48 +54,61 @@ class EntryBarrier:
         Of an adapter; its coroutines that submit and cancel are replaced.
     intents
         Tells what an order that is submitted now has to wait for.
+    is_wanted
+        Asked with the client order id right before an entry leaves: it may have been taken back, or entries
+        closed, while it waited.
     on_failure
         Called with the command and the error of an order that is not sent because the disk refuses, after
         its denial; not where the disk only took too long.
     """
 
-    def __init__(self, client: Any, intents: IntentSync, on_failure: Callable[[Any, OSError], None]) -> None:
-        self._client, self._intents, self._on_failure = client, intents, on_failure
+    def __init__(
+        self,
+        client: Any,
+        intents: IntentSync,
+        is_wanted: Callable[[Any], bool],
+        on_failure: Callable[[Any, OSError], None],
+    ) -> None:
+        self._client, self._intents = client, intents
+        self._is_wanted, self._on_failure = is_wanted, on_failure
         # Both are called by Nautilus through the instance.
         self._submit, self._cancel = client._submit_order, client._cancel_order  # noqa: SLF001
         client._submit_order, client._cancel_order = self.submit, self.cancel  # noqa: SLF001
-        self._waiting: dict[Any, asyncio.Future[bool]] = {}
+        self._waiting: dict[Any, bool] = {}  # by order: whether nobody has cancelled it
 
     async def submit(self, command: Any) -> None:
-        """Send an order; an entry once its intent is on the disk, and not at all where that fails."""
+        """Send an order; an entry once its intent is on the disk, and only if it is wanted then."""
         order, stored = command.order, self._intents.newest
-        if stored is not None and Leg.ENTRY.name in (order.tags or ()):
-            leaves = self._waiting[order.client_order_id] = asyncio.get_running_loop().create_future()
-            error = await _refusal(stored)
-            del self._waiting[order.client_order_id]
-            leaves.set_result(error is None)
+        if Leg.ENTRY.name in (order.tags or ()):
+            name = order.client_order_id
+            self._waiting[name] = True
+            error = None if stored is None else await _refusal(stored)
+            is_wanted = self._waiting.pop(name) and self._is_wanted(name)
             if error is not None:
-                self._deny(command, error)
+                self._deny(order, "not_stored")
+                if not isinstance(error, TimeoutError):  # a disk that was slow once may be fast for the next
+                    self._on_failure(command, error)
+                return
+            if not is_wanted:
+                self._deny(order, WITHDRAWN)
                 return
         await self._submit(command)
 
     async def cancel(self, command: Any) -> None:
-        """Take an order back; one that waits for the disk goes out first, or not at all."""
-        leaves = self._waiting.get(command.client_order_id)
-        if leaves is None or await asyncio.shield(leaves):
-            await self._cancel(command)
+        """Take an order back; one that waits for the disk does not go out, and the venue hears nothing."""
+        if command.client_order_id in self._waiting:
+            self._waiting[command.client_order_id] = False
+            return
+        await self._cancel(command)
 
-    def _deny(self, command: Any, error: OSError) -> None:
-        order = command.order
+    def _deny(self, order: Any, reason: str) -> None:
         self._client.generate_order_denied(
             strategy_id=order.strategy_id,
             instrument_id=order.instrument_id,
             client_order_id=order.client_order_id,
-            reason="not_stored",
+            reason=reason,
             ts_event=self._client._clock.timestamp_ns(),  # noqa: SLF001 - it has no other
         )
-        if not isinstance(error, TimeoutError):  # a disk that was slow once may be fast for the next
-            self._on_failure(command, error)
 
 
 async def _refusal(stored: asyncio.Future[None]) -> OSError | None:

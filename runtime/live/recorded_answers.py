@@ -63,6 +63,11 @@ class RecordedLimits:
         """Tell whether a limit looks at the account's equity."""
         return bool(self._limits.watches_equity)
 
+    @property
+    def closed_by(self) -> str:
+        """Tell why every entry is refused; no answer of its own: what follows from it is an event."""
+        return str(self._limits.closed_by)
+
     def check(self, entry: Any) -> Skip | None:
         """Return why an entry must not go out."""
         name = self._questions.name(CHECK)
@@ -76,6 +81,7 @@ class ToldLimits:
     """Refuses the entries that were refused in the session."""
 
     watches_equity = False
+    closed_by = ""
 
     def __init__(self, questions: Questions, told: Told) -> None:
         self._questions, self._told = questions, told

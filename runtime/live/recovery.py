@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.model.identifiers import ClientOrderId
 from nautilus_trader.model.orders import Order
 
 from runtime.errors import ConfigurationError
@@ -351,8 +352,12 @@ def _entries_wait(context: LiveContext, file: StateFile, clients: Iterable[Any])
         )
         kernel.msgbus.publish(topic=HALT_TOPIC, msg=message)
 
+    def is_wanted(client_order_id: ClientOrderId) -> bool:
+        desks = (desk for one in context.strategies() for desk in getattr(one, "desks", ()))
+        return all(desk.wants_entry(client_order_id.value) for desk in desks)
+
     for client in clients:
-        EntryBarrier(client, intents, halt)
+        EntryBarrier(client, intents, is_wanted, halt)
     return intents.begin
 
 

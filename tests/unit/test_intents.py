@@ -3,16 +3,27 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.model.events import OrderDenied
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, StrategyId, TraderId
 
-from runtime.live import intents
+from runtime.live import intents, recovery
 from runtime.live.intents import EntryBarrier, IntentSync
+from runtime.live.recorded_answers import Questions, RecordedLimits
 from runtime.live.state import StateFile, StateKeeper
+from strategies.entry_limits import EntryLimits, LimitRules
+from strategies.setup_desk import SetupDesk
+from strategies.trade_manager.orders import Leg
+from strategies.trade_manager.skips import SkipReason
+from tests.unit.test_protection_of_setups import Desk
 from tests.unit.test_state_file import NAMES, setup_named
 
 
@@ -57,8 +68,14 @@ class Node:
     def __init__(self) -> None:
         self.client, self.disk = Client(), Disk()
         self.failures: list[str] = []
+        self.unwanted: set[str] = set()
         self.intents = IntentSync(self.disk.sync, asyncio.get_running_loop())
-        EntryBarrier(self.client, self.intents, lambda _command, error: self.failures.append(str(error)))
+        EntryBarrier(
+            self.client,
+            self.intents,
+            lambda name: name not in self.unwanted,
+            lambda _command, error: self.failures.append(str(error)),
+        )
 
     def submit(self, name: str, leg: str) -> asyncio.Task[None]:
         """Submit an order."""
@@ -121,21 +138,135 @@ def test_an_entry_whose_intent_is_on_the_disk_waits_for_nothing() -> None:
     run(story)
 
 
-def test_a_cancel_never_overtakes_its_order() -> None:
-    """The venue would not know the order, and take it afterwards."""
+def test_an_entry_that_is_cancelled_while_it_waits_never_leaves() -> None:
+    """Nor does its cancel, however often it is asked for; that of another order does at once."""
 
     async def story(node: Node) -> None:
         node.intents.begin()
-        both = node.submit("entry", "ENTRY"), node.cancel("entry")
-        other = node.cancel("another")
-        await other
-        await asyncio.sleep(0.01)
-        assert node.client.sent == ["cancel another"]
+        entry, other = node.submit("entry", "ENTRY"), node.cancel("another")
+        await asyncio.gather(node.cancel("entry"), other, node.cancel("entry"))
+        assert (node.client.sent, node.client.denied) == (["cancel another"], [])
         node.disk.may_end.set()
-        await asyncio.gather(*both)
-        assert node.client.sent == ["cancel another", "submit entry", "cancel entry"]
+        await entry
+        assert node.client.sent == ["cancel another"]
+        assert (node.client.denied, node.failures) == ([("entry", "withdrawn")], [])
+        await node.cancel("entry")  # it waits no more
+        assert node.client.sent == ["cancel another", "cancel entry"]
 
     run(story)
+
+
+def test_an_entry_that_nobody_wants_any_more_is_denied() -> None:
+    """Asked when it would leave, not when it came; also where nothing had to be synced. Exits leave."""
+
+    async def story(node: Node) -> None:
+        node.unwanted = {"early", "stop"}
+        await node.submit("early", "ENTRY")
+        node.intents.begin()
+        both = node.submit("entry", "ENTRY"), node.submit("next", "ENTRY")
+        await node.submit("stop", "STOP")
+        node.unwanted.add("entry")
+        node.disk.may_end.set()
+        await asyncio.gather(*both)
+        assert node.client.sent == ["submit stop", "submit next"]
+        assert node.client.denied == [("early", "withdrawn"), ("entry", "withdrawn")]
+        assert node.failures == []
+
+    run(story)
+
+
+def entering() -> tuple[Any, Desk]:
+    """Return a desk whose entry is on its way, and its setup with the venue it talks to."""
+    venue = Desk()
+    venue.take(venue.setup.submit(0))
+    own = SimpleNamespace(
+        closed_to_entries=None,
+        entry_limits=EntryLimits(LimitRules()),
+        setup=venue.setup,
+        _by_order={venue.id_of(Leg.ENTRY): venue.setup},
+        _affords=lambda _plan: True,
+        last_price=lambda: None,
+    )
+    return own, venue
+
+
+@pytest.mark.parametrize(("happens", "is_wanted"), [
+    (lambda _own, _setup: None, True),
+    (lambda own, _setup: setattr(own, "closed_to_entries", SkipReason.HALTED), False),
+    (lambda own, _setup: setattr(own, "closed_to_entries", SkipReason.HELD), False),
+    (lambda own, _setup: own.entry_limits.close("killed"), False),
+    (lambda _own, setup: setup.cancel_entry("manual", 1), False),
+    (lambda _own, setup: setup.close("manual", 1), False),
+    (lambda _own, setup: setup.reprice(setup.plan, 1), False),
+])  # fmt: skip
+def test_a_desk_wants_an_entry_while_nothing_speaks_against_it(
+    happens: Callable[[Any, Any], Any], is_wanted: bool
+) -> None:
+    """Of an order that is not its own it knows nothing."""
+    own, venue = entering()
+    happens(own, venue.setup)
+    assert SetupDesk.wants_entry(own, venue.id_of(Leg.ENTRY)) is is_wanted
+    assert SetupDesk.wants_entry(own, "another")
+
+
+def test_a_live_node_asks_the_desk_of_an_entry(tmp_path: Path) -> None:
+    """The barrier is wired to the desks of all strategies, through whatever records their limits."""
+
+    async def story() -> None:
+        (own, venue), (other, _) = entering(), entering()
+        other._by_order = {}
+        own.entry_limits = RecordedLimits(own.entry_limits, Questions("d"), lambda *_words: None)
+        for desk in (own, other):
+            desk.wants_entry = partial(SetupDesk.wants_entry, desk)
+        client, file = Client(), StateFile(tmp_path / "state.sqlite")
+        context: Any = SimpleNamespace(
+            mode="live",
+            loop=asyncio.get_running_loop(),
+            node=SimpleNamespace(kernel=None),
+            strategies=lambda: [SimpleNamespace(desks=(other,)), SimpleNamespace(desks=(own,))],
+        )
+        recovery._entries_wait(context, file, [client])
+        name = ClientOrderId(venue.id_of(Leg.ENTRY))
+        order = SimpleNamespace(client_order_id=name, tags=["ENTRY"], strategy_id="S", instrument_id="I")
+        submit: Any = client._submit_order
+        await submit(SimpleNamespace(order=order))
+        limits: Any = own.entry_limits
+        limits._limits.close("killed")
+        await submit(SimpleNamespace(order=order))
+        assert client.sent == [f"submit {name}"]
+        assert client.denied == [(name, "withdrawn")]
+        file.close()
+
+    asyncio.run(story())
+
+
+def withdrawn(client_id: str) -> OrderDenied:
+    """Return what the barrier tells of an entry that nobody wants."""
+    ids = TraderId("T-1"), StrategyId("S-1"), InstrumentId.from_str("XYZUSDT.BINANCE")
+    return OrderDenied(*ids, ClientOrderId(client_id), intents.WITHDRAWN, UUID4(), 2)
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_a_withdrawn_entry_ends_its_setup_with_a_reason_and_without_a_halt(is_cancelled: bool) -> None:
+    """Whether the setup took it back itself or the limits were closed over it."""
+    own, venue = entering()
+    if is_cancelled:
+        venue.take(venue.setup.cancel_entry("halted", 1))
+    venue.take(SetupDesk._report(own, venue.setup, withdrawn(venue.id_of(Leg.ENTRY))))
+    assert venue.setup.is_closed
+    assert (len(venue.finished), venue.trades, venue.halts, len(venue.requests)) == (1, [], [], 1)
+    assert [one.reason for one in venue.notes if one.kind == "entry_rejected"] == ["withdrawn"]
+
+
+@pytest.mark.parametrize("is_affordable", [True, False])
+def test_what_replaces_a_withdrawn_entry_is_sent_if_it_can_still_be_paid(is_affordable: bool) -> None:
+    """As after the venue's confirmation that an entry is gone."""
+    own, venue = entering()
+    own._affords = lambda _plan: is_affordable
+    venue.take(venue.setup.reprice(replace(venue.setup.plan, entry_price=Decimal(102)), 1))
+    venue.take(SetupDesk._report(own, venue.setup, withdrawn(venue.id_of(Leg.ENTRY))))
+    assert [one.order.price for one in venue.submits[1:]] == ([Decimal(102)] if is_affordable else [])
+    assert venue.setup.is_closed is not is_affordable
 
 
 def test_an_entry_that_is_not_on_the_disk_is_denied() -> None:
