@@ -40,10 +40,6 @@ class IntentSync:
         """Begin to put on the disk what has been written so far."""
         self.newest = self._loop.run_in_executor(self._thread, self._sync)
 
-    def close(self) -> None:
-        """Wait for what has begun."""
-        self._thread.shutdown()
-
 
 class EntryBarrier:
     """Stands between an execution client and its venue: entries wait for their intent, exits do not.
@@ -82,14 +78,16 @@ class EntryBarrier:
         if Leg.ENTRY.name in (order.tags or ()):
             name = order.client_order_id
             self._waiting[name] = True
-            error = None if stored is None else await _refusal(stored)
-            is_wanted = self._waiting.pop(name) and self._is_wanted(name)
+            try:
+                error = None if stored is None else await _refusal(stored)
+            finally:  # also where the node ends meanwhile
+                is_uncancelled = self._waiting.pop(name)
             if error is not None:
                 self._deny(order, "not_stored")
                 if not isinstance(error, TimeoutError):  # a disk that was slow once may be fast for the next
                     self._on_failure(command, error)
                 return
-            if not is_wanted:
+            if not (is_uncancelled and self._is_wanted(name)):
                 self._deny(order, WITHDRAWN)
                 return
         await self._submit(command)

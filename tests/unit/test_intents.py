@@ -31,11 +31,14 @@ class Client:
     """An execution client that notes what reaches the venue."""
 
     def __init__(self) -> None:
+        self.turns = 1  # of the loop before a submission's request, as adapters may take
         self.sent: list[str] = []
         self.denied: list[tuple[str, str]] = []
         self._clock = SimpleNamespace(timestamp_ns=lambda: 7)
 
     async def _submit_order(self, command: Any) -> None:
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
         self.sent.append(f"submit {command.order.client_order_id}")
 
     async def _cancel_order(self, command: Any) -> None:
@@ -96,7 +99,6 @@ def run(story: Callable[[Node], Awaitable[None]]) -> None:
             await story(node)
         finally:
             node.disk.may_end.set()
-            node.intents.close()
 
     asyncio.run(whole())
 
@@ -127,6 +129,7 @@ def test_an_entry_whose_intent_is_on_the_disk_waits_for_nothing() -> None:
         node.intents.begin()
         assert node.intents.newest is not None
         await node.intents.newest
+        node.client.turns = 0
         order = SimpleNamespace(client_order_id="entry", tags=["ENTRY"])
         asyncio.Task(
             node.client._submit_order(SimpleNamespace(order=order)),
@@ -152,6 +155,22 @@ def test_an_entry_that_is_cancelled_while_it_waits_never_leaves() -> None:
         assert (node.client.denied, node.failures) == ([("entry", "withdrawn")], [])
         await node.cancel("entry")  # it waits no more
         assert node.client.sent == ["cancel another", "cancel entry"]
+
+    run(story)
+
+
+def test_an_entry_whose_task_ends_while_it_waits_is_forgotten() -> None:
+    """The node ends: it never leaves, and who takes its order back later asks the venue."""
+
+    async def story(node: Node) -> None:
+        node.intents.begin()
+        entry = node.submit("entry", "ENTRY")
+        await asyncio.sleep(0)
+        entry.cancel()
+        await asyncio.gather(entry, return_exceptions=True)
+        assert entry.cancelled()
+        await node.cancel("entry")
+        assert (node.client.sent, node.client.denied) == (["cancel entry"], [])
 
     run(story)
 
