@@ -5,8 +5,9 @@ the whole point: an order that the venue does not know may be sent again, one wi
 adapters' HTTP interfaces are asked directly, one function per adapter.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -20,6 +21,8 @@ from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 # Vendor's error codes: -2013 order does not exist, -2011 unknown order (cancel, some algo endpoints).
 _BINANCE_NO_ORDER: Final = frozenset({-2013, -2011})
 _UNACKNOWLEDGED: Final = frozenset({OrderStatus.INITIALIZED, OrderStatus.SUBMITTED})
+# Of this task alone: what another task says of the same order meanwhile is no part of the question.
+_ASKED_ABOUT: ContextVar[str] = ContextVar("asked_about", default="")
 
 
 class Answer(StrEnum):
@@ -64,7 +67,8 @@ async def look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> L
     if answer is not Answer.FOUND:
         return Lookup(answer)
     question = _question(client, instrument_id, client_id)
-    report = await client.generate_order_status_report(question)
+    with _asking_about(client_id):
+        report = await client.generate_order_status_report(question)
     if report is None:
         return Lookup(Answer.SILENT)
     if not report.filled_qty.as_decimal():
@@ -75,6 +79,28 @@ async def look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> L
         return Lookup(Answer.SILENT)
     own = tuple(one for one in fills if one.venue_order_id == report.venue_order_id)
     return Lookup(Answer.FOUND, report, own)
+
+
+def is_asking_about(client_id: str) -> bool:
+    """Tell whether who calls is called by an adapter that is asked about an order.
+
+    Binance's calls the order rejected from within when it could not ask; the venue has said no such thing.
+
+    Parameters
+    ----------
+    client_id
+        Client order id.
+    """
+    return _ASKED_ABOUT.get() == client_id
+
+
+@contextmanager
+def _asking_about(client_id: str) -> Iterator[None]:
+    token = _ASKED_ABOUT.set(client_id)
+    try:
+        yield
+    finally:
+        _ASKED_ABOUT.reset(token)
 
 
 def hand_over(cache: Any, answer: Lookup, send: Callable[[Any], Any]) -> list[Any]:
@@ -251,4 +277,4 @@ async def _bybit_knows(client: Any, instrument_id: InstrumentId, client_id: str)
     return Answer.ABSENT if found is None else Answer.FOUND
 
 
-__all__ = ["Answer", "Lookup", "binance_fills", "hand_over", "look_up", "withdraw"]
+__all__ = ["Answer", "Lookup", "binance_fills", "hand_over", "is_asking_about", "look_up", "withdraw"]

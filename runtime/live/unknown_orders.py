@@ -25,7 +25,7 @@ from nautilus_trader.model.orders import Order
 from runtime.live.context import LiveContext
 from runtime.live.doubts import DOUBT_TOPIC, Doubt
 from runtime.live.late_orders import LateOrders
-from runtime.live.order_lookup import Answer, Lookup, hand_over, look_up, withdraw
+from runtime.live.order_lookup import Answer, Lookup, hand_over, is_asking_about, look_up, withdraw
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.notify.actor import EVENTS_TOPIC
 from runtime.notify.events import Event, EventKind, Severity
@@ -159,12 +159,12 @@ class UnknownOrdersActor(Actor):
 
     def _is_open_question(self, event: OrderRejected) -> bool:
         client_id = event.client_order_id.value
-        if client_id in self.questions:
-            # An adapter that failed to ask says "rejected" too; only our own lookup ends a question.
-            return True
+        if is_asking_about(client_id):
+            return True  # an adapter that failed to ask says "rejected" too
         instrument_id = event.instrument_id
         # Cash or margin says nothing about the venue's words.
         if not unknown_outcome(capabilities(instrument_id.venue.value, "cash"), event.reason):
+            self.questions.pop(client_id, None)  # refused, however late: what is asked meanwhile is moot
             return False
         self.take_doubt(Doubt(instrument_id.value, client_id, str(event.reason), event.ts_event))
         return True
@@ -210,6 +210,8 @@ class UnknownOrdersActor(Actor):
             if order.status == OrderStatus.SUBMITTED and now_ns - order.ts_last >= silent_secs * NANOS:
                 self.questions.setdefault(client_id, Question(now_ns))
         for client_id, question in list(self.questions.items()):
+            if self.questions.get(client_id) is not question:
+                continue  # refused while another was asked about
             order = self.cache.order(ClientOrderId(client_id))
             if order is None or order.status != OrderStatus.SUBMITTED:
                 del self.questions[client_id]  # it has reported itself
@@ -262,6 +264,8 @@ class UnknownOrdersActor(Actor):
 
     def _take_answer(self, order: Order, question: Question, answer: Lookup) -> None:
         client_id = order.client_order_id.value
+        if self.questions.get(client_id) is not question:
+            return  # refused while we asked: the engine has that in its queue
         if order.status != OrderStatus.SUBMITTED:
             self.questions.pop(client_id, None)  # reported while we asked
         elif answer.answer is Answer.FOUND:
