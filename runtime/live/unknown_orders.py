@@ -209,7 +209,8 @@ class UnknownOrdersActor(Actor):
             silent_secs = SILENT_EXIT_SECS if is_exit(client_id) else SILENT_SECS
             if order.status == OrderStatus.SUBMITTED and now_ns - order.ts_last >= silent_secs * NANOS:
                 self.questions.setdefault(client_id, Question(now_ns))
-        for client_id, question in list(self.questions.items()):
+        # Exits first: without one a position may be naked, and each answer may take seconds.
+        for client_id, question in sorted(self.questions.items(), key=lambda one: not is_exit(one[0])):
             if self.questions.get(client_id) is not question:
                 continue  # refused while another was asked about
             order = self.cache.order(ClientOrderId(client_id))

@@ -137,12 +137,22 @@ def test_an_exit_is_asked_about_before_the_watchdog_would_close_its_position() -
 
 def test_a_question_that_fails_keeps_no_other_waiting() -> None:
     """The one is tried again with the next look, the other has its answer."""
-    actor = Unknown(Orders(ENTRY, STOP), at_secs=SILENT_SECS, failing=ENTRY)
+    actor = Unknown(Orders(ENTRY, STOP), at_secs=SILENT_SECS, failing=STOP)
     asyncio.run(actor.look())
-    assert (actor.asked, actor.handed) == ([ENTRY, STOP], [STOP])
+    assert (actor.asked, actor.handed) == ([STOP, ENTRY], [ENTRY])
     assert actor.counters["failed"] == 1
     asyncio.run(actor.look())
-    assert actor.asked.count(ENTRY) == 2
+    assert actor.asked.count(STOP) == 2
+
+
+def test_exits_are_asked_about_first() -> None:
+    """Questions follow each other: an exit must not wait for the answers about entries that are older."""
+    entries = [f"OTE-XRPUSDT-Lmmv7y0w01{number}-E1" for number in range(3)]
+    actor = Unknown(Orders(*entries, MARKET_EXIT, STOP), at_secs=SILENT_SECS)
+    for name in entries:
+        actor.questions[name] = Question(0)
+    asyncio.run(actor.look())
+    assert actor.asked == [MARKET_EXIT, STOP, *entries]
 
 
 def test_a_look_that_is_asked_for_meanwhile_follows() -> None:
