@@ -55,6 +55,9 @@ class BreakWatch:
     tell
         Called with the name when a connection is found broken and, with True, when it is back; from the
         thread of `begin`.
+    fail
+        Called with the name and the error when a client cannot be asked, once until it can be again; from
+        the same thread. It is asked on.
 
     Examples
     --------
@@ -63,15 +66,21 @@ class BreakWatch:
     ...     def is_active(self) -> bool:
     ...         return self.active
     >>> client = Client()
-    >>> watch = BreakWatch({"BYBIT": client}, print)
+    >>> watch = BreakWatch({"BYBIT": client}, print, print)
     >>> watch.look(); client.active = False; watch.look(); watch.look(); client.active = True; watch.look()
     BYBIT False
     BYBIT True
     """
 
-    def __init__(self, clients: Mapping[str, Connected], tell: Callable[[str, bool], Any]) -> None:
+    def __init__(
+        self,
+        clients: Mapping[str, Connected],
+        tell: Callable[[str, bool], Any],
+        fail: Callable[[str, Exception], Any],
+    ) -> None:
         self._clients = dict(clients)
-        self._tell = tell
+        self._tell, self._fail = tell, fail
+        self._failed: set[str] = set()
         self._broken: set[str] = set()
         self._seen: set[str] = set()
         self._over = threading.Event()
@@ -91,14 +100,23 @@ class BreakWatch:
     def look(self) -> None:
         """Ask each client once; one that was never connected has nothing to break."""
         for name, client in self._clients.items():
-            if client.is_active():
-                self._seen.add(name)
-                if name in self._broken:
-                    self._broken.discard(name)
-                    self._tell(name, True)
-            elif name in self._seen and name not in self._broken:
-                self._broken.add(name)
-                self._tell(name, False)
+            try:
+                self._ask(name, client)
+                self._failed.discard(name)
+            except Exception as error:  # whatever it is: a thread that ends would see no break any more
+                if name not in self._failed:
+                    self._failed.add(name)
+                    self._fail(name, error)
+
+    def _ask(self, name: str, client: Connected) -> None:
+        if client.is_active():
+            self._seen.add(name)
+            if name in self._broken:
+                self._broken.discard(name)
+                self._tell(name, True)
+        elif name in self._seen and name not in self._broken:
+            self._broken.add(name)
+            self._tell(name, False)
 
     def _run(self) -> None:
         while not self._over.wait(LOOK_SECS):
@@ -127,7 +145,11 @@ class StreamBreaksActor(Actor):
     ) -> None:
         super().__init__(ActorConfig())
         self._reconnects = reconnects
-        self._watch = BreakWatch(clients, lambda name, is_back: call_soon(lambda: self.take(name, is_back)))
+        self._watch = BreakWatch(
+            clients,
+            lambda name, is_back: call_soon(lambda: self.take(name, is_back)),
+            lambda name, error: call_soon(lambda: self.say_failed(name, error)),
+        )
 
     def on_start(self) -> None:
         """Ask from now on."""
@@ -145,6 +167,10 @@ class StreamBreaksActor(Actor):
             self._reconnects[venue] = self._reconnects.get(venue, 0) + 1
         self.log.warning(f"{venue}: market data are {'connected again' if is_back else 'disconnected'}")
         self.msgbus.publish(topic=STREAM_BREAK_TOPIC, msg=StreamBreak(venue, is_back))
+
+    def say_failed(self, venue: str, error: Exception) -> None:
+        """Write into the log that a connection cannot be asked: until it can be, its breaks go unseen."""
+        self.log.error(f"{venue}: whether market data are connected cannot be asked: {error!r}")
 
 
 def make_stream_breaks(context: LiveContext) -> StreamBreaksActor | None:
