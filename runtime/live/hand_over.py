@@ -7,9 +7,10 @@ does what it is given while the caller waits:
 
 * data go to the strategies within the adapter's handler, in the order in which they came;
 * a command goes to the venue's client within the strategy's call, and the client's coroutine runs up to the
-  request on the wire before that call returns;
-* an event is handled at once when nothing else is, otherwise right after it: strategies hear of one thing
-  after the other, never of a second one while they handle the first.
+  request on the wire before that call returns (an entry's up to its intent's sync, `runtime.live.intents`);
+* an event is handled at once where nothing else is being handled; else after the event that is being handled,
+  or with the loop's next turn where that is a trade or a command: strategies hear of one thing after the
+  other, never of a second one while they handle the first.
 
 What comes from another thread, or while an engine does not run, takes Nautilus' own way.
 """

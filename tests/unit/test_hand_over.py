@@ -6,17 +6,31 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from nautilus_trader.cache.cache import Cache
 from nautilus_trader.common.component import LiveClock, MessageBus
+from nautilus_trader.common.providers import InstrumentProvider
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.messages import CancelOrder
 from nautilus_trader.live.data_engine import LiveDataEngine
+from nautilus_trader.live.execution_client import LiveExecutionClient
 from nautilus_trader.live.execution_engine import LiveExecutionEngine
 from nautilus_trader.live.risk_engine import LiveRiskEngine
 from nautilus_trader.model.data import TradeTick
-from nautilus_trader.model.identifiers import TraderId
+from nautilus_trader.model.enums import AccountType, OmsType
+from nautilus_trader.model.identifiers import (
+    ClientId,
+    ClientOrderId,
+    InstrumentId,
+    StrategyId,
+    TraderId,
+    Venue,
+)
 from nautilus_trader.portfolio.portfolio import Portfolio
 from nautilus_trader.test_kit.stubs.data import TestDataStubs
 
 from runtime.live.hand_over import DATA, EVENTS, HandOver, start_eagerly
+from runtime.live.intents import EntryBarrier, IntentSync
 
 TRADES = "data.trades.SIM.AUD/USD"
 
@@ -169,6 +183,74 @@ def test_an_error_of_a_handler_stops_the_node_as_the_queue_would() -> None:
         assert node.handled == ["begin bad", "begin good", "end good"]
 
     run(story)
+
+
+@pytest.mark.parametrize(("owner", "names"), [
+    (LiveDataEngine, ("_handle_data", "_handle_queue_exception", "process")),
+    (LiveRiskEngine, ("_execute_command", "_handle_queue_exception", "execute")),
+    (LiveExecutionEngine, (
+        "_execute_command",
+        "_handle_event_with_tracking",
+        "_handle_queue_exception",
+        "_record_local_activity",
+        "execute",
+        "process",
+    )),
+    (LiveExecutionClient, (
+        "_cancel_order",
+        "_on_task_completed",
+        "_submit_order",
+        "create_task",
+        "generate_order_denied",
+        "submit_order",
+    )),
+])  # fmt: skip
+def test_nautilus_has_the_names_that_are_replaced_and_called(owner: type, names: tuple[str, ...]) -> None:
+    """Private ones among them; the fakes of these tests, and those of intents, have them in any case."""
+    assert [name for name in names if not callable(getattr(owner, name, None))] == []
+
+
+def test_a_client_of_nautilus_has_what_tasks_and_denials_need() -> None:
+    """Its tasks in a set, its clock, and words of the same names for what is called with words."""
+
+    async def story() -> None:
+        loop, clock, cache = asyncio.get_running_loop(), LiveClock(), Cache()
+        client = LiveExecutionClient(
+            loop=loop,
+            client_id=ClientId("SIM"),
+            venue=Venue("SIM"),
+            oms_type=OmsType.NETTING,
+            account_type=AccountType.MARGIN,
+            base_currency=None,
+            instrument_provider=InstrumentProvider(),
+            msgbus=MessageBus(trader_id=TraderId("TESTER-001"), clock=clock),
+            cache=cache,
+            clock=clock,
+        )
+        cancelled: list[Any] = []
+
+        async def cancel(command: Any) -> None:
+            cancelled.append(command)
+
+        client._cancel_order = cancel
+        start_eagerly(client, loop)
+        EntryBarrier(client, IntentSync(lambda: None, loop), lambda _name: True, lambda *_words: None)
+        ids = TraderId("T-1"), StrategyId("S-1"), InstrumentId.from_str("XYZUSDT.SIM"), ClientOrderId("O-1")
+        command = CancelOrder(*ids, None, UUID4(), 0)
+        client.cancel_order(command)
+        assert cancelled == [command]  # by way of the barrier, within the call
+        assert [one.done() for one in client._tasks] == [True]
+        assert client._clock is clock
+        denied: list[Any] = []
+        client._msgbus.register(endpoint=EVENTS, handler=denied.append)
+        order = SimpleNamespace(
+            client_order_id=ids[3], tags=["ENTRY"], strategy_id=ids[1], instrument_id=ids[2]
+        )
+        EntryBarrier(client, IntentSync(lambda: None, loop), lambda _name: False, lambda *_words: None)
+        await client._submit_order(SimpleNamespace(order=order))
+        assert [(one.client_order_id, one.reason) for one in denied] == [(ids[3], "withdrawn")]
+
+    asyncio.run(story())
 
 
 class Client:
