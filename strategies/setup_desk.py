@@ -395,9 +395,15 @@ class SetupDesk(KeptDesk):
         self._host.submit_order(order)
 
     def _is_closing_unplanned(self) -> bool:
-        """Tell whether the order that closes what nobody planned is on its way: the watchdog asks again."""
+        """Tell whether the order that closes what nobody planned is on its way: the watchdog asks again.
+
+        One that its client never sent stays new for ever and has no answer to wait for.
+        """
         sent = None if self._unplanned_exit is None else self._host.cache.order(self._unplanned_exit)
-        return sent is not None and not sent.is_closed
+        if sent is None or sent.is_closed:
+            return False
+        age_ns = self._host.clock.timestamp_ns() - sent.ts_init
+        return bool(sent.is_inflight or sent.is_open or age_ns < self.exit_rules.answer_secs * 1e9)
 
     def _unplanned_id(self, ts_ns: int) -> str:
         name = f"U{base36(ts_ns // 1_000_000)}"

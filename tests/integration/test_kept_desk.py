@@ -298,33 +298,66 @@ def test_an_unplanned_position_gets_a_stop(tmp_path: Path) -> None:
     assert result.open_positions == 0
 
 
+class Stranger:
+    """A desk under a position that nobody planned, and the orders that it sends to close it."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.now_ns = 1_000_000_000
+        host = SimpleNamespace(
+            clock=SimpleNamespace(timestamp_ns=lambda: self.now_ns),
+            cache=SimpleNamespace(
+                order=lambda name: {one.client_order_id: one for one in self.sent}.get(name)
+            ),
+            order_factory=SimpleNamespace(market=self._market),
+            submit_order=self.sent.append,
+        )
+        name = InstrumentId.from_str("XYZUSDT-PERP.BINANCE")
+        self.desk: Any = SetupDesk(host, name, "OTE", ExitRules(answer_secs=10.0), {})
+        self.desk.market = SimpleNamespace(lot_size=Decimal(1))
+        self.desk.venue = SimpleNamespace(reduce_only=True)
+        self.desk.unplanned_qty = lambda: Decimal(-7)
+        self.desk.decide = self.desk._quantity = lambda *words, **_facts: words
+
+    def _market(self, **words: Any) -> Any:
+        return SimpleNamespace(
+            is_closed=False, is_open=False, is_inflight=False, ts_init=self.now_ns, **words
+        )
+
+    def watchdog_after(self, secs: float) -> int:
+        """Let the watchdog ask again; return how many orders were sent so far."""
+        self.now_ns += round(secs * 1_000_000_000)
+        self.desk.close_unprotected(2.1)
+        return len(self.sent)
+
+
 def test_what_closes_a_strangers_position_is_sent_once_at_a_time() -> None:
     """The watchdog asks every two seconds; an order whose answer is out is not followed by another."""
-    sent: list[Any] = []
-    orders: dict[Any, Any] = {}
+    stranger = Stranger()
+    assert stranger.watchdog_after(0) == 1
+    assert stranger.watchdog_after(2.1) == 1
+    stranger.sent[0].is_closed = True  # refused: the next one may go
+    assert stranger.watchdog_after(2.1) == 2
+    assert len({one.client_order_id for one in stranger.sent}) == 2
 
-    def submit(order: Any) -> None:
-        sent.append(order)
-        orders[order.client_order_id] = order
 
-    host = SimpleNamespace(
-        clock=SimpleNamespace(timestamp_ns=lambda: 1_000_000 * len(sent)),
-        cache=SimpleNamespace(order=orders.get),
-        order_factory=SimpleNamespace(market=lambda **words: SimpleNamespace(is_closed=False, **words)),
-        submit_order=submit,
-    )
-    desk: Any = SetupDesk(host, InstrumentId.from_str("XYZUSDT-PERP.BINANCE"), "OTE", ExitRules(), {})
-    desk.market = SimpleNamespace(lot_size=Decimal(1))
-    desk.venue = SimpleNamespace(reduce_only=True)
-    desk.unplanned_qty = lambda: Decimal(-7)
-    desk.decide = desk._quantity = lambda *words, **_facts: words
+@pytest.mark.parametrize("state", ["is_inflight", "is_open"])
+def test_what_closes_a_strangers_position_is_waited_for_where_the_venue_may_have_it(state: str) -> None:
+    """However long the answer takes: who asks about orders ends it, and a second one might sell twice."""
+    stranger = Stranger()
+    stranger.watchdog_after(0)
+    setattr(stranger.sent[0], state, True)
+    assert stranger.watchdog_after(3_600) == 1
 
-    desk.close_unprotected(2.1)
-    desk.close_unprotected(4.2)
-    assert len(sent) == 1
-    sent[0].is_closed = True  # refused: the next one may go
-    desk.close_unprotected(6.3)
-    assert len({one.client_order_id for one in sent}) == 2
+
+def test_what_never_left_does_not_keep_a_strangers_position_open() -> None:
+    """A client that failed before it sent the order says nothing of it: it stays new for ever."""
+    stranger = Stranger()
+    stranger.watchdog_after(0)
+    assert stranger.watchdog_after(9.9) == 1
+    assert stranger.watchdog_after(0.1) == 2
+    assert stranger.watchdog_after(2.1) == 2  # the new one has its time
+    assert len({one.client_order_id for one in stranger.sent}) == 2
 
 
 @pytest.mark.parametrize("leg", [Leg.STOP, Leg.TARGET, Leg.EXIT])
