@@ -2,13 +2,14 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from runtime.journal.records import SessionEnd
 from runtime.journal.writer import Writer
 from runtime.live.recording import RowWriter
+from runtime.live.recording_files import Row, RowKind
 from runtime.live.recording_settings import RecordingSettings
 from tests.faults.recorder import record
 from tests.integration.engine_harness import run
@@ -27,6 +28,7 @@ from tests.integration.test_journal_halt import (
 pytestmark = pytest.mark.fault
 
 MEGABYTE: Final = 1_000_000
+ROW: Final[Row] = (1, 1, RowKind.DECISION, "decision", b"", None)
 
 __all__ = ["small_disk"]  # a fixture
 
@@ -46,8 +48,7 @@ def test_F14_a_disk_that_fills_up(small_disk: Path, tmp_path: Path) -> None:
 
     def fill_half() -> None:
         here.filler.write_bytes(bytes(MEGABYTE * 6 // 10))
-        nothing: Any = None  # the row is not looked at: there is no room for it
-        writer.add(nothing)
+        writer.add(ROW)
         writer.close()
         first_stop.append(writer.stopped)
         assert not here.journal.spool.is_failing, "the recording ends before the journal is in need"

@@ -91,6 +91,7 @@ class MarketDesk:
                 market.lot,
                 market.min_qty,
                 market.max_qty,
+                market.market_max_qty or market.max_qty,
                 market.min_notional,
                 (market.percent_up or Decimal(5), market.percent_down or Decimal("0.2")),
                 market.status,
