@@ -4,6 +4,7 @@ The signal contract holds for whatever derives from this: a signal that breaks i
 worth its risk, or comes at a bad moment, is recorded with its reason and not traded.
 """
 
+from abc import abstractmethod
 from collections import deque
 from dataclasses import replace
 from typing import Final
@@ -138,12 +139,12 @@ class BarStrategy(SetupStrategy):
     def on_prepared(self) -> None:
         """Run when instrument and account are known, before the first bar."""
 
+    @abstractmethod
     def signal_at(self, candle: Candle) -> Signal | None:
         """Return the possible trade that this closed bar completes, None for none.
 
         Called once for each closed bar, also while a position is open, so that indicators go on.
         """
-        raise NotImplementedError
 
     # -- events --------------------------------------------------------------------------------------------
 

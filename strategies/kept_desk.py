@@ -5,6 +5,7 @@ strategy starts, brings them up to date with the orders that Nautilus reconciled
 is missing before anything else; what only the venue can answer is asked by `runtime.live.recovery`.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -39,7 +40,7 @@ _KINDS: Final = {
 }
 
 
-class KeptDesk(AccountView):
+class KeptDesk(AccountView, ABC):
     """What a desk remembers.
 
     Parameters
@@ -433,25 +434,25 @@ class KeptDesk(AccountView):
 
     # -- of the desk ---------------------------------------------------------------------------------------
 
+    @abstractmethod
     def carry_out(self, setup: Setup, actions: Iterable[Action]) -> None:
         """Do what the core asked for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def halt(self, reason: str, **detail: str) -> None:
         """Open nothing any more."""
-        raise NotImplementedError
 
+    @abstractmethod
     def give_up(self, setup: Setup, reason: str) -> None:
         """Answer to a bug in the order life."""
-        raise NotImplementedError
 
+    @abstractmethod
     def say_restored(self, setup: Setup, stage: str) -> None:
         """Publish that a setup was taken up again; `stage` is the one in which it was stored."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fill_of(self, event: Any) -> Fill:
         """Return a fill (an event, or a report of one) in plain words."""
-        raise NotImplementedError
 
 
 __all__ = ["EXTERNAL", "REMEMBERED_SETUPS", "KeptDesk"]

@@ -18,12 +18,13 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from nautilus_trader.execution.messages import GenerateOrderStatusReports, QueryOrder
-from nautilus_trader.execution.reports import ExecutionMassStatus, FillReport, OrderStatusReport
+from nautilus_trader.execution.messages import QueryOrder
+from nautilus_trader.execution.reports import ExecutionMassStatus, FillReport
 from nautilus_trader.model.identifiers import InstrumentId, VenueOrderId
 from nautilus_trader.model.orders import Order
 
 from runtime.live.binance_missed import MissedReports
+from runtime.live.open_reports import OpenReports
 from runtime.live.order_lookup import binance_fills
 
 STREAM_CHECK_SECS: Final = 1.0
@@ -45,7 +46,7 @@ else:
     Client = object
 
 
-class StreamRepairs(Client):
+class StreamRepairs(OpenReports, Client):
     """Mixin before the adapter's client: opens the stream again, and reconciles whole or not at all."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -92,22 +93,6 @@ class StreamRepairs(Client):
             await super()._query_order(command)
         else:
             await self._missed.ask_about(command.client_order_id.value)
-
-    async def generate_order_status_reports(
-        self, command: GenerateOrderStatusReports
-    ) -> list[OrderStatusReport]:
-        """Return the adapter's reports; of open orders alone without those whose fills are still to be asked.
-
-        The engine's check of open orders would invent them; the look for missed fills finds them.
-        """
-        reports: list[OrderStatusReport] = await super().generate_order_status_reports(command)
-        if not command.open_only:
-            return reports
-        return [one for one in reports if not self._lacks_fills(one)]
-
-    def _lacks_fills(self, report: OrderStatusReport) -> bool:
-        order = None if report.client_order_id is None else self._cache.order(report.client_order_id)
-        return order is not None and order.filled_qty != report.filled_qty
 
     async def generate_mass_status(self, lookback_mins: int | None = None) -> ExecutionMassStatus | None:
         """Return the adapter's report if every request for it succeeded, else None: a part would mislead.

@@ -32,7 +32,6 @@ from nautilus_trader.execution.messages import (
     CancelAllOrders,
     CancelOrder,
     GenerateFillReports,
-    GenerateOrderStatusReports,
     GeneratePositionStatusReports,
     ModifyOrder,
     QueryOrder,
@@ -42,7 +41,6 @@ from nautilus_trader.execution.messages import (
 from nautilus_trader.execution.reports import (
     ExecutionMassStatus,
     FillReport,
-    OrderStatusReport,
     PositionStatusReport,
 )
 from nautilus_trader.model.enums import OrderStatus
@@ -77,6 +75,7 @@ from runtime.live.bybit_rest import (
 from runtime.live.doubts import DOUBT_TOPIC, Doubt
 from runtime.live.exchanged_class import exchanged
 from runtime.live.freshness import ClockOffset
+from runtime.live.open_reports import OpenReports
 from runtime.live.order_lookup import Answer, hand_over, look_up
 
 RECONCILE: Final = "ExecEngine.reconcile_execution_report"
@@ -135,7 +134,7 @@ class CountingHttp:
             raise VenueError(f"not sent: the host asks for silence, {self.budget.ban_secs:.0f} s left")
 
 
-class RepairedBybitClient(BybitExecutionClient):
+class RepairedBybitClient(OpenReports, BybitExecutionClient):
     """The adapter's client, repaired as the module says; made by `RepairedBybitFactory`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -447,22 +446,6 @@ class RepairedBybitClient(BybitExecutionClient):
 
     def _reconcile(self, report: Any) -> None:
         self._msgbus.send(endpoint=RECONCILE, msg=report)
-
-    async def generate_order_status_reports(
-        self, command: GenerateOrderStatusReports
-    ) -> list[OrderStatusReport]:
-        """Return the adapter's reports; of open orders alone without those whose fills are still to be asked.
-
-        The engine's check of open orders would invent them; the look for missed fills finds them.
-        """
-        reports: list[OrderStatusReport] = await super().generate_order_status_reports(command)
-        if not command.open_only:
-            return reports
-        return [one for one in reports if not self._lacks_fills(one)]
-
-    def _lacks_fills(self, report: OrderStatusReport) -> bool:
-        order = None if report.client_order_id is None else self._cache.order(report.client_order_id)
-        return order is not None and order.filled_qty != report.filled_qty
 
     # -- whole reports or none -----------------------------------------------------------------------------
 

@@ -1,13 +1,14 @@
 """Let a factory of Nautilus make a subclass of the client that it names."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 
 @contextmanager
-def exchanged(module: ModuleType, client: type, ours: type) -> Iterator[None]:
-    """Give a client's name in a factories' module to our subclass of it while the block runs.
+def exchanged(module: ModuleType, client: type, ours: Callable[..., Any]) -> Iterator[None]:
+    """Give a class's name in a module to what we make instead while the block runs.
 
     The factories of Nautilus' adapters name the class that they make in their module and offer no other way
     to have another made.
@@ -19,7 +20,7 @@ def exchanged(module: ModuleType, client: type, ours: type) -> Iterator[None]:
     client
         Nautilus' class, by whose name the factory makes it.
     ours
-        Its subclass.
+        Its subclass, or another way to make one.
 
     Raises
     ------

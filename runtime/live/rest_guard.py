@@ -21,6 +21,7 @@ from nautilus_trader.adapters.binance.http.error import BinanceClientError
 from nautilus_trader.core.nautilus_pyo3 import HttpMethod
 
 from runtime.download.budget import USED_WEIGHT, HostBudget, retry_after_secs
+from runtime.live.exchanged_class import exchanged
 from runtime.live.freshness import ClockOffset
 
 TOO_MANY: Final = 429
@@ -107,13 +108,9 @@ def telling_limits() -> Iterator[None]:
 
     As the adapter makes them they return no header at all: who has met a 429 could not know for how long.
     """
-    names = vars(binance_http)
-    original = names["HttpClient"]
-    names["HttpClient"] = partial(original, header_keys=list(LIMIT_HEADERS))
-    try:
+    original = vars(binance_http)["HttpClient"]
+    with exchanged(binance_http, original, partial(original, header_keys=list(LIMIT_HEADERS))):
         yield
-    finally:
-        names["HttpClient"] = original
 
 
 def guard_client(client: Any, budget_of: Callable[[str], HostBudget], warn: Callable[[str], Any]) -> None:

@@ -236,15 +236,22 @@ def test_named_trades_are_tainted_where_the_page_does_not_overlap() -> None:
     assert session.stream.last_given_up == "not there after 0.4 s"
 
 
+def broken_after_a_hundred(tape: Sequence[RestTrade], gap_secs: float) -> Session:
+    """Return a session that heard a hundred named trades before its connection broke; a loop must run."""
+    venue = Venue(tape, page=60, has_ids=False)
+    session = Session(venue, bucket_config(100_000_000), DataSettings(gap_secs=gap_secs))
+    session.bring(tape[:100])
+    session.stream.suspect()
+    return session
+
+
 def test_named_trades_are_filled_after_a_break_however_short() -> None:
     """A reconnect without a silence: what it lost is fetched after the first trade of the new connection."""
     tape = renamed(made_up(400))
 
     async def main() -> Session:
-        venue = Venue(tape, page=60, has_ids=False)
-        session = Session(venue, bucket_config(100_000_000), DataSettings(gap_secs=2))
-        session.bring(tape[:100])
-        session.stream.suspect()
+        session = broken_after_a_hundred(tape, gap_secs=2)
+        venue = session.venue
         await asyncio.sleep(0.1)
         assert venue.asked == []  # nobody knows yet what is lost
         venue.newest = 131
@@ -263,10 +270,8 @@ def test_a_page_of_before_a_second_break_is_not_used() -> None:
     tape = renamed(made_up(400))
 
     async def main() -> Session:
-        venue = Venue(tape, page=60, has_ids=False)
-        session = Session(venue, bucket_config(100_000_000), DataSettings(gap_secs=5))
-        session.bring(tape[:100])
-        session.stream.suspect()
+        session = broken_after_a_hundred(tape, gap_secs=5)
+        venue = session.venue
         venue.newest, venue.delay_secs = 111, 0.3
         session.bring(tape[110:111])
         await asyncio.sleep(0.15)  # the page is on its way
@@ -286,10 +291,8 @@ def test_a_break_whose_trades_are_out_of_reach_taints() -> None:
     tape = renamed(made_up(400))
 
     async def main() -> Session:
-        venue = Venue(tape, page=60, has_ids=False)
-        session = Session(venue, bucket_config(100_000_000), DataSettings(gap_secs=0.4))
-        session.bring(tape[:100])
-        session.stream.suspect()
+        session = broken_after_a_hundred(tape, gap_secs=0.4)
+        venue = session.venue
         venue.newest = 181
         session.bring(tape[180:181])
         await session.settle()
