@@ -5,6 +5,7 @@ Data goes to stdout and words go to stderr, so that output can be piped. A comma
 """
 
 import argparse
+import contextlib
 import difflib
 import json
 import math
@@ -16,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
@@ -25,6 +27,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from runtime.errors import EXIT_DONE, EXIT_FAILED, EXIT_MISUSE, ConfigurationError, OperatorError
 
 TRACEBACK_VARIABLE: Final = "SMCBOT_TRACEBACK"
+PROGRESS_VARIABLE: Final = "SMCBOT_PROGRESS_FILE"
+PROGRESS_SECS: Final = 0.2  # between two writes
 # pyo3 makes it a BaseException of a module that cannot be imported.
 RUST_PANIC: Final = "PanicException"
 NANOS_PER_SECOND: Final = 1_000_000_000
@@ -258,11 +262,16 @@ def positive_secs(text: str) -> float:
 def progress_bar(description: str, total: float | None = None) -> Iterator[Advance]:
     """Show a progress bar on stderr while the block runs, if stderr is a terminal.
 
+    Where ``SMCBOT_PROGRESS_FILE`` names a file, the done fraction is written there instead: for who waits.
+
     Yields
     ------
     Callable[[float], None]
         Call it with the amount done since the last call, in units of `total`.
     """
+    if (file := os.environ.get(PROGRESS_VARIABLE)) and total:
+        yield _progress_file(Path(file), total)
+        return
     if not sys.stderr.isatty():
         yield lambda _amount: None
         return
@@ -275,3 +284,20 @@ def progress_bar(description: str, total: float | None = None) -> Iterator[Advan
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(description, total=total)
         yield lambda amount: progress.advance(task, amount)
+
+
+def _progress_file(file: Path, total: float) -> Advance:
+    """Return what writes the fraction that is done into a file, a few times a second."""
+    done, written_s = 0.0, 0.0
+
+    def advance(amount: float) -> None:
+        nonlocal done, written_s
+        done += amount
+        if (now_s := time.monotonic()) - written_s >= PROGRESS_SECS:
+            written_s = now_s
+            with contextlib.suppress(OSError):  # whoever waits is told at the end
+                new = file.with_name(f"{file.name}.new")
+                new.write_text(f"{done / total:.4f}")
+                new.replace(file)  # never half of it
+
+    return advance

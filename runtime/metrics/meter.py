@@ -91,6 +91,13 @@ class Meter(Actor):
             return 0.0
         return max(0.0, 1.0 - self.equity / self.top_equity)
 
+    def latencies(self) -> dict[str, Any]:
+        """Return median and 99th percentile, None before the first: trade to decision, cancel to answer."""
+        return {
+            "decision_us": _spread(self.tick_to_decision, 1e3),
+            "ack_ms": _spread(self.cancel_to_ack, 1e6),
+        }
+
     def _on_decision(self, decision: Any) -> None:
         self.decisions[decision.kind] += 1
         if decision.kind == "cancel_asked" and decision.detail.get("action") == "cancel":
@@ -166,6 +173,12 @@ class Meter(Actor):
     def _add_unprotected(self, name: str, since_ns: int, ts_ns: int) -> None:
         self.unprotected_ns[name] = self.unprotected_ns.get(name, 0) + max(0, ts_ns - since_ns)
         self._unprotected_since[name] = ts_ns
+
+
+def _spread(times: LatencyHistogram, unit_ns: float) -> tuple[float | None, float | None]:
+    values = (times.quantile_ns(0.5), times.quantile_ns(0.99))
+    low, high = (None if value is None else value / unit_ns for value in values)
+    return low, high
 
 
 def setups_of(strategy: Any) -> list[tuple[str, Any]]:

@@ -1,0 +1,129 @@
+"""The node's socket: every listener gets what happens, newcomers a snapshot first, and nobody holds it up."""
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import zmq
+
+from ui.endpoint import TELEMETRY_FILE, zmq_address
+from ui.protocol import Heartbeat, Hold, NodeState
+from ui.telemetry.publisher import WAITING, TelemetryPublisher
+
+PATIENCE_MS = 5_000
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Iterator[TelemetryPublisher]:
+    """Return one that listens in a folder of its own."""
+    with TelemetryPublisher(tmp_path / TELEMETRY_FILE) as one:
+        yield one
+
+
+class Listener:
+    """A terminal's end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.SUB)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.RCVTIMEO, PATIENCE_MS)
+        self.socket.connect(zmq_address(folder / TELEMETRY_FILE))
+        self.socket.subscribe(b"")
+
+    def take(self) -> Any:
+        """Return the next message."""
+        return msgspec.msgpack.decode(self.socket.recv())
+
+    def close(self) -> None:
+        """Go away."""
+        self.socket.close()
+        self.context.term()
+
+
+def answer(publisher: TelemetryPublisher) -> None:
+    """Wait until a newcomer is heard of, and answer it."""
+    deadline = time.monotonic() + PATIENCE_MS / 1e3
+    while not publisher.answer_newcomers(1):
+        assert time.monotonic() < deadline, "nobody subscribed"
+        time.sleep(0.005)
+
+
+def test_a_newcomer_gets_a_snapshot_and_then_what_happens(
+    publisher: TelemetryPublisher, tmp_path: Path
+) -> None:
+    """The snapshot's number is that of the stream: what follows has the next one."""
+    publisher.publish("st", NodeState(mode="paper", session="S1", holds=[Hold(source="a", reason="b")]), 1)
+    listener = Listener(tmp_path)
+    answer(publisher)
+    epoch, seq, _, kind, payload = listener.take()
+    assert (epoch, seq, kind) == (publisher.epoch, 2, "snap")
+    assert payload["st"]["holds"] == [{"source": "a", "reason": "b", "ins": ""}]
+    publisher.publish("hb", Heartbeat(loop_lag_ms=1.0), 3)
+    assert listener.take()[1:4] == [3, 3, "hb"]
+    listener.close()
+
+
+def test_a_second_newcomer_is_answered_too(publisher: TelemetryPublisher, tmp_path: Path) -> None:
+    """Both see the second snapshot: it costs the first one nothing and keeps its numbers whole."""
+    first = Listener(tmp_path)
+    answer(publisher)
+    second = Listener(tmp_path)
+    answer(publisher)
+    assert [first.take()[1], first.take()[1], second.take()[1]] == [1, 2, 2]
+    first.close()
+    second.close()
+
+
+def test_a_listener_that_reads_nothing_holds_nobody_up(publisher: TelemetryPublisher, tmp_path: Path) -> None:
+    """What it does not take is dropped for it alone, and it sees that from the numbers."""
+    stuck, well = Listener(tmp_path), Listener(tmp_path)
+    answer(publisher)
+    time.sleep(0.05)
+    answered = publisher.seq
+    beat = Heartbeat(loop_lag_ms=1.0)
+    seen = 0
+    for number in range(5 * WAITING):
+        publisher.publish("hb", beat, number)
+        if number % 100 == 99:
+            while seen < publisher.seq - answered:
+                seen += well.take()[3] == "hb"
+    assert publisher.dropped == 0
+    assert seen == 5 * WAITING
+    stuck.socket.setsockopt(zmq.RCVTIMEO, 200)
+    numbers = []
+    while True:
+        try:
+            numbers.append(stuck.take()[1])
+        except zmq.Again:
+            break
+    assert len(numbers) < 5 * WAITING
+    stuck.close()
+    well.close()
+
+
+def test_the_socket_is_the_owners_alone_and_goes_with_the_node(tmp_path: Path) -> None:
+    """Its permissions are the only lock of this hop."""
+    path = tmp_path / TELEMETRY_FILE
+    path.write_text("left behind by a node that was killed")
+    with TelemetryPublisher(path):
+        assert stat.S_ISSOCK(path.stat().st_mode)
+        assert not stat.S_IMODE(path.stat().st_mode) & 0o077
+        assert path.stat().st_uid == os.getuid()
+    assert not path.exists()
+
+
+def test_a_long_path_is_no_trouble(tmp_path: Path) -> None:
+    """Sockets have names of at most 107 bytes, folders of users have more."""
+    folder = tmp_path / ("deep" * 30)
+    folder.mkdir()
+    with TelemetryPublisher(folder / TELEMETRY_FILE) as publisher:
+        listener = Listener(folder)
+        answer(publisher)
+        assert listener.take()[3] == "snap"
+        listener.close()

@@ -1,0 +1,1 @@
+"""What a node tells its terminals: made from what happens on its message bus."""
