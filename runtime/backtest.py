@@ -30,6 +30,7 @@ from runtime.run_columns import BarFeed, feed_columns, run_columns
 from runtime.run_entries import EntryFile, keeps_all, origin_of
 from runtime.run_folder import SIGNALS, RunFolder, new_run_id
 from runtime.run_plan import RunPlan, node_of, read_whole_files
+from runtime.run_telemetry import recorded_telemetry
 from runtime.settings import as_plain, settings_hash
 from runtime.signal_results import add_results
 from strategies.trade_manager.record import ClosedTrade, Decision
@@ -154,7 +155,8 @@ def run_backtest(
             journal.listen(engine)
         watches = [] if entries is None else _watches(engine, entries)
         engine_started_s = time.perf_counter()
-        run_node(node, plan)
+        with recorded_telemetry(plan, engine, folder.path, run_id):
+            run_node(node, plan)
         engine_s = time.perf_counter() - engine_started_s
         counters = summed_counters(strategy.counters for strategy in engine.trader.strategies())
         # Of columns the engine saw one bar per close time.

@@ -171,6 +171,8 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Folder that receives one folder per run.
     charts
         Largest number of trades drawn in the tearsheet.
+    telemetry
+        Write down what a terminal would have seen, for ``python -m ui replay``.
     limits
         What the account may risk, as ``live.limits`` for a node; off unless set.
     """
@@ -184,6 +186,7 @@ class BacktestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bar_feed: Literal["columns", "events"] = "columns"
     runs: str = "var/runs"
     charts: Annotated[int, Meta(ge=0, le=500)] = 60
+    telemetry: bool = True
     limits: LimitSettings = NO_LIMITS
 
     def __post_init__(self) -> None:

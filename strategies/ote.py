@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+import numpy as np
 from nautilus_trader.model.data import Bar, MarkPriceUpdate, TradeTick
 from nautilus_trader.model.enums import AggressorSide
 
@@ -230,6 +231,10 @@ class OteStrategy(GatedSetupStrategy):
             bias=None if self.bias_track is None else self.bias_track.state(),
         )
 
+    def warm_packets(self) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+        """Return the last closed buckets that are kept, shape (n,), dtype ``PACKET_DTYPE``, oldest first."""
+        return np.frombuffer(b"".join(self.recent_packets or ()), PACKET_DTYPE)
+
     def perception_digest(self) -> str:
         """Return the SHA-256 of `perceived`; empty before the start."""
         if not hasattr(self, "builder"):
@@ -237,8 +242,20 @@ class OteStrategy(GatedSetupStrategy):
         return hashlib.sha256(encode(self.perceived())).hexdigest()
 
     def observe(self, observer: Observer) -> None:
-        """Let someone see each closed bucket with the structure events that became known on it."""
-        self._observer = observer
+        """Let someone see each closed bucket with the structure events that became known on it.
+
+        Observers are told in the order in which they came.
+        """
+        before = self._observer
+        if before is None:
+            self._observer = observer
+            return
+
+        def tell_all(packet: Any, events: EventTable) -> None:
+            before(packet, events)
+            observer(packet, events)
+
+        self._observer = tell_all
 
     # -- market data ---------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from runtime.live.paper_away import make_paper_away
 from runtime.live.recording import make_recorder
 from runtime.live.recovery import make_recovery
 from runtime.live.stream_breaks import make_stream_breaks
+from runtime.live.telemetry import make_telemetry
 from runtime.live.unknown_orders import make_unknown_orders
 from runtime.live.warmup import make_warm_up
 from runtime.live.watchdog import make_watchdog
@@ -109,4 +110,5 @@ SERVICES: Final[list[Service]] = [
     take_commands,
     arm_dead_man,
     make_memory_watch,
+    make_telemetry,
 ]

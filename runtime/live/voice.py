@@ -59,6 +59,7 @@ class NodeVoice:
         self._context = context
         self._timeframes = dict(timeframes)
         self.meter = Meter(MeterConfig(), context.strategies)
+        context.facts["latency"] = self.meter.latencies
         context.probes.update(_probes(context))
         self.health = HealthChecks(context.probes)
         self._parts = ExitStack()

@@ -1,0 +1,137 @@
+"""What a terminal is told of a run through a real engine: the chart, the orders, the money."""
+
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.backtest.engine import BacktestEngine
+
+from indicators.events import EventKind
+from strategies.trade_manager.record import CancelShadow
+from tests.integration.engine_harness import Trade, event, run
+from ui.bridge import TelemetryActor, TelemetrySources
+from ui.protocol import KINDS
+from ui.terminal_state import TerminalState
+
+RANGE = {2: [event(EventKind.RANGE_FORMED, low=1.0, high=1.1)]}  # entry 1.0295, stop 0.999, target 1.1
+DOWN: list[Trade] = [(1.09, 100.0, "b")] * 3 + [(1.05, 100.0, "s"), (1.0290, 5_000.0, "s")]
+TO_TARGET: list[Trade] = [(1.06, 100.0, "b"), (1.1005, 50_000.0, "b"), (1.1005, 50_000.0, "b")]
+
+
+class Told:
+    """Takes messages, folds them, and checks that each is of its kind."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, Any, int]] = []
+        self.state = TerminalState()
+
+    def publish(self, kind: str, payload: Any, ts_ns: int) -> None:
+        """Take a message."""
+        assert isinstance(payload, KINDS[kind])
+        self.messages.append((kind, payload, ts_ns))
+        self.state.apply(kind, payload)
+
+    def of(self, kind: str) -> list[Any]:
+        """Return the payloads of a kind, in order."""
+        return [payload for one, payload, _ in self.messages if one == kind]
+
+
+def watch(trades: list[Trade], script: Any = None, **options: Any) -> tuple[Told, Any]:
+    """Run trades with the actor beside the strategy."""
+    told = Told()
+
+    def prepare(engine: BacktestEngine) -> None:
+        actor = TelemetryActor(
+            TelemetrySources(
+                mode="backtest",
+                session="S1",
+                strategies=engine.trader.strategies,
+                equity=lambda: Decimal(10_000),
+            ),
+            told,
+        )
+        engine.add_actor(actor)
+        actor.adopt()
+
+    return told, run(trades, RANGE if script is None else script, prepare=prepare, **options)
+
+
+def test_a_trade_is_told_from_its_zone_to_its_end() -> None:
+    """Zone with prices, signal, orders up to their last status, fills, and a flat position at the end."""
+    told, done = watch([*DOWN, *TO_TARGET])
+    assert [one.exit_reason for one in done.trades] == ["target"]
+    (ote,) = [one for one in told.state.snapshot().zone if one.type == "ote"]
+    assert (ote.sweet, ote.stop, ote.targets) == (1.0295, 0.999, [1.1])
+    (signal,) = [one for one in told.of("sig") if one.taken]
+    assert (signal.side, signal.px, signal.zone) == (1, 1.0295, "0")
+    last = {one.role: one.status for one in told.state.snapshot().ord}
+    assert last == {"entry": "FILLED", "stop": "CANCELED", "target": "FILLED"}
+    assert told.state.snapshot().pos == []
+    assert told.of("pos")[-1].side == "flat"
+
+
+def test_fills_are_those_of_the_engine_to_the_last_unit() -> None:
+    """Quantities, prices and fees as exact decimals."""
+    told, done = watch([*DOWN, *TO_TARGET])
+    fills = [
+        (event.client_order_id.value, str(event.last_qty), str(event.last_px), event.commission.as_decimal())
+        for order in done.orders
+        for event in order.events
+        if type(event).__name__ == "OrderFilled"
+    ]
+    said = [(one.coid, one.qty, one.px, Decimal(one.fee)) for one in told.of("fill")]
+    assert sorted(said) == sorted(fills)
+    assert fills
+
+
+def test_a_position_says_what_it_is_worth() -> None:
+    """Open profit at the last price, and how much of the risk that is."""
+    told, _ = watch([*DOWN, (1.06, 100.0, "b")])
+    (position,) = told.state.snapshot().pos
+    assert (position.side, position.stop, position.targets) == ("long", "0.9990", ["1.1000"])
+    assert Decimal(position.avg) == Decimal("1.0295")
+
+
+def test_every_bucket_is_told_once_and_in_order() -> None:
+    """The axis of the chart has no hole."""
+    told, done = watch([*DOWN, *TO_TARGET])
+    assert [one.i for one in told.of("bkt")] == list(range(len(DOWN) + len(TO_TARGET)))
+    assert done.strategy.bucket_seq == told.of("bkt")[-1].i
+
+
+def test_a_policys_cancel_is_told_with_its_probability() -> None:
+    """What it said, the threshold, and the line of the ledger with what the entry would have become."""
+    near: list[Trade] = [(1.036, 100.0, "s"), (1.0299, 100.0, "s"), (1.05, 100.0, "b")]
+
+    def end_shadow(number: int, strategy: Any) -> None:
+        if number == len(DOWN[:3]) + len(near):
+            (order,) = strategy.cache.orders()
+            shadow = CancelShadow(
+                ts_ns=strategy.clock.timestamp_ns(),
+                strategy_id=strategy.id.value,
+                instrument_id=strategy.instrument_id.value,
+                client_order_id=order.client_order_id.value,
+                outcome="target",
+                net_r=1.5,
+            )
+            strategy.msgbus.publish(topic=f"shadows.{strategy.instrument_id.value}", msg=shadow)
+
+    policy = "tests.integration.test_ote_gate:Scripted"
+    told, done = watch(
+        [*DOWN[:3], *near, *TO_TARGET], hook=end_shadow, cancel_policy=policy, approach_band_pct=1.0
+    )
+    asked = done.kinds("cancel_asked")
+    assert [(one.p, one.thr, one.verdict) for one in told.of("mdl")] == [
+        (one.probability, one.threshold, one.detail["action"]) for one in asked
+    ]
+    assert told.of("mdl")[-1].verdict == "cancel"
+    (line,) = told.state.snapshot().cancel
+    assert (line.p, line.thr, line.outcome, line.would_r) == (0.2, 0.4, "target", 1.5)
+    assert line.ts == asked[-1].ts_ns // 1_000_000
+
+
+def test_the_run_decides_the_same_with_and_without_it() -> None:
+    """A terminal only watches."""
+    _, with_terminal = watch([*DOWN, *TO_TARGET])
+    without = run([*DOWN, *TO_TARGET], RANGE)
+    assert with_terminal.decisions == without.decisions
+    assert with_terminal.balance == without.balance
