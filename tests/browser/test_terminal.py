@@ -1,0 +1,218 @@
+"""The terminal in a real Chromium, against a server that listens and a node that trades a made-up market."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.ui_fake_node import XRP, FakeNode, Market, play
+from tests.ui_server import OPERATOR_TOKEN, VIEWER_TOKEN, Server, listening
+from ui import protocol as p
+from ui.attached.node import NodeSocket
+from ui.server.hub import Hub
+from ui.server.pages.views import STATIC
+from ui.server.subscriber import Subscriber
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HISTORY = 300
+PATIENCE_MS = 15_000
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path"),
+    pytest.mark.skipif(
+        not (STATIC / "index.html").is_file(), reason="the pages are not built: make frontend"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give a Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[FakeNode]:
+    """Give a node with a past, a position, and a market that goes on."""
+    until = threading.Event()
+    with FakeNode(tmp_path / "paper") as node:
+        market = Market(node)
+        market.history(HISTORY)
+        market.second()
+        node.publish(
+            "pos",
+            p.PositionView(ins=XRP, setup="S", side="long", qty="100.0", avg="2.0000", rpnl="0", since=0),
+        )
+        playing = threading.Thread(target=play, args=(market, 20.0, until), daemon=True)
+        playing.start()
+        yield node
+        until.set()
+        playing.join()
+
+
+@pytest.fixture
+def server(node: FakeNode) -> Iterator[Server]:
+    """Give a server that hears the node and sends it commands."""
+    hub = Hub()
+    subscriber = Subscriber(hub, node.folder / "telemetry.sock")
+    subscriber.start()
+    try:
+        with listening(hub, NodeSocket(node.folder.parent, "paper")) as server:
+            yield server
+    finally:
+        subscriber.stop()
+
+
+class Said:
+    """What a page said on its console and which of its requests left the server."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.errors: list[str] = []
+        self.strangers: list[str] = []
+        page.on("console", lambda one: self.errors.append(one.text) if one.type == "error" else None)
+        page.on("pageerror", lambda one: self.errors.append(str(one)))
+        page.on("request", lambda one: self._ask(one.url, address.split("//")[1]))
+
+    def _ask(self, url: str, host: str) -> None:
+        if host not in url:
+            self.strangers.append(url)
+
+
+@pytest.fixture
+def enter(browser: Browser, server: Server) -> Iterator[Callable[..., tuple[Page, Said]]]:
+    """Give what logs a browser in and shows it the terminal with data."""
+    opened: list[Any] = []
+
+    def log_in(token: str = OPERATOR_TOKEN, **options: Any) -> tuple[Page, Said]:
+        context = browser.new_context(**options)
+        opened.append(context)
+        page = context.new_page()
+        said = Said(page, server.address)
+        page.goto(f"{server.address}/login")
+        page.locator("input[name=password]").fill(token)
+        page.locator("button").click()
+        expect(page.locator(".badge")).to_have_attribute("data-freshness", "live", timeout=PATIENCE_MS)
+        expect(page.locator(".legend[data-pane=price]")).to_contain_text("#", timeout=PATIENCE_MS)
+        return page, said
+
+    yield log_in
+    for context in opened:
+        context.close()
+
+
+def commanded(node: FakeNode) -> list[str]:
+    """Return the actions that the node executed."""
+    return [command.action for command in node.executed]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE_MS / 1e3
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def test_it_draws_updates_and_says_no_error(enter: Callable[..., tuple[Page, Said]]) -> None:
+    """Numbers of buckets grow; nothing on the console; no request to anybody else."""
+    page, said = enter()
+    legend = page.locator(".legend[data-pane=price] .cell").first
+    first = legend.text_content()
+    expect(legend).not_to_have_text(first or "", timeout=PATIENCE_MS)
+    for pane in ("imbalance", "vpin", "model"):
+        expect(page.locator(f".legend[data-pane={pane}]")).to_be_visible()
+    expect(page.locator(".mode")).to_have_text("PAPER")
+    assert (said.errors, said.strangers) == ([], [])
+
+
+def test_a_position_is_closed_in_two_clicks(enter: Callable[..., tuple[Page, Said]], node: FakeNode) -> None:
+    """The second one is away from where the keyboard is: Back has the focus."""
+    page, _ = enter()
+    page.locator("[data-action=close]").click()
+    expect(page.locator("dialog button", has_text="Back")).to_be_focused()
+    page.locator("dialog button", has_text="Close position").click()
+    until(lambda: commanded(node) == ["close"])
+    expect(page.locator(".toast")).to_contain_text("done in")
+    assert node.executed[0].instrument == XRP
+
+
+def test_keys_pause_and_resume(enter: Callable[..., tuple[Page, Said]], node: FakeNode) -> None:
+    """And the banner says so while it lasts."""
+    page, _ = enter()
+    page.keyboard.press("p")
+    until(lambda: commanded(node) == ["pause"])
+    expect(page.locator(".banner")).to_contain_text("paused")
+    page.keyboard.press("p")
+    until(lambda: commanded(node) == ["pause", "resume"])
+    expect(page.locator(".banner")).to_be_hidden()
+
+
+def test_escape_cancels_nothing(enter: Callable[..., tuple[Page, Said]], node: FakeNode) -> None:
+    """The dialog of `cancel all` is left without a command."""
+    page, _ = enter()
+    page.keyboard.press("x")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+    assert commanded(node) == []
+
+
+def test_kill_wants_its_word(enter: Callable[..., tuple[Page, Said]], node: FakeNode) -> None:
+    """Then entries are halted, and Rearm appears."""
+    page, _ = enter()
+    page.keyboard.press("Shift+K")
+    confirm = page.locator("dialog button", has_text="Kill")
+    expect(confirm).to_be_disabled()
+    page.locator("dialog input").fill("KILL")
+    confirm.click()
+    until(lambda: commanded(node) == ["kill"])
+    expect(page.locator(".banner")).to_contain_text("Killed")
+    expect(page.locator("[data-action=rearm]")).to_be_enabled()
+
+
+def test_a_viewer_cannot_act(enter: Callable[..., tuple[Page, Said]], node: FakeNode) -> None:
+    """All buttons are off, and keys do nothing."""
+    page, _ = enter(VIEWER_TOKEN)
+    for action in ("pause", "cancel-all", "close", "flatten", "kill"):
+        expect(page.locator(f"[data-action={action}]")).to_be_disabled()
+    for key in ("p", "x", "c", "Shift+K"):
+        page.keyboard.press(key)
+    expect(page.locator("dialog")).to_have_count(0)
+    assert commanded(node) == []
+
+
+def test_only_kill_is_left_when_the_node_is_silent(
+    enter: Callable[..., tuple[Page, Said]], node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The badge turns by itself, without a message."""
+    page, _ = enter()
+    monkeypatch.setattr(node, "_send", lambda *_: None)
+    expect(page.locator(".badge")).to_have_attribute("data-freshness", "stale", timeout=PATIENCE_MS)
+    expect(page.locator("[data-action=pause]")).to_be_disabled()
+    expect(page.locator("[data-action=kill]")).to_be_enabled()
+    expect(page.locator(".banner")).to_contain_text("only Kill")
+
+
+def test_the_phone_shows_position_and_actions(enter: Callable[..., tuple[Page, Said]]) -> None:
+    """Nothing is wider than the screen."""
+    page, _ = enter(viewport={"width": 390, "height": 844})
+    for action in ("pause", "close", "kill"):
+        expect(page.locator(f"[data-action={action}]")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

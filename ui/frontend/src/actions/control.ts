@@ -1,0 +1,72 @@
+/** From a button or key to a confirmed command: what will happen is told before, in numbers. */
+import type { App } from '../app.ts';
+import { decimal, signed, symbolOf } from '../lib/format.ts';
+import type { Position } from '../net/protocol.ts';
+import { gradeOf, LABELS, wordOf, type Action } from './commands.ts';
+import { ask } from './dialog.ts';
+
+const describe = (position: Position): string =>
+  `${symbolOf(position.ins)}: ${position.side} ${decimal(position.qty)} at ${decimal(position.avg)}` +
+  (position.upnl === null ? '' : `, open PnL ${signed(Number(position.upnl), 2)}`);
+const MAX_LINES = 6;
+
+/** Confirm in proportion to the danger, then send; `ins` narrows close, cancel-all and flatten. */
+export async function perform(app: App, action: Action, ins: string | null = null): Promise<void> {
+  const mode = app.store.status?.mode;
+  if (!mode || app.commands.obstacle(action)) return;
+  const grade = gradeOf(action, mode);
+  const word = grade === 'typed' ? wordOf(action) : undefined;
+  if (grade !== 'none') {
+    const where = mode === 'live' ? 'LIVE, real money' : mode;
+    const yes = await ask({
+      title: `${LABELS[action]}${ins ? ` ${symbolOf(ins)}` : ''} — ${where}`,
+      effects: effects(app, action, ins),
+      confirm: LABELS[action],
+      danger: action === 'kill' || action === 'flatten' || mode === 'live',
+      ...(word ? { word } : {}),
+    });
+    // The world may have changed while the dialog was open.
+    if (!yes || app.commands.obstacle(action)) return;
+  }
+  await app.commands.send(action, ins ? { instrument: ins } : {}, word);
+}
+
+function effects(app: App, action: Action, ins: string | null): string[] {
+  const { store } = app;
+  const entries = store.workingOrders(ins ?? undefined).filter((order) => order.role === 'entry');
+  const positions = store.openPositions(ins ?? undefined);
+  const taken = `${entries.length} waiting ${entries.length === 1 ? 'entry is' : 'entries are'} taken back`;
+  switch (action) {
+    case 'resume':
+      return ['The strategy opens positions again.'];
+    case 'close':
+    case 'flatten':
+      return [...closing(positions), `${taken}.`];
+    case 'cancel-all':
+      return [`${taken}; stops and targets stay.`, 'New entries may follow: pause to prevent them.'];
+    case 'kill':
+      return [`Entries are halted until a rearm, also over restarts; ${taken}.`, `${positions.length} open ${positions.length === 1 ? 'position keeps its stops' : 'positions keep their stops'}.`];
+    case 'rearm':
+      return [`Ends the halt${store.status?.kill_reason ? ` (${store.status.kill_reason})` : ''}: entries are allowed again.`];
+    case 'pause':
+      return [`No new entries; ${taken}.`];
+  }
+}
+
+function closing(positions: Position[]): string[] {
+  if (positions.length === 0) return ['No position is open.'];
+  const lines = positions.slice(0, MAX_LINES).map((position) => `Close at market: ${describe(position)}`);
+  if (positions.length > MAX_LINES) lines.push(`… and ${positions.length - MAX_LINES} more`);
+  return lines;
+}
+
+/** Pause, or resume if all entries are paused. */
+export function togglePause(app: App): Promise<void> {
+  return perform(app, app.store.status?.paused.length ? 'resume' : 'pause');
+}
+
+/** Close the position of the instrument on the chart. */
+export async function closeCurrent(app: App): Promise<void> {
+  const { ins } = app.store.market;
+  if (app.store.openPositions(ins).length) await perform(app, 'close', ins);
+}

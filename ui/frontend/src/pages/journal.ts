@@ -1,0 +1,157 @@
+/** Journal: what happened, filtered, page by page; and the story of a trade. */
+import type { App } from '../app.ts';
+import { h, replace } from '../lib/dom.ts';
+import { decimal, fixed, percent, signed, symbolOf, words } from '../lib/format.ts';
+import { VirtualTable, type ColumnSpec } from '../views/table.ts';
+import { failure, type Page } from './page.ts';
+import { facts, textOf, tiles } from './parts.ts';
+
+type Row = Record<string, unknown> & { ts_ns?: number };
+interface Answer {
+  next: string | null;
+  [table: string]: Row[] | string | null;
+}
+interface Story {
+  trade: Row;
+  session: Row;
+  probability: number | null;
+  threshold: number | null;
+  steps: { ts_ns: number; table: string; what: string; facts: Record<string, unknown> }[];
+}
+
+const NS_PER_MS = 1e6;
+const PAGE_ROWS = 500;
+const MONEY = new Set(['pnl', 'fees', 'money', 'commission']);
+
+/** Columns of each table: name, title, width; a minus before the name of numbers. */
+const TABLES: Record<string, [string, string, number][]> = {
+  trades: [['instrument_id', 'Symbol', 16], ['side', 'Side', 7], ['entry_price', '-Entry', 12], ['exit_price', '-Exit', 12], ['qty', '-Qty', 11], ['pnl', '-PnL', 11], ['r_multiple', '-R', 8], ['fees', '-Fees', 10], ['exit_reason', 'Exit', 14], ['held_secs', '-Held s', 9], ['setup_id', 'Setup', 18]],
+  signals: [['instrument_id', 'Symbol', 16], ['side', 'Side', 7], ['is_taken', 'Taken', 8], ['skip_reason', 'Skipped for', 18], ['price', '-Price', 12], ['stop', '-Stop', 12], ['target', '-Target', 12], ['confidence', '-Conf.', 8], ['timeframe', 'TF', 6], ['factors', 'Factors', 40]],
+  decisions: [['instrument_id', 'Symbol', 16], ['kind', 'Kind', 22], ['side', 'Side', 7], ['price', '-Price', 12], ['probability', '-p', 8], ['threshold', '-Threshold', 10], ['reason', 'Reason', 18], ['setup_id', 'Setup', 18], ['detail', 'Detail', 40]],
+  orders: [['instrument_id', 'Symbol', 16], ['event', 'Event', 20], ['leg', 'Leg', 8], ['side', 'Side', 7], ['order_type', 'Type', 14], ['qty', '-Qty', 11], ['price', '-Price', 12], ['trigger_price', '-Trigger', 12], ['reason', 'Reason', 18], ['client_order_id', 'Order', 28]],
+  fills: [['instrument_id', 'Symbol', 16], ['leg', 'Leg', 8], ['side', 'Side', 7], ['price', '-Price', 12], ['qty', '-Qty', 11], ['commission', '-Fee', 12], ['commission_currency', '', 6], ['liquidity', 'Liquidity', 10], ['setup_id', 'Setup', 18]],
+  cancels: [['instrument_id', 'Symbol', 16], ['step', 'Step', 14], ['probability', '-p', 8], ['threshold', '-Threshold', 10], ['outcome', 'Outcome', 18], ['net_r', '-Net R', 8], ['money', '-Money', 10], ['after_ms', '-After ms', 10], ['setup_id', 'Setup', 18]],
+  sessions: [['mode', 'Mode', 10], ['strategy', 'Strategy', 14], ['strategy_version', 'Version', 8], ['instruments', 'Instruments', 30], ['code_version', 'Code', 14], ['session_id', 'Session', 40]],
+};
+
+export function open(app: App): Page {
+  let name = 'trades';
+  let rows: Row[] = [];
+  let next: string | null = null;
+  let table: VirtualTable<Row>;
+  const frame = h('div.table-frame.tall');
+  const words_ = h('p.muted.small', { role: 'status' });
+  const more = h<HTMLButtonElement>('button.btn', { type: 'button', hidden: true, onclick: () => void load(true) }, 'Older rows');
+  const story = h('section.block.story', { hidden: true, 'aria-label': 'story of the trade' });
+  const fields = filters();
+  const tabs = h('div.segment', { role: 'group', 'aria-label': 'tables' });
+
+  const load = async (isMore: boolean): Promise<void> => {
+    try {
+      const query = { ...fields.values(), limit: PAGE_ROWS, ...(isMore && next ? { cursor: next } : {}) };
+      const source = name === 'orders' ? { source: 'journal' } : {};
+      const answer = await app.api.get<Answer>(`/api/v1/${name}`, { ...query, ...source });
+      const found = answer[name] as Row[];
+      rows = isMore ? [...rows, ...found] : found;
+      next = answer.next;
+      more.hidden = next === null;
+      replace(words_, `${rows.length} rows${next ? ', there are more' : ''}; Enter opens a trade's story`);
+      table.refresh();
+    } catch (error) {
+      replace(words_, failure(error));
+    }
+  };
+  const choose = (chosen: string): void => {
+    name = chosen;
+    rows = [];
+    for (const button of tabs.children) button.setAttribute('aria-pressed', String(button.textContent === words(chosen)));
+    table = new VirtualTable<Row>({
+      name: chosen, columns: columns(app, TABLES[chosen]!), rows: () => rows, empty: 'nothing in the journal',
+      open: (row) => (row['setup_id'] && name !== 'sessions' ? void tell(app, story, row) : undefined),
+    });
+    replace(frame, table.element);
+    void load(false);
+  };
+  for (const one of Object.keys(TABLES)) tabs.append(h('button', { type: 'button', onclick: () => choose(one) }, words(one)));
+  fields.element.addEventListener('submit', (event) => {
+    event.preventDefault();
+    void load(false);
+  });
+  const csv = h('button.btn', { type: 'button', onclick: () => table.csv() }, 'CSV');
+  const element = h('main.page', {}, h('h1', {}, 'Journal'), h('div.form-line', {}, tabs, fields.element, csv), words_, h('div.columns.story-columns', {}, h('div', {}, frame, more), story));
+  choose(name);
+  return { element, leave: () => undefined };
+}
+
+/** Fields above the table; empty ones do not filter. */
+function filters(): { element: HTMLFormElement; values(): Record<string, string> } {
+  const mode = h<HTMLSelectElement>('select.field', { name: 'mode', 'aria-label': 'mode' }, ...['', 'live', 'paper', 'backtest'].map((one) => h('option', { value: one }, one || 'any mode')));
+  const instrument = h<HTMLInputElement>('input.field', { name: 'instrument', placeholder: 'XRPUSDT.BINANCE', 'aria-label': 'instrument' });
+  const session = h<HTMLInputElement>('input.field', { name: 'session', placeholder: 'session', 'aria-label': 'session' });
+  const from = h<HTMLInputElement>('input.field', { name: 'from', type: 'datetime-local', 'aria-label': 'from, UTC' });
+  const to = h<HTMLInputElement>('input.field', { name: 'to', type: 'datetime-local', 'aria-label': 'to, UTC' });
+  const element = h<HTMLFormElement>('form.form-line', {}, mode, instrument, session, from, to, h('button.btn.primary', { type: 'submit' }, 'Filter'));
+  const values = (): Record<string, string> => {
+    const given = [mode, instrument, session, from, to].filter((field) => field.value);
+    return Object.fromEntries(given.map((field) => [field.name, field.type === 'datetime-local' ? `${field.value}Z` : field.value]));
+  };
+  return { element, values };
+}
+
+const momentOf = (row: Row): number => Number(row.ts_ns ?? row['exit_ts_ns'] ?? 0) / NS_PER_MS;
+
+function columns(app: App, specs: [string, string, number][]): ColumnSpec<Row>[] {
+  const time: ColumnSpec<Row> = { name: 'Time', width: 21, text: (row) => app.clock().stamp(momentOf(row)), value: momentOf, tone: () => 'muted' };
+  const rest = specs.map(([field, title, width]): ColumnSpec<Row> => {
+    const numeric = title.startsWith('-');
+    return {
+      name: numeric ? title.slice(1) : title, width, numeric,
+      text: (row) => cellText(field, row[field]),
+      value: (row) => (numeric ? Number(row[field] ?? NaN) : String(row[field] ?? '')),
+      tone: (row) => cellTone(field, row[field]),
+    };
+  });
+  return [time, ...rest];
+}
+
+function cellText(field: string, value: unknown): string {
+  if (value === null || value === undefined) return '';
+  if (field === 'instrument_id') return symbolOf(String(value));
+  if (field === 'is_taken') return value ? '● taken' : '○ skip';
+  if (field === 'r_multiple' || field === 'net_r') return signed(Number(value), 2);
+  if (MONEY.has(field)) return fixed(Number(value), 2);
+  if (typeof value === 'string' && /^-?\d+\.\d+$/.test(value)) return decimal(String(Number(Number(value).toPrecision(9))));
+  return textOf(value);
+}
+
+function cellTone(field: string, value: unknown): string {
+  if (field === 'side') return /^(long|buy)/i.test(String(value)) ? 'up' : 'down';
+  if (['pnl', 'r_multiple', 'net_r', 'money'].includes(field)) return Number(value) > 0 ? 'up' : Number(value) < 0 ? 'down' : '';
+  return field.endsWith('_id') && field !== 'instrument_id' ? 'muted' : '';
+}
+
+/** How a trade came about, step by step. */
+async function tell(app: App, target: HTMLElement, row: Row): Promise<void> {
+  target.hidden = false;
+  replace(target, h('p.muted', {}, 'reading …'));
+  try {
+    const story = await app.api.get<Story>(`/api/v1/trades/${encodeURIComponent(String(row['setup_id']))}/explain`, { session: row['session_id'] as string | undefined });
+    replace(target, ...storyParts(app, story));
+  } catch (error) {
+    replace(target, failure(error));
+  }
+}
+
+function storyParts(app: App, { trade, probability, threshold, steps }: Story): HTMLElement[] {
+  const list = h('ol.steps');
+  for (const step of steps) {
+    list.append(h('li', {}, h('div.step-head', {}, h('b', {}, words(step.what)), h('span.tag.muted', {}, step.table), h('span.spring'), h('span.num.muted', {}, app.clock().stamp(step.ts_ns / NS_PER_MS))), facts(step.facts)));
+  }
+  const r = Number(trade['r_multiple'] ?? NaN);
+  const figures = tiles([
+    ['R', signed(r, 2), r], ['PnL', signed(Number(trade['pnl'] ?? NaN), 2), Number(trade['pnl'])], ['Exit', words(String(trade['exit_reason'] ?? ''))],
+    ['Model', probability === null ? 'not asked' : `${percent(probability)} / ${percent(threshold)}`],
+  ]);
+  const show = h('button.btn.tiny', { type: 'button', onclick: () => app.show(String(trade['instrument_id']), Number(trade['entry_ts_ns']) / NS_PER_MS) }, 'Show on the chart');
+  return [h('div.form-line', {}, h('h2', {}, `${symbolOf(String(trade['instrument_id']))} ${String(trade['side'])}`), show), h('div.tiles', {}, ...figures), list];
+}

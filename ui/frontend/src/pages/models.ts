@@ -1,0 +1,129 @@
+/** Models: what each says of itself, how it did since, and whether its inputs drift. */
+import type { App } from '../app.ts';
+import { h, replace } from '../lib/dom.ts';
+import { fixed, percent, signed, symbolOf, words } from '../lib/format.ts';
+import { every, fill, section, type Page } from './page.ts';
+import { facts, reliability, shareBars, tiles } from './parts.ts';
+
+const REFRESH_MS = 10_000;
+const ROWS = 1000;
+const BINS = 10;
+
+interface TradeRow {
+  setup_id: string;
+  r_multiple: number | null;
+}
+interface DecisionRow {
+  setup_id: string;
+  probability: number | null;
+}
+interface CancelRow {
+  probability: number | null;
+  outcome: string;
+  net_r: number | null;
+}
+interface Passport {
+  kind: string;
+  verdict: string;
+  reasons: string[];
+  symbols: string[];
+  features: string[];
+  metrics: Record<string, unknown> & { reliability: { predicted: number; observed: number; n: number }[] };
+}
+interface ModelInfo {
+  name: string;
+  error: string | null;
+  passport: Partial<Passport> & Record<string, unknown>;
+}
+
+export function open(app: App): Page {
+  const loaded = h('div.cards');
+  const passports = h('div.cards');
+  const kept = h('div');
+  const cancelled = h('div');
+  const stop = every(REFRESH_MS, () => {
+    drawLoaded(app, loaded);
+    void fill(kept, judged(app), (bins) => keptParts(bins));
+    void fill(cancelled, app.api.get<{ cancels: CancelRow[] }>('/api/v1/cancels', { limit: ROWS }), ({ cancels }) => ledgerParts(cancels));
+  });
+  void fill(passports, app.api.get<{ models: ModelInfo[] }>('/api/v1/models'), ({ models }) => (models.length ? models.map(passportCard) : [h('p.muted', {}, 'no model in the folder of models')]));
+  const element = h(
+    'main.page', {}, h('h1', {}, 'Models'), section('In use', loaded),
+    h('div.columns', {}, section('Reliability of entries that were kept', kept), section('What cancelled entries would have done', cancelled)),
+    section('Passports', passports),
+  );
+  return { element, leave: stop };
+}
+
+function drawLoaded(app: App, target: HTMLElement): void {
+  const { status } = app.store;
+  if (!status?.models.length) return replace(target, h('p.muted', {}, 'no model decides here'));
+  const cards = status.models.map((model) =>
+    h('div.card', {}, h('div.card-head', {}, h('strong', {}, model.ins === '*' ? 'All symbols' : symbolOf(model.ins)), h(`span.tag.${/^no/.test(model.verdict) ? 'warn' : 'up'}`, {}, words(model.verdict))), facts({ threshold: model.threshold, digest: model.digest })),
+  );
+  const drift = h('div.card', {}, h('div.card-head', {}, h('strong', {}, 'Drift of inputs'), h(`span.tag.${status.drift ? 'warn' : 'muted'}`, {}, status.drift ? 'look' : 'none seen')), h('p.why', { hidden: !status.drift }, status.drift ?? ''));
+  replace(target, ...cards, drift);
+}
+
+interface Bin {
+  p: number;
+  rate: number;
+  count: number;
+}
+
+/** The last probability of each traded setup against whether it won. */
+async function judged(app: App): Promise<Bin[]> {
+  const [{ trades }, { decisions }] = await Promise.all([
+    app.api.get<{ trades: TradeRow[] }>('/api/v1/trades', { limit: ROWS }),
+    app.api.get<{ decisions: DecisionRow[] }>('/api/v1/decisions', { limit: ROWS }),
+  ]);
+  const asked = new Map<string, number>();
+  // Newest first: the last answer counts.
+  for (const { setup_id, probability } of decisions) if (probability !== null && !asked.has(setup_id)) asked.set(setup_id, probability);
+  const pairs = trades.flatMap(({ setup_id, r_multiple }): [number, boolean][] => {
+    const p = asked.get(setup_id);
+    return p === undefined || r_multiple === null ? [] : [[p, r_multiple > 0]];
+  });
+  return binned(pairs);
+}
+
+export function binned(pairs: [number, boolean][]): Bin[] {
+  const bins = Array.from({ length: BINS }, () => ({ sum: 0, won: 0, count: 0 }));
+  for (const [p, isWon] of pairs) {
+    const bin = bins[Math.min(BINS - 1, Math.floor(p * BINS))]!;
+    bin.sum += p;
+    bin.won += Number(isWon);
+    bin.count += 1;
+  }
+  return bins.filter((bin) => bin.count).map(({ sum, won, count }) => ({ p: sum / count, rate: won / count, count }));
+}
+
+function keptParts(bins: Bin[]): HTMLElement[] {
+  const count = bins.reduce((sum, bin) => sum + bin.count, 0);
+  if (!count) return [h('p.muted', {}, 'no closed trade yet about which a model was asked')];
+  const error = bins.reduce((sum, bin) => sum + Math.abs(bin.p - bin.rate) * bin.count, 0) / count;
+  return [h('div.tiles', {}, ...tiles([['Trades', fixed(count, 0)], ['Mean distance from the line', percent(error)]])), reliability(bins)];
+}
+
+function ledgerParts(cancels: CancelRow[]): HTMLElement[] {
+  const known = cancels.filter((row) => row.net_r !== null);
+  if (!cancels.length) return [h('p.muted', {}, 'no entry was taken back yet')];
+  const counts = new Map<string, number>();
+  for (const { outcome } of cancels) counts.set(words(outcome || 'open'), (counts.get(words(outcome || 'open')) ?? 0) + 1);
+  const sum = known.reduce((total, row) => total + row.net_r!, 0);
+  const figures = tiles([['Cancelled', fixed(cancels.length, 0)], ['Settled', fixed(known.length, 0)], ['Spared', `${signed(-sum, 1)} R`, -sum]]);
+  return [h('div.tiles', {}, ...figures), shareBars([...counts].sort((a, b) => b[1] - a[1]))];
+}
+
+function passportCard({ name, error, passport }: ModelInfo): HTMLElement {
+  if (error !== null) return h('div.card', {}, h('div.card-head', {}, h('strong', {}, name), h('span.tag.down', {}, 'refused')), h('p.why', {}, error));
+  const { verdict = '', reasons = [], metrics, features = [], ...rest } = passport;
+  const isUseful = verdict === 'skill';
+  const bins = metrics?.reliability.map(({ predicted, observed, n }) => ({ p: predicted, rate: observed, count: n })) ?? [];
+  return h(
+    'div.card', {}, h('div.card-head', {}, h('strong', {}, name), h(`span.tag.${isUseful ? 'up' : 'warn'}`, {}, words(verdict))),
+    ...reasons.map((reason) => h('p.warn.small', {}, reason)), facts({ ...rest, features: features.length }),
+    metrics ? h('div', {}, facts(Object.fromEntries(Object.entries(metrics).filter(([key]) => key !== 'reliability'))), reliability(bins)) : null,
+    h('details', {}, h('summary', {}, 'Features'), h('p.small.muted', {}, features.join(', '))),
+  );
+}

@@ -1,0 +1,110 @@
+import { describe, expect, it, vi } from 'vitest';
+import { Fixture } from '../../dev/fixture.ts';
+import type { SnapFrame, Status } from '../net/protocol.ts';
+import { Link } from './link.ts';
+import { DEFAULTS, SettingsStore } from './settings.ts';
+import { Store } from './store.ts';
+
+const fixture = new Fixture();
+const order = fixture.order('S1', 'entry', 'buy', 2.1, 1000);
+
+function snap(S: SnapFrame['S']): SnapFrame {
+  return { t: 'snap', epoch: 'e', seq: 5, ts: 0, age_ms: 0, role: 'operator', ins: null, S, hist: null };
+}
+
+describe('store', () => {
+  it('calls a listener once per flush however many messages came', () => {
+    const schedule = vi.fn();
+    const store = new Store(schedule);
+    const listener = vi.fn();
+    store.on(['orders', 'fills'], listener);
+    for (let count = 0; count < 5; count += 1) store.apply('ord', { ...order, filled: String(count) });
+    expect(schedule).toHaveBeenCalledTimes(1);
+    expect(listener).not.toHaveBeenCalled();
+    store.flush();
+    store.flush();
+    expect(listener).toHaveBeenCalledTimes(1);
+    expect(store.orders.get(order.coid)!.filled).toBe('4');
+  });
+
+  it('forgets what a snapshot does not hold', () => {
+    const store = new Store(() => undefined);
+    store.apply('ord', order);
+    store.restore(snap({ pos: [], ord: [{ ...order, coid: 'other' }] }));
+    expect([...store.orders.keys()]).toEqual(['other']);
+  });
+
+  it('tells watchers of live messages and not of those in a snapshot', () => {
+    const store = new Store(() => undefined);
+    const watcher = vi.fn();
+    store.watch(watcher);
+    store.restore(snap({ ord: [order] }));
+    expect(watcher).not.toHaveBeenCalled();
+    store.apply('ord', order);
+    expect(watcher).toHaveBeenCalledWith('ord', order);
+  });
+
+  it('leaves buckets of other instruments', () => {
+    const store = new Store(() => undefined, 'OTHER');
+    store.apply('bkt', fixture.bucket());
+    expect(store.market.buckets.columns.length).toBe(0);
+  });
+
+  it('counts orders as working until they end', () => {
+    const store = new Store(() => undefined);
+    for (const [index, status] of ['ACCEPTED', 'PARTIALLY_FILLED', 'FILLED', 'CANCELED', 'REJECTED'].entries()) {
+      store.apply('ord', { ...order, coid: `c${index}`, status });
+    }
+    expect(store.workingOrders().map((one) => one.status)).toEqual(['ACCEPTED', 'PARTIALLY_FILLED']);
+  });
+
+  it('keeps the status that was said last', () => {
+    const store = new Store(() => undefined);
+    store.apply('st', { mode: 'paper' } as Status);
+    store.apply('st', { mode: 'live' } as Status);
+    expect(store.status!.mode).toBe('live');
+  });
+});
+
+describe('link', () => {
+  it('judges by the age of the node, also without new frames', () => {
+    const link = new Link();
+    expect(link.freshness(0)).toBe('none');
+    link.frame(100, 1000);
+    expect([1000, 2800, 3000, 10_800, 11_000].map((now) => link.freshness(now))).toEqual(['live', 'live', 'stale', 'stale', 'none']);
+  });
+
+  it('is stale at once when the connection is lost', () => {
+    const link = new Link();
+    link.frame(0, 1000);
+    link.lost();
+    expect(link.freshness(1001)).toBe('stale');
+  });
+});
+
+describe('settings', () => {
+  function storage(text: string | null): { getItem: () => string | null; setItem: (key: string, value: string) => void; removeItem: () => void; text: () => string | null } {
+    let kept = text;
+    return { getItem: () => kept, setItem: (_key, value) => void (kept = value), removeItem: () => void (kept = null), text: () => kept };
+  }
+
+  it('come back as they were kept', () => {
+    const disk = storage(null);
+    new SettingsStore(disk).set({ zone: 'Asia/Tokyo', paneHeights: { price: 300 } });
+    const again = new SettingsStore(disk).current;
+    expect([again.zone, again.paneHeights.price, again.theme]).toEqual(['Asia/Tokyo', 300, 'dark']);
+  });
+
+  it.each(['not json', '{"version":99,"settings":{"zone":"Asia/Tokyo"}}', '{"version":1,"settings":{"zone":7,"overlays":5}}', 'null'])(
+    'fall back to the defaults for %s', (text) => {
+      expect(new SettingsStore(storage(text)).current).toEqual(DEFAULTS);
+    },
+  );
+
+  it('are reset to the defaults, but keep the instrument', () => {
+    const settings = new SettingsStore(storage(null));
+    settings.set({ ins: 'A', theme: 'light' });
+    settings.reset();
+    expect([settings.current.ins, settings.current.theme]).toEqual(['A', 'dark']);
+  });
+});

@@ -1,0 +1,168 @@
+/** All that the node said, folded; views read it and are told by topic when it changed. */
+import type {
+  Account, Cancel, Decision, Fill, Kind, Latency, LogLine, Order, Payloads, Position, Risk, SnapFrame, Signal,
+  SnapshotState, Status, Zone,
+} from '../net/protocol.ts';
+import { Market } from './market.ts';
+
+export type Topic =
+  | 'status' | 'account' | 'risk' | 'latency' | 'orders' | 'fills' | 'positions' | 'signals' | 'decisions'
+  | 'cancels' | 'zones' | 'log' | 'buckets' | 'history' | 'bars' | 'link';
+
+const RING = 5000;
+export const CLOSED_ORDER = new Set(['FILLED', 'CANCELED', 'CANCELLED', 'REJECTED', 'EXPIRED', 'DENIED']);
+
+/** Keep the newest entries of an append-only list. */
+function append<T>(list: T[], value: T): void {
+  list.push(value);
+  if (list.length > RING * 1.2) list.splice(0, list.length - RING);
+}
+
+/** A setup is asked about at several buckets; the reasons of one answer may come later. */
+export const decisionKey = (decision: Decision): string => `${decision.ins} ${decision.setup} ${decision.i}`;
+export const positionKey = (position: Position): string => `${position.ins} ${position.setup}`;
+export const isWorking = (order: Order): boolean => !CLOSED_ORDER.has(order.status.toUpperCase());
+
+export class Store {
+  status: Status | null = null;
+  account: Account | null = null;
+  risk: Risk | null = null;
+  latency: Latency | null = null;
+  tickAgeMs: number | null = null;
+  readonly orders = new Map<string, Order>();
+  readonly positions = new Map<string, Position>();
+  readonly zones = new Map<string, Zone>();
+  readonly decisions = new Map<string, Decision>();
+  readonly cancels = new Map<string, Cancel>();
+  fills: Fill[] = [];
+  signals: Signal[] = [];
+  log: LogLine[] = [];
+  market: Market;
+  private readonly dirty = new Set<Topic>();
+  private readonly listeners: [ReadonlySet<Topic>, () => void][] = [];
+  private readonly watchers: ((kind: Kind, payload: Payloads[Kind]) => void)[] = [];
+  /** Asked once per batch of changes to call `flush` at the next frame. */
+  private readonly schedule: () => void;
+
+  constructor(schedule: () => void, ins = '') {
+    this.schedule = schedule;
+    this.market = new Market(ins);
+  }
+
+  /** Call `listener` at the next flush after any of the topics changed. */
+  on(topics: Topic[], listener: () => void): void {
+    this.listeners.push([new Set(topics), listener]);
+  }
+
+  /** Call `watcher` at once for every live message; not for those of a snapshot. */
+  watch(watcher: (kind: Kind, payload: Payloads[Kind]) => void): void {
+    this.watchers.push(watcher);
+  }
+
+  touch(topic: Topic): void {
+    if (this.dirty.size === 0) this.schedule();
+    this.dirty.add(topic);
+  }
+
+  flush(): void {
+    if (this.dirty.size === 0) return;
+    const changed = new Set(this.dirty);
+    this.dirty.clear();
+    for (const [topics, listener] of this.listeners) {
+      for (const topic of topics) {
+        if (changed.has(topic)) {
+          listener();
+          break;
+        }
+      }
+    }
+  }
+
+  /** Show another instrument; what it needs comes with the next snapshot. */
+  select(ins: string): void {
+    this.market = new Market(ins);
+    this.touch('history');
+    this.touch('bars');
+  }
+
+  apply<K extends Kind>(kind: K, payload: Payloads[K]): void {
+    this.fold(kind, payload);
+    for (const watcher of this.watchers) watcher(kind, payload);
+  }
+
+  /** Begin anew with what a snapshot says. */
+  restore(frame: SnapFrame): void {
+    for (const map of [this.orders, this.positions, this.zones, this.decisions, this.cancels]) map.clear();
+    this.fills = [];
+    this.signals = [];
+    this.log = [];
+    this.market = new Market(this.market.ins);
+    const state: SnapshotState = frame.S;
+    for (const [kind, value] of Object.entries(state) as [Kind, Payloads[Kind] | Payloads[Kind][] | null][]) {
+      if (Array.isArray(value)) for (const payload of value) this.fold(kind, payload);
+      else if (value) this.fold(kind, value);
+    }
+    for (const topic of ['orders', 'fills', 'positions', 'signals', 'decisions', 'cancels', 'zones', 'log', 'history', 'bars'] as const) {
+      this.touch(topic);
+    }
+  }
+
+  workingOrders(ins?: string): Order[] {
+    return [...this.orders.values()].filter((order) => isWorking(order) && (!ins || order.ins === ins));
+  }
+
+  openPositions(ins?: string): Position[] {
+    return [...this.positions.values()].filter((one) => one.side !== 'flat' && (!ins || one.ins === ins));
+  }
+
+  private fold<K extends Kind>(kind: K, payload: Payloads[K]): void {
+    const fold = this.folds[kind] as (payload: Payloads[K]) => Topic | null;
+    const topic = fold(payload);
+    if (topic) this.touch(topic);
+  }
+
+  private put<T>(map: Map<string, T>, key: string, value: T, topic: Topic): Topic {
+    map.set(key, value);
+    return topic;
+  }
+
+  private add<T>(list: T[], value: T, topic: Topic): Topic {
+    append(list, value);
+    return topic;
+  }
+
+  private readonly folds: { [K in Kind]: (payload: Payloads[K]) => Topic | null } = {
+    bkt: (bucket) => {
+      if (bucket.ins !== this.market.ins) return null;
+      this.market.buckets.close(bucket);
+      return 'buckets';
+    },
+    dev: (bucket) => {
+      if (bucket.ins !== this.market.ins) return null;
+      this.market.buckets.develop(bucket);
+      return 'buckets';
+    },
+    bar: (bar) => {
+      if (bar.ins !== this.market.ins) return null;
+      this.market.barSeries(bar.tf).update(bar);
+      return 'bars';
+    },
+    zone: (zone) => this.put(this.zones, zone.id, zone, 'zones'),
+    sig: (signal) => this.add(this.signals, signal, 'signals'),
+    mdl: (decision) => this.put(this.decisions, decisionKey(decision), decision, 'decisions'),
+    ord: (order) => this.put(this.orders, order.coid, order, 'orders'),
+    fill: (fill) => this.add(this.fills, fill, 'fills'),
+    pos: (position) => this.put(this.positions, positionKey(position), position, 'positions'),
+    cancel: (cancel) => this.put(this.cancels, cancel.setup, cancel, 'cancels'),
+    log: (line) => this.add(this.log, line, 'log'),
+    acct: (account) => ((this.account = account), 'account'),
+    risk: (risk) => ((this.risk = risk), 'risk'),
+    st: (status) => ((this.status = status), 'status'),
+    lat: (latency) => {
+      this.latency = latency;
+      this.tickAgeMs = latency.last_tick_age_ms;
+      return 'latency';
+    },
+    hb: (heartbeat) => ((this.tickAgeMs = heartbeat.last_tick_age_ms), 'latency'),
+  };
+}

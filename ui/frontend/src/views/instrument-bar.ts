@@ -1,0 +1,116 @@
+/** Second line: the instrument and its price, the figures of the account, the actions. */
+import { pricePlaces, type App } from '../app.ts';
+import { LABELS, type Action } from '../actions/commands.ts';
+import { closeCurrent, perform, togglePause } from '../actions/control.ts';
+import { h, setClass, setText } from '../lib/dom.ts';
+import { arrowed, fixed, MISSING, symbolOf, words } from '../lib/format.ts';
+import { Figure, quantiles } from './pieces.ts';
+
+const MAX_DD_WARN = 5;
+
+export class InstrumentBar {
+  readonly element: HTMLElement;
+  private readonly app: App;
+  private readonly symbol = h('span.symbol-name', {}, MISSING);
+  private readonly price = h('span.price.num', {}, MISSING);
+  private readonly change = h('span.change.num');
+  private readonly figures = {
+    latency: new Figure('Feed ms', 'age of trades when they arrive: median / 99th percentile'),
+    decision: new Figure('Decision µs', 'trade to decision: median / 99th percentile'),
+    ack: new Figure('Ack ms', 'order to acknowledgement: median / 99th percentile'),
+    equity: new Figure('Equity'),
+    day: new Figure('Day PnL'),
+    drawdown: new Figure('Drawdown'),
+    model: new Figure('Model', 'verdict of the model on data it had not seen'),
+  };
+  private readonly buttons = new Map<Action, HTMLButtonElement>();
+  private last = NaN;
+
+  constructor(app: App, openSymbols: () => void) {
+    this.app = app;
+    const { figures } = this;
+    this.element = h(
+      'div.instrument-bar', {},
+      h('button.symbol', { type: 'button', title: 'switch symbol (/)', 'aria-haspopup': 'dialog', onclick: openSymbols }, this.symbol, h('span.caret', {}, '▾')),
+      h('div.quote', { 'aria-live': 'off' }, this.price, this.change),
+      h('div.figures', {}, ...Object.values(figures).map((figure) => figure.element)),
+      h('div.spring'), this.actions(),
+    );
+    app.store.on(['buckets', 'history'], () => this.showPrice());
+    app.store.on(['account', 'latency', 'status'], () => this.showFigures());
+    app.store.on(['status', 'positions', 'link'], () => this.showActions());
+  }
+
+  private actions(): HTMLElement {
+    const { app } = this;
+    const button = (action: Action, tone: string, key: string, run: () => void): HTMLButtonElement => {
+      const element = h<HTMLButtonElement>(`button.btn.${tone}`, { type: 'button', 'data-action': action, 'data-key': key, onclick: run }, LABELS[action]);
+      this.buttons.set(action, element);
+      return element;
+    };
+    return h(
+      'div.actions', { role: 'group', 'aria-label': 'commands' },
+      button('pause', 'quiet', 'P', () => void togglePause(app)),
+      button('cancel-all', 'quiet', 'X', () => void perform(app, 'cancel-all')),
+      button('close', 'quiet', 'C', () => void closeCurrent(app)),
+      button('flatten', 'warn', '', () => void perform(app, 'flatten')),
+      button('rearm', 'primary', '', () => void perform(app, 'rearm')),
+      button('kill', 'danger', 'Shift K', () => void perform(app, 'kill')),
+    );
+  }
+
+  /** Enable what can be done now; also called by a clock, because data grow stale by themselves. */
+  showActions(): void {
+    const { app } = this;
+    const { status } = app.store;
+    const isPaused = Boolean(status?.paused.length);
+    const isHalted = Boolean(status?.killed || status?.halted.length);
+    setText(this.buttons.get('pause')!, isPaused ? LABELS.resume : LABELS.pause);
+    this.buttons.get('pause')!.classList.toggle('on', isPaused);
+    this.buttons.get('rearm')!.hidden = !isHalted;
+    this.buttons.get('kill')!.hidden = Boolean(status?.killed);
+    const hasPosition = app.store.openPositions(app.store.market.ins).length > 0;
+    for (const [action, button] of this.buttons) {
+      const asked = action === 'pause' && isPaused ? 'resume' : action;
+      const none = action === 'close' && !hasPosition ? 'no open position here' : null;
+      const obstacle = app.commands.obstacle(asked) ?? none;
+      button.disabled = obstacle !== null;
+      button.title = obstacle ?? [LABELS[asked], button.dataset['key'] && `(${button.dataset['key']})`].filter(Boolean).join(' ');
+    }
+  }
+
+  private showPrice(): void {
+    const { market } = this.app.store;
+    const { columns } = market.buckets;
+    const { ins } = market;
+    setText(this.symbol, ins ? symbolOf(ins) : MISSING);
+    const close = columns.at('c', columns.length - 1);
+    if (close !== this.last) {
+      setText(this.price, fixed(close, pricePlaces(this.app)));
+      setClass(this.price, `price num ${close > this.last ? 'up' : close < this.last ? 'down' : ''}`);
+      this.last = close;
+    }
+    const first = columns.at('o', 0);
+    const change = (close / first - 1) * 100;
+    setText(this.change, Number.isFinite(change) ? `${arrowed(change, 2)}%` : '');
+    setClass(this.change, `change num ${change > 0 ? 'up' : change < 0 ? 'down' : ''}`);
+    this.change.title = 'over the buckets loaded';
+  }
+
+  private showFigures(): void {
+    const { account, latency, status, market } = this.app.store;
+    const { figures } = this;
+    figures.latency.set(quantiles(latency?.feed_ms));
+    figures.decision.set(quantiles(latency?.decision_us));
+    figures.ack.set(quantiles(latency?.ack_ms));
+    if (account) {
+      const day = Number(account.day_pnl);
+      figures.equity.set(fixed(Number(account.equity), 2));
+      figures.day.set(arrowed(day, 2), day > 0 ? 'up' : day < 0 ? 'down' : '');
+      figures.drawdown.set(`${fixed(account.dd_pct, 2)}%`, account.dd_pct > MAX_DD_WARN ? 'warn' : '');
+    }
+    const models = status?.models ?? [];
+    const model = models.find((one) => one.ins === market.ins) ?? models.find((one) => one.ins === '*');
+    figures.model.set(model ? words(model.verdict) : 'none', !model ? 'muted' : /^no/.test(model.verdict) ? 'warn' : 'up');
+  }
+}

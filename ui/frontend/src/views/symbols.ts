@@ -1,0 +1,69 @@
+/** Switch between many instruments: type a part of the name, arrows, Enter. */
+import type { App } from '../app.ts';
+import { modal } from '../actions/dialog.ts';
+import { h } from '../lib/dom.ts';
+import { signed, symbolOf } from '../lib/format.ts';
+import type { InstrumentInfo } from '../net/protocol.ts';
+
+const MAX_SHOWN = 60;
+
+export function openSymbols(app: App): void {
+  const input = h<HTMLInputElement>('input.field', { type: 'search', placeholder: 'Symbol', 'aria-label': 'search symbols', autocomplete: 'off', spellcheck: 'false', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'symbol-list' });
+  const list = h('ul.symbol-list', { id: 'symbol-list', role: 'listbox', 'aria-label': 'symbols' });
+  const dialog = modal(h('div', {}, h('h2.hidden', {}, 'Switch symbol'), input, list), 'dialog.symbols');
+  let found: InstrumentInfo[] = [];
+  let chosen = 0;
+
+  const choose = (index: number): void => {
+    const info = found[index];
+    if (!info) return;
+    dialog.close();
+    app.show(info.id);
+  };
+  const draw = (): void => {
+    found = search(app, input.value).slice(0, MAX_SHOWN);
+    chosen = Math.min(Math.max(0, chosen), found.length - 1);
+    list.replaceChildren(...found.map((info, index) => line(app, info, index === chosen, () => choose(index))));
+    if (!found.length) list.append(h('li.muted', {}, 'no symbol matches'));
+    list.children[chosen]?.scrollIntoView({ block: 'nearest' });
+  };
+  input.addEventListener('input', () => {
+    chosen = 0;
+    draw();
+  });
+  input.addEventListener('keydown', (event) => {
+    const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
+    if (event.key === 'Enter') choose(chosen);
+    else if (!step) return;
+    chosen += step;
+    draw();
+    event.preventDefault();
+  });
+  draw();
+  input.focus();
+}
+
+/** Those with a position first, then those with orders; names that begin with the text before others. */
+function search(app: App, text: string): InstrumentInfo[] {
+  const wanted = text.trim().toUpperCase();
+  const weight = (info: InstrumentInfo): number => {
+    const held = app.store.openPositions(info.id).length ? 4 : app.store.workingOrders(info.id).length ? 2 : 0;
+    return held + (wanted && info.id.toUpperCase().startsWith(wanted) ? 8 : 0);
+  };
+  const instruments = app.store.status?.instruments ?? [];
+  return instruments
+    .filter((info) => info.id.toUpperCase().includes(wanted))
+    .sort((a, b) => weight(b) - weight(a) || a.id.localeCompare(b.id));
+}
+
+function line(app: App, info: InstrumentInfo, isChosen: boolean, run: () => void): HTMLElement {
+  const [position] = app.store.openPositions(info.id);
+  const orders = app.store.workingOrders(info.id).length;
+  const held = position
+    ? h(`span.tag.${position.side === 'long' ? 'up' : 'down'}`, {}, `${position.side === 'long' ? '▲' : '▼'} ${position.r === null ? position.side : `${signed(position.r, 1)} R`}`)
+    : orders ? h('span.tag.accent', {}, `${orders} working`) : null;
+  return h(
+    'li', { role: 'option', 'aria-selected': String(isChosen), onclick: run },
+    h('b', {}, symbolOf(info.id)), h('span.muted.small', {}, info.id.slice(symbolOf(info.id).length + 1)), h('div.spring'), held,
+  );
+}

@@ -1,0 +1,103 @@
+// @vitest-environment happy-dom
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { VirtualTable } from './table.ts';
+
+interface Row {
+  name: string;
+  size: number;
+}
+
+function table(count: number): { table: VirtualTable<Row>; opened: string[]; scroller: HTMLElement } {
+  const opened: string[] = [];
+  const rows = Array.from({ length: count }, (_, index): Row => ({ name: `row ${index}`, size: (index * 7919) % count }));
+  const own = new VirtualTable<Row>({
+    name: 'things', rows: () => rows, empty: 'nothing', open: (row) => opened.push(row.name),
+    columns: [
+      { name: 'Name', width: 10, text: (row) => row.name },
+      { name: 'Size', width: 10, numeric: true, text: (row) => `${row.size},0`, value: (row) => row.size },
+    ],
+  });
+  document.body.append(own.element);
+  const scroller = own.element.querySelector<HTMLElement>('[role=grid]')!;
+  Object.defineProperty(scroller, 'clientHeight', { value: 240 });
+  own.refresh();
+  return { table: own, opened, scroller };
+}
+
+const names = (scroller: HTMLElement): (string | null)[] =>
+  [...scroller.querySelectorAll<HTMLElement>('.t-body .t-row')].filter((line) => !line.hidden).map((line) => line.firstElementChild!.textContent);
+const press = (scroller: HTMLElement, key: string): boolean => scroller.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+
+describe('table', () => {
+  beforeEach(() => document.body.replaceChildren());
+
+  it('holds as many lines as fit, however many rows there are', () => {
+    const { scroller } = table(5000);
+    expect(scroller.querySelectorAll('.t-body .t-row').length).toBeLessThan(40);
+    expect(scroller.getAttribute('aria-rowcount')).toBe('5000');
+    expect(names(scroller)[0]).toBe('row 0');
+  });
+
+  it('draws the rows that are scrolled to', () => {
+    const { scroller } = table(5000);
+    scroller.scrollTop = 24 * 1000;
+    scroller.dispatchEvent(new Event('scroll'));
+    expect(names(scroller)).toContain('row 1000');
+    expect(names(scroller)).not.toContain('row 0');
+  });
+
+  it('shows what matches every word of the filter, and says if nothing does', () => {
+    const { table: own, scroller } = table(100);
+    own.setFilter('ROW 42');
+    expect(names(scroller)).toContain('row 42');
+    expect(own.count).toBeLessThan(5);
+    own.setFilter('absent');
+    expect([own.count, scroller.querySelector('.t-empty')!.textContent]).toEqual([0, 'nothing matches the filter']);
+  });
+
+  it('orders by a column: numbers from the largest, text from the first, and back', () => {
+    const { scroller } = table(100);
+    const [name, size] = scroller.querySelectorAll<HTMLElement>('[role=columnheader]');
+    const sizes = (): string[] => [...scroller.querySelectorAll('.t-body .t-row')].map((line) => line.children[1]!.textContent!);
+    size!.click();
+    expect([sizes()[0], size!.getAttribute('aria-sort')]).toEqual(['99,0', 'descending']);
+    size!.click();
+    expect(sizes()[0]).toBe('0,0');
+    name!.click();
+    expect(names(scroller).slice(0, 3)).toEqual(['row 0', 'row 1', 'row 10']);
+  });
+
+  it('is walked through with the keyboard and opens a row with Enter', () => {
+    const { scroller, opened } = table(100);
+    for (const key of ['ArrowDown', 'ArrowDown', 'ArrowDown', 'ArrowUp', 'Enter', 'End', 'Enter', 'Home', 'Enter']) press(scroller, key);
+    expect(opened).toEqual(['row 1', 'row 99', 'row 0']);
+  });
+
+  it('gives all filtered rows as CSV, quoted where needed', async () => {
+    const { table: own } = table(3);
+    const blobs: Blob[] = [];
+    vi.spyOn(URL, 'createObjectURL').mockImplementation((blob) => (blobs.push(blob as Blob), 'blob:x'));
+    own.csv();
+    expect(await blobs[0]!.text()).toBe('Name,Size\nrow 0,"0,0"\nrow 1,"2,0"\nrow 2,"1,0"\n');
+  });
+});
+
+describe('button in a row', () => {
+  it('acts on the row it was pressed on, though rows moved before it was released', () => {
+    const rows = ['first', 'second'];
+    const acted: string[] = [];
+    const own = new VirtualTable<string>({
+      name: 'rows', rows: () => [...rows], empty: '',
+      columns: [{ name: '', width: 5, text: () => '', action: { label: () => 'Close', run: (row) => acted.push(row), obstacle: () => null } }],
+    });
+    document.body.replaceChildren(own.element);
+    Object.defineProperty(own.element.querySelector('[role=grid]')!, 'clientHeight', { value: 240 });
+    own.refresh();
+    const button = own.element.querySelector('.t-body button')!;
+    button.dispatchEvent(new Event('pointerdown'));
+    rows.reverse();
+    own.refresh();
+    button.dispatchEvent(new Event('click', { bubbles: true }));
+    expect(acted).toEqual(['first']);
+  });
+});

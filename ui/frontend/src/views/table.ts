@@ -1,0 +1,210 @@
+/** A table that draws only the rows in view: filter, order, CSV, keyboard. */
+import { download, h, setText } from '../lib/dom.ts';
+
+export interface ColumnSpec<Row> {
+  name: string;
+  /** Width in characters of the table's font; the last one takes what is left. */
+  width: number;
+  numeric?: boolean;
+  text(row: Row): string;
+  /** Class of the cell. */
+  tone?(row: Row): string;
+  /** To order by; the text otherwise. */
+  value?(row: Row): number | string;
+  /** Button in the cell. */
+  action?: { label(row: Row): string; run(row: Row): void; obstacle(row: Row): string | null };
+}
+
+export interface TableSpec<Row> {
+  name: string;
+  columns: ColumnSpec<Row>[];
+  rows(): Row[];
+  empty: string;
+  /** Enter or double click. */
+  open?(row: Row): void;
+}
+
+const ROW_PX = 24;
+const MARGIN_ROWS = 6;
+const PX_PER_CHAR = 6.9;
+
+export class VirtualTable<Row> {
+  readonly element: HTMLElement;
+  readonly spec: TableSpec<Row>;
+  private readonly body = h('div.t-body', { role: 'rowgroup' });
+  private readonly spacer = h('div.t-spacer');
+  private readonly scroller: HTMLElement;
+  private readonly empty = h('div.t-empty');
+  private readonly heads: HTMLElement[];
+  private readonly pool: HTMLElement[] = [];
+  private rows: Row[] = [];
+  private filter = '';
+  private order: { column: number; up: boolean } | null = null;
+  private selected = -1;
+
+  constructor(spec: TableSpec<Row>) {
+    this.spec = spec;
+    this.heads = spec.columns.map((column, index) =>
+      h(`div.t-cell.t-head${column.numeric ? '.num' : ''}`, { role: 'columnheader', tabindex: '-1', onclick: () => this.orderBy(index) }, column.name),
+    );
+    const head = h('div.t-row.t-heads', { role: 'row' }, ...this.heads);
+    this.spacer.append(this.body);
+    this.scroller = h(
+      'div.t-scroll', { role: 'grid', tabindex: '0', 'aria-label': spec.name, onkeydown: (event: KeyboardEvent) => this.onKey(event), onscroll: () => this.draw() },
+      head, this.spacer, this.empty,
+    );
+    this.element = h('div.table', {}, this.scroller);
+    const widths = spec.columns.map(({ width }, index) =>
+      index === spec.columns.length - 1 ? `minmax(${Math.round(width * PX_PER_CHAR)}px, 1fr)` : `${Math.round(width * PX_PER_CHAR)}px`,
+    );
+    this.element.style.setProperty('--columns', widths.join(' '));
+    new ResizeObserver(() => this.draw()).observe(this.scroller);
+  }
+
+  /** Read the rows anew and draw what is in view. */
+  refresh(): void {
+    const words = this.filter.toLowerCase().split(/\s+/).filter(Boolean);
+    const all = this.spec.rows();
+    this.rows = words.length ? all.filter((row) => this.matches(row, words)) : all;
+    if (this.order) this.sort(this.order.column, this.order.up);
+    this.draw();
+  }
+
+  get count(): number {
+    return this.rows.length;
+  }
+
+  setFilter(text: string): void {
+    this.filter = text;
+    this.refresh();
+  }
+
+  focus(): void {
+    this.scroller.focus();
+  }
+
+  /** All rows that pass the filter, as a file. */
+  csv(): void {
+    const quote = (text: string): string => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    const lines = [this.spec.columns.map((column) => quote(column.name)).join(',')];
+    for (const row of this.rows) lines.push(this.spec.columns.map((column) => quote(column.text(row))).join(','));
+    download(`${this.spec.name}.csv`, `${lines.join('\n')}\n`);
+  }
+
+  private matches(row: Row, words: string[]): boolean {
+    const text = this.spec.columns.map((column) => column.text(row)).join(' ').toLowerCase();
+    return words.every((word) => text.includes(word));
+  }
+
+  private orderBy(column: number): void {
+    const up = this.order?.column === column ? !this.order.up : !this.spec.columns[column]!.numeric;
+    this.order = { column, up };
+    this.heads.forEach((head, index) => {
+      if (index === column) head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
+      else head.removeAttribute('aria-sort');
+    });
+    this.refresh();
+  }
+
+  private sort(index: number, up: boolean): void {
+    const column = this.spec.columns[index]!;
+    const value = column.value ?? column.text;
+    const sign = up ? 1 : -1;
+    this.rows = [...this.rows].sort((a, b) => {
+      const [left, right] = [value(a), value(b)];
+      return (left < right ? -1 : left > right ? 1 : 0) * sign;
+    });
+  }
+
+  private draw(): void {
+    const { rows, scroller } = this;
+    this.spacer.style.height = `${rows.length * ROW_PX}px`;
+    scroller.setAttribute('aria-rowcount', String(rows.length));
+    this.empty.hidden = rows.length > 0;
+    setText(this.empty, this.filter ? 'nothing matches the filter' : this.spec.empty);
+    const first = Math.max(0, Math.floor(scroller.scrollTop / ROW_PX) - MARGIN_ROWS);
+    const visible = Math.ceil(scroller.clientHeight / ROW_PX) + 2 * MARGIN_ROWS;
+    const last = Math.min(rows.length, first + visible);
+    this.body.style.transform = `translateY(${first * ROW_PX}px)`;
+    for (let index = first; index < last; index += 1) this.write(this.line(index - first), rows[index]!, index);
+    for (let index = Math.max(0, last - first); index < this.pool.length; index += 1) this.pool[index]!.hidden = true;
+  }
+
+  private line(place: number): HTMLElement {
+    let line = this.pool[place];
+    if (line) return line;
+    line = h('div.t-row', { role: 'row', onclick: () => this.select(Number(line!.dataset['row'])), ondblclick: () => this.open() });
+    for (const column of this.spec.columns) line.append(this.cell(column, line));
+    this.pool.push(line);
+    this.body.append(line);
+    return line;
+  }
+
+  private cell(column: ColumnSpec<Row>, line: HTMLElement): HTMLElement {
+    const { action } = column;
+    if (!action) return h('div.t-cell', { role: 'gridcell' });
+    // Rows move while a button is held down: what counts is the row under it when it was pressed.
+    let pressed: Row | undefined;
+    const current = (): Row | undefined => this.rows[Number(line.dataset['row'])];
+    const run = (event: Event): void => {
+      event.stopPropagation();
+      const row = pressed ?? current();
+      pressed = undefined;
+      if (row) action.run(row);
+    };
+    const press = (): void => {
+      pressed = current();
+    };
+    return h('div.t-cell', { role: 'gridcell' }, h('button.btn.tiny', { type: 'button', onpointerdown: press, onclick: run }));
+  }
+
+  private write(line: HTMLElement, row: Row, index: number): void {
+    line.hidden = false;
+    line.dataset['row'] = String(index);
+    line.setAttribute('aria-rowindex', String(index + 1));
+    line.setAttribute('aria-selected', String(index === this.selected));
+    this.spec.columns.forEach((column, place) => {
+      const cell = line.children[place] as HTMLElement;
+      if (column.action) return this.writeAction(cell.firstElementChild as HTMLButtonElement, column.action, row);
+      setText(cell, column.text(row));
+      const name = `t-cell${column.numeric ? ' num' : ''} ${column.tone?.(row) ?? ''}`;
+      if (cell.className !== name) cell.className = name;
+      if (place === this.spec.columns.length - 1) cell.title = cell.textContent ?? '';
+    });
+  }
+
+  private writeAction(button: HTMLButtonElement, action: NonNullable<ColumnSpec<Row>['action']>, row: Row): void {
+    const label = action.label(row);
+    const obstacle = action.obstacle(row);
+    setText(button, label);
+    button.hidden = !label;
+    button.disabled = obstacle !== null;
+    button.title = obstacle ?? '';
+  }
+
+  private select(index: number): void {
+    this.selected = Math.min(Math.max(0, index), this.rows.length - 1);
+    const top = this.selected * ROW_PX;
+    const { scroller } = this;
+    if (top < scroller.scrollTop) scroller.scrollTop = top;
+    else if (top + 2 * ROW_PX > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = top + 2 * ROW_PX - scroller.clientHeight;
+    this.draw();
+  }
+
+  private open(): void {
+    const row = this.rows[this.selected];
+    if (row) this.spec.open?.(row);
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW_PX) - 2);
+    const steps: Record<string, number> = {
+      ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -this.rows.length, End: this.rows.length,
+    };
+    const step = steps[event.key];
+    if (event.key === 'Enter') this.open();
+    else if (step === undefined) return;
+    else this.select(this.selected + step);
+    event.preventDefault();
+  }
+}
