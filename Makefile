@@ -58,6 +58,17 @@ model: $(VENV)/.run  ## offline sample, dataset, model, and a backtest of the da
 	$(PY) -m ml train var/datasets/sample.parquet --out var/models/sample --replace
 	$(PY) backtest_node.py run --catalog $(MODEL_CATALOG) --start $(MODEL_DAY) --model var/models/sample
 
+.PHONY: frontend
+frontend: $(VENV)/.run  ## build the terminal's pages (ui/static) with the system's Node or one from PyPI
+	@$(PY) hatch_build.py --fetch-node
+
+# Words for the terminal, such as `make terminal TERMINAL_ARGS="--speed 300 --port 8790"`.
+TERMINAL_ARGS ?=
+.PHONY: terminal
+terminal: frontend  ## play the last run in the browser (makes a backtest first if there is no run)
+	@if [ -z "$$(ls var/runs 2>/dev/null)" ]; then $(MAKE) --no-print-directory backtest; fi
+	$(PY) -m ui replay last $(TERMINAL_ARGS)
+
 .PHONY: paper
 paper: $(VENV)/.dev  ## trade the OTE strategy on paper against the local exchange with the sample tape, offline
 	$(PY) -m tests.paper_demo

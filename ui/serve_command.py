@@ -1,0 +1,241 @@
+"""``serve``: the terminal of a node that runs, or will."""
+
+import argparse
+import os
+import signal
+import threading
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.cli import add_command, say
+from runtime.errors import EXIT_DONE, ConfigurationError
+from runtime.journal.place import journal_url
+from runtime.settings import Settings, load_settings
+from ui.attached.opened import open_audit
+from ui.server.accounts import Accounts
+from ui.server.settings import DEFAULT_HOST, DEFAULT_PORT, ServerSettings, persisted_secret, why_not_bind
+
+FOLDER: Final = Path("var/terminal")
+SECRET_FILE: Final = "secret"  # noqa: S105 - the name of a file
+ENDED_FILE: Final = "ended.json"
+JOBS: Final = "jobs"
+STRUCTURE: Final = "var/structure"
+MODELS: Final = "var/models"
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def add(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Register ``serve``."""
+    parser = add_command(
+        commands,
+        "serve",
+        run,
+        "Serve the terminal of a paper or live node to browsers.",
+        "python -m ui serve --mode paper --port 8790",
+    )
+    parser.add_argument(
+        "--mode", choices=("paper", "live"), default="paper", help="of which node, default: paper"
+    )
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `serve` and `replay` share."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, default: config.yaml")
+    parser.add_argument("--host", default=DEFAULT_HOST, help=f"address to listen at, default: {DEFAULT_HOST}")
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help=f"default: {DEFAULT_PORT}; 0 takes a free one"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=FOLDER,
+        metavar="DIR",
+        help=f"of its secret and jobs, default: {FOLDER}",
+    )
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate, PEM; speak TLS")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, PEM")
+    parser.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        help="a proxy with TLS stands before it, whose X-Forwarded-For is believed",
+    )
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="a further name by which browsers call it, as in their address bar",
+    )
+    parser.add_argument(
+        "--accept-plain-text",
+        action="store_true",
+        help="listen elsewhere than on loopback without TLS: passwords can be read on the way",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal."""
+    from ui.attached.node import NodeSocket
+    from ui.endpoint import telemetry_path
+    from ui.server.subscriber import Subscriber
+
+    settings = load_settings(arguments.config)
+    folder = Path(settings.live.folder)
+
+    def feed(hub: Any, parts: ExitStack) -> None:
+        subscriber = Subscriber(hub, telemetry_path(folder, arguments.mode))
+        subscriber.start()
+        parts.callback(subscriber.stop)
+
+    node = NodeSocket(folder, arguments.mode)
+    return serve(arguments, settings, arguments.mode, feed, {"node": node})
+
+
+def open_ports(arguments: argparse.Namespace, settings: Settings, parts: ExitStack) -> dict[str, Any]:
+    """Return what the API asks; what must be stopped goes onto the stack."""
+    from ui.attached.data import DataWorker
+    from ui.attached.journal import JournalReader
+    from ui.server.jobs import Jobs
+
+    data, jobs = DataWorker(), Jobs(arguments.folder / JOBS)
+    jobs.start()
+    parts.callback(data.close)
+    parts.callback(jobs.stop)
+    return {
+        "journal": JournalReader(journal_url(settings.journal)),
+        "data": data,
+        "jobs": jobs,
+        "config": None if arguments.config is None else str(arguments.config),
+        "places": {
+            "catalog": settings.catalog,
+            "structure": STRUCTURE,
+            "paper": f"{settings.live.folder}/paper",
+            "runs": settings.backtest.runs,
+            "models": MODELS,
+        },
+    }
+
+
+def serve(
+    arguments: argparse.Namespace, settings: Settings, mode: Any, feed: Any, app_options: dict[str, Any]
+) -> int:
+    """Serve an application until a signal.
+
+    Parameters
+    ----------
+    arguments
+        Of `add_options`.
+    settings
+        Of the program.
+    mode
+        Of the audit's session.
+    feed
+        ``(hub, parts)``: starts what the hub hears; what must be stopped goes onto the stack.
+    app_options
+        Of `ui.server.app.create_app`.
+    """
+    from ui.server.app import create_app
+    from ui.server.hub import FrameThread, Hub
+    from ui.server.listening import Listener
+
+    accounts, certificate = _accounts(), _certificate(arguments)
+    is_encrypted = certificate is not None or arguments.behind_proxy
+    _require_safe(arguments, accounts, is_encrypted=is_encrypted)
+    secret = _secret(arguments.folder)
+    with ExitStack() as parts:
+        listener = _listen(Listener, arguments, certificate)
+        parts.callback(listener.stop)
+        server = ServerSettings(
+            host=arguments.host,
+            port=listener.port,
+            secret=secret,
+            names=tuple(arguments.name),
+            is_encrypted=is_encrypted,
+            is_proxied=arguments.behind_proxy,
+        )
+        audit = parts.enter_context(open_audit(settings, arguments.config, mode, arguments.folder))
+        hub = Hub(max_clients=server.max_clients)
+        made = create_app(
+            server,
+            accounts,
+            audit,
+            hub=hub,
+            ended_file=arguments.folder / ENDED_FILE,
+            ports=open_ports(arguments, settings, parts),
+            **app_options,
+        )
+        frames = FrameThread(hub, made.sockets)
+        frames.start()
+        parts.callback(frames.stop)
+        feed(hub, parts)
+        listener.start(made.app)
+        _greet(server, accounts)
+        _wait_for_signal()
+        say(f"stopped {datetime.now(UTC):%H:%M:%S}")
+    return EXIT_DONE
+
+
+def _accounts() -> Accounts:
+    try:
+        return Accounts.of(os.environ)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _certificate(arguments: argparse.Namespace) -> tuple[Path, Path] | None:
+    files = (arguments.tls_cert, arguments.tls_key)
+    if files == (None, None):
+        return None
+    for option, file in zip(("--tls-cert", "--tls-key"), files, strict=True):
+        if file is None or not file.is_file():
+            raise ConfigurationError(f"{option}: {file or 'is missing'}: expected a file in PEM")
+    return files
+
+
+def _require_safe(arguments: argparse.Namespace, accounts: Accounts, *, is_encrypted: bool) -> None:
+    reason = why_not_bind(
+        arguments.host,
+        has_accounts=not accounts.is_made_up,
+        is_encrypted=is_encrypted,
+        accepts_plain=arguments.accept_plain_text,
+    )
+    if reason is not None:
+        raise ConfigurationError(f"--host {arguments.host}: not on loopback; {reason}")
+    if not 0 <= arguments.port <= 65_535:
+        raise ConfigurationError(f"--port {arguments.port}: expected 0 to 65535")
+
+
+def _secret(folder: Path) -> bytes:
+    try:
+        return persisted_secret(folder / SECRET_FILE)
+    except (PermissionError, ValueError) as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _listen(kind: Any, arguments: argparse.Namespace, certificate: tuple[Path, Path] | None) -> Any:
+    try:
+        return kind(arguments.host, arguments.port, certificate)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{arguments.host}:{arguments.port} cannot be had: {error.strerror or error}; choose another "
+            "--port (0 takes a free one) or end the program that has it"
+        ) from error
+
+
+def _greet(server: ServerSettings, accounts: Accounts) -> None:
+    say(f"terminal at {server.address}")
+    if accounts.is_made_up:
+        say(
+            f"nobody is configured; log in with this token, good until the end: {accounts.tokens['operator']}"
+        )
+
+
+def _wait_for_signal() -> None:
+    ended = threading.Event()
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: ended.set())
+    while not ended.wait(0.5):  # a wait without end would not be woken by a signal everywhere
+        pass

@@ -1,0 +1,58 @@
+"""Whether the terminal is up, and whether it hears its node."""
+
+import time
+from typing import Final
+
+from flask import Blueprint, Response
+
+from ui.server.access import public
+from ui.server.answers import answer
+from ui.server.services import services
+
+# A node that said nothing for so long is stale, and away.
+STALE_MS: Final = 2_000.0
+AWAY_MS: Final = 10_000.0
+_STARTED_S: Final = time.monotonic()
+
+api = Blueprint("health", __name__)
+
+
+@api.get("/health")
+@api.get("/api/v1/health")
+@public
+def health() -> Response:
+    """Tell that the server is up; looks at nothing else."""
+    return answer({"status": "ok", "uptime_s": round(time.monotonic() - _STARTED_S, 3)})
+
+
+@api.get("/api/v1/health/detailed")
+def detailed() -> Response:
+    """Tell how server and node are."""
+    hub = services().hub
+    age_ms, node = hub.age_ms(), hub.node()
+    link = "away" if age_ms is None or age_ms > AWAY_MS else "stale" if age_ms > STALE_MS else "live"
+    with hub.lock:
+        latency, beat = hub.feed.state.get("lat"), hub.feed.state.get("hb")
+        is_synced, gaps = hub.feed.is_synced, hub.feed.gaps
+    return answer(
+        {
+            "status": "ok" if link == "live" and is_synced else "degraded",
+            "node": {
+                "link": link,
+                "age_ms": age_ms,
+                "is_synced": is_synced,
+                "gaps": gaps,
+                "state": node,
+                "latency": latency,
+                "heartbeat": beat,
+            },
+            "server": {
+                "uptime_s": round(time.monotonic() - _STARTED_S, 3),
+                "clients": hub.clients,
+                "max_clients": hub.max_clients,
+                "messages": hub.messages,
+                "frames": hub.frames,
+                "dismissed": hub.dismissed,
+            },
+        }
+    )

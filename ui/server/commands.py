@@ -1,0 +1,204 @@
+"""Commands of browsers and programs: checked, audited, sent to the node, answered with the outcome.
+
+`CommandDesk.run` is the only way; the socket's ``cmd`` and ``POST /api/v1/commands`` both call it. The node
+checks everything again, and is the one that executes a command once.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import msgspec
+
+from ui.protocol import NodeState
+from ui.server.accounts import Person
+from ui.server.ports import Audit, Node, Order, Reply
+
+NANOS: Final = 1_000_000_000
+MAX_LIFE_SECS: Final = 30.0
+MAX_NONCES: Final = 10_000
+ACTIONS: Final = ("status", "pause", "resume", "close", "cancel-all", "flatten", "kill", "rearm")
+# Typed by the person: of any node, and of one that trades with money.
+ALWAYS_TYPED: Final = frozenset({"kill"})
+TYPED_LIVE: Final = frozenset({"kill", "flatten", "rearm"})
+# A viewer may ask, and change nothing.
+HARMLESS: Final = frozenset({"status"})
+
+type Action = Literal["status", "pause", "resume", "close", "cancel-all", "flatten", "kill", "rearm"]
+
+
+class CommandRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command as it is sent.
+
+    Parameters
+    ----------
+    id, nonce
+        See `ui.server.ports.Order`.
+    action, args
+        What to do.
+    expires_at
+        ISO 8601, or UNIX milliseconds; at most 30 s ahead.
+    word
+        The action in capitals, typed by the person, where that is asked for.
+    """
+
+    id: str
+    action: Action
+    nonce: str
+    expires_at: int | str
+    args: dict[str, Any] = {}
+    word: str = ""
+
+
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a command: `why` in words, `detail` by name, `ms` from here to the node and back."""
+
+    id: str
+    outcome: Literal["done", "refused", "failed"]
+    why: str = ""
+    detail: dict[str, Any] = {}
+    ms: float = 0.0
+    field: str | None = None
+
+
+class CommandDesk:
+    """Takes commands.
+
+    Parameters
+    ----------
+    node
+        Executes them; None where there is none, as in a replay.
+    audit
+        Notes them before and after.
+    state
+        Returns what the node said of itself last.
+    may_send
+        ``(person, action) -> bool``: the rate limit.
+    clock_ns
+        UNIX nanoseconds.
+    """
+
+    def __init__(
+        self,
+        node: Node | None,
+        audit: Audit,
+        state: Callable[[], NodeState | None],
+        may_send: Callable[[Person, str], bool],
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._node, self._audit, self._state = node, audit, state
+        self._may_send, self._clock_ns = may_send, clock_ns
+        self._nonces: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def run(self, plain: Any, person: Person, origin: str) -> CommandResult:
+        """Do what is asked for; never raises.
+
+        Parameters
+        ----------
+        plain
+            The request as decoded JSON, see `CommandRequest`.
+        person
+            Who is asking.
+        origin
+            From where: ``socket 127.0.0.1``, ``rest 127.0.0.1``.
+        """
+        try:
+            request = msgspec.convert(plain, CommandRequest)
+            expires_at_ns = _nanoseconds(request.expires_at)
+        except (msgspec.ValidationError, ValueError) as error:
+            return self._nonsense(plain, str(error), person, origin)
+        order = Order(
+            request.id, _who(person, origin), request.action, request.args, request.nonce, expires_at_ns
+        )
+        refusal = self._refusal(request, order, person)
+        if refusal is not None:
+            self._audit.command(order, origin, "refused", refusal[1])
+            return CommandResult(id=request.id, outcome="refused", why=refusal[1], field=refusal[0])
+        self._audit.command(order, origin, "received")
+        begun_s = time.perf_counter()
+        reply = self._execute(order)
+        ms = round((time.perf_counter() - begun_s) * 1e3, 1)
+        self._audit.command(order, origin, reply.outcome, reply.why)
+        return CommandResult(
+            id=request.id, outcome=reply.outcome, why=reply.why, detail=dict(reply.detail), ms=ms
+        )
+
+    def _execute(self, order: Order) -> Reply:
+        if self._node is None:
+            return Reply("refused", "a replay has no node")
+        try:
+            return self._node.execute(order)
+        except Exception as error:  # whatever it is, the sender hears of it and the audit says it
+            return Reply("failed", f"{error}; look at the venue for what was done")
+
+    def _refusal(self, request: CommandRequest, order: Order, person: Person) -> tuple[str, str] | None:
+        """Return which field is wrong and why, None where the node may decide."""
+        if not person.may_act and request.action not in HARMLESS:
+            return "role", f"{person.name} is a {person.role}: only operators send commands"
+        if not self._may_send(person, request.action):
+            return "rate", "too many commands: wait a few seconds"
+        now_ns = self._clock_ns()
+        if order.expires_at_ns <= now_ns:
+            late_secs = (now_ns - order.expires_at_ns) / NANOS
+            return "expires_at", f"expired {late_secs:.1f} s ago: send a new command"
+        if order.expires_at_ns > now_ns + MAX_LIFE_SECS * NANOS:
+            return "expires_at", f"more than {MAX_LIFE_SECS:g} s ahead"
+        if (asked := self._typed(request.action)) and request.word != asked:
+            return "word", f"type {asked} to confirm"
+        if not self._is_new(request, order.who):
+            return "nonce", "it was used before (a replay?)"
+        return None
+
+    def _typed(self, action: str) -> str:
+        node = self._state()
+        is_live = node is None or node.mode == "live"  # of an unknown node the worst is assumed
+        return action.upper() if action in (TYPED_LIVE if is_live else ALWAYS_TYPED) else ""
+
+    def _is_new(self, request: CommandRequest, who: str) -> bool:
+        """Tell whether the nonce belongs to this command; the same command again is not a replay."""
+        with self._lock:
+            earlier = self._nonces.setdefault(request.nonce, (request.id, who))
+            while len(self._nonces) > MAX_NONCES:
+                self._nonces.popitem(last=False)
+            return earlier == (request.id, who)
+
+    def _nonsense(self, plain: Any, message: str, person: Person, origin: str) -> CommandResult:
+        known = plain if isinstance(plain, dict) else {}
+        name = _text(known.get("id"))
+        field, why = _named(message)
+        order = Order(name, _who(person, origin), _text(known.get("action")), {}, "", 0)
+        self._audit.command(order, origin, "refused", why)
+        return CommandResult(id=name, outcome="refused", why=why, field=field)
+
+
+def _who(person: Person, origin: str) -> str:
+    """Return who is asking and from where, as the node's journal shall name it."""
+    return f"{person.name}@{origin.rpartition(' ')[2]}"[:64]
+
+
+def _text(value: Any) -> str:
+    return value[:64] if isinstance(value, str) and value.isprintable() else ""
+
+
+def _named(message: str) -> tuple[str, str]:
+    """Return the field that a message of msgspec is about, and the message."""
+    words, _, path = message.partition(" - at `$")
+    if path:
+        return path.rstrip("`").lstrip("."), words
+    quoted = message.split("`")
+    return (quoted[1] if len(quoted) > 1 else "command"), message
+
+
+def _nanoseconds(moment: int | str) -> int:
+    if isinstance(moment, int):
+        return moment * 1_000_000
+    try:
+        parsed = datetime.fromisoformat(moment)
+        aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        return round(aware.timestamp() * 1e3) * 1_000_000
+    except (ValueError, OverflowError):
+        raise ValueError("expected ISO 8601 or UNIX milliseconds - at `$.expires_at`") from None

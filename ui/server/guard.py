@@ -1,0 +1,115 @@
+"""The outermost layer: who is not meant by a request never reaches the application or a socket.
+
+Flask's own check of hosts does not cover sockets, and the one of engine.io compares the origin with the host,
+which a page that rebinds its name to this address can set both.
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from ui.server.settings import ServerSettings
+
+SOCKET_PATH: Final = "/socket.io"
+# Sockets of browsers that are being refused or are leaving.
+SPARE_SOCKETS: Final = 16
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS: Final = (
+    ("Content-Security-Policy", POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    # With `no-referrer` browsers send `Origin: null` with the form of the login, which is refused.
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
+)
+ENCRYPTED: Final = ("Strict-Transport-Security", "max-age=31536000")
+
+type Environ = dict[str, Any]
+type Start = Callable[..., Any]
+type Wsgi = Callable[[Environ, Start], Iterable[bytes]]
+
+
+class Guard:
+    """A WSGI application before another.
+
+    Parameters
+    ----------
+    inner
+        The application with its sockets.
+    settings
+        Hosts and origins.
+    may_connect
+        ``(environ) -> reason``: why a socket is refused before it opens, None to open it.
+    refused
+        Told of refusals: ``(address, what, reason)``.
+    """
+
+    def __init__(
+        self,
+        inner: Wsgi,
+        settings: ServerSettings,
+        may_connect: Callable[[Environ], tuple[int, str] | None],
+        refused: Callable[[str, str, str], None],
+    ) -> None:
+        self._inner, self._settings, self._may_connect = inner, settings, may_connect
+        self._refused = refused
+        self._hosts, self._origins = settings.hosts, frozenset(settings.origins)
+        self._sockets, self._lock = 0, threading.Lock()
+
+    def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        """Answer a request."""
+        is_socket = environ.get("PATH_INFO", "").startswith(SOCKET_PATH)
+        refusal = self._refusal(environ, is_socket=is_socket)
+        if refusal is not None:
+            status, reason = refusal
+            self._refused(address_of(environ), "connect" if is_socket else "request", reason)
+            return _answer(start, status, reason)
+        if not is_socket:
+            return self._inner(environ, start)
+        if isinstance(wire := environ.get("werkzeug.socket"), socket.socket):
+            wire.settimeout(None)  # with a timeout, what simple-websocket sends could be cut short
+        with self._lock:
+            self._sockets += 1
+        try:
+            return self._inner(environ, start)
+        finally:  # with threads the call lasts as long as the socket
+            with self._lock:
+                self._sockets -= 1
+
+    def _refusal(self, environ: Environ, *, is_socket: bool) -> tuple[int, str] | None:
+        if environ.get("HTTP_HOST", "").lower() not in self._hosts:
+            return 421, "host"
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is not None and origin not in self._origins:
+            return 403, "origin"
+        if not is_socket:
+            return None
+        if origin is None:
+            return 403, "origin"
+        if self._sockets >= self._settings.max_clients + SPARE_SOCKETS:
+            return 503, "full"
+        return self._may_connect(environ)
+
+
+def address_of(environ: Environ) -> str:
+    """Return the address of who is asking."""
+    return str(environ.get("REMOTE_ADDR") or "unknown")
+
+
+def _answer(start: Start, status: int, reason: str) -> list[bytes]:
+    words = {
+        403: "Forbidden",
+        421: "Misdirected Request",
+        429: "Too Many Requests",
+        503: "Service Unavailable",
+    }
+    body = f'{{"error":{{"code":"{reason}","message":"refused"}}}}'.encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *HEADERS]
+    start(f"{status} {words.get(status, 'Unauthorized')}", headers)
+    return [body]
