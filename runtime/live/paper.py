@@ -30,10 +30,12 @@ from nautilus_trader.portfolio import PortfolioFacade
 from runtime.cli import NANOS_PER_SECOND
 from runtime.errors import DataError
 from runtime.funding_schedule import is_linear_perpetual, rates_of
+from runtime.live.paper_records import Report
 from runtime.live.paper_reports import fill_reports, order_report, order_reports, position_reports
 from runtime.live.paper_settings import PaperSettings
 from runtime.live.paper_state import PaperStore
-from runtime.live.paper_venue import PaperVenue, Report, new_account
+from runtime.live.paper_venue import PaperVenue
+from runtime.live.paper_world import new_account
 from runtime.node_config import simulated_venue
 from runtime.nodes import with_fees
 from runtime.settings import BacktestSettings, FeeSettings, FillSettings, FundingSettings

@@ -10,8 +10,8 @@ from nautilus_trader.model.enums import AccountType
 from runtime.cli import add_command, format_ns, print_json, say
 from runtime.errors import EXIT_DONE, ConfigurationError
 from runtime.live.paper import SESSION, SESSION_END, SESSION_START
+from runtime.live.paper_rows import SERIALIZER, restored_order
 from runtime.live.paper_state import FILE_NAME, PaperStore, is_locked
-from runtime.live.paper_venue import SERIALIZER, restored_order
 from runtime.settings import Settings, load_settings
 
 DEFAULT_FOLDER: Final = "var/live"

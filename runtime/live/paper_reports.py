@@ -11,8 +11,9 @@ from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Quantity
 from nautilus_trader.model.orders import Order
 
+from runtime.live.paper_rows import SERIALIZER, restored_order
 from runtime.live.paper_state import OrderRow, PaperStore
-from runtime.live.paper_venue import SERIALIZER, PaperVenue, restored_order
+from runtime.live.paper_venue import PaperVenue
 
 
 def order_report(store: PaperStore, venue: PaperVenue, command: Any, now_ns: int) -> OrderStatusReport | None:

@@ -35,7 +35,7 @@ from nautilus_trader.model.orders.unpacker import OrderUnpacker
 from nautilus_trader.model.position import Position
 
 from runtime.errors import DataError
-from runtime.live.paper_venue import new_account
+from runtime.live.paper_world import new_account
 from runtime.live.recorded_answers import answer_text, tell_answers
 from runtime.live.recording import (
     BAR_CALLS,
