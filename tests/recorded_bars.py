@@ -10,8 +10,8 @@ from nautilus_trader.serialization.serializer import MsgSpecSerializer
 
 from runtime.arrow_schema import BarColumns
 from runtime.catalog import Catalog
+from runtime.live.recorded_values import plain_bar
 from runtime.live.recording_files import CHECKPOINT_FILE, SESSION_FILE, RowKind, read_json, read_rows
-from runtime.live.replay import plain_bar
 from strategies.bar_times import close_of
 
 SERIALIZER: Final = MsgSpecSerializer(encoding=msgspec.json)

@@ -21,7 +21,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: Namespace) -> int:
     """Replay a session; 0 when everything was decided again, 1 at the first difference."""
-    from runtime.live.replay import SessionReplay, divergence_text
+    from runtime.live.replay import SessionReplay
+    from runtime.live.replay_comparison import divergence_text
 
     found = SessionReplay(arguments.session).run()
     is_equal = found.first is None

@@ -9,7 +9,7 @@ from nautilus_trader.model.data import Bar
 
 from runtime.live.bar_warmup import bars_needed, highest_secs
 from runtime.live.recorded_answers import answer_text, record_answers, tell_answers
-from runtime.live.replay import plain_bar
+from runtime.live.recorded_values import plain_bar
 from strategies.entry_limits import EntryIntent, EntryLimits, LimitRules
 from strategies.setup_keeper import DeskMemory
 
