@@ -79,6 +79,8 @@ class CoinDesk(SetupDesk):
         """Read the instrument and make the engine."""
         if not super().prepare():
             return False
+        self._price_precision = self.instrument.price_precision
+        self._size_precision = self.instrument.size_precision
         self.score = score_config(self._config, self.rules, float(self.market.tick_size))
         if self.feed is None:
             self.engine = ConfluenceEngine(self.score)

@@ -41,13 +41,14 @@ from strategies.confluence_config import (
     score_config,
 )
 from strategies.deadline_watch import CallSoon, live_call_soon
+from strategies.decision_fields import side_name
 from strategies.guard_log import GuardLog
 from strategies.guards import TradeGuards, result_of
 from strategies.market_context import BITCOIN, MarketContext
 from strategies.market_price import last_known_price
 from strategies.portfolio import BarBarrier, Holding, Pick, ReturnHistory, Round, pick
 from strategies.registry import StrategySpec
-from strategies.setup_desk import COUNTED_FROM_ZERO, side_name
+from strategies.setup_desk import COUNTED_FROM_ZERO
 from strategies.signal import SideName, Signal, plan_of
 from strategies.signal_filter import Followed, outcome_detail
 from strategies.signal_host import make_filter, signal_model

@@ -25,6 +25,7 @@ from packet_builder.packet import PACKET_DTYPE
 from strategies.bar_times import close_of
 from strategies.bias_track import BiasTrack
 from strategies.deadline_watch import live_call_soon
+from strategies.decision_fields import side_name
 from strategies.dynamic_cancel import KEEP, load_policy
 from strategies.entry_gate import EntryGate, RearmRules
 from strategies.entry_judge import ApproachJudge, EntryJudge
@@ -35,7 +36,6 @@ from strategies.perception_state import Perceiver, PerceptionState, encode, zone
 from strategies.price_band import BandRules, PriceBand
 from strategies.registry import StrategySpec
 from strategies.row_struct import row_struct
-from strategies.setup_strategy import side_name
 from strategies.trade_manager.plan import (
     EntryPlan,
     Funds,

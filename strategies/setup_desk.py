@@ -6,47 +6,21 @@ Nautilus. A strategy on one instrument is its own desk (`SetupStrategy`); one on
 
 from collections import deque
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Any, Final
 
-from nautilus_trader.model.enums import OrderSide
-from nautilus_trader.model.events import (
-    OrderAccepted,
-    OrderCanceled,
-    OrderCancelRejected,
-    OrderDenied,
-    OrderEvent,
-    OrderExpired,
-    OrderFilled,
-    OrderInitialized,
-    OrderModifyRejected,
-    OrderPendingCancel,
-    OrderPendingUpdate,
-    OrderRejected,
-    OrderSubmitted,
-    OrderUpdated,
-)
+from nautilus_trader.model.events import OrderEvent, OrderFilled
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
-from nautilus_trader.model.objects import Price, Quantity
-from nautilus_trader.model.orders import Order
 
 from strategies.account_view import market_of
+from strategies.commanded_desk import CommandedDesk
 from strategies.deadline_watch import CallSoon, DeadlineWatch
-from strategies.entry_halt import (
-    HaltEntries,
-    HoldEntries,
-    Holds,
-    RearmEntries,
-    ReleaseEntries,
-    listen_to_halts,
-    listen_to_holds,
-)
-from strategies.entry_limits import EntryLimits
+from strategies.decision_fields import note_fields, payment_fields, text_of, trade_fields
+from strategies.entry_halt import listen_to_halts, listen_to_holds
 from strategies.exposure import entry_intent
-from strategies.kept_desk import EXTERNAL, KeptDesk
-from strategies.protection import capabilities, unknown_outcome
+from strategies.order_forms import nautilus_order, price_in, quantity_in
+from strategies.protection import capabilities
 from strategies.setup_keeper import UNKNOWN_TOPIC, UnknownOrder
-from strategies.trade_manager.client_ids import base36, client_order_id, setup_id
+from strategies.trade_manager.client_ids import setup_id
 from strategies.trade_manager.funding import FundingPayment, funding_topic
 from strategies.trade_manager.lifecycle import IllegalTransition
 from strategies.trade_manager.orders import (
@@ -59,15 +33,15 @@ from strategies.trade_manager.orders import (
     Halt,
     Leg,
     Note,
-    OrderKind,
     Query,
     Submit,
 )
 from strategies.trade_manager.plan import EntryPlan, check_plan
-from strategies.trade_manager.record import ClosedTrade, Decision, DecisionKind, ExitReason
+from strategies.trade_manager.record import ClosedTrade
 from strategies.trade_manager.setup import NEVER_NS, ExitRules, Identity, Setup
 from strategies.trade_manager.skips import SkipReason
 from strategies.venue_filters import refused_exit
+from strategies.venue_reports import OWN_STEPS, is_taken_back, point_before, tell
 
 COUNTED_FROM_ZERO: Final = (
     "buckets",
@@ -82,10 +56,7 @@ COUNTED_FROM_ZERO: Final = (
     "positions_open_at_stop",
     "illegal_transitions",
 )
-# Why an entry is denied that was taken back, or entries closed, before it left for the venue.
-WITHDRAWN: Final = "withdrawn"
-# Events that tell nothing but that an order, or the wish to change it, is on its way.
-OWN_STEPS: Final = frozenset({OrderInitialized, OrderSubmitted, OrderPendingCancel, OrderPendingUpdate})
+NOT_STORED: Final = "not_stored"
 _NOTE_COUNTERS: Final[dict[str, str]] = {
     "entry_submitted": "entries_submitted",
     "entry_repriced": "entries_repriced",
@@ -94,7 +65,7 @@ _NOTE_COUNTERS: Final[dict[str, str]] = {
 }
 
 
-class SetupDesk(KeptDesk):
+class SetupDesk(CommandedDesk):
     """Everything about one instrument: its setup, the orders of it, and what comes of them.
 
     Parameters
@@ -111,9 +82,6 @@ class SetupDesk(KeptDesk):
         Of the strategy; those of several desks add up in one.
     """
 
-    entry_limits: EntryLimits | None = None
-    """Asked before each entry goes out; None sets no limits."""
-
     def __init__(
         self,
         host: Any,
@@ -122,18 +90,11 @@ class SetupDesk(KeptDesk):
         exit_rules: ExitRules,
         counters: dict[str, int],
     ) -> None:
-        super().__init__(host, instrument_id, tag, exit_rules)
-        self.counters = counters
-        self.is_halted = False
-        self.holds = Holds(instrument_id.value)
-        self.bucket_seq = -1
+        super().__init__(host, instrument_id, tag, exit_rules, counters)
         self.instrument = None
         self._queue: deque[tuple[Setup, Action]] = deque()
         self._is_draining = False
         self._deadlines: DeadlineWatch | None = None
-        self._unplanned_exit: ClientOrderId | None = None
-        self._price_precision = 0
-        self._size_precision = 0
 
     # -- for the strategy -------------------------------------------------------------------------
 
@@ -145,8 +106,6 @@ class SetupDesk(KeptDesk):
             return False
         self.instrument = instrument
         self.began_ns = self._host.clock.timestamp_ns()
-        self._price_precision = instrument.price_precision
-        self._size_precision = instrument.size_precision
         account = self.account_kind()
         self.venue = capabilities(self.instrument_id.venue.value, account)
         self.market = market_of(instrument, self.venue, account)
@@ -231,190 +190,6 @@ class SetupDesk(KeptDesk):
         if setup is not None and not setup.is_closed:
             self.carry_out(setup, setup.on_deadline(ts_ns) or ())
 
-    def decide(self, kind: DecisionKind, *, ts_ns: int, setup: Setup | None = None, **fields: Any) -> None:
-        """Publish a decision; `fields` are those of `Decision`."""
-        if setup is not None:
-            fields.setdefault("setup_id", setup.identity.setup_id)
-            fields.setdefault("zone_id", setup.plan.zone_id)
-            fields.setdefault("side", side_name(setup.plan.direction))
-        decision = Decision(
-            ts_ns=ts_ns,
-            strategy_id=self._host.id.value,
-            instrument_id=self.instrument_id.value,
-            kind=kind,
-            bucket_seq=self.bucket_seq,
-            **fields,
-        )
-        self._host.msgbus.publish(topic=f"decisions.{self.instrument_id.value}", msg=decision)
-
-    def count(self, name: str, step: int = 1) -> None:
-        """Add to a counter of the strategy."""
-        self.counters[name] = self.counters.get(name, 0) + step
-
-    def halt(self, reason: str, **detail: str) -> None:
-        """Open nothing any more, also after a restart; exits go on. A waiting entry is taken back."""
-        if not self.kept_halt:
-            self.kept_halt = reason
-            self.keep_memory()
-        self._halt(reason, detail)
-
-    def _halt(self, reason: str, detail: dict[str, str]) -> None:
-        if not self.is_halted:
-            self.is_halted = True
-            self._host.log.error(f"{self.instrument_id} halted: {reason}")
-            self.count("halted")
-            ts_ns = self._host.clock.timestamp_ns()
-            self.decide("halted", ts_ns=ts_ns, reason=reason, detail={**detail})
-            if self.setup is not None and not self.setup.is_closed:
-                self.carry_out(self.setup, self.setup.cancel_entry("halted", ts_ns))
-
-    def on_halt_entries(self, message: HaltEntries) -> None:
-        """Open nothing any more: a part of the node says that nothing may be."""
-        self._halt(message.text, {"source": message.source})
-
-    def on_rearm_entries(self, message: RearmEntries) -> None:
-        """Open again: a person has looked, whatever it was that halted this desk."""
-        if self.is_halted:
-            self.is_halted = False
-            self._host.log.warning(f"{self.instrument_id} rearmed by {message.actor}")
-            self.count("rearmed")
-            detail = {"actor": message.actor}
-            self.decide("rearmed", ts_ns=message.ts_ns, reason=message.reason, detail=detail)
-        if self.kept_halt:
-            self.kept_halt = ""
-            self.keep_memory()
-        self.release_external()
-
-    @property
-    def closed_to_entries(self) -> SkipReason | None:
-        """Return why nothing may be opened here, whatever the signal; None when it may."""
-        if self.is_halted:
-            return SkipReason.HALTED
-        return SkipReason.HELD if self.holds else None
-
-    def wants_entry(self, client_id: str) -> bool:
-        """Tell whether an entry that has not left yet may leave; True for one that is not of this desk."""
-        setup = self._by_order.get(client_id)
-        if setup is None:
-            return True
-        limits = self.entry_limits
-        if self.closed_to_entries is not None or (limits is not None and limits.closed_by):
-            return False
-        return setup.is_entering and setup.entry_id == client_id
-
-    def on_hold_entries(self, message: HoldEntries) -> None:
-        """Open nothing until this is released; a waiting entry is taken back."""
-        if not self.holds.begin(message):
-            return
-        if message.source == EXTERNAL:
-            self.keep_memory()
-        ts_ns = self._host.clock.timestamp_ns()
-        self._host.log.warning(f"{self.instrument_id} held ({message.source}): {message.reason}")
-        self.count("held")
-        self.decide("held", ts_ns=ts_ns, reason=message.source, detail={"text": message.reason})
-        if self.setup is not None and not self.setup.is_closed:
-            self.carry_out(self.setup, self.setup.cancel_entry(f"held_{message.source}", ts_ns))
-
-    def on_release_entries(self, message: ReleaseEntries) -> None:
-        """Open again when no other hold stands."""
-        if self.holds.end(message):
-            if message.source == EXTERNAL:
-                self.keep_memory()
-            ts_ns = self._host.clock.timestamp_ns()
-            others = self.holds.text
-            self._host.log.info(
-                f"{self.instrument_id} released ({message.source}); still held: {others or 'no'}"
-            )
-            self.decide("released", ts_ns=ts_ns, reason=message.source, detail={"still": others})
-
-    def close_by_hand(self, reason: str, who: str) -> bool:
-        """Close the position at market and take its entry back, because a person wants it.
-
-        Parameters
-        ----------
-        reason
-            In the person's words.
-        who
-            Whom to ask about it.
-
-        Returns
-        -------
-        bool
-            False when there was nothing to close.
-        """
-        setup = self.setup
-        if setup is None or setup.is_closed:
-            return False
-        ts_ns = self._host.clock.timestamp_ns()
-        self._say_command("close", setup, ts_ns, reason, who)
-        self.carry_out(setup, setup.close(ExitReason.MANUAL.value, ts_ns))
-        return True
-
-    def cancel_entry_by_hand(self, who: str, reason: str = "") -> bool:
-        """Take an entry back that waits, because a person wants it; a position keeps its exits.
-
-        Returns
-        -------
-        bool
-            False when no entry was alive.
-        """
-        setup = self.setup
-        if setup is None or setup.is_closed:
-            return False
-        ts_ns = self._host.clock.timestamp_ns()
-        # The core knows whether one is alive, or on its way back to be sent again at another price.
-        actions = setup.cancel_entry(ExitReason.MANUAL.value, ts_ns)
-        is_new = any(isinstance(one, Note) and one.kind == "entry_cancelled" for one in actions)
-        if is_new:
-            self._say_command("cancel_entry", setup, ts_ns, reason, who)
-        self.carry_out(setup, actions)
-        return is_new
-
-    def close_unprotected(self, unprotected_secs: float) -> None:
-        """Close what the watchdog found without a stop at the venue for too long."""
-        ts_ns = self._host.clock.timestamp_ns()
-        setup = self.setup
-        if setup is not None and not setup.is_closed:
-            detail: dict[str, str | int | float] = {"unprotected_secs": unprotected_secs}
-            self.decide("watchdog", ts_ns=ts_ns, setup=setup, reason="unprotected", detail=detail)
-            self.carry_out(setup, setup.close_unprotected(ts_ns))
-        qty = self.unplanned_qty()
-        if abs(qty) < self.market.lot_size or self._is_closing_unplanned():
-            return
-        detail = {"unprotected_secs": unprotected_secs, "unplanned": str(qty)}
-        self.decide("watchdog", ts_ns=ts_ns, reason="unplanned", detail=detail)
-        self._make_room(abs(qty))
-        self._unplanned_exit = ClientOrderId(self._unplanned_id(ts_ns))
-        order = self._host.order_factory.market(
-            instrument_id=self.instrument_id,
-            order_side=OrderSide.SELL if qty > 0 else OrderSide.BUY,
-            quantity=self._quantity(abs(qty)),
-            reduce_only=self.venue.reduce_only,
-            client_order_id=self._unplanned_exit,
-        )
-        self._host.submit_order(order)
-
-    def _is_closing_unplanned(self) -> bool:
-        """Tell whether the order that closes what nobody planned is on its way: the watchdog asks again.
-
-        One that its client never sent stays new for ever and has no answer to wait for.
-        """
-        sent = None if self._unplanned_exit is None else self._host.cache.order(self._unplanned_exit)
-        if sent is None or sent.is_closed:
-            return False
-        age_ns = self._host.clock.timestamp_ns() - sent.ts_init
-        return bool(sent.is_inflight or sent.is_open or age_ns < self.exit_rules.answer_secs * 1e9)
-
-    def _unplanned_id(self, ts_ns: int) -> str:
-        name = f"U{base36(ts_ns // 1_000_000)}"
-        return client_order_id(self.tag, self.instrument_id.symbol.value, name, Leg.EXIT.value, 1)
-
-    def _say_command(self, action: str, setup: Setup, ts_ns: int, reason: str, who: str) -> None:
-        self._host.log.warning(f"{self.instrument_id} {action} asked for by {who}: {reason or 'no reason'}")
-        self.count(f"commanded_{action}")
-        detail: dict[str, str | int | float] = {"actor": who, "action": action, "text": reason}
-        self.decide("commanded", ts_ns=ts_ns, setup=setup, reason=action, detail=detail)
-
     def stop_setup(self) -> None:
         """Take a living entry back when the strategy stops; a position keeps its exits at the venue."""
         if self._deadlines is not None:
@@ -449,10 +224,10 @@ class SetupDesk(KeptDesk):
             ts_ns=self._host.clock.timestamp_ns(),
             setup=setup,
             reason=setup.stage.value.lower(),
-            price=_text(setup.plan.entry_price),
-            stop=_text(setup.stop_price),
-            target=_text(setup.plan.target_price),
-            qty=_text(setup.position_qty),
+            price=text_of(setup.plan.entry_price),
+            stop=text_of(setup.stop_price),
+            target=text_of(setup.plan.target_price),
+            qty=text_of(setup.position_qty),
             detail={"stored": stage.lower()},
         )
 
@@ -468,7 +243,7 @@ class SetupDesk(KeptDesk):
         if type(event) in OWN_STEPS:
             return  # what we did ourselves, a moment ago: the setup knows
         if self.reach is not None:
-            self.reach(_point(setup, event))
+            self.reach(point_before(setup, event))
         if isinstance(event, OrderFilled):
             self.before_fill(setup)
         try:
@@ -520,48 +295,18 @@ class SetupDesk(KeptDesk):
         setup.ledger.fund(payment.amount, ts_ns)
         self.count("funding_payments")
         # A trade that closed before the venue told of it is on record already, without this.
-        self.decide(
-            "funding",
-            ts_ns=ts_ns,
-            setup=setup,
-            reason="after_close" if setup.is_closed else "",
-            price="" if payment.price is None else f"{payment.price:f}",
-            qty=f"{abs(payment.signed_qty):f}",
-            detail={
-                "amount": f"{payment.amount:f}",
-                "rate": "" if payment.rate is None else f"{payment.rate:f}",
-            },
-        )
+        reason = "after_close" if setup.is_closed else ""
+        self.decide("funding", ts_ns=ts_ns, setup=setup, reason=reason, **payment_fields(payment))
         self._keep(setup, is_intent=False)
 
     def _report(self, setup: Setup, event: Any) -> list[Action]:
-        client_id: str = event.client_order_id.value
-        ts_ns: int = event.ts_event
         setup.last_price = float(self.last_price() or "nan")
         given_up: list[Action] = []
         planned = setup.next_plan
         # While the old entry was on its way back, another strategy may have spent its money.
-        if planned is not None and _is_taken_back(event) and not self._affords(planned):
-            given_up = setup.cancel_entry("funds", ts_ns)
-        if isinstance(event, OrderFilled):
-            return setup.on_filled(client_id, self.fill_of(event))
-        if isinstance(event, OrderAccepted):
-            return setup.on_accepted(client_id, ts_ns)
-        if isinstance(event, OrderUpdated):
-            return setup.on_updated(client_id, event.quantity.as_decimal(), ts_ns)
-        if isinstance(event, OrderCanceled | OrderExpired):
-            return [*given_up, *setup.on_canceled(client_id, ts_ns)]
-        if isinstance(event, OrderRejected):
-            if unknown_outcome(self.venue, event.reason):
-                return setup.on_unanswered(client_id, ts_ns)
-            return setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=event.due_post_only)
-        if isinstance(event, OrderDenied):
-            return [*given_up, *setup.on_rejected(client_id, event.reason, ts_ns, due_post_only=False)]
-        if isinstance(event, OrderCancelRejected):
-            return setup.on_cancel_refused(client_id, ts_ns)
-        if isinstance(event, OrderModifyRejected):
-            return setup.on_change_refused(client_id, ts_ns)
-        return []
+        if planned is not None and is_taken_back(event) and not self._affords(planned):
+            given_up = setup.cancel_entry("funds", event.ts_event)
+        return [*given_up, *tell(setup, event, self)]
 
     def fill_of(self, event: Any) -> Fill:
         """Return a fill (an event, or a report of one) in plain words."""
@@ -585,33 +330,8 @@ class SetupDesk(KeptDesk):
 
     def _perform(self, setup: Setup, action: Action) -> None:
         match action:
-            case Submit() if action.order.leg is Leg.ENTRY and (closed := self.closed_to_entries):
-                # Halted between the decision and its order, or while another entry was being replaced.
-                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
-                self.carry_out(setup, setup.on_rejected(client_id, closed.value, ts_ns, due_post_only=False))
-            case Submit() if self._over_limits(setup, action):
-                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
-                reason = SkipReason.RISK.value
-                self.carry_out(setup, setup.on_rejected(client_id, reason, ts_ns, due_post_only=False))
-            case Submit() if action.order.leg is Leg.ENTRY and (text := self._refused_exit(setup)):
-                self._host.log.warning(f"{self.instrument_id} not entered, an exit would be refused: {text}")
-                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
-                reason = f"{text.split()[0]}_filter"
-                self.carry_out(setup, setup.on_rejected(client_id, reason, ts_ns, due_post_only=False))
-            case Submit() if not self._keep_intent(setup, action.order.leg) and action.order.leg is Leg.ENTRY:
-                # What is not on the disk would be forgotten in a position. Exits go out nevertheless.
-                client_id, ts_ns = action.order.client_id, self._host.clock.timestamp_ns()
-                self.carry_out(setup, setup.on_rejected(client_id, "not_stored", ts_ns, due_post_only=False))
-                self.halt("the state file cannot be written: free space on the disk, then rearm")
             case Submit():
-                self._by_order[action.order.client_id] = setup
-                if action.order.leg is Leg.ENTRY:
-                    self.on_entry_sent(setup)
-                else:
-                    self._make_room(action.order.qty)
-                self._host.submit_order(self._order(action), **self._carried(setup, action))
-                if self.reach is not None:
-                    self.reach(f"{action.order.leg.name.lower()}_sent")
+                self._submit(setup, action)
             case Cancel(client_id):
                 self._cancel(client_id)
                 if self.reach is not None:
@@ -619,9 +339,9 @@ class SetupDesk(KeptDesk):
             case Change(client_id, qty, price, trigger_price):
                 self._host.modify_order(
                     self._host.cache.order(ClientOrderId(client_id)),
-                    quantity=self._quantity(qty),
-                    price=None if price is None else self._price(price),
-                    trigger_price=None if trigger_price is None else self._price(trigger_price),
+                    quantity=quantity_in(self.instrument, qty),
+                    price=None if price is None else price_in(self.instrument, price),
+                    trigger_price=None if trigger_price is None else price_in(self.instrument, trigger_price),
                 )
             case Query(client_id):
                 self._query(client_id)
@@ -632,17 +352,44 @@ class SetupDesk(KeptDesk):
             case Finished():
                 self._finish(setup, action)
 
-    def _make_room(self, qty: Decimal) -> None:
-        if self.make_room is not None:
-            prices = [self.last_price() or ZERO]
-            if self.setup is not None:
-                plan = self.setup.plan
-                prices += [plan.entry_price, plan.stop_price, plan.target_price]
-            self.make_room(self.instrument_id, qty * max(prices))
+    def _submit(self, setup: Setup, action: Submit) -> None:
+        own = action.order
+        is_entry = own.leg is Leg.ENTRY
+        refused = self._refused_entry(setup, action) if is_entry else None
+        if refused is None and not self._keep_intent(setup, own.leg) and is_entry:
+            # What is not on the disk would be forgotten in a position. Exits go out nevertheless.
+            refused = NOT_STORED
+        if refused is not None:
+            ts_ns = self._host.clock.timestamp_ns()
+            self.carry_out(setup, setup.on_rejected(own.client_id, refused, ts_ns, due_post_only=False))
+            if refused == NOT_STORED:
+                self.halt("the state file cannot be written: free space on the disk, then rearm")
+            return
+        self._by_order[own.client_id] = setup
+        if is_entry:
+            self.on_entry_sent(setup)
+        else:
+            self._make_room(own.qty)
+        order = nautilus_order(action, self._host.order_factory, self.instrument)
+        self._host.submit_order(order, **self._carried(setup, action))
+        if self.reach is not None:
+            self.reach(f"{own.leg.name.lower()}_sent")
+
+    def _refused_entry(self, setup: Setup, action: Submit) -> str | None:
+        """Return why an entry must not go out, None when it may."""
+        if closed := self.closed_to_entries:
+            # Halted between the decision and its order, or while another entry was being replaced.
+            return closed.value
+        if self._over_limits(setup, action):
+            return SkipReason.RISK.value
+        if text := self._refused_exit(setup):
+            self._host.log.warning(f"{self.instrument_id} not entered, an exit would be refused: {text}")
+            return f"{text.split()[0]}_filter"
+        return None
 
     def _over_limits(self, setup: Setup, action: Submit) -> bool:
         """Ask the account's limits about an entry; publish why it must not go out."""
-        if self.entry_limits is None or action.order.leg is not Leg.ENTRY:
+        if self.entry_limits is None:
             return False
         intent = entry_intent(self, self._host, action.order)
         skip = self.entry_limits.check(intent)
@@ -660,35 +407,12 @@ class SetupDesk(KeptDesk):
         offset_pct = self.exit_rules.stop_limit_offset_pct
         return refused_exit(setup.plan, self.market, self.venue, self.instrument.info, offset_pct)
 
-    def _order(self, action: Submit) -> Order:
-        own = action.order
-        common: dict[str, Any] = {
-            "instrument_id": self.instrument_id,
-            "order_side": OrderSide.BUY if action.is_buy else OrderSide.SELL,
-            "quantity": self._quantity(own.qty),
-            "reduce_only": action.reduce_only,
-            "client_order_id": ClientOrderId(own.client_id),
-            "tags": [own.leg.name],
-        }
-        factory = self._host.order_factory
-        match own.kind:
-            case OrderKind.MARKET:
-                return factory.market(**common)
-            case OrderKind.LIMIT:
-                return factory.limit(price=self._price(own.price), post_only=action.post_only, **common)
-            case OrderKind.STOP_MARKET:
-                return factory.stop_market(trigger_price=self._price(own.trigger_price), **common)
-            case OrderKind.STOP_LIMIT:
-                return factory.stop_limit(
-                    price=self._price(own.price), trigger_price=self._price(own.trigger_price), **common
-                )
-
     def _carried(self, setup: Setup, action: Submit) -> dict[str, Any]:
         """Return what the adapter puts beside an entry on the wire: the stop that it carries."""
         price = self.carried_stop(setup.plan) if action.order.leg is Leg.ENTRY else None
         if price is None:
             return {}
-        return {"params": {"stop_loss": str(self._price(price)), "tpsl_mode": "Full"}}
+        return {"params": {"stop_loss": str(price_in(self.instrument, price)), "tpsl_mode": "Full"}}
 
     def _query(self, client_id: str) -> None:
         self.count("orders_queried")
@@ -711,17 +435,7 @@ class SetupDesk(KeptDesk):
             self.count(counter)
         if note.kind == "entry_filled" and note.detail.get("is_first"):
             self.count("entries_filled")
-        self.decide(
-            note.kind,
-            ts_ns=self._host.clock.timestamp_ns(),
-            setup=setup,
-            reason=note.reason,
-            price=_text(note.price),
-            stop=_text(note.stop),
-            target=_text(note.target),
-            qty=_text(note.qty),
-            detail=note.detail,
-        )
+        self.decide(note.kind, ts_ns=self._host.clock.timestamp_ns(), setup=setup, **note_fields(note))
 
     def _finish(self, setup: Setup, finished: Finished) -> None:
         ts_ns = self._host.clock.timestamp_ns()
@@ -729,7 +443,7 @@ class SetupDesk(KeptDesk):
         self._dust_value += finished.dust_value
         if finished.dust_qty and setup.ledger.entry_qty:
             self.count("dust_left")
-            self.decide("dust", ts_ns=ts_ns, setup=setup, qty=_text(finished.dust_qty))
+            self.decide("dust", ts_ns=ts_ns, setup=setup, qty=text_of(finished.dust_qty))
         if finished.trade is not None:
             self._publish_trade(setup, finished.trade, ts_ns)
             if self.reach is not None:
@@ -740,17 +454,7 @@ class SetupDesk(KeptDesk):
         self.count("positions_closed")
         if trade.tainted:
             self.count("positions_tainted")
-        self.decide(
-            "position_closed",
-            ts_ns=ts_ns,
-            setup=setup,
-            reason=trade.exit_reason,
-            price=trade.exit_price,
-            stop=trade.stop_price,
-            target=trade.target_price,
-            qty=trade.qty,
-            detail={"pnl": trade.pnl, "r_multiple": trade.r_multiple},
-        )
+        self.decide("position_closed", ts_ns=ts_ns, setup=setup, **trade_fields(trade))
         self._host.msgbus.publish(topic=f"trades.{self.instrument_id.value}", msg=trade)
 
     def give_up(self, setup: Setup, reason: str) -> None:
@@ -765,38 +469,3 @@ class SetupDesk(KeptDesk):
         except IllegalTransition:
             return  # nothing of it can be trusted: the exits at the venue stay, a person must look
         self.carry_out(setup, actions)
-
-    # -- small things --------------------------------------------------------------------------------------
-
-    def _price(self, price: Decimal | None) -> Price:
-        if price is None:
-            raise ValueError("this order type needs a price")
-        return Price(price, self._price_precision)
-
-    def _quantity(self, qty: Decimal) -> Quantity:
-        return Quantity(qty, self._size_precision)
-
-
-def side_name(direction: int) -> str:
-    """Return ``long`` for +1 and ``short`` for -1."""
-    return "long" if direction > 0 else "short"
-
-
-def _is_taken_back(event: OrderEvent) -> bool:
-    """Tell whether an order ended unfilled, at the venue or before it left, without a refusal."""
-    is_withdrawn = isinstance(event, OrderDenied) and event.reason == WITHDRAWN
-    return is_withdrawn or isinstance(event, OrderCanceled | OrderExpired)
-
-
-def _point(setup: Setup, event: OrderEvent) -> str:
-    """Return the name of the moment before an event is taken."""
-    leg = setup.orders[event.client_order_id.value].leg.name.lower()
-    if isinstance(event, OrderFilled):
-        return f"{leg}_fill_reported"
-    if isinstance(event, OrderCanceled):
-        return "cancel_confirmed"
-    return f"{leg}_accepted" if isinstance(event, OrderAccepted) else ""
-
-
-def _text(value: Decimal | None) -> str:
-    return "" if value is None else str(value)

@@ -9,7 +9,7 @@ from nautilus_trader.trading.strategy import Strategy
 from strategies.guard_log import GuardLog
 from strategies.guarded_config import GuardedConfig, loss_rules
 from strategies.guards import LossRules, TradeGuards, result_of
-from strategies.setup_desk import COUNTED_FROM_ZERO, SetupDesk, side_name
+from strategies.setup_desk import COUNTED_FROM_ZERO, SetupDesk
 from strategies.trade_manager.record import ClosedTrade
 from strategies.trade_manager.setup import ExitRules
 from strategies.trade_manager.skips import Skip
@@ -105,4 +105,4 @@ class SetupStrategy(SetupDesk, Strategy):
                 self.carry_out(setup, setup.cancel_entry(change.pause.reason.value, ts_ns))
 
 
-__all__ = ["COUNTED_FROM_ZERO", "SetupStrategy", "side_name"]
+__all__ = ["SetupStrategy"]

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from strategies.setup_desk import WITHDRAWN
 from strategies.trade_manager.orders import Leg
+from strategies.venue_reports import WITHDRAWN
 
 THREAD: Final = "state-sync"
 # An entry that a stalled disk kept back for longer belongs to a market of before.

@@ -18,6 +18,7 @@ from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from runtime.live.state import StateFile, StateKeeper
 from strategies.entry_halt import HaltEntries, Holds, RearmEntries, listen_to_holds
 from strategies.kept_desk import KeptDesk
+from strategies.order_forms import price_in, quantity_in
 from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.client_ids import client_order_id, parsed
 from strategies.trade_manager.orders import Leg
@@ -231,8 +232,8 @@ def test_orphans_are_cancelled_once_and_other_orders_never(tmp_path: Path) -> No
                 order = strategy.order_factory.limit(
                     strategy.instrument_id,
                     OrderSide.SELL,
-                    strategy._quantity(Decimal(1)),
-                    strategy._price(Decimal("9.0000")),
+                    quantity_in(strategy.instrument, Decimal(1)),
+                    price_in(strategy.instrument, Decimal("9.0000")),
                     client_order_id=ClientOrderId(name),
                 )
                 strategy.submit_order(order)
@@ -256,7 +257,7 @@ def test_what_a_person_does_at_the_venue_is_external(tmp_path: Path) -> None:
             assert strategy.setup is not None
             half = (strategy.setup.position_qty / 2).quantize(Decimal("0.1"))
             order = strategy.order_factory.market(
-                strategy.instrument_id, OrderSide.SELL, strategy._quantity(half)
+                strategy.instrument_id, OrderSide.SELL, quantity_in(strategy.instrument, half)
             )
             strategy.submit_order(order)
 
@@ -279,7 +280,7 @@ def test_an_unplanned_position_gets_a_stop(tmp_path: Path) -> None:
             strategy.keeper = StateKeeper(StateFile(tmp_path / "state.sqlite"))
         if number == 5:
             order = strategy.order_factory.market(
-                strategy.instrument_id, OrderSide.BUY, strategy._quantity(Decimal(100))
+                strategy.instrument_id, OrderSide.BUY, quantity_in(strategy.instrument, Decimal(100))
             )
             strategy.submit_order(order)
             strategy.on_trade_hook = None
@@ -317,7 +318,8 @@ class Stranger:
         self.desk.market = SimpleNamespace(lot_size=Decimal(1))
         self.desk.venue = SimpleNamespace(reduce_only=True)
         self.desk.unplanned_qty = lambda: Decimal(-7)
-        self.desk.decide = self.desk._quantity = lambda *words, **_facts: words
+        self.desk.instrument = SimpleNamespace(size_precision=0)
+        self.desk.decide = lambda *words, **_facts: words
 
     def _market(self, **words: Any) -> Any:
         return SimpleNamespace(
