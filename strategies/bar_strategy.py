@@ -27,7 +27,7 @@ from strategies.trade_manager.managed_setup import on_closed_bar
 from strategies.trade_manager.management import RuleSetName, TradeManager, rules_of
 from strategies.trade_manager.orders import ZERO, Leg
 from strategies.trade_manager.plan import SideKind, side_allowed
-from strategies.trade_manager.setup import ExitRules
+from strategies.trade_manager.setup_rules import ExitRules
 from strategies.trade_manager.sizing import (
     CASH_RESERVE,
     Funds,

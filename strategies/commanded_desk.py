@@ -12,7 +12,8 @@ from strategies.entry_limits import EntryLimits
 from strategies.kept_desk import EXTERNAL, KeptDesk
 from strategies.trade_manager.orders import ZERO, Note
 from strategies.trade_manager.record import Decision, DecisionKind, ExitReason
-from strategies.trade_manager.setup import ExitRules, Setup
+from strategies.trade_manager.setup import Setup
+from strategies.trade_manager.setup_rules import ExitRules
 from strategies.trade_manager.skips import SkipReason
 from strategies.unplanned_exit import UnplannedExit
 

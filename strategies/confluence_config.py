@@ -17,7 +17,7 @@ from strategies.signal_config import SignalConfig
 from strategies.signal_filter import FilterRules
 from strategies.trade_manager.management import ManagementRules, RuleSetName, rules_of
 from strategies.trade_manager.plan import SideKind
-from strategies.trade_manager.setup import ExitRules
+from strategies.trade_manager.setup_rules import ExitRules
 from strategies.trade_manager.sizing import RiskRules
 from strategies.universe_rule import UniverseDays
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from nautilus_trader.common.component import LiveClock
 
-from strategies.trade_manager.setup import NEVER_NS
+from strategies.trade_manager.setup_rules import NEVER_NS
 
 # A deadline that is over already is looked at again after this pause, never in a tight loop.
 LEAST_PAUSE_NS: Final = 1_000_000_000

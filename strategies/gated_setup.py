@@ -17,7 +17,8 @@ from strategies.entry_judge import EntryJudge
 from strategies.setup_strategy import SetupStrategy
 from strategies.trade_manager.orders import Leg
 from strategies.trade_manager.record import CancelShadow, ClosedTrade
-from strategies.trade_manager.setup import NEVER_NS, Setup
+from strategies.trade_manager.setup import Setup
+from strategies.trade_manager.setup_rules import NEVER_NS
 
 _OUTCOMES: Final = {
     OrderCanceled: CANCELLED_IN_TIME,

@@ -26,7 +26,8 @@ from strategies.trade_manager.increments import round_down
 from strategies.trade_manager.lifecycle import IllegalTransition
 from strategies.trade_manager.orders import ZERO, Action, Fill, Leg, OrderKind
 from strategies.trade_manager.plan import EntryPlan
-from strategies.trade_manager.setup import ExitRules, Identity, Setup
+from strategies.trade_manager.setup import Setup
+from strategies.trade_manager.setup_rules import ExitRules, Identity
 from strategies.trade_manager.stops import stop_limit
 
 # Setups whose orders may still report something late (a fill after its cancellation was confirmed).

@@ -22,7 +22,7 @@ from strategies.guarded_config import GuardedConfig
 from strategies.model_policy import ModelPolicy, load_model_policy
 from strategies.registry import StrategySpec
 from strategies.trade_manager.plan import EntryRules, Market, SideKind
-from strategies.trade_manager.setup import ExitRules, PostOnlyReject
+from strategies.trade_manager.setup_rules import ExitRules, PostOnlyReject
 from strategies.trade_manager.targets import TargetKind
 
 

@@ -38,7 +38,8 @@ from strategies.trade_manager.orders import (
 )
 from strategies.trade_manager.plan import EntryPlan, check_plan
 from strategies.trade_manager.record import ClosedTrade
-from strategies.trade_manager.setup import NEVER_NS, ExitRules, Identity, Setup
+from strategies.trade_manager.setup import Setup
+from strategies.trade_manager.setup_rules import NEVER_NS, ExitRules, Identity
 from strategies.trade_manager.skips import SkipReason
 from strategies.venue_filters import refused_exit
 from strategies.venue_reports import OWN_STEPS, is_taken_back, point_before, tell

@@ -11,7 +11,7 @@ from strategies.guarded_config import GuardedConfig, loss_rules
 from strategies.guards import LossRules, TradeGuards, result_of
 from strategies.setup_desk import COUNTED_FROM_ZERO, SetupDesk
 from strategies.trade_manager.record import ClosedTrade
-from strategies.trade_manager.setup import ExitRules
+from strategies.trade_manager.setup_rules import ExitRules
 from strategies.trade_manager.skips import Skip
 
 TRADES_TOPIC: Final = "trades.*"

@@ -14,7 +14,8 @@ from strategies.trade_manager.ledger import Ledger
 from strategies.trade_manager.lifecycle import Stage
 from strategies.trade_manager.orders import Leg, OwnOrder
 from strategies.trade_manager.plan import EntryPlan, Market
-from strategies.trade_manager.setup import ExitRules, Identity, Setup
+from strategies.trade_manager.setup import Setup
+from strategies.trade_manager.setup_rules import ExitRules, Identity
 from strategies.trade_manager.shortfall import Shortfall
 
 VERSION: Final = 1

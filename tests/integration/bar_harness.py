@@ -25,7 +25,7 @@ from strategies.trade_manager.managed_setup import on_closed_bar
 from strategies.trade_manager.management import ManagementRules, TradeManager
 from strategies.trade_manager.plan import EntryPlan
 from strategies.trade_manager.record import ClosedTrade, Decision
-from strategies.trade_manager.setup import ExitRules
+from strategies.trade_manager.setup_rules import ExitRules
 from tests.integration.engine_harness import START_NS, TICK, AccountName, instrument_of
 from tests.integration.journal_check import check_journal, journal_of
 

@@ -27,7 +27,7 @@ from strategies.deadline_watch import live_call_soon
 from strategies.entry_halt import HoldBook
 from strategies.setup_strategy import SetupStrategy
 from strategies.trade_manager.plan import EntryPlan
-from strategies.trade_manager.setup import ExitRules
+from strategies.trade_manager.setup_rules import ExitRules
 from tests.integration import spot_node
 from tests.integration.usdm_node import ID_TAG, INSTRUMENT_ID, node_config
 from tests.venue_simulator.core import Account

@@ -15,7 +15,7 @@ from nautilus_trader.model.data import TradeTick
 from runtime.live.state import StateFile, StateKeeper
 from strategies.setup_strategy import SetupStrategy
 from strategies.trade_manager.plan import EntryPlan
-from strategies.trade_manager.setup import ExitRules
+from strategies.trade_manager.setup_rules import ExitRules
 from tests.bybit_client import account, markets
 from tests.integration.bybit_node import HandConfig, NodeRun, Product, run_node
 from tests.venue_simulator.bybit import Bybit

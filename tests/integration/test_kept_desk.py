@@ -22,7 +22,7 @@ from strategies.order_forms import price_in, quantity_in
 from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.client_ids import client_order_id, parsed
 from strategies.trade_manager.orders import Leg
-from strategies.trade_manager.setup import ExitRules
+from strategies.trade_manager.setup_rules import ExitRules
 from tests.integration.engine_harness import AccountName, CheckedStrategy, run
 from tests.integration.test_ote_fuzz import random_tape
 from tests.integration.test_ote_orders import (

@@ -10,7 +10,8 @@ from nautilus_trader.model.identifiers import InstrumentId
 from strategies.deadline_watch import LEAST_PAUSE_NS, DeadlineWatch, live_call_soon
 from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.orders import Action, Leg, OrderKind, Query, Submit
-from strategies.trade_manager.setup import NEVER_NS, ExitRules, Setup
+from strategies.trade_manager.setup import Setup
+from strategies.trade_manager.setup_rules import NEVER_NS, ExitRules
 from tests.unit.test_protection_of_setups import NANOS, Desk
 
 

@@ -27,7 +27,8 @@ from strategies.trade_manager.orders import (
 )
 from strategies.trade_manager.plan import EntryPlan, Market
 from strategies.trade_manager.record import ClosedTrade
-from strategies.trade_manager.setup import ExitRules, Identity, Setup
+from strategies.trade_manager.setup import Setup
+from strategies.trade_manager.setup_rules import ExitRules, Identity
 
 D = Decimal
 LONG = EntryPlan(1, D("102.95"), D("99.90"), D("110.00"), D(10), 1, 100.0, 110.0)

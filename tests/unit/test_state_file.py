@@ -12,7 +12,8 @@ from runtime.errors import DataError
 from runtime.live.state import REMEMBERED, StateFile
 from strategies.setup_keeper import DeskMemory
 from strategies.trade_manager import setup_state
-from strategies.trade_manager.setup import ExitRules, Identity, Setup
+from strategies.trade_manager.setup import Setup
+from strategies.trade_manager.setup_rules import ExitRules, Identity
 from tests.unit.test_protection_of_setups import LONG, Desk, entered, market_of
 
 NAMES = "S-1", "XYZUSDT.BINANCE"

@@ -13,7 +13,7 @@ from strategies.deadline_watch import live_call_soon
 from strategies.registry import StrategySpec
 from strategies.setup_strategy import SetupStrategy
 from strategies.trade_manager.plan import EntryPlan
-from strategies.trade_manager.setup import ExitRules
+from strategies.trade_manager.setup_rules import ExitRules
 
 SPEC = StrategySpec(
     name="scripted",
