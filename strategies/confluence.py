@@ -5,7 +5,6 @@ Each bar is scored when it comes. Decisions wait until the bars of all coins of 
 """
 
 import hashlib
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -15,11 +14,8 @@ from nautilus_trader.model.data import Bar
 from nautilus_trader.model.enums import AccountType
 from nautilus_trader.model.events import OrderEvent
 from nautilus_trader.model.identifiers import InstrumentId
-from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.trading.strategy import Strategy
 
-from indicators.confluence.explain import FACTORS, explain
-from indicators.confluence.explain import summary as tell
 from strategies.bar_times import close_of
 from strategies.close_bars import (
     ArrivedBars,
@@ -31,13 +27,14 @@ from strategies.close_bars import (
     ScoreRequest,
 )
 from strategies.coin_desk import CoinDesk
+from strategies.coin_signals import coin_signal, unfit
+from strategies.coin_sizing import coin_size
 from strategies.confluence_config import (
     ConfluenceConfig,
     bar_type_of,
     coin_of,
     loss_rules,
     portfolio_rules,
-    risk_rules,
     score_config,
 )
 from strategies.deadline_watch import CallSoon, live_call_soon
@@ -49,16 +46,15 @@ from strategies.market_price import last_known_price
 from strategies.portfolio import BarBarrier, Holding, Pick, ReturnHistory, Round, pick
 from strategies.registry import StrategySpec
 from strategies.setup_desk import COUNTED_FROM_ZERO
-from strategies.signal import SideName, Signal, plan_of
-from strategies.signal_filter import Followed, outcome_detail
+from strategies.signal import Signal, plan_of
+from strategies.signal_filter import Followed
 from strategies.signal_host import make_filter, signal_model
-from strategies.trade_manager.increments import floor_to, round_down
+from strategies.signal_records import SignalRecords, record_outcome
 from strategies.trade_manager.orders import ZERO
-from strategies.trade_manager.plan import EntryKind, side_allowed
+from strategies.trade_manager.plan import EntryKind
 from strategies.trade_manager.record import ClosedTrade
-from strategies.trade_manager.sizing import CASH_RESERVE, Size, size_position
+from strategies.trade_manager.sizing import Size
 from strategies.trade_manager.skips import Skip, SkipReason
-from strategies.trade_manager.targets import atr_stop_and_target
 from strategies.universe_rule import Attendance, UniverseDays, UniverseGate
 
 SPEC: Final = StrategySpec(
@@ -110,7 +106,7 @@ class ConfluenceStrategy(Strategy):
         self._waiting: dict[int, dict[str, CoinBar]] = {}
         self._handlers: dict[str, Callable[[Bar], None]] = {}
         self._early: list[tuple[str, CoinDesk, Bar]] | None = None
-        self._signals = 0
+        self._records = SignalRecords(self.filter, self.universe)
         self._call_soon: CallSoon | None = None
         self._watches_equity = bool(config.max_daily_loss_pct or config.max_drawdown_pct)
 
@@ -363,7 +359,7 @@ class ConfluenceStrategy(Strategy):
             if isinstance(signal, Signal):
                 if not closes_since:
                     self.filter.look(signal, bar.score)
-                self._record(desk, bar, Pick(signal, 0, skip), None)
+                self._records.record(desk, bar, Pick(signal, 0, skip), None)
 
     # -- decisions -----------------------------------------------------------------------------------------
 
@@ -417,7 +413,8 @@ class ConfluenceStrategy(Strategy):
                 self.filter.look(signal, bar.score)
                 signals.append(signal)
             else:
-                self._record_unpriced(self.coins[name], bar, signal)
+                metadata = self._context.metadata(self._returns, name)
+                self._records.record_unpriced(self.coins[name], bar, signal, metadata)
         sizes: dict[str, Size] = {}
         bound = ZERO
 
@@ -446,71 +443,28 @@ class ConfluenceStrategy(Strategy):
         )
         for one in picks:
             desk, size = self.coins[one.signal.instrument_id], sizes.get(one.signal.instrument_id)
-            self._record(desk, bars[one.signal.instrument_id], one, size if one.is_taken else None)
+            self._records.record(desk, bars[one.signal.instrument_id], one, size if one.is_taken else None)
             if one.is_taken and size is not None:
                 self._enter(desk, bars[one.signal.instrument_id], one.signal, size)
 
     def _signal(self, desk: CoinDesk, bar: CoinBar) -> Signal | Skip:
-        """Return the trade that a bar proposes, or why it has no sane prices."""
-        direction, tick, config = bar.side, desk.market.tick_size, self.config
-        close = Decimal(str(bar.close))
-        stop, target = atr_stop_and_target(
-            direction,
-            close,
-            bar.atr,
-            stop_atr=desk.rules.stop_atr,
-            target_atr=desk.rules.target_atr,
-            tick_size=tick,
-        )
-        entry = close
-        if config.entry == "hybrid":
-            better = float(close) * (1 - direction * config.hybrid_better_pct / 100)
-            entry = round_down(better, tick, direction)
-        if stop <= 0 or target <= 0 or (entry - stop) * direction <= 0 or (target - entry) * direction <= 0:
-            return Skip(SkipReason.NO_STOP_DISTANCE, float(entry - stop))
-        side: SideName = "long" if direction > 0 else "short"
-        texts = explain(bar.row, desk.score, side)
-        return Signal(
-            instrument_id=desk.name,
-            ts_ns=bar.close_ns,
-            side=side,
-            entry=entry,
-            stop=stop,
-            target=target,
-            confidence=min(bar.score, 100.0) / 100,
-            factors={text.factor: text.points for text in texts if text.points},
-            metadata={
-                "why": tell(bar.row, desk.score, side),
-                "atr": bar.atr,
-                "bias": bar.bias,
-                **({"category": desk.rules.category} if desk.rules.category else {}),
-                **self._context.metadata(self._returns, desk.name),
-            },
-        )
+        return coin_signal(desk, bar, self.config, self._context.metadata(self._returns, desk.name))
 
     def _check(self, signal: Signal) -> Skip | None:
         """Return why a signal must not be traded, whatever the others are."""
-        desk, config = self.coins[signal.instrument_id], self.config
+        desk = self.coins[signal.instrument_id]
         if (closed := desk.closed_to_entries) is not None:
             return Skip(closed)
-        if signal.ts_ns < config.trade_from_ns:
-            return Skip(SkipReason.WARM_UP)
-        if not side_allowed(signal.direction, config.side, shorts=desk.market.shorts):
-            return Skip(SkipReason.SIDE)
-        fees = (signal.entry + signal.target) * desk.market.taker_fee
-        if abs(signal.target - signal.entry) <= fees:
-            return Skip(SkipReason.FEES, float(abs(signal.target - signal.entry)), float(fees))
-        if desk.rules.min_turnover and desk.turnover < desk.rules.min_turnover:
-            return Skip(SkipReason.LOW_TURNOVER, desk.turnover, desk.rules.min_turnover)
         return (
-            self.universe.check(desk.name, signal.ts_ns)
+            unfit(signal, desk, self.config)
+            or self.universe.check(desk.name, signal.ts_ns)
             or self.filter.check(signal)
             or self.guards.blocked(desk.name, signal.ts_ns)
         )
 
     def _enter(self, desk: CoinDesk, bar: CoinBar, signal: Signal, size: Size) -> None:
         kind: EntryKind = "hybrid" if self.config.entry == "hybrid" else "market"
-        plan = plan_of(signal, size, number=self._signals, entry_kind=kind)
+        plan = plan_of(signal, size, number=self._records.number, entry_kind=kind)
         desk.signal_price = Decimal(str(bar.close))
         self._set_leverage(desk.instrument_id, size.leverage)
         desk.enter(plan, size.leverage, signal.ts_ns)
@@ -522,79 +476,12 @@ class ConfluenceStrategy(Strategy):
 
     # -- records -------------------------------------------------------------------------------------------
 
-    def _record(self, desk: CoinDesk, bar: CoinBar, one: Pick, size: Size | None) -> None:
-        """Put a signal on record: taken, or with the reason why not."""
-        signal, skip = one.signal, one.skip
-        self._signals += 1
-        desk.count("signals")
-        self.filter.follow(self._signals, signal)
-        measured, probability, threshold = self.filter.record_of(signal.instrument_id)
-        detail: dict[str, str | int | float] = {
-            "confidence": signal.confidence,
-            "rank": one.rank,
-            "reward_risk": float(signal.reward_risk),
-            "close": bar.close,
-            **{f"factor_{name}": signal.factors.get(name, 0.0) for name in FACTORS},
-            **signal.metadata,
-            **self.universe.mark(desk.name, signal.ts_ns),
-            **measured,
-        }
-        if size is not None:
-            detail |= {"leverage": size.leverage, "margin": float(size.margin), "risk": float(size.risk)}
-        if skip is not None:
-            desk.count(f"signals_skipped_{skip.reason}")
-            detail |= {"figure": skip.figure, "limit": skip.limit, "text": skip.text}
-        else:
-            desk.count("signals_taken")
-        desk.decide(
-            "signal_taken" if skip is None else "signal_skipped",
-            ts_ns=signal.ts_ns,
-            side=signal.side,
-            zone_id=self._signals,
-            reason="" if skip is None else skip.reason.value,
-            price=str(signal.entry),
-            stop=str(signal.stop),
-            target=str(signal.target),
-            qty="" if size is None else str(size.qty),
-            probability=probability,
-            threshold=threshold,
-            detail=detail,
-        )
-
     def _record_outcome(self, ended: Followed) -> None:
-        """Put on record what became of a signal, or would have become of it."""
-        self.coins[ended.signal.instrument_id].decide(
-            "signal_outcome",
-            ts_ns=ended.outcome.closed_ns,
-            side=ended.signal.side,
-            zone_id=ended.number,
-            reason=ended.outcome.ending,
-            price=repr(ended.outcome.exit_price),
-            detail=outcome_detail(ended),
-        )
+        record_outcome(self.coins[ended.signal.instrument_id], ended)
 
     def filter_report(self) -> dict[str, Any] | None:
         """Return what the model of signals is and decided, None without one."""
         return None if self.filter.model is None else self.filter.model.as_plain()
-
-    def _record_unpriced(self, desk: CoinDesk, bar: CoinBar, skip: Skip) -> None:
-        self._signals += 1
-        desk.count("signals")
-        desk.count(f"signals_skipped_{skip.reason}")
-        desk.decide(
-            "signal_skipped",
-            ts_ns=bar.close_ns,
-            side=side_name(bar.side),
-            zone_id=self._signals,
-            reason=skip.reason.value,
-            price=repr(bar.close),
-            detail={
-                "confidence": bar.score / 100,
-                "figure": skip.figure,
-                "atr": bar.atr,
-                **self._context.metadata(self._returns, desk.name),
-            },
-        )
 
     # -- money ---------------------------------------------------------------------------------------------
 
@@ -628,26 +515,16 @@ class ConfluenceStrategy(Strategy):
         account = self.portfolio.account(desk.instrument_id.venue)
         if account is None:
             return Skip(SkipReason.RISK)
-        equity = self.equity()
-        free = _money(account.balance_free(desk.instrument.quote_currency))
-        others = (one for one in self.coins.values() if one is not desk and one.setup is not None)
-        if account.type == AccountType.CASH:
-            # Until the venue acknowledges an entry the free balance still counts its money.
-            sent = (one.setup.entering_qty * one.setup.plan.entry_price for one in others if one.setup)
-            free = (free - sum(sent, ZERO)) * (1 - CASH_RESERVE)
-            most = 1
-        else:
-            free = min(free + desk.bound_margin, equity - sum((one.bound_margin for one in others), ZERO))
-            most = min(self.config.max_leverage, most_leverage(desk.instrument))
-        return size_position(
-            entry,
-            stop,
-            target,
-            rules=risk_rules(self.config, desk.rules, most),
-            market=desk.market,
-            equity=equity,
-            free_margin=floor_to(free - bound, Decimal("0.00000001")),
-            max_qty=desk.max_qty,
+        return coin_size(
+            desk,
+            self.coins.values(),
+            self.config,
+            account,
+            self.equity(),
+            entry=entry,
+            stop=stop,
+            target=target,
+            bound=bound,
         )
 
 
@@ -683,16 +560,6 @@ def context_of(config: ConfluenceConfig) -> str:
         return str(config.context_instrument_id.value)
     names = sorted(one.value for one in config.instrument_ids)
     return next((name for name in names if name.startswith(BITCOIN)), "")
-
-
-def most_leverage(instrument: Instrument) -> int:
-    """Return the largest leverage that an instrument's initial margin allows."""
-    margin = Decimal(instrument.margin_init)
-    return max(int(1 / margin), 1) if margin > 0 else sys.maxsize
-
-
-def _money(money: Any) -> Decimal:
-    return ZERO if money is None else Decimal(money.as_decimal())
 
 
 __all__ = [
