@@ -42,6 +42,9 @@ class VenueCapabilities:
     unknown_reasons
         Parts of a reject text that leave open whether the venue took the order: its own errors and
         timeouts. The adapter calls them rejections; they are none.
+    too_large_reasons
+        Parts of a reject text that mean "more than one order may have". Not every adapter tells the limit,
+        and the venues change it while a position is open.
     """
 
     stop_kind: OrderKind
@@ -52,6 +55,7 @@ class VenueCapabilities:
     post_only_reasons: tuple[str, ...] = ()
     unknown_reasons: tuple[str, ...] = ()
     entry_carries_stop: bool = False
+    too_large_reasons: tuple[str, ...] = ()
 
 
 NEVER_ARRIVED: Final = "the venue does not know it: it never arrived"
@@ -60,6 +64,10 @@ NEVER_ARRIVED: Final = "the venue does not know it: it never arrived"
 # Nautilus' own whole reason for an order in flight too long; within other texts the word means anything.
 _GIVEN_UP: Final = "UNKNOWN"
 _NONE: Final[frozenset[Leg]] = frozenset()
+# Spot names the filter, which also means too little or a wrong step: ours are neither. USD-M: -4005.
+_BINANCE_TOO_LARGE: Final = ("LOT_SIZE", "Quantity greater than max quantity", "(> maximum trade size")
+# Linear answers 10001 for any parameter; the words are those of its users' reports. Spot: 170124.
+_BYBIT_TOO_LARGE: Final = ("exceeds maximum limit allowed", "amount too large", "(> maximum trade size")
 _BYBIT_POST_ONLY: Final = ("PostOnlyWillTakeLiquidity",)
 # Codes as the adapter prints them (the body as a dict, or as text) and its words for a body that is no JSON.
 # -1000 unknown error, -1001 disconnected, -1006 unexpected response, -1007 timeout; of HTTP 5xx the vendor
@@ -92,6 +100,7 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         modifiable=_NONE,
         shorts=False,
         unknown_reasons=_BINANCE_UNKNOWN,
+        too_large_reasons=_BINANCE_TOO_LARGE,
     ),
     ("BINANCE", "margin"): VenueCapabilities(
         stop_kind=OrderKind.STOP_MARKET,
@@ -100,6 +109,7 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         modifiable=frozenset({Leg.TARGET}),  # limit orders only
         shorts=True,
         unknown_reasons=_BINANCE_UNKNOWN,
+        too_large_reasons=_BINANCE_TOO_LARGE,
     ),
     ("BYBIT", "cash"): VenueCapabilities(
         stop_kind=OrderKind.STOP_LIMIT,
@@ -109,6 +119,7 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         shorts=False,
         post_only_reasons=_BYBIT_POST_ONLY,
         unknown_reasons=_BYBIT_UNKNOWN,
+        too_large_reasons=_BYBIT_TOO_LARGE,
     ),
     ("BYBIT", "margin"): VenueCapabilities(
         stop_kind=OrderKind.STOP_MARKET,
@@ -118,6 +129,7 @@ VENUES: Final[dict[tuple[str, AccountKind], VenueCapabilities]] = {
         shorts=True,
         post_only_reasons=_BYBIT_POST_ONLY,
         unknown_reasons=_BYBIT_UNKNOWN,
+        too_large_reasons=_BYBIT_TOO_LARGE,
         entry_carries_stop=True,
     ),
 }
@@ -148,6 +160,19 @@ def unknown_outcome(venue: VenueCapabilities, reason: str | None) -> bool:
     """
     words = reason or ""
     return words == _GIVEN_UP or any(text in words for text in venue.unknown_reasons)
+
+
+def too_large(venue: VenueCapabilities, reason: str | None) -> bool:
+    """Tell whether a rejection means that one order may not have so much.
+
+    Parameters
+    ----------
+    venue
+        Capabilities.
+    reason
+        Text of the rejection.
+    """
+    return any(text in (reason or "") for text in venue.too_large_reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ price filter of Binance from the payload that its adapter keeps in ``instrument.
 from decimal import Decimal
 from typing import Final
 
+from nautilus_trader.model.enums import OrderType
 from nautilus_trader.model.instruments import CurrencyPair, Instrument
 from nautilus_trader.model.orders import Order
 
-from strategies.venue_filters import percent_band
+from strategies.venue_filters import market_most, percent_band
 
 PERCENT: Final = Decimal(100)
+AT_MARKET: Final = frozenset({OrderType.MARKET, OrderType.STOP_MARKET})
 
 
 def refusal(
@@ -33,6 +35,7 @@ def refusal(
     qty = order.quantity.as_decimal()
     return (
         _refused_size(instrument, qty)
+        or _refused_at_market(instrument, order, qty)
         or _refused_price(instrument, order)
         or _refused_notional(instrument, order, qty, last_price)
         or _refused_distance(instrument, order, last_price, band_pct)
@@ -47,6 +50,13 @@ def _refused_size(instrument: Instrument, qty: Decimal) -> str | None:
         return f"LOT_SIZE: quantity {qty} is below {instrument.min_quantity}"
     if instrument.max_quantity is not None and qty > instrument.max_quantity.as_decimal():
         return f"LOT_SIZE: quantity {qty} is above {instrument.max_quantity}"
+    return None
+
+
+def _refused_at_market(instrument: Instrument, order: Order, qty: Decimal) -> str | None:
+    most = market_most(instrument.info) if order.order_type in AT_MARKET else None
+    if most is not None and qty > most:
+        return f"MARKET_LOT_SIZE: quantity {qty} is above {most}"
     return None
 
 

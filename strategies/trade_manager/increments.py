@@ -32,6 +32,33 @@ def ceil_to(value: Decimal | float, increment: Decimal) -> Decimal:
     return _multiple(value, increment, ROUND_CEILING)
 
 
+def next_piece(qty: Decimal, most: Decimal | None, increment: Decimal) -> Decimal:
+    """Return how much of a quantity goes into one order: all of it, or one of the fewest equal pieces.
+
+    Equal ones, because what is left of full ones may be smaller than the least that a venue takes.
+
+    Parameters
+    ----------
+    qty
+        To be traded, a multiple of the increment.
+    most
+        Largest quantity of one order, None for no limit.
+    increment
+        Of quantities.
+
+    Examples
+    --------
+    >>> next_piece(Decimal("10.1"), Decimal("10"), Decimal("0.1"))
+    Decimal('5.1')
+    >>> next_piece(Decimal("10.1"), None, Decimal("0.1"))
+    Decimal('10.1')
+    """
+    whole = None if most is None else floor_to(most, increment)
+    if not whole or qty <= whole:
+        return qty
+    return ceil_to(qty / ceil_to(qty / whole, Decimal(1)), increment)
+
+
 def round_down(value: Decimal | float, increment: Decimal, direction: int) -> Decimal:
     """Return the multiple next to the value on the low side of a long, mirrored for a short.
 

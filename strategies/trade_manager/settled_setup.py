@@ -3,6 +3,7 @@
 import math
 
 from strategies.protection import Place, Resize, Step, WantedExit, Withdraw, reconcile
+from strategies.trade_manager.increments import next_piece
 from strategies.trade_manager.lifecycle import IN_POSITION, Signal, Stage
 from strategies.trade_manager.orders import (
     Action,
@@ -51,7 +52,10 @@ class SettledSetup(SetupFacts):
         if self.stage not in IN_POSITION or qty == 0:
             return []
         plan = self.plan
-        at_market = WantedExit(Leg.EXIT, OrderKind.MARKET, qty)
+        # Piece after piece where one order must not have it all; on margin the stop stays until the last one.
+        limits = [one for one in (self._market.max_qty, self._learnt_most) if one is not None]
+        piece = next_piece(qty, min(limits, default=None), self._market.lot_size)
+        at_market = WantedExit(Leg.EXIT, OrderKind.MARKET, piece)
         stop = WantedExit(Leg.STOP, self._venue.stop_kind, qty, self._stop_limit(), self.stop_price)
         target = WantedExit(Leg.TARGET, OrderKind.LIMIT, qty, plan.target_price)
         if self._venue.reduce_only:

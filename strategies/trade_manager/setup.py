@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final, Literal
 
-from strategies.protection import NEVER_ARRIVED, protected_qty
+from strategies.protection import NEVER_ARRIVED, protected_qty, too_large
 from strategies.trade_manager.increments import floor_to, round_down
 from strategies.trade_manager.ledger import Ledger
 from strategies.trade_manager.lifecycle import IN_POSITION, TRANSITIONS, Signal, Stage
@@ -540,6 +540,9 @@ class Setup(SettledSetup):
         """Try again, find another way, or call for help: a position must not stay naked."""
         if self.ledger.position_qty <= 0 or self.stage not in IN_POSITION:
             return  # the venue was right: there is nothing left to protect
+        if order.kind is OrderKind.MARKET and self._takes_less(order, reason):
+            actions.append(self._note("protection", "exit_too_large", qty=order.qty, detail={"text": reason}))
+            return
         if self._keep_old_stop(order):
             actions.append(self._note("protection", "stop_move_refused", detail={"text": reason}))
             return
@@ -555,6 +558,14 @@ class Setup(SettledSetup):
             self._exit_market(actions, "protection_refused")
         else:
             self._wait_until_ns[order.leg] = ts_ns + self._secs(self._rules.retry_secs)
+
+    def _takes_less(self, refused: OwnOrder, reason: str) -> bool:
+        """Halve the largest order at market after the venue said that one may not have so much."""
+        half = floor_to(refused.qty / 2, self._market.lot_size)
+        if not too_large(self._venue, reason) or half < self._market.min_qty:
+            return False
+        self._learnt_most = half
+        return True
 
     def _keep_old_stop(self, refused: OwnOrder) -> bool:
         """Go back to the stop that still works when the venue refuses a closer one: price may be there.

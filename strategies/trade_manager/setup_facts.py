@@ -84,6 +84,8 @@ class SetupFacts:
         self._stop_reason = "stop"
         self._exit_reason = ""
         self._exit_at_market = False
+        # What the venue refused to do in one order at market, halved; None while it has refused none.
+        self._learnt_most: Decimal | None = None
         self._watch_target = not venue.target_rests
         self._refusals = 0
         self._wait_until_ns: dict[Leg, int] = {}

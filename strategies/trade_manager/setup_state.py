@@ -69,6 +69,7 @@ class SetupState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ttl_ns: int
     market_exit_ns: int
     retry_cancel_ns: int
+    learnt_most: Decimal | None = None
 
 
 # Held as they are, under the same name with an underscore in front.
@@ -96,6 +97,7 @@ _PRIVATE: Final = (
     "ttl_ns",
     "market_exit_ns",
     "retry_cancel_ns",
+    "learnt_most",
 )
 _PUBLIC: Final = ("identity", "plan", "stop_price", "stage", "ledger", "last_price", "highest", "lowest")
 # Given anew, or computed from the rest by `Setup.arm`.

@@ -189,6 +189,25 @@ def test_the_percent_price_filter_of_binance_comes_from_the_instrument() -> None
     assert desk.of(OrderRejected)[0].reason.startswith("PERCENT_PRICE")
 
 
+def test_the_largest_order_at_market_comes_from_the_instrument() -> None:
+    """More may rest than may be sold at once, as on Binance; a stop at market counts as one."""
+    plain = type(instrument_of("margin")).to_dict(instrument_of("margin"))
+    at_market = {"filterType": "MARKET_LOT_SIZE", "maxQty": "30"}
+    instrument = type(instrument_of("margin")).from_dict(plain | {"info": {"filters": [at_market]}})
+    desk = Desk(instrument, PaperStore(None))
+    desk.prints([(1.5, 500.0, "b")])
+    desk.market("A", OrderSide.BUY, "30.0")
+    desk.limit("B", OrderSide.BUY, "30.1", "1.4000")
+    assert not desk.of(OrderRejected)
+    desk.market("C", OrderSide.BUY, "30.1")
+    stop = desk.orders.stop_market(
+        instrument.id, OrderSide.SELL, Quantity.from_str("30.1"), Price.from_str("1.3000")
+    )
+    desk.send(stop)
+    reasons = [one.reason for one in desk.of(OrderRejected)]
+    assert reasons == ["MARKET_LOT_SIZE: quantity 30.1 is above 30"] * 2
+
+
 def test_an_order_that_waits_for_its_market_is_known_to_be_on_its_way() -> None:
     """Nobody may say that it never arrived; without any print it is refused in the end, with the reason."""
     desk = Desk(instrument_of("margin"), PaperStore(None), market_wait_ns=10**9)
