@@ -42,6 +42,7 @@ ARM_SECS: Final = 5.0
 
 ARM, CANCEL, ENTRY, STOP, TARGET = "50010", "50020", "49900", "49000", "51000"
 QTY: Final = Decimal("0.1")
+OWN_TAGS: Final = frozenset({"SCR", "OTE"})
 OPEN: Final = frozenset({"NEW", "PARTIALLY_FILLED", "UNTRIGGERED", "TRIGGERED"})
 
 type Row = dict[str, Any]
@@ -193,7 +194,12 @@ class FaultVenue(VenueProcess):
 def leg_of(client_id: str) -> str:
     """Return the letter of the leg of an order of ours, else the id."""
     last = client_id.rpartition("-")[2]
-    return last[0] if client_id.startswith("SCR-") and len(last) > 1 else client_id
+    return last[0] if is_own(client_id) and len(last) > 1 else client_id
+
+
+def is_own(client_id: str) -> bool:
+    """Tell whether an id is one of our strategies'."""
+    return client_id.split("-")[0] in OWN_TAGS
 
 
 def is_placement(endpoint: str) -> bool:
@@ -448,10 +454,12 @@ class LiveNode:
 def is_covered(venue: FaultVenue) -> bool:
     """Tell whether something is held at the venue and open stops cover all of it."""
     state = venue.records()
-    held = venue.held_qty(state)
+    signed = venue.held_qty(state)
+    held, way_out = abs(signed), "SELL" if signed > 0 else "BUY"
     stops = sum(
         (Decimal(one["qty"]) - Decimal(one["filled_qty"])
-         for one in state["orders"] if one["status"] in OPEN and "STOP" in one["type"]),
+         for one in state["orders"]
+         if one["status"] in OPEN and "STOP" in one["type"] and one["side"] == way_out),
         Decimal(0),
     )  # fmt: skip
     return held > venue.kind.dust and stops >= held - venue.kind.dust

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.faults.books import books_agree, is_own
+from tests.faults.books import books_agree
 from tests.faults.conftest import StartPair
-from tests.faults.harness import FaultVenue, LiveNode, leg_of
+from tests.faults.harness import FaultVenue, LiveNode, is_own, leg_of
 from tests.faults.kinds import KINDS
 from tests.faults.recorder import record
 

@@ -19,7 +19,8 @@ def unprotected_secs(venue: FaultVenue, state: Row) -> tuple[float, float]:
     now_ns = int(state["now_ns"])
     times = sorted({*_times(state), now_ns})
     for ts_ns, next_ns in pairwise(times):
-        naked = _held_at(state, ts_ns) - _cover_at(state, ts_ns, now_ns)
+        held = _held_at(state, ts_ns)
+        naked = abs(held) - _cover_at(state, "SELL" if held > 0 else "BUY", ts_ns, now_ns)
         if naked <= venue.kind.dust:
             since_ns = None
             continue
@@ -44,13 +45,13 @@ def _held_at(state: Row, ts_ns: int) -> Decimal:
             qty = Decimal(one["qty"])
             held += qty if one["side"] == "BUY" else -qty
             held -= Decimal(one["fee"]) if one["fee_asset"] == "BTC" else ZERO
-    return abs(held)
+    return held
 
 
-def _cover_at(state: Row, ts_ns: int, now_ns: int) -> Decimal:
+def _cover_at(state: Row, way_out: str, ts_ns: int, now_ns: int) -> Decimal:
     stops = exits = ZERO
     for one in state["orders"]:
-        if one["side"] != "SELL" or one["status"] == "REJECTED":
+        if one["side"] != way_out or one["status"] == "REJECTED":
             continue
         end_ns = now_ns + 1 if one["status"] in OPEN else int(one["updated_ns"])
         if int(one["created_ns"]) <= ts_ns < end_ns:
