@@ -138,18 +138,28 @@ class KeptDesk(AccountView, ABC):
     # -- funding -------------------------------------------------------------------------------------------
 
     def funded_until_ns(self, since_ns: int) -> int | None:
-        """Return up to when funding of the newest trade is booked, None where no more is to be expected.
+        """Return up to when funding of all trades is booked, None where no more is to be expected.
 
         Parameters
         ----------
         since_ns
             A trade that was closed before (UNIX nanoseconds) is over for the venue as well.
         """
-        for setup in reversed(self._remembered):
-            ledger = setup.ledger
-            if ledger.entry_ts_ns and (not setup.is_closed or ledger.exit_ts_ns >= since_ns):
-                return max(ledger.entry_ts_ns, ledger.funded_ns)
-        return None
+        ledgers = [
+            one.ledger
+            for one in self._remembered
+            if one.ledger.entry_ts_ns and (not one.is_closed or one.ledger.exit_ts_ns >= since_ns)
+        ]
+        return min((max(one.entry_ts_ns, one.funded_ns) for one in ledgers), default=None)
+
+    def trade_of_funding(self, ts_ns: int) -> Setup | None:
+        """Return the trade that was open at a funding time (UNIX nanoseconds) and has not booked it."""
+        held = [
+            one
+            for one in self._remembered
+            if 0 < one.ledger.entry_ts_ns <= ts_ns and (not one.is_closed or ts_ns <= one.ledger.exit_ts_ns)
+        ]
+        return held[-1] if held and held[-1].ledger.funded_ns < ts_ns else None
 
     def remember(self, setup: Setup) -> None:
         """Listen to the orders of a setup, and to those of the oldest no more."""

@@ -226,7 +226,7 @@ class FundingActor(HoldingActor):
             for payment in found:
                 desk, until_ns = desks.get(payment.symbol, (None, 0))
                 if desk is not None and payment.ts_ns > until_ns:
-                    self._tell_desk(desk, payment)
+                    self._tell_desk(desk, desk.trade_of_funding(payment.ts_ns), payment)
 
     def _concerned(self, venue: str, now_ns: int) -> dict[str, tuple[Any, int]]:
         """Return desk, and until when its funding is booked, by the venue's symbols."""
@@ -240,10 +240,11 @@ class FundingActor(HoldingActor):
                     found[str(desk.instrument.raw_symbol.value)] = desk, until_ns
         return found
 
-    def _tell_desk(self, desk: Any, payment: VenuePayment) -> None:
-        setup = desk.setup
-        qty = payment.qty if payment.qty is not None else setup.position_qty if setup else Decimal(0)
-        direction = 1 if setup is None else setup.plan.direction
+    def _tell_desk(self, desk: Any, setup: Any, payment: VenuePayment) -> None:
+        if setup is None:
+            return  # of no trade of ours, or one that has it already
+        qty = payment.qty if payment.qty is not None else setup.position_qty
+        direction = setup.plan.direction
         instrument_id = desk.instrument_id.value
         self.told += 1
         message = FundingPayment(

@@ -26,7 +26,9 @@ from runtime.live.funding import (
     record_of,
 )
 from runtime.live.settings import LiveVenue
+from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.funding import FundingPayment
+from strategies.trade_manager.setup import ExitRules
 
 D = Decimal
 MS = 1_000_000
@@ -139,7 +141,7 @@ def test_each_trade_is_told_of_its_own_payments_alone() -> None:
 
         async def payments(self, since_ms: int, until_ms: int) -> list[VenuePayment]:
             self.asked.append(since_ms)
-            made = [("BTCUSDT", 1, "-1"), ("ETHUSDT", 2, "-9"), ("BTCUSDT", 3, "2")]
+            made = [("BTCUSDT", 1, "-1"), ("ETHUSDT", 2, "-9"), ("BTCUSDT", 3, "2"), ("BTCUSDT", 4, "7")]
             return [
                 VenuePayment(symbol=symbol, ts_ns=NOW_NS + n * MS, amount=D(text)) for symbol, n, text in made
             ]
@@ -153,6 +155,7 @@ def test_each_trade_is_told_of_its_own_payments_alone() -> None:
             strategy_id="S-1",
             setup=setup,
             funded_until_ns=lambda _since, until=until: until,
+            trade_of_funding=lambda ts_ns: setup if ts_ns < NOW_NS + 4 * MS else None,
         )
         for symbol, until in booked.items()
     ]
@@ -214,3 +217,26 @@ def test_questions_are_stamped_by_the_venues_clock(
     assert asyncio.run(record_of(context, account).payments(0, 1000)) == []
     assert all(59_000 < one < 61_000 for one in stamps)
     assert len(stamps) == 1
+
+
+def traded(entry: int, ended: int | None, funded: int = 0) -> Any:
+    """Return a trade by its times, milliseconds; None while it is open."""
+    ledger = SimpleNamespace(entry_ts_ns=entry * MS, exit_ts_ns=(ended or 0) * MS, funded_ns=funded * MS)
+    return SimpleNamespace(ledger=ledger, is_closed=ended is not None)
+
+
+def test_funding_of_the_trade_before_is_not_lost_with_the_next_entry() -> None:
+    """The venue's record comes minutes later: what it says of a time goes to the trade of that time, once."""
+    host = SimpleNamespace(id=SimpleNamespace(value="S-1"))
+    desk = SetupDesk(host, InstrumentId.from_str(NAME), "T", ExitRules(), {})
+    before, now = traded(10, 50), traded(60, None)
+    for one in (before, now):
+        desk.remember(one)
+    assert desk.funded_until_ns(0) == 10 * MS
+    assert desk.funded_until_ns(55 * MS) == 60 * MS  # over for the venue as well
+    assert desk.trade_of_funding(40 * MS) is before
+    assert desk.trade_of_funding(55 * MS) is None
+    assert desk.trade_of_funding(70 * MS) is now
+    before.ledger.funded_ns = 40 * MS
+    assert desk.trade_of_funding(40 * MS) is None
+    assert desk.funded_until_ns(0) == 40 * MS
