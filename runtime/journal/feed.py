@@ -227,8 +227,12 @@ class LaneFeed:
             return
         if connection.dialect.name == POSTGRESQL:  # the writer of the other session may be at work as well
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": TRADES_LOCK})
-        own = {"mode": self._mode, **{name: getattr(trade, name) for name in _TRADE_KEY}}
+        own = {name: getattr(trade, name) for name in _TRADE_KEY}
         query = select(TradeRow.session_id).where(TradeRow.session_id != self.session_id).filter_by(**own)
+        if self._mode is None:  # the record that says it is damaged: no reason to count the trade twice
+            query = query.where(TradeRow.mode != BACKTEST)
+        else:
+            query = query.where(TradeRow.mode.in_((self._mode, UNKNOWN_MODE)))
         other = connection.scalars(query.limit(1)).first()
         if other is not None:
             raise ValueError(f"{REPEATED} by session {other}")

@@ -77,6 +77,26 @@ def test_a_trade_of_a_killed_session_is_recorded_once(tmp_path: Path, journal_ur
     assert findings(journal_url, "b") == (5, [])  # the chain is whole, and nothing is amiss
 
 
+@pytest.mark.parametrize("damaged", ["a", "b"])
+def test_a_session_whose_beginning_is_damaged_records_no_trade_twice(tmp_path: Path, damaged: str) -> None:
+    """Nobody knows its mode then; the trade of before, or the one behind, is the same all the same."""
+    root, url = tmp_path / "spool", f"sqlite:///{tmp_path}/journal.sqlite"
+    for name in ("a", "b"):
+        journal = SessionJournal(root, name, START, reserve_bytes=0)
+        journal.append(trade(1))
+        journal.end(SessionEnd(ts_ns=9, reason="stopped"))
+        if name == damaged:
+            path = segment_path(root / name, JOURNAL, 0)
+            content = bytearray(path.read_bytes())
+            content[20] ^= 255  # within the first frame
+            path.write_bytes(content)
+        Writer(root, url).drain()
+    engine = open_engine(url, read_only=True)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT session_id FROM trades")).all() == [("a",)]
+    engine.dispose()
+
+
 def test_trades_of_backtests_may_repeat(tmp_path: Path, journal_url: str) -> None:
     """Two runs over the same tape trade the same."""
     for name in ("a", "b"):
