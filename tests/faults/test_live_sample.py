@@ -1,5 +1,7 @@
 """The OTE strategy, live on the sample tape: killed in a position, it goes on with it; all books agree."""
 
+import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -7,11 +9,12 @@ from typing import Self
 import pytest
 
 from tests.faults.books import books_agree
-from tests.faults.harness import FaultVenue, LiveNode, is_covered
+from tests.faults.harness import FaultVenue, LiveNode
 from tests.faults.kinds import KINDS
 from tests.venue_simulator.process import VenueProcess
 
 SPEED = "30"
+CALM_SECS = 0.5
 
 
 class TapeVenue(FaultVenue):
@@ -33,9 +36,21 @@ def venue() -> Iterator[TapeVenue]:
         yield running
 
 
-def is_whole(venue: TapeVenue) -> bool:
-    """Tell whether stops cover what is held and no rest of an entry works."""
-    return not venue.is_resting("E") and is_covered(venue)
+class Calm:
+    """Tells whether a position has been at rest for a while: what is on its way dies with the node, too."""
+
+    def __init__(self, venue: TapeVenue) -> None:
+        self._venue = venue
+        self._since_s = math.inf
+
+    def __call__(self) -> bool:
+        """Look: stop and target as large as the position, and no rest of an entry works."""
+        held = abs(self._venue.held_qty())
+        is_whole = held and self._venue.legs() == ["S", "T"]
+        is_whole = is_whole and all(self._venue.is_resting(leg, held) for leg in "ST")
+        now_s = time.monotonic()
+        self._since_s = min(self._since_s, now_s) if is_whole else math.inf
+        return now_s - self._since_s >= CALM_SECS
 
 
 @pytest.mark.fault
@@ -47,7 +62,7 @@ def test_the_ote_strategy_trades_the_sample_tape_live(venue: TapeVenue, tmp_path
         venue.tape("start")
         node.wait("a first trade is over", lambda: node.rows("SELECT 1 FROM trades"), 120)
         # The crash tests have the moments before; the time of a restart would count here.
-        node.wait("a position is whole and protected", lambda: is_whole(venue), 120)
+        node.wait("a position is whole and protected", Calm(venue), 120)
         node.kill()
         node.start()
         restored = node.wait("the setup was taken up", lambda: node.decisions("restored"))
