@@ -136,9 +136,13 @@ class Preflight:
                 f"the key of {venue.venue_name} may not trade on {venue.venue} {venue.market}: allow it "
                 "at the venue"
             )
+        weak = []
         if not allowed.is_bound:
-            words = "may trade, from any address: bind it to this machine's (docs/how-to/live.md)"
-            return Finding(name=name, verdict="warning", what=words)
+            weak.append("may trade, from any address: bind it to this machine's (docs/how-to/live.md)")
+        if allowed.may_transfer:
+            weak.append("may move money to other accounts: take that permission away at the venue")
+        if weak:
+            return Finding(name=name, verdict="warning", what="; ".join(weak))
         return Finding(
             name=name, verdict="ok", what="may trade and not withdraw, from listed addresses alone"
         )

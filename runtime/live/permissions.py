@@ -14,6 +14,9 @@ BINANCE_PATH: Final = "/sapi/v1/account/apiRestrictions"
 BYBIT_PATH: Final = "/v5/user/query-api"
 # Of Bybit's lists of permissions: those that move money out of the account.
 BYBIT_OUT: Final = ("Withdraw",)
+# What moves it to other accounts.
+BYBIT_MOVES: Final = frozenset({"AccountTransfer", "SubMemberTransfer", "SubMemberTransferList"})
+BINANCE_MOVES: Final = ("enableInternalTransfer", "permitsUniversalTransfer")
 # Key permissions of Binance are of the whole account and asked at its spot interface.
 BINANCE_WALLET: Final = "https://api.binance.com"
 
@@ -29,11 +32,14 @@ class Permissions(Struct, frozen=True, kw_only=True):
         Money out of the account.
     is_bound
         Only from listed addresses.
+    may_transfer
+        Money into other accounts of the same owner, or of the venue's other customers.
     """
 
     may_trade: bool
     may_withdraw: bool
     is_bound: bool
+    may_transfer: bool = False
 
 
 async def permissions_of(
@@ -78,7 +84,7 @@ def binance_permissions(answer: Any, market: str) -> Permissions:
     Examples
     --------
     >>> binance_permissions({"enableFutures": True, "enableWithdrawals": False, "ipRestrict": True}, "usdm")
-    Permissions(may_trade=True, may_withdraw=False, is_bound=True)
+    Permissions(may_trade=True, may_withdraw=False, is_bound=True, may_transfer=False)
     >>> binance_permissions({"enableFutures": True}, "usdm").may_withdraw  # not told is not "no"
     True
     """
@@ -87,6 +93,7 @@ def binance_permissions(answer: Any, market: str) -> Permissions:
         may_trade=bool(answer.get(trades, False)),
         may_withdraw=bool(answer.get("enableWithdrawals", True)),
         is_bound=bool(answer.get("ipRestrict", False)),
+        may_transfer=any(answer.get(one, False) for one in BINANCE_MOVES),
     )
 
 
@@ -96,7 +103,7 @@ def bybit_permissions(answer: Any, market: str) -> Permissions:
     Examples
     --------
     >>> bybit_permissions({"readOnly": 0, "ips": ["*"], "permissions": {"Spot": ["SpotTrade"]}}, "spot")
-    Permissions(may_trade=True, may_withdraw=False, is_bound=False)
+    Permissions(may_trade=True, may_withdraw=False, is_bound=False, may_transfer=False)
     """
     groups = answer.get("permissions", {})
     granted = {one for group in groups.values() for one in group or ()}
@@ -106,4 +113,5 @@ def bybit_permissions(answer: Any, market: str) -> Permissions:
         may_trade=not answer.get("readOnly", 0) and bool(granted & wanted),
         may_withdraw=bool(granted & set(BYBIT_OUT)),
         is_bound=addresses != ["*"],
+        may_transfer=bool(granted & BYBIT_MOVES),
     )

@@ -78,6 +78,8 @@ def test_a_key_that_can_take_money_out_is_refused(tmp_path: Path, binance: FakeB
     [
         (GOOD | {"enableSpotAndMarginTrading": False}, "refused", "may not trade on binance spot"),
         (GOOD | {"ipRestrict": False}, "warning", "from any address"),
+        (GOOD | {"enableInternalTransfer": True}, "warning", "may move money to other accounts"),
+        (GOOD | {"permitsUniversalTransfer": True}, "warning", "may move money to other accounts"),
         (None, "warning", "does not tell what a key may do"),
     ],
 )
@@ -136,6 +138,8 @@ def test_permissions_of_a_recorded_bybit_key(shared_data: Path) -> None:
     assert bybit_permissions(answer, "spot").is_bound
     out = answer | {"permissions": answer["permissions"] | {"Wallet": ["AccountTransfer", "Withdraw"]}}
     assert bybit_permissions(out, "spot").may_withdraw
+    assert bybit_permissions(out, "spot").may_transfer
+    assert not bybit_permissions(answer | {"permissions": {"Spot": ["SpotTrade"]}}, "spot").may_transfer
 
 
 @pytest.mark.parametrize(("skew_ms", "verdict"), [(1_900, "refused"), (-1_900, "refused"), (100, "ok")])
