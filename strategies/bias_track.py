@@ -40,8 +40,9 @@ class BiasState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class BiasTrack:
     """Takes closed bars in their order, each once.
 
-    In a live node trades of before the start are made up for. Until that is over (`end_past`), bars wait for
-    the first trade after their close, so that each trade meets the bias that it would have met.
+    In a backtest a bar is taken when it closes. A live node makes up for trades of before its start: from
+    `adopt` to `end_past` bars wait for the first trade after their close, so that each trade meets the bias
+    that it would have met.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,15 @@ class BiasTrack:
         self._is_past = False
 
     def take(self, close_ns: int, close: float) -> None:
-        """Take a bar that has just closed; one that came before changes nothing."""
+        """Take a bar that has just closed; one that came before changes nothing.
+
+        Parameters
+        ----------
+        close_ns
+            When it closed, UNIX nanoseconds.
+        close
+            Quote currency.
+        """
         self._heard.append((close_ns, close))
         if self._is_past:
             self._wait(((close_ns, close),))
@@ -61,7 +70,13 @@ class BiasTrack:
             self._update(close_ns, close)
 
     def adopt(self, state: BiasState | None) -> None:
-        """Go on from a state, None for a new beginning; bars heard since the start come after it."""
+        """Go on from a state, None for a new beginning; bars heard since the start come after it.
+
+        Parameters
+        ----------
+        state
+            Of a checkpoint or of the warm-up's klines, with the bars that waited then.
+        """
         state = state or BiasState()
         self.value, self.close_ns = state.value, state.close_ns
         self._averages = HtfBias.from_bytes(state.averages) if state.averages else None

@@ -67,7 +67,14 @@ class HandOver:
             setattr(engine, name, take)  # who stands in front of an endpoint hands on to this
 
     def hear(self, event: Any) -> None:
-        """Take an event of a venue, or of a client's own making."""
+        """Take an event of a venue, or of a client's own making.
+
+        Parameters
+        ----------
+        event
+            Of an order, a position or an account. From another thread, and while the engine does not run, it
+            goes into Nautilus' queue.
+        """
         execution = self._execution
         if get_ident() != self._thread or not execution.is_running:
             self._queue_event(event)

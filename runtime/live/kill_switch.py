@@ -98,7 +98,9 @@ class KillSwitch:
         """Write the file; an earlier one that says ``flatten`` goes on saying so.
 
         It outlives the process when this returns. A thread sees to it that it outlives a power cut: the
-        node's own thread has exits to send, and a busy disk takes its time (`is_synced`).
+        node's own thread has exits to send, and a busy disk takes its time (`is_synced`). After a power cut
+        in between the file may be the earlier one, or empty, which is an order as well, without ``flatten``;
+        commands are answered when it is synced.
         """
         earlier = self.read()
         if earlier is not None and earlier.flatten and not order.flatten:

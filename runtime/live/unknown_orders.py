@@ -43,8 +43,10 @@ RECONCILE_SECS: Final = 30.0
 # The venue's list may lag behind its matching by a moment: one "no such order" proves nothing.
 ABSENT_TIMES: Final = 2
 # A request may reach the matching as long as its receive window (5 s) lasts. An entry that came after it was
-# given up would be nobody's position, a market exit would sell twice. Stops and targets cannot: they are
-# reduce-only, or need coins that are locked once.
+# given up would be nobody's position, a market exit would sell twice. Stops and targets may be replaced at
+# once: they are reduce-only, or need coins that are locked once. Only waiting stops of Bybit spot lock none.
+# Were both there when the price comes, the second would find the coins sold, or sell others of the account;
+# but no stop for ten seconds is worse, and one that arrives late is withdrawn (`late_orders`).
 ARRIVES_SECS: Final = 10.0
 RESTING_EXITS: Final = frozenset({Leg.STOP, Leg.TARGET})
 # Sent so long ago without an acknowledgement, an order is asked about though nobody complained.
