@@ -35,7 +35,6 @@ CUT_BARS: Final = 2
 # Between two looks at what else the node has to do: scoring the bars of weeks takes long.
 AT_ONCE_SECS: Final = 0.005
 TOLD_EVERY_SECS: Final = 5.0
-DAY_SECS: Final = 86_400
 # And before the recorder: who may be entered is an input of its own.
 BEFORE_STRATEGIES: Final = 7
 
@@ -204,9 +203,9 @@ class BarWarmUpActor(HoldingActor):
         config, names = strategy.config, sorted(strategy.coins)
         bars = BarsSoFar(config.ltf_secs * NANOS)
         back_secs = max(self._settings.warm_up_hours * 3600, bars_needed(config) * highest_secs(config))
-        if strategy in self._watches:
-            back_secs = max(back_secs, self._watches[strategy].universe.days_wanted * DAY_SECS)
         start_ns = (began_ns - round(back_secs * NANOS)) // bars.bar_ns * bars.bar_ns
+        if strategy in self._watches:
+            start_ns = min(start_ns, self._watches[strategy].universe.wanted_from_ns(began_ns))
         for name in names:
             await self._read_catalog(bars, name, config, start_ns)
         with ExitStack() as shares:

@@ -67,10 +67,9 @@ class LiveUniverse:
         self._sums: dict[str, dict[int, float]] = {name: {} for name in self._names}
         self._last_ns = dict.fromkeys(self._names, NEVER)
         self._whole: dict[str, frozenset[int]] = dict.fromkeys(self._names, frozenset())
+        self._unknown_from: dict[str, int] = {}
         self._catalog_day: int | None = None
         self._members: dict[int, frozenset[str]] = {}
-        # A catalog has them; else they must be shown, the day that has begun besides.
-        self.days_wanted = settings.rank_days + 1 if known is None else 0
         if known is not None:
             self._take_known(known)
 
@@ -78,9 +77,23 @@ class LiveUniverse:
         self._catalog_day = known.catalog_day
         for name, row in zip(known.names, known.turnover.tolist(), strict=True):
             days = {known.first_day + offset: amount for offset, amount in enumerate(row) if amount}
+            if not days:
+                continue
             # The last day of a catalog may be cut: what the node is shown of it is whole.
-            self._sums[name] = {day: amount for day, amount in days.items() if day < max(days)}
+            self._unknown_from[name] = last = max(days)
+            self._sums[name] = {day: amount for day, amount in days.items() if day < last}
             self._whole[name] = frozenset(self._sums[name])
+
+    def wanted_from_ns(self, now_ns: int) -> int:
+        """Return since when bars must be shown, so that no day of those ranked is a hole; UNIX nanoseconds.
+
+        A day that the catalog has whole need not be shown. What lies before a coin's first day there was no
+        trading; its last day there may be cut, and all from it on is unknown until it is shown.
+        """
+        today = now_ns // DAY_NS
+        first = today - self._settings.rank_days
+        unknown = (self._unknown_from.get(name, first) for name in self._names)
+        return min(max(first, min(unknown, default=first)), today) * DAY_NS
 
     def add(self, name: str, levels: Levels) -> None:
         """Take a closed bar, each once and in order: the rest changes nothing."""

@@ -183,7 +183,10 @@ def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def warm(
-    refuses: str = "", history: Callable[..., Any] = lambda *_: (), times: int = 99
+    refuses: str = "",
+    history: Callable[..., Any] = lambda *_: (),
+    times: int = 99,
+    universe: Any = None,
 ) -> tuple[Listening, Klines, list[Any]]:
     """Warm three coins up; return the strategy, the market and what was said of entries."""
     names = [f"{coin}-PERP.BINANCE" for coin in ("ADAUSDT", "BTCUSDT", "XRPUSDT")]
@@ -200,6 +203,7 @@ def warm(
             history=history,
             call_soon=lambda call: call(),
             on_progress=lambda done, total: progress.append((done, total)),
+            universe_of=lambda _strategy: universe,
         )
         actor.register_base(Portfolio(bus, cache, clock), bus, cache, clock)
         bus.subscribe(topic=HOLD_TOPIC, handler=lambda one: said.append(("hold", one.instrument_id)))
@@ -232,6 +236,20 @@ def test_the_venue_is_asked_only_for_what_the_catalog_lacks() -> None:
     kept = [(first_ns + n * BAR_NS, 1.5, 1.6, 1.4, 1.55, 10.0) for n in range(1, 1001)]
     _, market, _ = warm(history=lambda *_: kept)
     assert {start for _, start in market.asked[:3]} == {kept[-1][0]}
+
+
+def test_bars_are_read_since_the_universe_asks_for_them() -> None:
+    """It ranks whole days: one that begins before the strategy's own bars must not be half a day."""
+    wanted_ns = NOW // BAR_NS * BAR_NS - 3000 * BAR_NS
+    shown: list[int] = []
+    universe: Any = SimpleNamespace(
+        wanted_from_ns=lambda _now_ns: wanted_ns,
+        add=lambda _name, levels: shown.append(levels[0]),
+        table=lambda _now_ns: None,
+    )
+    _, market, _ = warm(universe=universe)
+    assert {start for _, start in market.asked[:3]} == {wanted_ns}
+    assert (shown[0], len(set(shown)) >= 3000) == (wanted_ns + BAR_NS, True)
 
 
 def test_a_coin_without_bars_stays_held() -> None:
