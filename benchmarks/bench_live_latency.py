@@ -10,6 +10,7 @@ handed to the HTTP client), answered. Rows with `cpu` are processor time of the 
 parts: what they take when nobody else wants the machine, and so the least that can be reached with this code.
 Round trip: time of the trade to its cancel at the exchange, less the
 exchange's latency both ways; up to 5 ms of it are the slices in which the exchange sends.
+Fill to stop: less what the exchange itself took, as it measured at each order.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,7 +46,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             begun_ns, loads = time.time_ns(), [load()]
             time.sleep(arguments.secs)
             loads.append(load())
-            state = venue.state(account.simulator)
+            state, told = venue.state(account.simulator), venue.told(account.simulator)
         rows = node.rows()
     return {
         "account": arguments.account,
@@ -54,7 +56,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             (one["ns"] - one["newest_ns"]) / MS for one in after(rows["sample"], "ns", begun_ns)
         ),
         **cancels(rows, state, begun_ns),
-        "fill_to_stop": protections(rows, state, begun_ns),
+        "fill_to_stop": protections(rows, state, told, begun_ns),
     }
 
 
@@ -86,20 +88,43 @@ def cancels(rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], begun_
 
 
 def protections(
-    rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], begun_ns: int
+    rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], told: list[dict[str, Any]], begun_ns: int
 ) -> dict[str, Any]:
-    """Return the time from an entry's first fill at the exchange to its stop acknowledged in the node.
+    """Return the time from an entry's first fill to its stop acknowledged, less what the exchange took.
 
-    The exchange's own latency is taken off: the fill's way to the node, the order's way back, the
-    acknowledgement's way.
+    The exchange's own part is measured at each order, not assumed: when it wrote the fill to its stream, when
+    the request for the stop came in, and when it wrote the acknowledgement. Its latency, its slices of 5 ms
+    and the stalls of its loop lie between its fill and the first, and between the second and the third.
     """
-    stops = {one["client_id"]: one for one in state["orders"] if one["stop_price"] is not None}
     accepted: dict[str, int] = {}
     for one in rows.get("event", ()):
         if one["name"] == "OrderAccepted":
             accepted.setdefault(one["id"], one["heard_ns"])
-    taken: list[float] = []
-    at_venue: list[float] = []
+    found: dict[str, list[float]] = {
+        "acknowledged": [], "requested": [], "acknowledgement heard": [], "the exchange's own": []
+    }  # fmt: skip
+    for fill, stop in stops_of(state, begun_ns):
+        name = stop["client_id"]
+        fill_told = told_ns(told, fill["client_id"], str(fill["trade_id"]))
+        answer_told = told_ns(told, name)
+        if name not in accepted or not fill_told or not answer_told:
+            continue
+        came_ns = arrived_ns(state, name) or stop["created_ns"] - round(LATENCY_MS * MS)
+        requested, heard = came_ns - fill_told, accepted[name] - answer_told
+        found["acknowledged"].append((requested + heard) / MS)
+        found["requested"].append(requested / MS)
+        found["acknowledgement heard"].append(heard / MS)
+        found["the exchange's own"].append((fill_told - fill["ts_ns"] + answer_told - came_ns) / MS)
+    return {what: spread(values) for what, values in found.items()}
+
+
+def stops_of(state: dict[str, Any], begun_ns: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield the first fill of each entry since then, and the stop that it brought.
+
+    Of the same setup: where price has passed the stop, an order at market takes its place, and the next stop
+    of the market belongs to another position.
+    """
+    stops = [one for one in state["orders"] if one["stop_price"] is not None]
     seen: set[str] = set()
     for fill in state["fills"]:
         entry = fill["client_id"]
@@ -108,19 +133,30 @@ def protections(
         seen.add(entry)
         later = [
             one
-            for one in stops.values()
+            for one in stops
             if one["market"] == fill["market"]
             and one["created_ns"] >= fill["ts_ns"]
-            # Of the same setup: where price has passed the stop, an order at market takes its place, and the
-            # next stop of the market belongs to another position.
             and one["client_id"].rpartition("-")[0] == entry.rpartition("-")[0]
         ]
-        first = min(later, key=lambda one: one["created_ns"], default=None)
-        if first is None or first["client_id"] not in accepted:
-            continue
-        taken.append((accepted[first["client_id"]] - fill["ts_ns"]) / MS - 3 * LATENCY_MS)
-        at_venue.append((first["created_ns"] - fill["ts_ns"]) / MS - 2 * LATENCY_MS)
-    return {"acknowledged": spread(taken), "at_the_exchange": spread(at_venue)}
+        if later:
+            yield fill, min(later, key=lambda one: one["created_ns"])
+
+
+def told_ns(told: list[dict[str, Any]], *words: str) -> int:
+    """Return when the exchange first wrote a private message with all of these words, 0 for never."""
+    return next((one["ns"] for one in told if all(word in one["text"] for word in words)), 0)
+
+
+def arrived_ns(state: dict[str, Any], client_id: str) -> int:
+    """Return when the request for an order came in, 0 where it came over a websocket."""
+    return next(
+        (
+            one["arrived_ns"]
+            for one in state["requests"]
+            if one["endpoint"].startswith("POST") and client_id in str(one["params"])
+        ),
+        0,
+    )
 
 
 def text(figures: dict[str, Any]) -> str:

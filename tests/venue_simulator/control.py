@@ -2,6 +2,7 @@
 
 =====================  =======================================================================================
 ``GET /ctl/state``     `?venue=`; everything that the venue knows (`tests.venue_simulator.state`)
+``GET /ctl/told``      `?venue=`; the private messages of its streams, and when each was written
 ``POST /ctl/fault``    ``{"venue", "kind", "args"}``; kinds in `FAULTS`
 ``POST /ctl/trade``    ``{"venue", "market", "side", "qty", "price"}``: print a public trade
 ``POST /ctl/order``    ``{"venue", "market", "side", "type", "qty", ...}``: an order of somebody else
@@ -48,6 +49,7 @@ class Control:
     def add_to(self, app: web.Application) -> None:
         """Register the endpoints."""
         app.router.add_get("/ctl/state", self.state)
+        app.router.add_get("/ctl/told", self.told)
         for name, handler in (
             ("fault", self.fault),
             ("trade", self.trade),
@@ -65,6 +67,11 @@ class Control:
         if name not in self._venues:
             return web.json_response({"error": f"venue {name!r}: one of {sorted(self._venues)}"}, status=400)
         return web.json_response(state_of(self._venues[name]))
+
+    async def told(self, request: web.Request) -> web.Response:
+        """Return the private messages of a venue's streams and when each was written."""
+        venue = self._venue(request.query)
+        return web.json_response({"told": [one._asdict() for one in venue.told]})
 
     async def fault(self, body: Json) -> Json:
         """Begin a fault, or end one."""
@@ -133,7 +140,7 @@ class Control:
                 raise ValueError(f"action {unknown!r}: start, pause, seek, speed or state")
         return self._tape.state()
 
-    def _venue(self, body: Json) -> Venue:
+    def _venue(self, body: Mapping[str, Any]) -> Venue:
         name = str(body.get("venue"))
         if name not in self._venues:
             raise ValueError(f"venue {name!r}: one of {sorted(self._venues)}")

@@ -112,3 +112,11 @@ class VenueProcess:
         response.raise_for_status()
         content: Json = response.json()
         return content
+
+    def told(self, venue: str | None = None) -> list[Json]:
+        """Return the private messages of the venue's streams: `ns` when it was written, `text`."""
+        assert self._client is not None
+        response = self._client.get("/told", params={"venue": venue or next(iter(self.urls))})
+        response.raise_for_status()
+        found: list[Json] = response.json()["told"]
+        return found

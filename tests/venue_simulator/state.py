@@ -24,7 +24,7 @@ def state_of(venue: Venue) -> Json:
         "fills": [fill_state(fill) for fill in exchange.fills],
         "requests": [
             {"ts_ns": one.ts_ns, "endpoint": one.endpoint, "params": one.params, "status": one.status,
-             "fault": one.fault}
+             "fault": one.fault, "arrived_ns": one.arrived_ns}
             for one in venue.requests
         ],
         "request_counts": dict(venue.request_counts),

@@ -15,6 +15,8 @@ from tests.venue_simulator.faults import Faults
 
 MOST_UNREAD_BYTES: Final = 64 * 1024 * 1024  # a reader that is so far behind is cut off, as venues do
 
+SOON_SECS: Final = 0.0005  # what is due within it goes with what is due now
+
 
 def frame(text: str | bytes) -> bytes:
     """Encode one unmasked text frame (RFC 6455, section 5.2)."""
@@ -40,6 +42,8 @@ class Connection:
         The venue's troubles.
     latency_secs
         From `send` to the write.
+    on_written
+        Called with each private message when it is written.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Connection:
         transport: asyncio.Transport,
         faults: Faults,
         latency_secs: Callable[[], float],
+        on_written: Callable[[str], object] = lambda _text: None,
     ) -> None:
         self.name = name
         self.topics: set[str] = set()  # what it subscribed, for the protocol
@@ -59,7 +64,9 @@ class Connection:
         self._faults = faults
         self._latency_secs = latency_secs
         self._loop = asyncio.get_running_loop()
+        self._on_written = on_written
         self._queue: deque[tuple[float, bytes]] = deque()
+        self._private: deque[tuple[float, str]] = deque()  # of the queue
         self._held: list[bytes] = []  # waits for the next message ("reorder")
         self._timer: asyncio.TimerHandle | None = None
 
@@ -70,17 +77,22 @@ class Connection:
 
     def send(self, kind: str, text: str | bytes) -> None:
         """Queue one text message; `kind` is what stream faults go by."""
+        if kind.startswith("private"):
+            self._private.append((self._due(), text if isinstance(text, str) else text.decode()))
         self.send_frames(kind, (frame(text),))
 
     def send_frames(self, kind: str, frames: Iterable[bytes]) -> None:
         """Queue encoded messages of one kind; faults meet each of them."""
-        due = self._loop.time() + self._latency_secs() + self._faults.delay_secs
+        due = self._due()
         if self._faults.stream_faults or self._held:
             frames = [out for one in frames for out in self._through_faults(kind, one)]
         for one in frames:
             self._queue.append((due, one))
         if self._queue and self._timer is None:
             self._timer = self._loop.call_at(self._queue[0][0], self._flush)
+
+    def _due(self) -> float:
+        return self._loop.time() + self._latency_secs() + self._faults.delay_secs
 
     def abort(self) -> None:
         """Drop the connection without a word, as a broken network does."""
@@ -131,12 +143,14 @@ class Connection:
             self._timer = self._loop.call_later(frozen, self._flush)
             return
         ready = []
-        while self._queue and self._queue[0][0] <= now + 0.0005:
+        while self._queue and self._queue[0][0] <= now + SOON_SECS:
             ready.append(self._queue.popleft()[1])
         if ready:
             self._transport.write(b"".join(ready))
             self.frames_sent += len(ready)
             if self._transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
                 self.abort()
+        while self._private and self._private[0][0] <= now + SOON_SECS:
+            self._on_written(self._private.popleft()[1])
         if self._queue:
             self._timer = self._loop.call_at(self._queue[0][0], self._flush)

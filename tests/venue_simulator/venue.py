@@ -1,9 +1,11 @@
 """One venue of the simulator: its exchange, troubles, limits, records, connections, and the request path."""
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -15,6 +17,7 @@ from tests.venue_simulator.protocol import Protocol, RequestError, Route, Socket
 from tests.venue_simulator.streams import Connection
 
 MOST_RECORDS = 100_000
+MOST_TOLD = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,15 @@ class RequestRecord:
     params: dict[str, str]
     status: int
     fault: str = ""
+    arrived_ns: int = 0
+    """By the machine's clock, before it waited for the latency; 0 for what came over a websocket."""
+
+
+class Told(NamedTuple):
+    """A private message as it was written to its stream, by the machine's clock."""
+
+    ns: int
+    text: str
 
 
 class _Historian(Listener):
@@ -64,6 +76,7 @@ class Venue:
         self.limiter = Limiter(self.clock, protocol.windows())
         self.requests: deque[RequestRecord] = deque(maxlen=MOST_RECORDS)
         self.request_counts: Counter[str] = Counter()
+        self.told: deque[Told] = deque(maxlen=MOST_TOLD)
         self.connections: set[Connection] = set()
         self.connections_opened = 0
         self.histories = {key: TradeHistory(market) for key, market in self.exchange.markets.items()}
@@ -85,10 +98,13 @@ class Venue:
             if name in ("", connection.name):
                 connection.abort()
 
-    def note(self, endpoint: str, params: dict[str, str], status: int, fault: str = "") -> None:
+    def note(
+        self, endpoint: str, params: dict[str, str], status: int, fault: str = "", arrived_ns: int = 0
+    ) -> None:
         """Record a request; protocols call it for requests that come over a websocket."""
         kept = {name: value for name, value in params.items() if name.lower() not in {"signature", "apikey"}}
-        self.requests.append(RequestRecord(self.clock.now_ns(), endpoint, kept, status, fault))
+        now_ns = self.clock.now_ns()
+        self.requests.append(RequestRecord(now_ns, endpoint, kept, status, fault, arrived_ns))
         self.request_counts[endpoint] += 1
 
     async def travel(self) -> None:
@@ -99,6 +115,7 @@ class Venue:
 
     def _rest_handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
+            arrived_ns = time.time_ns()
             self._refuse_when_cut(request)
             await self.travel()
             self._refuse_when_cut(request)
@@ -109,7 +126,7 @@ class Venue:
             if request.method == "POST" and request.can_read_body:
                 params["body"] = await request.text()
             params |= response.get("noted", {})
-            self.note(route.endpoint, params, response.status, fault.when if fault else "")
+            self.note(route.endpoint, params, response.status, fault.when if fault else "", arrived_ns)
             if (fault is not None and fault.when == "lost") or self.faults.is_cut:
                 self._abort(request)
             return response
@@ -142,7 +159,14 @@ class Venue:
             await socket.prepare(request)
             transport = request.transport
             assert transport is not None
-            connection = Connection(route.name, socket, transport, self.faults, lambda: self.latency_secs)
+            connection = Connection(
+                route.name,
+                socket,
+                transport,
+                self.faults,
+                lambda: self.latency_secs,
+                lambda text: self.told.append(Told(time.time_ns(), text)),
+            )
             self.connections.add(connection)
             self.connections_opened += 1
             try:
