@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
@@ -136,6 +136,9 @@ class TelemetryActor(Actor):
     close
         Called at the end.
     """
+
+    # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
+    HEARD_LATE: ClassVar = ("_on_decision", "_on_shadow", "_on_order")
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.component import LiveClock
@@ -144,6 +144,9 @@ class JournalActor(Actor):
     sink
         Where records go.
     """
+
+    # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
+    HEARD_LATE: ClassVar = ("on_order", "on_decision", "on_closed_trade", "on_command", "on_shadow")
 
     def __init__(self, config: JournalActorConfig, sink: Sink) -> None:
         super().__init__(config)

@@ -8,6 +8,8 @@ does what it is given while the caller waits:
 * data go to the strategies within the adapter's handler, in the order in which they came;
 * a command goes to the venue's client within the strategy's call, and the client's coroutine runs up to the
   request on the wire before that call returns (an entry's up to its intent's sync, `runtime.live.intents`);
+* those who only write down hear of a trade's decisions and cancels once these have left
+  (`runtime.live.late_hearing`);
 * an event is handled at once where nothing else is being handled; else after the event that is being handled,
   or with the loop's next turn where that is a trade or a command: strategies hear of one thing after the
   other, never of a second one while they handle the first.
@@ -21,6 +23,8 @@ from collections import deque
 from collections.abc import Callable
 from threading import get_ident
 from typing import Any, Final
+
+from runtime.live.late_hearing import LateHearing
 
 DATA: Final = "DataEngine.process"
 RISK: Final = "RiskEngine.execute"
@@ -39,10 +43,13 @@ class HandOver:
         Of the node, built and not started, in the thread of its loop.
     loop
         Of the node.
+    late
+        Told of each trade's beginning and end, and of each command.
     """
 
-    def __init__(self, kernel: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, kernel: Any, loop: asyncio.AbstractEventLoop, late: LateHearing) -> None:
         self._loop = loop
+        self._late = late
         self._thread = get_ident()
         self._busy = 0
         self._events: deque[Any] = deque()
@@ -51,13 +58,13 @@ class HandOver:
         self._execution = execution
         self._queue_event = execution.process
         ways: tuple[tuple[str, Any, str, Take], ...] = (
-            (DATA, data, "process", self._at_once(data, data._handle_data, data.process, "Data")),
-            (RISK, risk, "execute", self._at_once(risk, risk._execute_command, risk.execute, "command")),
+            (DATA, data, "process", self._at_once(data, self._trade(data), data.process, "Data")),
+            (RISK, risk, "execute", self._at_once(risk, self._new(risk), risk.execute, "command")),
             (
                 COMMANDS,
                 execution,
                 "execute",
-                self._at_once(execution, execution._execute_command, execution.execute, "command"),
+                self._at_once(execution, self._sent(execution), execution.execute, "command"),
             ),
             (EVENTS, execution, "process", self.hear),
         )
@@ -102,6 +109,39 @@ class HandOver:
                     execution._handle_queue_exception(error, "event")
         finally:
             self._busy -= 1
+
+    def _trade(self, engine: Any) -> Take:
+        """Return what handles data: who only writes down hears of what follows when it is done."""
+        handle, begin, end = engine._handle_data, self._late.begin, self._late.end
+
+        def take(data: Any) -> None:
+            begin()
+            try:
+                handle(data)
+            finally:
+                end()
+
+        return take
+
+    def _new(self, engine: Any) -> Take:
+        """Return what handles orders to send or change: everybody has heard of everything before."""
+        handle, tell = engine._execute_command, self._late.tell
+
+        def take(command: Any) -> None:
+            tell()
+            handle(command)
+
+        return take
+
+    def _sent(self, engine: Any) -> Take:
+        """Return what hands commands to the venue's client: a cancel has left when everybody hears of it."""
+        handle, tell = engine._execute_command, self._late.tell
+
+        def take(command: Any) -> None:
+            handle(command)
+            tell()
+
+        return take
 
     def _at_once(self, engine: Any, handle: Take, queue_up: Take, what: str) -> Take:
         """Return what does at once what `queue_up` would do later, with the engine's answer to errors."""

@@ -23,6 +23,7 @@ from runtime.live.context import LiveContext
 from runtime.live.hand_over import HandOver, start_eagerly
 from runtime.live.history import leave_history
 from runtime.live.keys import keys_of, require_keys
+from runtime.live.late_hearing import LateHearing
 from runtime.live.limits import risk_engine_config
 from runtime.live.paper import PaperExecClientConfig, SandboxLiveExecClientFactory
 from runtime.live.plan import LivePlan
@@ -161,10 +162,11 @@ def make_node(
     loop: asyncio.AbstractEventLoop,
     session_id: str = "",
     on_client: Callable[[Any], None] | None = None,
+    late: LateHearing | None = None,
 ) -> TradingNode:
     """Return the node with its strategies and clients, not started; the loop is its own.
 
-    `on_client` is called with each client of an adapter.
+    `on_client` is called with each client of an adapter; `late` is what its listeners hear through.
 
     Raises
     ------
@@ -184,7 +186,7 @@ def make_node(
         node.add_data_client_factory(venue.venue_name, _telling(data_factory(venue), tell))
         node.add_exec_client_factory(venue.venue_name, _telling(factory, tell))
     node.build()
-    HandOver(node.kernel, loop)
+    HandOver(node.kernel, loop, LateHearing() if late is None else late)
     generate_missing_per_venue(node.kernel.exec_engine, plan.venues)
     leave_history(node.kernel.exec_engine, node.kernel.clock.timestamp_ns, PURGE_BUFFER_MINS)
     return node

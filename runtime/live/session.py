@@ -24,6 +24,7 @@ from runtime.journal.session import SessionJournal, code_version
 from runtime.live.clean_stderr import CleanStderr
 from runtime.live.context import LiveContext
 from runtime.live.freshness import ClockOffset
+from runtime.live.late_hearing import LateHearing
 from runtime.live.node import LOG_NAME, add_services, make_node
 from runtime.live.plan import LivePlan
 from runtime.live.rest import PublicRest
@@ -168,7 +169,8 @@ class _Session:
                 guard_client(client, rest.http.budget, log.warning)
                 follow_clock(client, lambda: offsets.get(client.venue.value))
 
-            node = make_node(self.plan, self.folder, loop, self.session_id, guard)
+            self._late = LateHearing()
+            node = make_node(self.plan, self.folder, loop, self.session_id, guard, self._late)
             shutdown = Shutdown(node, loop)
             context = LiveContext(
                 mode=self.plan.mode,  # type: ignore[arg-type]
@@ -204,6 +206,7 @@ class _Session:
         for actor in voice.actors():
             node.trader.add_actor(actor)
         add_services(context, SERVICES)
+        self._late.attach(node.trader.actors())
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, shutdown.ask, f"stopped by {number.name}")
         try:

@@ -8,7 +8,7 @@ after every order event of an instrument and a few times a second.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
@@ -144,6 +144,9 @@ class WatchdogActor(Actor):
     call_soon
         Runs a function in the thread of the node.
     """
+
+    # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
+    HEARD_LATE: ClassVar = ("on_any_order",)
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ It hears decisions, closed trades and order events, and looks at the account by 
 from collections import Counter
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
@@ -43,6 +43,9 @@ class Meter(Actor):
     strategies
         Gives the strategies whose setups are looked at.
     """
+
+    # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
+    HEARD_LATE: ClassVar = ("_on_order",)  # a decision is timed when it is made
 
     def __init__(self, config: MeterConfig, strategies: Callable[[], Iterable[Any]] = tuple) -> None:
         super().__init__(config)

@@ -1,7 +1,7 @@
 """Listens to a node's bus and tells people: the same in backtest, paper and live."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
@@ -50,6 +50,9 @@ class NotifyActor(Actor):
     strategies
         Gives the strategies whose guards and gates are looked at.
     """
+
+    # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
+    HEARD_LATE: ClassVar = ("_on_decision", "_on_trade", "_on_order")
 
     def __init__(
         self,

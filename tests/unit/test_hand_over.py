@@ -29,8 +29,9 @@ from nautilus_trader.model.identifiers import (
 from nautilus_trader.portfolio.portfolio import Portfolio
 from nautilus_trader.test_kit.stubs.data import TestDataStubs
 
-from runtime.live.hand_over import DATA, EVENTS, HandOver, start_eagerly
+from runtime.live.hand_over import COMMANDS, DATA, EVENTS, RISK, HandOver, start_eagerly
 from runtime.live.intents import EntryBarrier, IntentSync
+from runtime.live.late_hearing import LateHearing
 
 TRADES = "data.trades.SIM.AUD/USD"
 
@@ -43,14 +44,17 @@ class Node:
         self.bus = MessageBus(trader_id=TraderId("TESTER-001"), clock=clock)
         portfolio = Portfolio(msgbus=self.bus, cache=cache, clock=clock)
         common = {"loop": loop, "msgbus": self.bus, "cache": cache, "clock": clock}
-        self.data_engine = LiveDataEngine(**common)
-        self.risk_engine = LiveRiskEngine(portfolio=portfolio, **common)
+        self.data_engine: Any = LiveDataEngine(**common)
+        self.risk_engine: Any = LiveRiskEngine(portfolio=portfolio, **common)
+        self.risk_engine._execute_command = lambda command: self.handled.append(f"new {command}")
         self.exec_engine = self._heard(LiveExecutionEngine(**common))
         self.handled: list[str] = []
         self.while_handled: Callable[[str], None] = lambda _event: None
-        self.hand_over = HandOver(SimpleNamespace(**vars(self), msgbus=self.bus), loop)
+        self.late = LateHearing()
+        self.hand_over = HandOver(SimpleNamespace(**vars(self), msgbus=self.bus), loop, self.late)
 
     def _heard(self, engine: Any) -> Any:
+        engine._execute_command = lambda command: self.handled.append(f"sent {command}")
         engine._record_local_activity = lambda _event: None
         engine._handle_event_with_tracking = self._handle
         return engine
@@ -63,11 +67,13 @@ class Node:
     def start(self) -> None:
         """Start the engines whose queues are looked at."""
         self.data_engine.start()
+        self.risk_engine.start()
         self.exec_engine.start()
 
     def stop(self) -> None:
         """Stop them."""
         self.data_engine.stop()
+        self.risk_engine.stop()
         self.exec_engine.stop()
 
 
@@ -160,6 +166,69 @@ def test_an_event_within_a_trade_is_handled_after_the_trade() -> None:
         node.handled.append("returned")
         await asyncio.sleep(0)
         assert node.handled == ["trade", "returned", "begin filled", "end filled"]
+
+    run(story)
+
+
+@pytest.mark.parametrize(("endpoint", "expected"), [
+    (COMMANDS, ["sent order", "heard cancel_asked", "heard pending", "trade ends", "heard ended"]),
+    (RISK, ["heard cancel_asked", "heard pending", "new order", "trade ends", "heard ended"]),
+])  # fmt: skip
+def test_who_writes_down_hears_after_a_cancel_and_before_a_new_order(
+    endpoint: str, expected: list[str]
+) -> None:
+    """In the order of what happened, and never later than the end of the trade that caused it."""
+
+    async def story(node: Node) -> None:
+        actor = SimpleNamespace(hear=lambda what: node.handled.append(f"heard {what}"), HEARD_LATE=("hear",))
+        node.late.attach([actor])
+        node.bus.subscribe(topic="decisions.*", handler=actor.hear)
+        node.start()
+
+        def on_trade(_trade: TradeTick) -> None:
+            node.bus.publish(topic="decisions.X", msg="cancel_asked")
+            node.bus.publish(topic="decisions.X", msg="pending")
+            node.bus.send(endpoint=endpoint, msg="order")
+            node.bus.publish(topic="decisions.X", msg="ended")
+            node.handled.append("trade ends")
+
+        node.bus.subscribe(topic=TRADES, handler=on_trade)
+        node.bus.send(endpoint=DATA, msg=TestDataStubs.trade_tick())
+        assert node.handled == expected
+
+    run(story)
+
+
+def test_what_no_trade_causes_is_heard_at_once() -> None:
+    """A fill is journaled before its strategy acts on it."""
+
+    async def story(node: Node) -> None:
+        node.bus.subscribe(topic="decisions.*", handler=node.late.later(node.handled.append))
+        node.start()
+        node.bus.publish(topic="decisions.X", msg="filled")
+        node.handled.append("acted")
+        assert node.handled == ["filled", "acted"]
+
+    run(story)
+
+
+def test_a_strategy_that_fails_takes_nothing_from_those_who_write_down() -> None:
+    """They hear what it decided before; the node ends as it would without them."""
+
+    async def story(node: Node) -> None:
+        told: list[str] = []
+        node.data_engine._handle_queue_exception = lambda error, _what: told.append(str(error))
+        node.bus.subscribe(topic="decisions.*", handler=node.late.later(node.handled.append))
+        node.start()
+
+        def on_trade(_trade: TradeTick) -> None:
+            node.bus.publish(topic="decisions.X", msg="decided")
+            raise RuntimeError("a bug")
+
+        node.bus.subscribe(topic=TRADES, handler=on_trade)
+        node.bus.send(endpoint=DATA, msg=TestDataStubs.trade_tick())
+        assert node.handled == ["decided"]
+        assert told == ["a bug"]
 
     run(story)
 
