@@ -45,6 +45,7 @@ MS: Final = 1_000_000
 NANOS: Final = 1_000_000_000
 LOOK_TIMER: Final = "telemetry-look"
 LOOK_NS: Final = 50 * MS  # developing buckets at most twenty times a second
+AT_ONCE: Final = 4  # of them in one turn of the loop
 BEAT_NS: Final = 500 * MS
 SLOW_NS: Final = NANOS
 _SCOPES: Final = {"external": Scope.EXTERNAL, "internal": Scope.INTERNAL}
@@ -135,6 +136,8 @@ class TelemetryActor(Actor):
         Called at each look with UNIX nanoseconds: answers terminals that have just come.
     close
         Called at the end.
+    is_watched
+        Tells whether anybody listens; developing buckets are for those who do.
     """
 
     # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
@@ -146,9 +149,11 @@ class TelemetryActor(Actor):
         sink: Sink,
         answer: Callable[[int], object] = lambda _ts_ns: None,
         close: Callable[[], object] = lambda: None,
+        is_watched: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(ActorConfig(component_id="TELEMETRY"))
         self._sources, self._sink, self._answer, self._close = sources, sink, answer, close
+        self._is_watched = is_watched
         self._charts: dict[str, _Chart] = {}
         self._cancels: dict[str, CancelEntry] = {}
         self._signal_sources: set[str] = set()
@@ -316,7 +321,8 @@ class TelemetryActor(Actor):
         self.adopt()
         for name, chart in self._charts.items():
             self._show_warm(name, chart, now_ns)
-            self._show_developing(name, chart, now_ns)
+        if self._is_watched():
+            self._show_forming(list(self._charts), now_ns)
         self._show_bars(now_ns)
         if now_ns - self._beat_ns >= BEAT_NS:
             self._beat_ns = now_ns
@@ -337,6 +343,14 @@ class TelemetryActor(Actor):
         chart.warm = recent
         for packet in chart.strategy.warm_packets():
             self._sink.publish("bkt", views.bucket_view(name, packet, 0, None), now_ns)
+
+    def _show_forming(self, names: list[str], now_ns: int) -> None:
+        """Tell some developing buckets, and the others with the next turn: trades come between them."""
+        for name in names[:AT_ONCE]:
+            self._show_developing(name, self._charts[name], now_ns)
+        if rest := names[AT_ONCE:]:
+            later = self._sources.call_soon or (lambda run: run())
+            later(lambda: self._show_forming(rest, now_ns))
 
     def _show_developing(self, name: str, chart: _Chart, now_ns: int) -> None:
         builder = getattr(chart.strategy, "builder", None)

@@ -69,7 +69,9 @@ def make_telemetry(context: LiveContext) -> TelemetryActor | None:
         events_topic=EVENTS_TOPIC,
         call_soon=context.call_soon,
     )
-    return TelemetryActor(sources, publisher, publisher.answer_newcomers, publisher.close)
+    return TelemetryActor(
+        sources, publisher, publisher.answer_newcomers, publisher.close, lambda: publisher.is_watched
+    )
 
 
 __all__ = ["make_telemetry"]

@@ -54,6 +54,29 @@ def answer(publisher: TelemetryPublisher) -> None:
         time.sleep(0.005)
 
 
+def test_it_knows_whether_anybody_listens(publisher: TelemetryPublisher, tmp_path: Path) -> None:
+    """What is only for those who watch is not made for nobody; numbers go on all the same."""
+    publisher.publish("hb", Heartbeat(loop_lag_ms=1.0), 1)
+    assert (publisher.is_watched, publisher.seq) == (False, 1)
+    first, second = Listener(tmp_path), Listener(tmp_path)
+    answer(publisher)
+    answer_until(publisher, is_watched=True)
+    first.close()
+    publisher.answer_newcomers(1)
+    assert publisher.is_watched
+    second.close()
+    answer_until(publisher, is_watched=False)
+
+
+def answer_until(publisher: TelemetryPublisher, *, is_watched: bool) -> None:
+    """Wait until it knows."""
+    deadline = time.monotonic() + PATIENCE_MS / 1e3
+    while publisher.is_watched != is_watched:
+        assert time.monotonic() < deadline
+        publisher.answer_newcomers(1)
+        time.sleep(0.005)
+
+
 def test_a_newcomer_gets_a_snapshot_and_then_what_happens(
     publisher: TelemetryPublisher, tmp_path: Path
 ) -> None:

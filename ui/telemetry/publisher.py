@@ -37,6 +37,8 @@ class TelemetryPublisher:
         self.epoch = secrets.token_hex(8)
         self.seq = 0
         self.dropped = 0
+        self.is_watched = False
+        """Whether anybody had subscribed when newcomers were last answered."""
         self.state = TerminalState()
         self._encoder = msgspec.msgpack.Encoder()
         self._context = zmq.Context()
@@ -72,7 +74,9 @@ class TelemetryPublisher:
         is_asked = False
         with contextlib.suppress(zmq.Again):
             while True:
-                is_asked |= self._socket.recv(zmq.NOBLOCK)[:1] == b"\x01"
+                # Of subscriptions every one is told, of their ends the last one.
+                self.is_watched = self._socket.recv(zmq.NOBLOCK)[:1] == b"\x01"
+                is_asked |= self.is_watched
         if is_asked:
             self._send(SNAP, self.state.snapshot(), ts_ns)
         return is_asked
@@ -91,8 +95,10 @@ class TelemetryPublisher:
 
     def _send(self, kind: str, payload: Any, ts_ns: int) -> None:
         self.seq += 1
-        message = self._encoder.encode((self.epoch, self.seq, ts_ns, kind, payload))
         try:
+            if not (self.is_watched or self._socket.get(zmq.EVENTS) & zmq.POLLIN):
+                return  # nobody is there, and nobody waits for an answer: a newcomer gets a snapshot
+            message = self._encoder.encode((self.epoch, self.seq, ts_ns, kind, payload))
             self._socket.send(message, zmq.NOBLOCK, copy=True)
         except zmq.ZMQError:  # XPUB drops by itself; whatever else is wrong must not reach the node
             self.dropped += 1
