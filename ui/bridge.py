@@ -458,11 +458,12 @@ class TelemetryActor(Actor):
 
     def _instrument(self, instrument_id: InstrumentId, strategy: Any) -> InstrumentView:
         instrument = self.cache.instrument(instrument_id)
+        bucket_usd = getattr(strategy.config, "bucket_usd", None)  # a decimal, which would be sent as text
         return InstrumentView(
             id=instrument_id.value,
             tick="" if instrument is None else str(instrument.price_increment),
             lot="" if instrument is None else str(instrument.size_increment),
-            bucket_usd=getattr(strategy.config, "bucket_usd", None),
+            bucket_usd=None if bucket_usd is None else float(bucket_usd),
             kind="buckets" if instrument_id.value in self._charts else "bars",
         )
 

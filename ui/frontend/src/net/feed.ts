@@ -102,6 +102,7 @@ export class Feed {
   /** Load the klines of a timeframe, the node's first one by default. */
   async bars(timeframe = ''): Promise<void> {
     const { market } = this.store;
+    if (!market.ins) return; // no node has told of an instrument yet
     const answer = await this.api.get<BarsAnswer>('/api/v1/bars', { ins: market.ins, tf: timeframe }).catch(() => null);
     if (!answer || this.store.market !== market) return;
     for (const name of answer.timeframes) market.barSeries(name);

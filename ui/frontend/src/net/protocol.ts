@@ -261,7 +261,7 @@ export interface SnapFrame {
   epoch: string;
   seq: number;
   ts: number;
-  age_ms: number;
+  age_ms: number | null;
   role: Role;
   /** The instrument that it is of: the first one where none was asked for. */
   ins: string | null;
@@ -275,7 +275,7 @@ export interface DeltaFrame {
   from: number;
   seq: number;
   ts: number;
-  age_ms: number;
+  age_ms: number | null;
   e: [number, Kind, Payloads[Kind]][];
 }
 

@@ -11,11 +11,11 @@ export class Link {
   private ageAtFrame = Infinity;
   private frameAt = 0;
 
-  /** Note a frame that says how old the node's last message was when it left the server. */
-  frame(ageMs: number, nowMs: number): void {
+  /** Note a frame that says how old the node's last message was when it left the server; null before the first. */
+  frame(ageMs: number | null, nowMs: number): void {
     this.connected = true;
     this.refusal = null;
-    this.ageAtFrame = ageMs;
+    this.ageAtFrame = ageMs ?? Infinity;
     this.frameAt = nowMs;
   }
 

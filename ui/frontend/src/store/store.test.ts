@@ -74,6 +74,12 @@ describe('link', () => {
     expect([1000, 2800, 3000, 10_800, 11_000].map((now) => link.freshness(now))).toEqual(['live', 'live', 'stale', 'stale', 'none']);
   });
 
+  it('is not alive while no node was heard', () => {
+    const link = new Link();
+    link.frame(null, 1000);
+    expect(link.freshness(1001)).toBe('none');
+  });
+
   it('is stale at once when the connection is lost', () => {
     const link = new Link();
     link.frame(0, 1000);
