@@ -38,6 +38,12 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--mode", choices=("paper", "live"), default="paper", help="of which node, default: paper"
     )
+    parser.add_argument(
+        "--with-parent",
+        type=int,
+        metavar="PID",
+        help="end when the process that started this one is gone; `live_node.py --terminal` says it",
+    )
     add_options(parser)
 
 
@@ -173,7 +179,7 @@ def serve(
         feed(hub, parts)
         listener.start(made.app)
         _greet(server, accounts)
-        _wait_for_signal()
+        _wait_for_signal(getattr(arguments, "with_parent", None))
         say(f"stopped {datetime.now(UTC):%H:%M:%S}")
     return EXIT_DONE
 
@@ -233,9 +239,11 @@ def _greet(server: ServerSettings, accounts: Accounts) -> None:
         )
 
 
-def _wait_for_signal() -> None:
+def _wait_for_signal(parent_pid: int | None) -> None:
+    """Wait for a signal, or until the parent is gone where one is named."""
     ended = threading.Event()
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: ended.set())
     while not ended.wait(0.5):  # a wait without end would not be woken by a signal everywhere
-        pass
+        if parent_pid is not None and os.getppid() != parent_pid:
+            return

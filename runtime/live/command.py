@@ -13,7 +13,9 @@ from runtime.live.check import Finding, Preflight, exit_code_of, require_passed
 from runtime.live.plan import LivePlan, effective_config, plan_live
 from runtime.settings import DEFAULT_PATH, load_settings
 from runtime.yaml_text import with_line
+from ui.server.settings import DEFAULT_PORT
 
+MAX_PORT: Final = 65_535
 EXAMPLE: Final = "live_node.py --mode paper --config config.yaml"
 
 
@@ -37,6 +39,17 @@ def add(commands: "argparse._SubParsersAction[CommandParser]") -> None:
         metavar="HASH",
         help="config_sha256 that --check printed: a person read it and agrees",
     )
+    parser.add_argument(
+        "--terminal",
+        action="store_true",
+        help="serve the terminal to browsers as well, a process beside the node",
+    )
+    parser.add_argument(
+        "--terminal-port",
+        type=int,
+        metavar="N",
+        help=f"of the terminal on 127.0.0.1 (default: {DEFAULT_PORT}); 0 takes a free one; means --terminal",
+    )
     parser.add_argument("--json", action="store_true", help="with --check: print one JSON object on stdout")
 
 
@@ -52,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.json and not arguments.check:
         raise ConfigurationError("--json belongs to --check: a node prints no result")
+    _terminal_port(arguments)
     settings = load_settings(arguments.config)
     file = Path(arguments.config or DEFAULT_PATH)
     try:
@@ -73,15 +87,28 @@ def run(arguments: argparse.Namespace) -> int:
             warn(f"{one.name}: {one.what}")
     from runtime.live.compiling import ensure_compiled
     from runtime.live.session import run_session
+    from runtime.live.terminal_process import terminal_beside
 
-    ensure_compiled(plan)
-
-    if run_session(plan, config, arguments.config):
+    port = _terminal_port(arguments)
+    with terminal_beside(port, arguments.mode, arguments.config, settings.live.folder):
+        ensure_compiled(plan)
+        begins_anew = run_session(plan, config, arguments.config)
+    if begins_anew:
         from runtime.live.memory_watch import begin_anew
 
         say("beginning anew")
         begin_anew()
     return EXIT_DONE
+
+
+def _terminal_port(arguments: argparse.Namespace) -> int | None:
+    """Return the port of the terminal, None where none is wanted."""
+    port = arguments.terminal_port
+    if port is None:
+        return DEFAULT_PORT if arguments.terminal else None
+    if not 0 <= port <= MAX_PORT:
+        raise ConfigurationError(f"--terminal-port {port}: expected 0 to {MAX_PORT}")
+    return int(port)
 
 
 def require_approved(approved: str | None, config_sha256: str) -> None:
