@@ -135,6 +135,8 @@ class Recording:
 
     Attributes
     ----------
+    path
+        Of the file.
     meta
         What the writer said of the run.
     blocks
@@ -149,7 +151,7 @@ class Recording:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         with path.open("rb") as file:
             self.meta = self._read_head(file)
             self.blocks = self._index(file) or list(self._scan(file))
@@ -227,25 +229,25 @@ class Recording:
 
     def _raw(self, number: int) -> bytes:
         block = self.blocks[number]
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             file.seek(block.offset)
             _, packed_bytes, raw_bytes, crc, *_ = _BLOCK.unpack(file.read(_BLOCK.size))
             packed = file.read(packed_bytes)
         if zlib.crc32(packed) != crc:
-            raise RecordingError(f"{self._path}: block {number} at byte {block.offset} is damaged")
+            raise RecordingError(f"{self.path}: block {number} at byte {block.offset} is damaged")
         unpacker = zlib.decompressobj()
         return unpacker.decompress(packed, raw_bytes)
 
     def _read_head(self, file: BinaryIO) -> dict[str, Any]:
         if file.read(len(MAGIC)) != MAGIC:
-            raise RecordingError(f"{self._path}: is no recording of telemetry")
+            raise RecordingError(f"{self.path}: is no recording of telemetry")
         try:
             (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
             meta = msgspec.msgpack.decode(file.read(min(length, 1 << 20)), type=dict[str, Any])
         except (struct.error, msgspec.DecodeError) as error:
-            raise RecordingError(f"{self._path}: its head is damaged: {error}") from error
+            raise RecordingError(f"{self.path}: its head is damaged: {error}") from error
         if meta.get("protocol") != VERSION:
-            raise RecordingError(f"{self._path}: protocol {meta.get('protocol')}, expected {VERSION}")
+            raise RecordingError(f"{self.path}: protocol {meta.get('protocol')}, expected {VERSION}")
         return meta
 
     def _index(self, file: BinaryIO) -> list[Block] | None:
@@ -267,7 +269,7 @@ class Recording:
 
     def _scan(self, file: BinaryIO) -> Iterator[Block]:
         """Find the whole blocks of a file without an index."""
-        size = self._path.stat().st_size
+        size = self.path.stat().st_size
         while len(head := file.read(_BLOCK.size)) == _BLOCK.size:
             mark, packed_bytes, raw_bytes, _, first_ns, last_ns, messages = _BLOCK.unpack(head)
             offset = file.tell() - _BLOCK.size

@@ -8,6 +8,7 @@ import pytest
 
 from ui import protocol as p
 from ui import recording
+from ui.reasons import REASONS_FILE
 from ui.recording import Recording, RecordingError, RecordingWriter
 from ui.server.hub import Hub
 from ui.server.replayer import Replayer
@@ -179,6 +180,25 @@ class TestReplay:
         replayer.steer({"paused": False, "speed": 2.0})
         replayer.tick(5.0)
         assert replayer.at_ns == before + 10 * SECOND
+
+    def test_decisions_say_why_played_and_sought(self, tmp_path: Path) -> None:
+        """From the file that a backtest writes after its end; others stay without."""
+        said = [
+            p.ModelDecision(
+                ins=XRP, ts=START // 1_000_000 + n, i=n, setup=f"S{n}", p=0.2, thr=0.3, verdict="cancel"
+            )
+            for n in range(2)
+        ]
+        made = [p.Message("e", n + 1, START + n * SECOND, "mdl", one) for n, one in enumerate(said)]
+        top = [{"feature": "vpin", "value": 0.9, "contribution": -0.4}]
+        line = {"ts_ns": said[1].ts * 1_000_000, "instrument_id": XRP, "setup_id": "S1", "top": top}
+        (tmp_path / REASONS_FILE).write_bytes(msgspec.json.encode(line) + b"\n")
+        hub = Hub()
+        replayer = Replayer(hub, Recording(record(tmp_path / "r", made)))
+        replayer.tick(5.0)
+        assert [one.why for one in hub.feed.state.snapshot().mdl] == [[], [("vpin", -0.4)]]
+        replayer.steer({"seek_to": said[1].ts + 1_000})
+        assert [one.why for one in hub.feed.state.snapshot().mdl] == [[], [("vpin", -0.4)]]
 
     @pytest.mark.parametrize(
         "wanted",

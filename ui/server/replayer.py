@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from ui.protocol import SNAP, Message, NodeState, Replaying, decode
+from ui.reasons import Reasons
 from ui.recording import Recording, RecordingError
 from ui.server.hub import Hub
 
@@ -50,6 +51,7 @@ class Replayer:
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
+        self._reasons = Reasons(recording.path.parent)
         self._node = NodeState(mode="replay", session=str(recording.meta.get("run", "")))
         self.at_ns = recording.first_ns
         self._told_s = 0.0
@@ -125,6 +127,7 @@ class Replayer:
         snapshot = state.snapshot()
         self._node = snapshot.st or self._node
         snapshot.st = self._said()
+        self._reasons.fill(snapshot)
         self._send([Message(self._epoch, 0, self.at_ns, SNAP, snapshot)])
 
     def _messages(self, block: int, after: int) -> Iterator[tuple[int, bytes]]:
@@ -144,6 +147,8 @@ class Replayer:
             if message.kind == "st":
                 self._node = message.payload
                 message = message._replace(payload=self._said())
+            elif message.kind == "mdl":
+                message = message._replace(payload=self._reasons.of(message.payload))
             self._seq += 1
             batch.append(message._replace(epoch=self._epoch, seq=self._seq))
             self._next = next(self._upcoming, None)
