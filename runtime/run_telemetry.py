@@ -8,9 +8,10 @@ from typing import Any
 
 from runtime.recorder import Listings, account_equity
 from runtime.run_plan import RunPlan
-from ui.bridge import TelemetryActor, TelemetrySources
+from ui.bridge import TelemetryActor
 from ui.protocol import Message
 from ui.recording import RECORDING_FILE, RecordingWriter
+from ui.telemetry.sources import TelemetrySources
 from ui.terminal_state import TerminalState
 
 

@@ -6,11 +6,11 @@ sink's affair: a socket in a node, a file in a backtest.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar, Final, Protocol
+from functools import cached_property, partial
+from typing import Any, ClassVar, Final
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
@@ -19,26 +19,13 @@ from nautilus_trader.model.enums import (
     order_type_to_str,
     time_in_force_to_str,
 )
-from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.events import Scope
-from strategies.market_price import last_known_price
 from strategies.trade_manager.client_ids import setup_and_leg
-from ui.protocol import (
-    Account,
-    CancelEntry,
-    Fill,
-    Heartbeat,
-    Hold,
-    InstrumentView,
-    Latency,
-    Limit,
-    LogLine,
-    ModelView,
-    NodeState,
-    Risk,
-)
+from ui.protocol import CancelEntry, Fill, Heartbeat, LogLine
 from ui.telemetry import views
+from ui.telemetry.looks import Looks
+from ui.telemetry.sources import Sink, TelemetrySources
 from ui.telemetry.zones import ZoneTracker
 
 MS: Final = 1_000_000
@@ -51,56 +38,6 @@ SLOW_NS: Final = NANOS
 _SCOPES: Final = {"external": Scope.EXTERNAL, "internal": Scope.INTERNAL}
 
 
-class Sink(Protocol):
-    """Takes messages."""
-
-    def publish(self, kind: str, payload: Any, ts_ns: int) -> None:
-        """Take a message: its kind, its struct, UNIX nanoseconds."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TelemetrySources:
-    """Where the actor reads what the message bus does not say.
-
-    Parameters
-    ----------
-    mode, session, version, config_hash
-        As in `ui.protocol.NodeState`.
-    strategies
-        Gives the strategies of the node.
-    equity
-        Gives the account's worth, quote currency; None before there is an account.
-    unprotected_secs
-        Gives the longest time without a stop at the venue, by instrument.
-    killed
-        Gives why the node was killed, empty while it is not.
-    limits
-        Gives the risk limits as (name, used, limit).
-    latencies
-        Gives figures of `ui.protocol.Latency` by name.
-    events_topic
-        Of notifications: objects with ``kind, ts_ns, text, severity``.
-    call_soon
-        Runs a function in the node's thread, because live timers do not; None in a backtest, where nothing is
-        looked at by timer.
-    """
-
-    mode: str
-    session: str
-    strategies: Callable[[], Iterable[Any]]
-    equity: Callable[[], Decimal | None]
-    version: str = ""
-    config_hash: str = ""
-    unprotected_secs: Callable[[], Mapping[str, float]] = dict
-    killed: Callable[[], str] = str
-    limits: Callable[[], Iterable[tuple[str, float, float]]] = tuple
-    latencies: Callable[[], Mapping[str, Any]] = dict
-    events_topic: str = ""
-    call_soon: Callable[[Callable[[], None]], Any] | None = None
-    models: tuple[ModelView, ...] = ()
-
-
 @dataclass(slots=True)
 class _Chart:
     """What the actor remembers of an instrument with buckets."""
@@ -110,17 +47,6 @@ class _Chart:
     probability: float | None = None
     warm: Any = None
     shown: tuple[int, int] = (-1, 0)
-
-
-@dataclass(slots=True)
-class _Ledger:
-    """Account figures of the day, and what was told last."""
-
-    day: str = ""
-    begun_with: Decimal = Decimal(0)
-    top: Decimal = Decimal(0)
-    fees: Decimal = Decimal(0)
-    told: dict[str, Any] = field(default_factory=dict)
 
 
 class TelemetryActor(Actor):
@@ -157,10 +83,8 @@ class TelemetryActor(Actor):
         self._charts: dict[str, _Chart] = {}
         self._cancels: dict[str, CancelEntry] = {}
         self._signal_sources: set[str] = set()
-        self._ledger = _Ledger()
-        self._bars: dict[str, int] = {}
+        self._failures = 0
         self._beat_ns = self._slow_ns = 0
-        self._lag_ms = 0.0
         self._is_looking = False
         self._handlers: dict[str, Callable[[Any], None]] = {}
 
@@ -175,12 +99,13 @@ class TelemetryActor(Actor):
         }
         if self._sources.events_topic:
             self._handlers[self._sources.events_topic] = self._on_event
+        self._handlers = {topic: self._guarded(handler) for topic, handler in self._handlers.items()}
         for topic, handler in self._handlers.items():
             self.msgbus.subscribe(topic=topic, handler=handler)
         now_ns = self.clock.timestamp_ns()
         if self._sources.call_soon is None:
             self.adopt()
-            self._tell_state(now_ns)
+            self._guarded(self._looks.state)(now_ns)
         else:
             self.clock.set_timer_ns(LOOK_TIMER, LOOK_NS, now_ns, 0, self._on_timer)
 
@@ -191,8 +116,29 @@ class TelemetryActor(Actor):
             self.msgbus.unsubscribe(topic=topic, handler=handler)
         if LOOK_TIMER in self.clock.timer_names:
             self.clock.cancel_timer(LOOK_TIMER)
-        self._tell_state(self.clock.timestamp_ns())
+        self._guarded(self._looks.state)(self.clock.timestamp_ns())
+        self._looks.ledger.save()
         self._close()
+
+    @cached_property
+    def _looks(self) -> Looks:
+        return Looks(
+            self._sources, self._sink, self.cache, self.trader_id.value, has_chart=self._charts.__contains__
+        )
+
+    def _guarded[**P](self, told: Callable[P, object]) -> Callable[P, None]:
+        """Return what tells, with its failures kept from the node: who decides calls it, and must go on."""
+
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                told(*args, **kwargs)
+            except Exception as error:
+                self._failures += 1
+                if self._failures in (1, 10, 100) or self._failures % 1_000 == 0:
+                    said = f"the terminal is not told of something, {self._failures} so far"
+                    self.log.exception(said, error)  # noqa: TRY401 - Nautilus' logger wants it
+
+        return guarded
 
     def adopt(self) -> None:
         """Watch the buckets of strategies that are there by now; those that are watched stay so."""
@@ -205,7 +151,7 @@ class TelemetryActor(Actor):
             if name not in self._charts:
                 zones = ZoneTracker(name, scope, config.retracement_min, config.retracement_max)
                 self._charts[name] = _Chart(strategy, zones)
-                observe(lambda packet, events, name=name: self._on_bucket(name, packet, events))
+                observe(self._guarded(partial(self._on_bucket, name)))
 
     # -- what happens --------------------------------------------------------------------------------------
 
@@ -215,7 +161,7 @@ class TelemetryActor(Actor):
         self._sink.publish("bkt", views.bucket_view(name, packet, _trend(chart), chart.probability), ts_ns)
         chart.probability = None
         if self._sources.call_soon is None and _is_in_position(chart.strategy):
-            self._tell_positions(ts_ns, only=name)
+            self._looks.positions(ts_ns, only=name)
         if len(events):
             for zone in chart.zones.take(events):
                 self._sink.publish("zone", zone, ts_ns)
@@ -290,9 +236,10 @@ class TelemetryActor(Actor):
             i=None if chart is None else chart.strategy.bucket_seq,
         )
         self._sink.publish("fill", fill, event.ts_init)
-        self._tell_positions(event.ts_init, only=name)
+        self._looks.pay(fee, fill.ccy, Decimal(fill.px), event.instrument_id)
+        self._looks.positions(event.ts_init, only=name)
         if self._sources.call_soon is None:
-            self._tell_account(event.ts_init)
+            self._looks.account(event.ts_init)
 
     def _on_event(self, event: Any) -> None:
         line = LogLine(
@@ -313,8 +260,8 @@ class TelemetryActor(Actor):
     def _look_from_timer(self, asked_s: float) -> None:
         if self._is_looking:
             self._is_looking = False
-            self._lag_ms = (time.perf_counter() - asked_s) * 1e3
-            self.look(self.clock.timestamp_ns())
+            self._looks.lag_ms = (time.perf_counter() - asked_s) * 1e3
+            self._guarded(self.look)(self.clock.timestamp_ns())
 
     def look(self, now_ns: int) -> None:
         """Tell what changes without an event; answer newcomers."""
@@ -323,16 +270,18 @@ class TelemetryActor(Actor):
             self._show_warm(name, chart, now_ns)
         if self._is_watched():
             self._show_forming(list(self._charts), now_ns)
-        self._show_bars(now_ns)
+        looks = self._looks
+        looks.trades()
+        looks.bars(now_ns)
         if now_ns - self._beat_ns >= BEAT_NS:
             self._beat_ns = now_ns
-            self._tell_positions(now_ns)
-            beat = Heartbeat(last_tick_age_ms=self._tick_age_ms(now_ns), loop_lag_ms=self._lag_ms)
+            looks.positions(now_ns)
+            beat = Heartbeat(last_tick_age_ms=looks.tick_age_ms(now_ns), loop_lag_ms=looks.lag_ms)
             self._sink.publish("hb", beat, now_ns)
         if now_ns - self._slow_ns >= SLOW_NS:
             self._slow_ns = now_ns
-            self._tell_state(now_ns)
-            self._tell_account(now_ns)
+            looks.state(now_ns)
+            looks.account(now_ns)
         self._answer(now_ns)
 
     def _show_warm(self, name: str, chart: _Chart, now_ns: int) -> None:
@@ -362,125 +311,6 @@ class TelemetryActor(Actor):
             chart.shown = shown
             self._sink.publish("dev", views.developing_view(name, columns, _trend(chart)), now_ns)
 
-    def _show_bars(self, now_ns: int) -> None:
-        for strategy in self._sources.strategies():
-            coins = getattr(strategy, "coins", None)
-            if not isinstance(coins, dict):
-                continue
-            for name, coin in coins.items():
-                last = getattr(coin, "last", None)
-                if last is None or self._bars.get(name) == last.close_ns:
-                    continue
-                self._bars[name] = last.close_ns
-                bar = views.bar_view(name, strategy.config.ltf_secs, last, coin.score)
-                self._sink.publish("bar", bar, now_ns)
-
-    def _tell_positions(self, now_ns: int, only: str = "") -> None:
-        longest = self._sources.unprotected_secs()
-        for strategy in self._sources.strategies():
-            for desk in getattr(strategy, "desks", ()):
-                name, setup = desk.instrument_id.value, desk.setup
-                if setup is None or (only and name != only):
-                    continue
-                last = last_known_price(self.cache, desk.instrument_id)
-                price = None if last is None else Decimal(last.as_decimal())
-                view = views.position_view(name, setup, price, 1e3 * longest.get(name, 0.0))
-                self._tell("pos", view, now_ns, key=f"pos {name}")
-
-    def _tell_account(self, now_ns: int) -> None:
-        equity = self._sources.equity()
-        if equity is None:
-            return
-        ledger, day = self._ledger, datetime.fromtimestamp(now_ns / NANOS, UTC).date().isoformat()
-        if day != ledger.day:
-            ledger.day, ledger.begun_with = day, equity
-        ledger.top = max(ledger.top, equity)
-        drawdown = float(100 * (1 - equity / ledger.top)) if ledger.top > 0 else 0.0
-        account = Account(
-            ts=now_ns // MS,
-            equity=format(equity, "f"),
-            day_pnl=format(equity - ledger.begun_with, "f"),
-            dd_pct=drawdown,
-            fees=format(ledger.fees, "f"),
-            balances=self._balances(),
-        )
-        self._sink.publish("acct", account, now_ns)
-        limits = [Limit(name=name, used=used, limit=most) for name, used, most in self._sources.limits()]
-        self._tell("risk", Risk(limits=limits), now_ns)
-        latency = Latency(
-            loop_lag_ms=self._lag_ms,
-            last_tick_age_ms=self._tick_age_ms(now_ns),
-            **self._sources.latencies(),
-        )
-        self._sink.publish("lat", latency, now_ns)
-
-    def _balances(self) -> dict[str, tuple[str, str]]:
-        told: dict[str, tuple[str, str]] = {}
-        for account in self.cache.accounts():
-            free, locked = account.balances_free(), account.balances_locked()
-            for currency, amount in free.items():
-                held = locked.get(currency)
-                told[currency.code] = (
-                    format(amount.as_decimal(), "f"),
-                    "0" if held is None else format(held.as_decimal(), "f"),
-                )
-        return told
-
-    def _tell_state(self, now_ns: int) -> None:
-        sources = self._sources
-        strategies = list(sources.strategies())
-        desks = [desk for one in strategies for desk in getattr(one, "desks", ())]
-        holds = {
-            (hold.source, hold.reason, hold.instrument_id)
-            for desk in desks
-            for hold in getattr(getattr(desk, "holds", None), "standing", ())
-        }
-        killed = sources.killed()
-        state = NodeState(
-            mode=sources.mode,  # type: ignore[arg-type]
-            session=sources.session,
-            trader=self.trader_id.value,
-            version=sources.version,
-            config_hash=sources.config_hash,
-            paused=sorted({ins or "*" for source, _, ins in holds if source == "pause"}),
-            holds=[Hold(source=source, reason=reason, ins=ins) for source, reason, ins in sorted(holds)],
-            halted=sorted({desk.instrument_id.value for desk in desks if desk.is_halted}),
-            killed=bool(killed),
-            kill_reason=killed or None,
-            instruments=[
-                self._instrument(desk.instrument_id, one)
-                for one in strategies
-                for desk in getattr(one, "desks", ())
-            ],
-            models=list(sources.models),
-        )
-        self._tell("st", state, now_ns)
-
-    def _instrument(self, instrument_id: InstrumentId, strategy: Any) -> InstrumentView:
-        instrument = self.cache.instrument(instrument_id)
-        bucket_usd = getattr(strategy.config, "bucket_usd", None)  # a decimal, which would be sent as text
-        return InstrumentView(
-            id=instrument_id.value,
-            tick="" if instrument is None else str(instrument.price_increment),
-            lot="" if instrument is None else str(instrument.size_increment),
-            bucket_usd=None if bucket_usd is None else float(bucket_usd),
-            kind="buckets" if instrument_id.value in self._charts else "bars",
-        )
-
-    def _tick_age_ms(self, now_ns: int) -> float | None:
-        newest = 0
-        for strategy in self._sources.strategies():
-            for desk in getattr(strategy, "desks", ()):
-                tick = self.cache.trade_tick(desk.instrument_id)
-                newest = newest if tick is None else max(newest, tick.ts_init)
-        return (now_ns - newest) / MS if newest else None
-
-    def _tell(self, kind: str, payload: Any, now_ns: int, key: str = "") -> None:
-        """Tell it where it differs from what was told last."""
-        if self._ledger.told.get(key or kind) != payload:
-            self._ledger.told[key or kind] = payload
-            self._sink.publish(kind, payload, now_ns)
-
 
 def _is_in_position(strategy: Any) -> bool:
     return strategy.setup is not None and bool(strategy.setup.is_in_position)
@@ -493,4 +323,4 @@ def _trend(chart: _Chart) -> int:
     return 0 if snapshot is None else int(snapshot[f"{chart.strategy.config.structure}_trend"])
 
 
-__all__ = ["Sink", "TelemetryActor", "TelemetrySources"]
+__all__ = ["TelemetryActor"]

@@ -1,6 +1,7 @@
 """The command line of `live_node.py` without a sub-command: check, approve, trade."""
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,6 @@ from runtime.live.check import Finding, Preflight, exit_code_of, require_passed
 from runtime.live.plan import LivePlan, effective_config, plan_live
 from runtime.settings import DEFAULT_PATH, load_settings
 from runtime.yaml_text import with_line
-from ui.server.settings import DEFAULT_PORT
 
 MAX_PORT: Final = 65_535
 EXAMPLE: Final = "live_node.py --mode paper --config config.yaml"
@@ -48,7 +48,8 @@ def add(commands: "argparse._SubParsersAction[CommandParser]") -> None:
         "--terminal-port",
         type=int,
         metavar="N",
-        help=f"of the terminal on 127.0.0.1 (default: {DEFAULT_PORT}); 0 takes a free one; means --terminal",
+        help="of the terminal on 127.0.0.1, means --terminal (default: that of `python -m ui serve`); "
+        "0 takes a free one",
     )
     parser.add_argument("--json", action="store_true", help="with --check: print one JSON object on stdout")
 
@@ -65,7 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.json and not arguments.check:
         raise ConfigurationError("--json belongs to --check: a node prints no result")
-    _terminal_port(arguments)
+    port = arguments.terminal_port
+    if port is not None and not 0 <= port <= MAX_PORT:
+        raise ConfigurationError(f"--terminal-port {port}: expected 0 to {MAX_PORT}")
     settings = load_settings(arguments.config)
     file = Path(arguments.config or DEFAULT_PATH)
     try:
@@ -87,10 +90,12 @@ def run(arguments: argparse.Namespace) -> int:
             warn(f"{one.name}: {one.what}")
     from runtime.live.compiling import ensure_compiled
     from runtime.live.session import run_session
-    from runtime.live.terminal_process import terminal_beside
+    from runtime.live.terminal_process import kept_terminal, terminal_command
 
-    port = _terminal_port(arguments)
-    with terminal_beside(port, arguments.mode, arguments.config, settings.live.folder):
+    with ExitStack() as beside:
+        if arguments.terminal or port is not None:
+            command = terminal_command(plan.mode, port, arguments.config, settings.live.folder)
+            beside.enter_context(kept_terminal(command))
         ensure_compiled(plan)
         begins_anew = run_session(plan, config, arguments.config)
     if begins_anew:
@@ -99,16 +104,6 @@ def run(arguments: argparse.Namespace) -> int:
         say("beginning anew")
         begin_anew()
     return EXIT_DONE
-
-
-def _terminal_port(arguments: argparse.Namespace) -> int | None:
-    """Return the port of the terminal, None where none is wanted."""
-    port = arguments.terminal_port
-    if port is None:
-        return DEFAULT_PORT if arguments.terminal else None
-    if not 0 <= port <= MAX_PORT:
-        raise ConfigurationError(f"--terminal-port {port}: expected 0 to {MAX_PORT}")
-    return int(port)
 
 
 def require_approved(approved: str | None, config_sha256: str) -> None:

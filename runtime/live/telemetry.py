@@ -1,7 +1,7 @@
 """Lets terminals watch a paper or live node: gives the actor of `ui.bridge` what a node knows."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import zmq
@@ -12,9 +12,12 @@ from runtime.live.kill_switch import KillSwitch
 from runtime.notify.actor import EVENTS_TOPIC
 from runtime.recorder import Listings, account_equity
 from strategies.exposure import notionals
-from ui.bridge import TelemetryActor, TelemetrySources
+from strategies.guards import LossRules, TradeGuards
+from ui.bridge import TelemetryActor
 from ui.endpoint import TELEMETRY_FILE
+from ui.telemetry.ledger import FILE_NAME
 from ui.telemetry.publisher import TelemetryPublisher
+from ui.telemetry.sources import TelemetrySources
 
 log = logging.getLogger("smcbot.telemetry")
 
@@ -46,7 +49,9 @@ def make_telemetry(context: LiveContext) -> TelemetryActor | None:
 
     def limits() -> Iterator[tuple[str, float, float]]:
         """Yield what is used of the limits that are set: (name, used, limit)."""
-        for rules in (one.rules for one in context.entry_limits):
+        for entry_limits in context.entry_limits:
+            rules = entry_limits.rules
+            yield from _losses(rules.loss, entry_limits.guards)
             desks = [desk for one in context.strategies() for desk in getattr(one, "desks", ())]
             venues = {desk.instrument_id.venue: desk for desk in desks}
             for venue, desk in venues.items():
@@ -65,13 +70,28 @@ def make_telemetry(context: LiveContext) -> TelemetryActor | None:
         unprotected_secs=lambda: context.facts["unprotected"]()["longest_secs"],
         killed=killed,
         limits=limits,
+        trading=lambda: kernel.risk_engine.trading_state.name,
         latencies=lambda: context.facts["latency"]() if "latency" in context.facts else {},
         events_topic=EVENTS_TOPIC,
         call_soon=context.call_soon,
+        day_file=context.folder / FILE_NAME,
     )
     return TelemetryActor(
         sources, publisher, publisher.answer_newcomers, publisher.close, lambda: publisher.is_watched
     )
+
+
+def _losses(rules: LossRules, guards: Mapping[str, TradeGuards]) -> Iterator[tuple[str, float, float]]:
+    """Yield what accounts have lost of what they may, percent."""
+    for venue, state in ((venue, one.state) for venue, one in guards.items()):
+        if state.last_equity is None:
+            continue
+        for name, most, since in (
+            ("daily loss", rules.max_daily_loss_pct, state.day_equity),
+            ("drawdown", rules.max_drawdown_pct, state.top_equity),
+        ):
+            if most and since:
+                yield f"{name} of {venue}, %", max(0.0, 100 * (1 - state.last_equity / since)), most
 
 
 __all__ = ["make_telemetry"]

@@ -7,8 +7,6 @@ stderr itself; one that dies is started again, and one that cannot start is left
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +18,7 @@ log = logging.getLogger("smcbot.terminal")
 FOLDER: Final = "terminal"
 
 
-def terminal_command(mode: str, port: int, config: str | None, folder: Path) -> list[str]:
+def terminal_command(mode: str, port: int | None, config: str | None, live_folder: str) -> list[str]:
     """Return the command of the terminal of a node of this process.
 
     Parameters
@@ -28,39 +26,21 @@ def terminal_command(mode: str, port: int, config: str | None, folder: Path) -> 
     mode
         Of the node.
     port
-        On loopback.
-    config
-        Settings file; None for the default.
-    folder
-        For its secret and jobs.
-    """
-    command = [sys.executable, "-m", "ui", "serve", "--with-parent", str(os.getpid())]
-    command += ["--mode", mode, "--port", str(port), "--folder", str(folder)]
-    return command if config is None else [*command, "--config", config]
-
-
-@contextmanager
-def terminal_beside(port: int | None, mode: str, config: str | None, live_folder: str) -> Iterator[None]:
-    """Keep the terminal of a node running while the block runs; do nothing without a port.
-
-    Parameters
-    ----------
-    port
-        On loopback; None for no terminal.
-    mode
-        Of the node.
+        On loopback; None for the terminal's own default.
     config
         Settings file; None for the default.
     live_folder
         Of the settings; the terminal keeps its secret and its jobs in the mode's part of it.
     """
-    if port is None:
-        yield
-        return
-    folder = Path(live_folder) / mode / FOLDER
-    command = terminal_command(mode, port, config, folder)
-    with KeptProcess(command, "the terminal", log, hopeless=(EXIT_MISUSE,)):
-        yield
+    command = [sys.executable, "-m", "ui", "serve", "--with-parent", str(os.getpid())]
+    command += ["--mode", mode, "--folder", str(Path(live_folder) / mode / FOLDER)]
+    command += [] if port is None else ["--port", str(port)]
+    return command if config is None else [*command, "--config", config]
 
 
-__all__ = ["terminal_beside", "terminal_command"]
+def kept_terminal(command: list[str]) -> KeptProcess:
+    """Return a process that runs while it is entered; its command is that of `terminal_command`."""
+    return KeptProcess(command, "the terminal", log, hopeless=(EXIT_MISUSE,))
+
+
+__all__ = ["kept_terminal", "terminal_command"]

@@ -11,7 +11,7 @@ import pytest
 
 from runtime.errors import EXIT_MISUSE
 from runtime.live.kept_process import KeptProcess
-from runtime.live.terminal_process import terminal_beside, terminal_command
+from runtime.live.terminal_process import kept_terminal, terminal_command
 from tests.ui_server import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,23 +34,16 @@ def test_a_process_that_dies_is_started_again(caplog: pytest.LogCaptureFixture) 
 def test_one_that_cannot_start_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     """A port that is taken does not become free by asking each second."""
     refused = [sys.executable, "-c", f"raise SystemExit({EXIT_MISUSE})"]
-    with KeptProcess(refused, "the terminal", log, hopeless=(EXIT_MISUSE,)) as kept:
+    with kept_terminal(refused) as kept:
         wait_for(lambda: "is not started again" in caplog.text)
         assert kept.starts == 1
-
-
-def test_no_terminal_is_started_where_none_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The node alone is the default."""
-    monkeypatch.setattr(subprocess, "Popen", None)
-    with terminal_beside(None, "paper", None, str(tmp_path)):
-        pass
 
 
 def test_a_terminal_whose_node_died_ends_by_itself(tmp_path: Path) -> None:
     """A node that is killed leaves no terminal behind."""
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
-    command = terminal_command("paper", 0, None, tmp_path / "terminal")
+    command = terminal_command("paper", 0, None, str(tmp_path))
     assert command[command.index("--with-parent") + 1] == str(os.getpid())
     command[command.index("--with-parent") + 1] = str(gone.pid)
     ended = subprocess.run(

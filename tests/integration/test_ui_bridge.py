@@ -8,8 +8,9 @@ from nautilus_trader.backtest.engine import BacktestEngine
 from indicators.events import EventKind
 from strategies.trade_manager.record import CancelShadow
 from tests.integration.engine_harness import Trade, event, run
-from ui.bridge import TelemetryActor, TelemetrySources
-from ui.protocol import KINDS
+from ui.bridge import TelemetryActor
+from ui.protocol import Message, decode, encode
+from ui.telemetry.sources import TelemetrySources
 from ui.terminal_state import TerminalState
 
 RANGE = {2: [event(EventKind.RANGE_FORMED, low=1.0, high=1.1)]}  # entry 1.0295, stop 0.999, target 1.1
@@ -18,15 +19,17 @@ TO_TARGET: list[Trade] = [(1.06, 100.0, "b"), (1.1005, 50_000.0, "b"), (1.1005, 
 
 
 class Told:
-    """Takes messages, folds them, and checks that each is of its kind."""
+    """Takes messages, folds them, and checks that a terminal could read each."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, Any, int]] = []
         self.state = TerminalState()
+        self.are_all_readable = True
 
     def publish(self, kind: str, payload: Any, ts_ns: int) -> None:
-        """Take a message."""
-        assert isinstance(payload, KINDS[kind])
+        """Take a message; whatever is raised here is kept from the run."""
+        message = Message("epoch", len(self.messages), ts_ns, kind, payload)
+        self.are_all_readable &= decode(encode(message)) == message
         self.messages.append((kind, payload, ts_ns))
         self.state.apply(kind, payload)
 
@@ -38,6 +41,13 @@ class Told:
 def watch(trades: list[Trade], script: Any = None, **options: Any) -> tuple[Told, Any]:
     """Run trades with the actor beside the strategy."""
     told = Told()
+    done = watch_by(told, trades, script, **options)
+    assert told.are_all_readable, "a terminal would refuse a message"
+    return told, done
+
+
+def watch_by(told: Told, trades: list[Trade], script: Any = None, **options: Any) -> Any:
+    """Run trades with the actor beside the strategy, and somebody who takes its messages."""
 
     def prepare(engine: BacktestEngine) -> None:
         actor = TelemetryActor(
@@ -52,7 +62,7 @@ def watch(trades: list[Trade], script: Any = None, **options: Any) -> tuple[Told
         engine.add_actor(actor)
         actor.adopt()
 
-    return told, run(trades, RANGE if script is None else script, prepare=prepare, **options)
+    return run(trades, RANGE if script is None else script, prepare=prepare, **options)
 
 
 def test_a_trade_is_told_from_its_zone_to_its_end() -> None:
@@ -135,3 +145,18 @@ def test_the_run_decides_the_same_with_and_without_it() -> None:
     without = run([*DOWN, *TO_TARGET], RANGE)
     assert with_terminal.decisions == without.decisions
     assert with_terminal.balance == without.balance
+
+
+def test_a_terminal_that_cannot_be_told_harms_nothing() -> None:
+    """Whoever decides calls the actor, and must not be stopped by it."""
+
+    class Broken(Told):
+        def publish(self, kind: str, payload: Any, ts_ns: int) -> None:
+            super().publish(kind, payload, ts_ns)
+            raise RuntimeError("no room")
+
+    _, without = watch([*DOWN, *TO_TARGET])
+    told = Broken()
+    with_broken = watch_by(told, [*DOWN, *TO_TARGET])
+    assert told.messages
+    assert with_broken.decisions == without.decisions

@@ -96,7 +96,7 @@ class TelemetryPublisher:
     def _send(self, kind: str, payload: Any, ts_ns: int) -> None:
         self.seq += 1
         try:
-            if not (self.is_watched or self._socket.get(zmq.EVENTS) & zmq.POLLIN):
+            if not (self.is_watched or self._socket.poll(0, zmq.POLLIN)):
                 return  # nobody is there, and nobody waits for an answer: a newcomer gets a snapshot
             message = self._encoder.encode((self.epoch, self.seq, ts_ns, kind, payload))
             self._socket.send(message, zmq.NOBLOCK, copy=True)

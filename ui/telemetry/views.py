@@ -220,7 +220,7 @@ def order_view(order: Any, *, side: str, kind: str, tif: str, status: str, reaso
         trig=str(order.trigger_price) if order.has_trigger_price else None,
         qty=str(order.quantity),
         filled=str(order.filled_qty),
-        avg=str(order.avg_px) if order.avg_px else None,
+        avg=format(_rounded(Decimal(str(order.avg_px))), "f") if order.avg_px else None,
         status=status,
         reason=reason,
         ts=order.ts_last // MS,
