@@ -243,6 +243,8 @@ class LiveNode:
         Further variables.
     mode
         Of the node; on paper the venue sees no order.
+    words
+        Further words of its command line.
     """
 
     def __init__(
@@ -255,8 +257,10 @@ class LiveNode:
         settings: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
         mode: Literal["live", "paper"] = "live",
+        words: Sequence[str] = (),
     ) -> None:
         self.venue, self.folder, self.mode = venue, folder, mode
+        self._words = tuple(words)
         self.journal = folder / "journal.sqlite"
         self.starts = 0
         self.worst_unprotected_secs = 0.0
@@ -330,6 +334,7 @@ class LiveNode:
             self.mode,
             "--config",
             str(self.file),
+            *self._words,
         ]
         if self.mode == "live":
             command += ["--live-approved", self.config_sha256()]
