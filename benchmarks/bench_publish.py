@@ -8,8 +8,8 @@
 
 Messages are a developing bucket, an order and a fill, as the node sends them; `publish` folds each into what
 a newcomer is told, encodes and sends it. The peer is a bare `send` of the same bytes by pyzmq over a socket
-of the same kind with the same listener. `order event` is the whole way of an order event of Nautilus, from the
-order to the socket. A regression means that a terminal slows trading down.
+of the same kind with the same listener. `order event` is the whole way of an order event of Nautilus, from
+the order to the socket. A regression means that a terminal slows trading down.
 
     python benchmarks/bench_publish.py [--count 20000] [--json]
 """
