@@ -12,13 +12,16 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.enums import OrderSide
-from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
+from nautilus_trader.model.events import OrderRejected
+from nautilus_trader.model.identifiers import AccountId, ClientOrderId, InstrumentId, StrategyId, TraderId
 
 from runtime.live.state import StateFile, StateKeeper
 from strategies.entry_halt import HaltEntries, Holds, RearmEntries, listen_to_holds
 from strategies.kept_desk import KeptDesk
 from strategies.order_forms import price_in, quantity_in
+from strategies.protection import VENUES
 from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.client_ids import client_order_id, parsed
 from strategies.trade_manager.orders import Leg
@@ -315,16 +318,29 @@ class Stranger:
         )
         name = InstrumentId.from_str("XYZUSDT-PERP.BINANCE")
         self.desk: Any = SetupDesk(host, name, "OTE", ExitRules(answer_secs=10.0), {})
-        self.desk.market = SimpleNamespace(lot_size=Decimal(1))
-        self.desk.venue = SimpleNamespace(reduce_only=True)
+        self.desk.market = SimpleNamespace(lot_size=Decimal(1), max_qty=None)
+        self.desk.venue = VENUES["BINANCE", "margin"]
         self.desk.unplanned_qty = lambda: Decimal(-7)
         self.desk.instrument = SimpleNamespace(size_precision=0)
         self.desk.decide = lambda *words, **_facts: words
 
     def _market(self, **words: Any) -> Any:
         return SimpleNamespace(
-            is_closed=False, is_open=False, is_inflight=False, ts_init=self.now_ns, **words
+            is_closed=False,
+            is_open=False,
+            is_inflight=False,
+            ts_init=self.now_ns,
+            last_event=None,
+            **words,
         )
+
+    def refuse(self, order: Any, reason: str) -> None:
+        """Let the venue refuse an order."""
+        order.is_closed = True
+        order.last_event = OrderRejected(
+            TraderId("T-001"), StrategyId("S-1"), self.desk.instrument_id, order.client_order_id,
+            AccountId("BINANCE-1"), reason, UUID4(), 0, 0,
+        )  # fmt: skip
 
     def watchdog_after(self, secs: float) -> int:
         """Let the watchdog ask again; return how many orders were sent so far."""
@@ -341,6 +357,31 @@ def test_what_closes_a_strangers_position_is_sent_once_at_a_time() -> None:
     stranger.sent[0].is_closed = True  # refused: the next one may go
     assert stranger.watchdog_after(2.1) == 2
     assert len({one.client_order_id for one in stranger.sent}) == 2
+
+
+def test_a_strangers_position_is_closed_in_pieces_that_the_venue_takes() -> None:
+    """Together and of about one size; the next ones go when all of them are over."""
+    stranger = Stranger()
+    stranger.desk.market.max_qty = Decimal("3.5")
+    assert stranger.watchdog_after(0) == 3
+    assert [str(one.quantity) for one in stranger.sent] == ["3", "2", "2"]
+    assert [one.client_order_id.value[-2:] for one in stranger.sent] == ["X1", "X2", "X3"]
+    assert {one.reduce_only for one in stranger.sent} == {True}
+    stranger.sent[0].is_closed = stranger.sent[2].is_closed = True
+    assert stranger.watchdog_after(2.1) == 3
+    stranger.sent[1].is_closed = True
+    assert stranger.watchdog_after(2.1) == 6
+
+
+def test_a_strangers_position_is_closed_by_halves_where_nobody_told_the_limit() -> None:
+    """What was refused as too large is not sent again as it was; another refusal says nothing of the size."""
+    stranger = Stranger()
+    stranger.watchdog_after(0)
+    stranger.refuse(stranger.sent[0], "{'code': -1008, 'msg': 'throttled'}")
+    assert stranger.watchdog_after(2.1) == 2
+    stranger.refuse(stranger.sent[1], "{'code': -4005, 'msg': 'Quantity greater than max quantity.'}")
+    stranger.watchdog_after(2.1)
+    assert [str(one.quantity) for one in stranger.sent] == ["7", "7", "3", "2", "2"]
 
 
 @pytest.mark.parametrize("state", ["is_inflight", "is_open"])
