@@ -84,7 +84,12 @@ class PaperRecords:
         self._note_state(events, change)
         self._keep(change)
         self._kept_account = account
-        self._report([*own, *reports, *payments, *([account] if is_new else [])])
+        states = [account] if is_new else []
+        if any(isinstance(event, OrderFilled) for event in events):
+            self._report([*own, *reports, *payments, *states])
+        else:
+            # The next order may need the coins that this one has set free.
+            self._report([*own, *states, *reports, *payments])
 
     def _keep(self, change: PaperChange) -> None:
         self._unwritten.append(change)

@@ -33,6 +33,10 @@ from strategies.trade_manager.shortfall import Shortfall
 
 # An order of a bar's close reaches the venue just after the next one opened: that whole bar is the trade's.
 ENTRY_AT_OPEN_NS: Final = NANOS
+# Nautilus' risk engine denies by the balance that it was told last, and a venue may tell the end of an order
+# before its coins are free. Waits before another try, a second in all; then it is a refusal.
+STALE_BALANCE: Final = "EXCEEDS_FREE_BALANCE"
+STALE_SECS: Final = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 STOP_REASONS: Final = frozenset({"stop", "break_even", "trailing"})
 
 
@@ -206,6 +210,8 @@ class Setup(SettledSetup):
             order.is_given_up = False
         if order is self._entry:
             self._signal(Signal.ENTRY_ACCEPTED)
+        else:
+            self._denials = 0
         return self._settle([], ts_ns)
 
     def on_updated(self, client_id: str, qty: Decimal, ts_ns: int) -> list[Action]:
@@ -540,6 +546,12 @@ class Setup(SettledSetup):
         """Try again, find another way, or call for help: a position must not stay naked."""
         if self.ledger.position_qty <= 0 or self.stage not in IN_POSITION:
             return  # the venue was right: there is nothing left to protect
+        # Where orders are real; a backtest's account knows what its orders do at once.
+        is_stale = self.asks_about_entry and STALE_BALANCE in reason and not self._venue.reduce_only
+        if is_stale and self._denials < len(STALE_SECS):
+            self._wait_until_ns[order.leg] = ts_ns + self._secs(STALE_SECS[self._denials])
+            self._denials += 1
+            return
         if order.kind is OrderKind.MARKET and self._takes_less(order, reason):
             actions.append(self._note("protection", "exit_too_large", qty=order.qty, detail={"text": reason}))
             return

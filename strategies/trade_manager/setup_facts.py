@@ -86,6 +86,8 @@ class SetupFacts:
         self._exit_at_market = False
         # What the venue refused to do in one order at market, halved; None while it has refused none.
         self._learnt_most: Decimal | None = None
+        # Exits denied in a row because the node had not heard yet that their coins are free.
+        self._denials = 0
         self._watch_target = not venue.target_rests
         self._refusals = 0
         self._wait_until_ns: dict[Leg, int] = {}

@@ -70,6 +70,7 @@ class SetupState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     market_exit_ns: int
     retry_cancel_ns: int
     learnt_most: Decimal | None = None
+    denials: int = 0
 
 
 # Held as they are, under the same name with an underscore in front.
@@ -98,6 +99,7 @@ _PRIVATE: Final = (
     "market_exit_ns",
     "retry_cancel_ns",
     "learnt_most",
+    "denials",
 )
 _PUBLIC: Final = ("identity", "plan", "stop_price", "stage", "ledger", "last_price", "highest", "lowest")
 # Given anew, or computed from the rest by `Setup.arm`.
