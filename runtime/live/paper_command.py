@@ -58,7 +58,9 @@ def paper_folder(settings: Settings) -> Path:
 
 
 def reset(folder: Path, *, is_sure: bool) -> None:
-    """Forget everything that the simulated venues of a folder keep.
+    """Forget all that the simulated venues of a folder keep, and what the node remembers of its trades.
+
+    A kill file, recordings and logs stay.
 
     Raises
     ------
@@ -77,6 +79,13 @@ def reset(folder: Path, *, is_sure: bool) -> None:
         )
     with PaperStore(folder) as store:
         store.clear()
+    # The adapters come with these, and other commands need none of them.
+    from runtime.live.limit_watch import STATE_FILE as EQUITY_FILE
+    from runtime.live.recovery import STATE_FILE as SETUPS_FILE
+
+    # After the account: memory without it is of trades that somebody closed, coins without one are nobody's.
+    for name in (SETUPS_FILE, f"{SETUPS_FILE}-wal", f"{SETUPS_FILE}-shm", EQUITY_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def status(folder: Path) -> dict[str, Any]:
