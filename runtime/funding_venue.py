@@ -139,12 +139,19 @@ class FundingVenue(SimulationModule):
             rate = rates.get(position.instrument_id)
             price = None if rate is None else self._price(position.instrument_id, ts_ns)
             if rate is not None and price is not None:
-                self._pay(position, ts_ns, price, rate)
+                held = position.strategy_id.value, position.signed_decimal_qty()
+                self._pay(position.instrument_id, *held, ts_ns, price, rate)
 
-    def _pay(self, position: Any, ts_ns: int, price: Decimal, rate: Decimal) -> None:
-        instrument_id = position.instrument_id
+    def _pay(
+        self,
+        instrument_id: InstrumentId,
+        strategy_id: str,
+        signed_qty: Decimal,
+        ts_ns: int,
+        price: Decimal,
+        rate: Decimal,
+    ) -> None:
         currency = self.exchange.cache.instrument(instrument_id).get_cost_currency()
-        signed_qty = position.signed_decimal_qty()
         amount = funding_amount(signed_qty, price, rate, currency.precision)
         if amount:
             # As text: from a decimal Nautilus makes a float first.
@@ -153,7 +160,7 @@ class FundingVenue(SimulationModule):
         payment = FundingPayment(
             ts_ns=ts_ns,
             instrument_id=instrument_id.value,
-            strategy_id=position.strategy_id.value,
+            strategy_id=strategy_id,
             rate=rate,
             price=price,
             signed_qty=signed_qty,

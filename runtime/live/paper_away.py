@@ -1,8 +1,8 @@
 """Settles on paper the funding times that passed while no node ran.
 
 A position that rests at a real venue pays funding whether anybody looks or not. A simulated one has nobody
-else: when the node is back, the rates of the time between are asked of the venue, and settled at the price
-that was kept last.
+else: when the node is back, the rates of the time between are asked of the venue, and settled on what was
+held at each funding time, at the price that was kept last (`runtime.live.paper_missed`).
 """
 
 import asyncio
@@ -55,7 +55,11 @@ class PaperAwayActor(HoldingActor):
 
     async def _run(self) -> None:
         await asyncio.sleep(START_SECS)
-        waiting = [(venue, name, since) for venue in self._venues() for name, since in venue.away.items()]
+        waiting = [
+            (venue, name, owed.since_ns)
+            for venue in self._venues()
+            for name, owed in venue.missed.owed.items()
+        ]
         until_ns = self.clock.timestamp_ns()
         while waiting:
             waiting = [one for one in waiting if not await self._settle(*one, until_ns)]
@@ -68,9 +72,7 @@ class PaperAwayActor(HoldingActor):
         except (VenueError, ConfigurationError, DataError) as error:
             self.tell(f"{instrument_id}: funding of the time away waits: {error}", Severity.WARNING)
             return False
-        for ts_ns in sorted(rates):
-            if since_ns < ts_ns <= until_ns:
-                venue.settle_missed(instrument_id, ts_ns, rates[ts_ns])
+        venue.settle_missed(instrument_id, rates, until_ns)
         return True
 
 

@@ -16,15 +16,32 @@ class LiveFundingVenue(FundingVenue):
         super().__init__()
         self.marks: dict[InstrumentId, Decimal] = {}
         """Mark prices, quote currency; without one the last trade values a position."""
-        self._past_price: Decimal | None = None
 
-    def settle_past(self, ts_ns: int, instrument_id: InstrumentId, rate: Decimal, price: Decimal) -> None:
-        """Settle a funding time that has passed, UNIX nanoseconds, at a price of then."""
-        self._past_price = price
-        try:
-            self._settle_at(ts_ns, {instrument_id: rate})
-        finally:
-            self._past_price = None
+    def settle_past(
+        self,
+        ts_ns: int,
+        instrument_id: InstrumentId,
+        rate: Decimal,
+        price: Decimal,
+        held: Mapping[str, Decimal],
+    ) -> None:
+        """Settle a funding time that has passed.
+
+        Parameters
+        ----------
+        ts_ns
+            The funding time, UNIX nanoseconds.
+        instrument_id
+            A linear perpetual of this venue.
+        rate
+            Of that time, as a share.
+        price
+            Of then, quote currency.
+        held
+            Signed quantity by strategy, as it was then.
+        """
+        for strategy_id, signed_qty in sorted(held.items()):
+            self._pay(instrument_id, strategy_id, signed_qty, ts_ns, price, rate)
 
     def announce(self, instrument_id: InstrumentId, rate: Decimal, next_ns: int) -> None:
         """Take the rate of the next funding time, UNIX nanoseconds; later announcements replace it."""
@@ -35,7 +52,5 @@ class LiveFundingVenue(FundingVenue):
         self.expect(instrument_id, rates)
 
     def _price(self, instrument_id: InstrumentId, ts_ns: int) -> Decimal | None:
-        if self._past_price is not None:
-            return self._past_price
         mark = self.marks.get(instrument_id)
         return super()._price(instrument_id, ts_ns) if mark is None else mark

@@ -42,16 +42,10 @@ class PaperRestore:
             self._restore_locks()
         return self._adopt
 
-    def away(self) -> dict[InstrumentId, int]:
-        """Return since when nobody has looked at the contracts that are held, UNIX nanoseconds."""
-        found: dict[InstrumentId, int] = {}
-        paid = {one.instrument_id: one.ts_ns for one in self._store.payments(self._world.id.value)}
-        for position in self._world.cache.positions_open():
-            name = position.instrument_id.value
-            seen_ns = self._store.price_ts_ns(name)
-            if seen_ns is not None and is_linear_perpetual(self._world.known(position.instrument_id)):
-                found[position.instrument_id] = max(seen_ns, paid.get(name, 0))
-        return found
+    def contracts(self) -> set[InstrumentId]:
+        """Return what is held and pays funding."""
+        held = {one.instrument_id for one in self._world.cache.positions_open()}
+        return {one for one in held if is_linear_perpetual(self._world.known(one))}
 
     def _restore_locks(self) -> None:
         """Let the account know for which instrument its coins are locked, or it never frees them again."""

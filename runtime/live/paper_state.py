@@ -181,6 +181,17 @@ class PaperStore:
         found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if found is None else str(found[0])
 
+    def noted_like(self, prefix: str) -> dict[str, str]:
+        """Return the words under all keys that begin with a prefix, by what follows it."""
+        rows = self._db.execute(
+            "SELECT key, value FROM meta WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)
+        )
+        return {str(key)[len(prefix) :]: str(value) for key, value in rows}
+
+    def drop_note(self, key: str) -> None:
+        """Forget the word under a key."""
+        self._db.execute("DELETE FROM meta WHERE key = ?", (key,))
+
     def counter(self, venue: str, name: str) -> int:
         """Return the number of the last id of a kind, 0 before the first."""
         return int(self.noted(f"counter.{venue}.{name}") or 0)
@@ -218,6 +229,14 @@ class PaperStore:
             "ORDER BY rowid"
         )
         return [FillRow(*row) for row in self._db.execute(query, (venue, since_ns))]
+
+    def fill_events(self, venue: str, instrument_id: str) -> list[bytes]:
+        """Return all fills of an instrument, serialised, oldest first."""
+        query = (
+            "SELECT fills.event FROM fills JOIN orders USING (client_order_id) "
+            "WHERE fills.venue = ? AND orders.instrument_id = ? ORDER BY fills.rowid"
+        )
+        return [bytes(row[0]) for row in self._db.execute(query, (venue, instrument_id))]
 
     def positions(self, venue: str, *, open_only: bool = True) -> list[PositionRow]:
         """Return the positions of a venue."""

@@ -7,7 +7,7 @@ fees, queue, liquidity and margins are the same code.
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from nautilus_trader.backtest.config import BacktestVenueConfig
@@ -18,6 +18,7 @@ from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, Trade
 from nautilus_trader.model.instruments import Instrument
 
 from runtime.live.paper_commands import PaperCommands
+from runtime.live.paper_missed import MissedFunding
 from runtime.live.paper_records import PaperRecords, Report
 from runtime.live.paper_restore import PaperRestore, remembered
 from runtime.live.paper_state import PaperStore
@@ -65,8 +66,7 @@ class PaperVenue:
         self.cache, self.exchange, self.funding = world.cache, world.exchange, world.funding
         self.latency = get_latency_model(config)
         self.refused_ticks = 0
-        self.away: dict[InstrumentId, int] = {}
-        """Until when funding of the perpetuals that were held at the start is settled, UNIX nanoseconds."""
+        self.missed = MissedFunding(store, self.id.value, self.funding)
         self._store = store
         self._records = PaperRecords(world, store, report)
         self._commands = PaperCommands(world, self._records, store, band_pct)
@@ -156,22 +156,23 @@ class PaperVenue:
 
     def remembered(self) -> set[InstrumentId]:
         """Return the instruments that what is kept is about; they must be known before `restore`."""
-        return remembered(self._store, self.id.value)
+        return remembered(self._store, self.id.value) | set(self.missed.kept())
 
     def restore(self) -> None:
         """Take account, positions and open orders as they were kept."""
         past = PaperRestore(self._world, self._store)
         self._adopt = past.run()
-        self.away |= past.away()
+        self.missed.note(past.contracts())
         self._world.events.clear()
         self.commit()
 
-    def settle_missed(self, instrument_id: InstrumentId, ts_ns: int, rate: Decimal) -> None:
-        """Settle a funding time that passed while no node ran, UNIX nanoseconds, at the price kept last."""
-        price = self._store.price(instrument_id.value)
-        if price is not None:
-            self.funding.settle_past(ts_ns, instrument_id, rate, Decimal(price))
-            self.commit()
+    def settle_missed(self, instrument_id: InstrumentId, rates: Mapping[int, Decimal], until_ns: int) -> None:
+        """Settle the funding times up to one that passed while no node ran, UNIX nanoseconds."""
+        self._world.known(instrument_id)
+        self.missed.settle(instrument_id, rates, until_ns)
+        self.commit()
+        if not self.trouble:  # else it is settled again after a restart, which has forgotten it
+            self.missed.forget(instrument_id)
 
     # -- on the way to the exchange ------------------------------------------------------------------------
 

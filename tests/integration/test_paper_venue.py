@@ -16,6 +16,7 @@ from nautilus_trader.common.component import TestClock as VenueClock
 from nautilus_trader.common.factories import OrderFactory
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.messages import CancelOrder, ModifyOrder, SubmitOrder
+from nautilus_trader.model.data import TradeTick
 from nautilus_trader.model.enums import OrderSide, OrderStatus
 from nautilus_trader.model.events import (
     AccountState,
@@ -77,11 +78,22 @@ class Desk:
         self.orders = OrderFactory(TRADER, STRATEGY, VenueClock())
         self.printed = 0
 
-    def prints(self, trades: Sequence[Trade]) -> None:
-        """Give the venue prints, one per 10 ms, behind those of before."""
+    def prints(self, trades: Sequence[Trade], later_ns: int = 0) -> None:
+        """Give the venue prints, one per 10 ms, behind those of before, or later by a time."""
         filler: list[Trade] = [(1.5, 1.0, "b")] * self.printed
         for tick in ticks_of(self.instrument, [*filler, *trades])[self.printed :]:
-            self.venue.on_trade(tick)
+            ts_ns = tick.ts_init + later_ns
+            self.venue.on_trade(
+                TradeTick(
+                    tick.instrument_id,
+                    tick.price,
+                    tick.size,
+                    tick.aggressor_side,
+                    tick.trade_id,
+                    ts_ns,
+                    ts_ns,
+                )
+            )
         self.printed += len(trades)
 
     def limit(self, name: str, side: OrderSide, qty: str, price: str, **more: Any) -> None:
@@ -317,6 +329,53 @@ def test_funding_of_the_time_away_is_settled_once() -> None:
     assert asked[1][0] == first_ns + HOUR_NS
     had = again.balance("USDT")
     assert had == D(10_000) - D("0.075") + D("0.015")
+
+
+def test_funding_of_the_time_away_is_that_of_what_was_held_then() -> None:
+    """The venue tells the rates late: meanwhile the position grew, was closed, and the node started anew."""
+    instrument, store = instrument_of("margin"), PaperStore(None)
+    before = Desk(instrument, store)
+    before.prints([(1.5, 500.0, "b")])
+    before.market("A", OrderSide.SELL, "100.0")
+    before.venue.note_prices()
+    first_ns = START_NS // HOUR_NS * HOUR_NS + HOUR_NS
+    rates = {first_ns: D("0.0002"), first_ns + HOUR_NS: D("-0.0001"), first_ns + 2 * HOUR_NS: D("0.0003")}
+
+    second = Desk(instrument, store)
+    second.printed = before.printed
+    second.prints([(1.7, 900.0, "b")], first_ns + HOUR_NS // 2 - START_NS)
+    second.market("B", OrderSide.SELL, "50.0")
+    second.venue.note_prices()
+    second.prints([(1.7, 900.0, "b")], first_ns + HOUR_NS + HOUR_NS // 2 - START_NS)
+    second.market("C", OrderSide.BUY, "150.0", reduce_only=True)
+    assert not second.venue.cache.positions_open()
+
+    third = Desk(instrument, store)
+    assert list(third.venue.missed.owed) == [instrument.id]
+    assert third.venue.remembered() == {instrument.id}
+    third.venue.settle_missed(instrument.id, rates, first_ns + 3 * HOUR_NS)
+    assert [(one.ts_ns, one.signed_qty, one.amount) for one in third.of(FundingPayment)] == [
+        (first_ns, D("-100.0"), D("0.03")),
+        (first_ns + HOUR_NS, D("-150.0"), D("-0.0225")),
+    ]
+    assert not Desk(instrument, store).venue.missed.owed
+
+
+def test_funding_that_a_running_venue_settled_is_not_settled_again() -> None:
+    """The rates of the time away came after a funding time of the running node."""
+    instrument, store = instrument_of("margin"), PaperStore(None)
+    before = Desk(instrument, store)
+    before.prints([(1.5, 500.0, "b")])
+    before.market("A", OrderSide.SELL, "100.0")
+    before.venue.note_prices()
+    due_ns = START_NS // HOUR_NS * HOUR_NS + HOUR_NS
+    after = Desk(instrument, store)
+    after.printed = before.printed
+    after.prints([(1.5, 1.0, "b")])
+    after.venue.funding.announce(instrument.id, D("0.0002"), due_ns)
+    after.venue.advance(due_ns + 1)
+    after.venue.settle_missed(instrument.id, {due_ns: D("0.0002")}, due_ns + 1)
+    assert [one.amount for one in after.of(FundingPayment)] == [D("0.03")]
 
 
 def test_a_partly_filled_order_survives_a_restart() -> None:
