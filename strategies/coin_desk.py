@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
@@ -11,9 +12,9 @@ from nautilus_trader.model.data import Bar
 from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.confluence.config import ConfluenceConfig as ScoreConfig
-from indicators.confluence.engine import ConfluenceEngine
+from ml.signal_measures import WINDOW_BARS
 from strategies.bar_times import close_of
-from strategies.close_bars import CoinBar, Levels, ScoreFeed, scored_bar
+from strategies.close_bars import CoinBar, Levels, ScoreFeed
 from strategies.confluence_config import (
     CoinRules,
     ConfluenceConfig,
@@ -22,6 +23,7 @@ from strategies.confluence_config import (
     management_rules,
     score_config,
 )
+from strategies.seen_bars import SeenBars
 from strategies.setup_desk import SetupDesk
 from strategies.setup_keeper import DeskMemory, manager_of, with_manager
 from strategies.trade_manager.increments import round_down
@@ -60,18 +62,19 @@ class CoinDesk(SetupDesk):
         self, host: Any, config: ConfluenceConfig, instrument_id: InstrumentId, counters: dict[str, int]
     ) -> None:
         self.feed: ScoreFeed | None = None
+        self.seen: SeenBars | None = None
+        """What the bars made that came one by one; None before the start, and where columns are read."""
+        self._anew: SeenBars | None = None
+        self._anew_bars: deque[CoinBar] = deque()
         super().__init__(host, instrument_id, TAG, exit_rules(config), counters)
         self.name = instrument_id.value
         self.rules = coin_of(config, instrument_id)
-        self.last: CoinBar | None = None
         self.setup_leverage = 1
         self._config = config
         self._management = management_rules(config, self.rules)
         self._manager: TradeManager | None = None
         self._base_ns = config.ltf_secs * NANOS
         self._day_bars = DAY_SECS // config.ltf_secs or 1
-        self._turnover: deque[float] = deque(maxlen=self._day_bars)
-        self._volumes: deque[float] = deque(maxlen=config.max_volume_bars)
         self._entered_ns = 0
         self._managed_ns = 0
 
@@ -83,7 +86,7 @@ class CoinDesk(SetupDesk):
         self._size_precision = self.instrument.size_precision
         self.score = score_config(self._config, self.rules, float(self.market.tick_size))
         if self.feed is None:
-            self.engine = ConfluenceEngine(self.score)
+            self.seen = self._no_bars()
         return True
 
     # -- bars ----------------------------------------------------------------------------------------------
@@ -91,11 +94,52 @@ class CoinDesk(SetupDesk):
     @property
     def bucket_seq(self) -> int:
         """Return the number of the last bar, -1 before the first."""
-        return self._bar_number if self.feed is None else self.feed.bars_seen(self.name) - 1
+        if self.feed is not None:
+            return self.feed.bars_seen(self.name) - 1
+        return -1 if self.seen is None else self.seen.count - 1
 
     @bucket_seq.setter
     def bucket_seq(self, number: int) -> None:
-        self._bar_number = number
+        """Do nothing: bars are counted where they are seen."""
+
+    @property
+    def last(self) -> CoinBar | None:
+        """Return the last bar that came by itself."""
+        return None if self.seen is None else self.seen.last
+
+    def _no_bars(self) -> SeenBars:
+        return SeenBars(
+            self.score,
+            bar_ns=self._base_ns,
+            decimals=(self._price_precision, self._size_precision),
+            turnover_bars=self._day_bars if self.rules.min_turnover else 0,
+            volume_bars=self._config.max_volume_bars,
+        )
+
+    def prepare_bars(self, bars: Iterable[Levels]) -> None:
+        """Score bars of before beside those of now, oldest first, until `use_prepared`.
+
+        Bars that were prepared before are passed over, so it may be called with a part, then with all. Wrong
+        ones are left out.
+        """
+        if self._anew is None:
+            self._anew = self._no_bars()
+            looked_back = (WINDOW_BARS, self._day_bars, self._config.correlation_bars)
+            self._anew_bars = deque(maxlen=max(looked_back) + 1)
+        for levels in bars:
+            if self._anew.last is not None and levels[0] <= self._anew.last.close_ns:
+                continue
+            try:
+                self._anew_bars.append(self._anew.take(levels))
+            except ValueError as error:
+                self.count("bars_refused")
+                self._host.log.warning(f"{self.name} bar left out: {error}")
+
+    def use_prepared(self) -> Sequence[CoinBar]:
+        """Let the bars that were prepared take the place of those that were seen; return the last of them."""
+        self.seen, self._anew = self._anew or self.seen, None
+        found, self._anew_bars = self._anew_bars, deque()
+        return found
 
     def take(self, bar: Bar) -> CoinBar:
         """Score a closed bar.
@@ -110,29 +154,15 @@ class CoinDesk(SetupDesk):
 
     def take_levels(self, levels: Levels) -> CoinBar:
         """Score a closed bar given as numbers; raises as `take`."""
-        close_ns, *prices, volume = levels
-        # A Nautilus price is a fraction of 10**16; this is the float nearest to its decimals.
-        open_, high, low, close = (round(one, self._price_precision) for one in prices)
-        volume = round(volume, self._size_precision)
-        row = self.engine.update(close_ns - self._base_ns, close_ns, open_, high, low, close, volume)
-        if self.rules.min_turnover:
-            self._turnover.append(volume * close)
-        self._volumes.append(volume)
-        self.bucket_seq += 1
-        self.last = scored_bar((close_ns, open_, high, low, close, volume), row)
-        return self.last
-
-    def perceived(self) -> bytes:
-        """Return scores' state and windows as bytes; equal bars give equal bytes."""
-        windows = repr((self.bucket_seq, list(self._volumes), list(self._turnover)))
-        return self.engine.to_bytes() + windows.encode()
+        assert self.seen is not None
+        return self.seen.take(levels)
 
     @property
     def turnover(self) -> float:
         """Return the turnover of the last 24 hours, quote currency."""
         if self.feed is not None:
             return sum(self.feed.turnovers(self.name, self._day_bars))
-        return sum(self._turnover)
+        return 0.0 if self.seen is None else sum(self.seen.turnover)
 
     @property
     def max_qty(self) -> Decimal | None:
@@ -142,7 +172,7 @@ class CoinDesk(SetupDesk):
             return quantity_for_volume(
                 self.feed.volumes(self.name, config.max_volume_bars), config.max_volume_pct
             )
-        return quantity_for_volume(self._volumes, config.max_volume_pct)
+        return quantity_for_volume(() if self.seen is None else self.seen.volumes, config.max_volume_pct)
 
     @property
     def last_close(self) -> float | None:

@@ -6,7 +6,7 @@ Each bar is scored when it comes. Decisions wait until the bars of all coins of 
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -213,6 +213,39 @@ class ConfluenceStrategy(Strategy):
         self.barrier.pass_over(close_ns)
         self._remember(close_ns, ArrivedBars(self._names, scored))
 
+    def prepare_history(self, name: str, bars: Iterable[Levels]) -> None:
+        """Score a part of the bars of before of a coin; `take_history` is called with all of them."""
+        self.coins[name].prepare_bars(bars)
+
+    def is_deciding(self, name: str) -> bool:
+        """Tell whether a coin's bar waits for those of others."""
+        return any(name in one for one in self._waiting.values())
+
+    def take_history(self, name: str, bars: Sequence[Levels]) -> None:
+        """Take all bars of a coin again, those of before too that its warm-up did not have.
+
+        They take the place of what was seen of it. Not while `is_deciding`.
+
+        Parameters
+        ----------
+        name
+            Nautilus id.
+        bars
+            Oldest first, up to the last one that the coin was shown.
+        """
+        self.prepare_history(name, bars)
+        last = self.coins[name].use_prepared()
+        closes = {one.close_ns: one.close for one in last}
+        if self._rules.correlation_sides != "off":
+            for closes_since, close_ns in enumerate(reversed(self._closed_at)):
+                if close_ns in closes:
+                    self._returns.put_late(name, closes[close_ns], closes_since)
+        if name == self._context.name:
+            self._context = MarketContext(name, self.config.ltf_secs)
+            for bar in last:
+                self._context.push(bar.close_ns, bar)
+        self.filter.renew(name, last)
+
     def go_on(self) -> None:
         """Take the bars that arrived during the warm-up, and every later one as it comes."""
         early, self._early = self._early or [], None
@@ -226,11 +259,13 @@ class ConfluenceStrategy(Strategy):
 
     def perception_digest(self) -> str:
         """Return the SHA-256 of everything that later signals depend on; empty before the start."""
-        if self._feed is not None or not all(hasattr(one, "engine") for one in self.coins.values()):
+        seen = [one.seen for one in self.coins.values()]
+        if self._feed is not None or None in seen:
             return ""
         digest = hashlib.sha256()
-        for desk in self.coins.values():
-            digest.update(desk.perceived())
+        for one in seen:
+            assert one is not None
+            digest.update(one.perceived())
         for part in (self._returns.perceived(), self._context.perceived()):
             digest.update(part)
         digest.update(repr(list(self._closed_at)).encode())

@@ -253,6 +253,12 @@ class SignalFilter:
         self._keep(name, bar)
         return self._step(name, bar) if name in self._open else []
 
+    def renew(self, name: str, bars: Iterable[ClosedBar]) -> None:
+        """Measure a coin by other bars than it was shown, oldest first; signals that are followed go on."""
+        self._windows[name] = BarWindow()
+        for bar in bars:
+            self._keep(name, bar)
+
     def _keep(self, name: str, bar: ClosedBar) -> None:
         # To the float nearest to its decimals: a volume counted in lots must be the same bits.
         volume = round(bar.volume, VOLUME_DECIMALS)

@@ -40,6 +40,11 @@ BEFORE_STRATEGIES: Final = 7
 
 # Pauses before a venue that refused is asked again: a hiccup must not cost a coin the day.
 RETRY_SECS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+# Pauses before coins that were left behind are asked for again; the last one for as long as the node runs.
+AGAIN_SECS: Final = (60.0, 120.0, 300.0, 600.0)
+# Between two looks whether a coin has all its bars, and none of them waits for those of others.
+REST_SECS: Final = 1.0
+REST_LOOKS: Final = 30
 
 type History = Callable[[str, int, int], Iterable[Levels]]
 """Of (instrument, length of a bar in seconds, first close in UNIX nanoseconds)."""
@@ -229,8 +234,60 @@ class BarWarmUpActor(HoldingActor):
         took_secs = (self.clock.timestamp_ns() - began_ns) / NANOS
         self.tell(f"warm-up complete: {bars.taken} close times in {took_secs:.1f} s", Severity.INFO)
         if failed:
-            text = f"without the bars before, no entries until a restart: {', '.join(sorted(failed))}"
+            text = f"no entries until the bars of before are there: {', '.join(sorted(failed))}"
             self.tell(text, Severity.WARNING)
+            self.begin(self._mend(strategy, failed, start_ns))
+
+    async def _mend(self, strategy: Any, failed: Iterable[str], start_ns: int) -> None:
+        """Ask again for coins that were left behind, ever more rarely, until each one has its bars."""
+        waiting, pauses = sorted(failed), iter(AGAIN_SECS)
+        while waiting:
+            await asyncio.sleep(next(pauses, AGAIN_SECS[-1]))
+            waiting = [name for name in waiting if not await self._mended(strategy, name, start_ns)]
+
+    async def _mended(self, strategy: Any, name: str, start_ns: int) -> bool:
+        """Read all bars of a coin and put them in the place of what it has; tell whether it was possible."""
+        config, source = strategy.config, self._source_of(name)
+        bars = BarsSoFar(config.ltf_secs * NANOS)
+        history: list[Levels] = []
+        await self._read_catalog(bars, name, config, start_ns)
+        interval = interval_of_bar_type(str(bar_type_of(InstrumentId.from_str(name), config.ltf_secs)))
+        for _look in range(REST_LOOKS):
+            try:
+                span_ns = start_ns, self.clock.timestamp_ns()
+                async for _page in pages_of_bars(bars, name, source, interval, span_ns):
+                    await self._prepare(strategy, name, bars, history)
+            except (VenueError, DataError, ConfigurationError) as error:
+                self.tell(f"{name}: {error}", Severity.WARNING)
+                return False
+            await self._prepare(strategy, name, bars, history)
+            last = strategy.coins[name].last
+            is_up_to_date = bool(history) and (last is None or history[-1][0] == last.close_ns)
+            if is_up_to_date and not strategy.is_deciding(name):
+                self._take_history(strategy, name, history)
+                return True
+            await asyncio.sleep(REST_SECS)
+        self.tell(f"{name}: the venue does not have its newest bar", Severity.WARNING)
+        return False
+
+    def _take_history(self, strategy: Any, name: str, history: list[Levels]) -> None:
+        strategy.take_history(name, history)
+        if strategy in self._watches:
+            self._watches[strategy].renew(name, history, self.clock.timestamp_ns())
+        self.release(WARM_UP, name)
+        self.tell(f"{name}: the bars of before are there, {len(history)}", Severity.INFO)
+
+    async def _prepare(self, strategy: Any, name: str, bars: BarsSoFar, history: list[Levels]) -> None:
+        """Let a coin score its bars of before, in pauses of the loop, beside those that it is shown."""
+        # A newer one than it was shown is about to come like every other.
+        last = strategy.coins[name].last
+        began_secs = time.monotonic()
+        for _close_ns, levels in bars.take(None if last is None else last.close_ns):
+            history.append(levels[name])
+            strategy.prepare_history(name, history[-1:])
+            if time.monotonic() - began_secs > AT_ONCE_SECS:
+                await asyncio.sleep(0)
+                began_secs = time.monotonic()
 
     async def _begin_universe(self, strategy: Any) -> None:
         """Begin to sum what is traded; live bars that come from now on wait for those of before."""

@@ -28,6 +28,9 @@ def bar_words(name: str, payload: bytes) -> tuple[Any, ...]:
     words = msgspec.msgpack.decode(payload)
     if not words:
         return ()
+    if name == "take_history":
+        coin, history = words
+        return coin, [tuple(levels) for levels in history]
     close_ns, bars = words
     return close_ns, {name: tuple(levels) for name, levels in bars.items()}
 

@@ -51,7 +51,7 @@ STANDING_HOLDS: Final = "standing.holds"
 # Ways into a strategy beside the message bus: what stands between it and the market calls them.
 CALLS: Final = ("take_price", "take_past_trade", "adopt", "end_past", "taint_bucket")
 # The same for strategies on many instruments' bars, which are given those of before the start.
-BAR_CALLS: Final = ("hold_back", "warm_up", "go_on", "take_universe")
+BAR_CALLS: Final = ("hold_back", "warm_up", "take_history", "go_on", "take_universe")
 # What commands of people, the watchdog and recovery do to a desk by calls, and the types of their words.
 DESK_CALLS: Final[Mapping[str, Any]] = {
     "close_by_hand": list[Any],

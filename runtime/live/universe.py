@@ -105,6 +105,14 @@ class LiveUniverse:
         if day not in self._whole[name]:  # else the catalog has all of it
             self._sums[name][day] = self._sums[name].get(day, 0.0) + close * volume
 
+    def renew(self, name: str, bars: Iterable[Levels]) -> None:
+        """Take all bars of a coin again, oldest first: some had been missing."""
+        whole = self._whole[name]
+        self._sums[name] = {day: amount for day, amount in self._sums[name].items() if day in whole}
+        self._last_ns[name] = NEVER
+        for levels in bars:
+            self.add(name, levels)
+
     def table(self, ts_ns: int) -> UniverseDays:
         """Return the table of a moment's day (UNIX nanoseconds), and of the one before where it is known."""
         day = ts_ns // DAY_NS
@@ -166,6 +174,11 @@ class UniverseWatch:
         early, self._early = self._early or [], None
         for name, levels in early:
             self.universe.add(name, levels)
+        self._tell(now_ns)
+
+    def renew(self, name: str, bars: Iterable[Levels], now_ns: int) -> None:
+        """Take all bars of a coin again that were missing before, and tell; UNIX nanoseconds."""
+        self.universe.renew(name, bars)
         self._tell(now_ns)
 
     def take(self, name: str, levels: Levels) -> None:

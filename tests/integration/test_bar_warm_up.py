@@ -66,8 +66,7 @@ def looked_back(strategy: Watched) -> list[Any]:
     """Return what every later signal depends on."""
     coins = strategy.coins.values()
     return [
-        [one.engine.to_bytes() for one in coins],
-        [(one.bucket_seq, list(one._volumes), list(one._turnover)) for one in coins],
+        [one.seen.perceived() for one in coins if one.seen is not None],
         list(strategy._closed_at),
         strategy._returns._returns.tobytes(),
         list(strategy._context._closes),
@@ -96,6 +95,50 @@ def test_bars_of_before_give_the_state_of_an_uninterrupted_run() -> None:
     assert signals(warmed, cut_ns) == signals(whole, cut_ns)
     assert len(signals(whole, cut_ns)) > 20
     assert not signals(warmed, 0)[: -len(signals(whole, cut_ns))]
+
+
+class LeftBehind(Warmed):
+    """One coin has no bars of before; it gets them after some live bars, in two parts and then as a whole."""
+
+    late, after_bars, is_mended = NAMES[1], 30, False
+
+    def on_start(self) -> None:
+        """Warm the others up."""
+        self.shown: list[Any] = [
+            levels(one) for one in self.before if one.bar_type.instrument_id.value == self.late
+        ]
+        self.before = [one for one in self.before if one.bar_type.instrument_id.value != self.late]
+        super().on_start()
+
+    def take_bar(self, name: str, desk: Any, bar: Bar) -> None:
+        """Take a bar; between two of them, that coin gets what it lacks."""
+        if name == self.late:
+            self.shown.append(levels(bar))
+            self.after_bars -= 1
+        super().take_bar(name, desk, bar)
+        if self.after_bars <= 0 and not self.is_mended and not self.is_deciding(self.late):
+            self.is_mended = True
+            self.prepare_history(self.late, self.shown[:100])
+            self.prepare_history(self.late, self.shown[:200])
+            self.take_history(self.late, self.shown)
+
+
+def test_bars_of_before_that_come_later_give_the_same_state() -> None:
+    """Scores, windows, returns and context, whether or not the coin stands for the market."""
+    bars = bars_in_order(None)[:1500]
+    cut_ns = bars[len(bars) // 2].ts_event
+    whole = run(bars, Watched(config()))
+    for name in NAMES[:2]:
+        mended = LeftBehind(config())
+        mended.late, mended.before = name, [one for one in bars if one.ts_event <= cut_ns]
+        run([one for one in bars if one.ts_event > cut_ns], mended)
+        assert mended.is_mended
+        assert looked_back(mended) == looked_back(whole)
+        assert _measured(mended) == _measured(whole)
+
+
+def _measured(strategy: Watched) -> list[bytes]:
+    return [one.columns.tobytes() for one in strategy.filter._windows.values()]
 
 
 def test_bars_stamped_as_the_live_adapter_does_are_the_same_bars() -> None:
@@ -161,8 +204,9 @@ class Listening:
     config = SimpleNamespace(ltf_secs=300, htf_secs=3600)
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.coins = dict.fromkeys(names)
+        self.coins = {name: SimpleNamespace(last=None) for name in names}
         self.steps: list[Any] = []
+        self.histories: dict[str, list[Levels]] = {}
 
     def hold_back(self) -> None:
         """Note it."""
@@ -173,13 +217,27 @@ class Listening:
         self.steps.append((close_ns, dict(bars)))
 
     def go_on(self) -> None:
-        """Note it."""
+        """Note it; a bar comes live."""
         self.steps.append("go on")
+        for coin in self.coins.values():
+            coin.last = SimpleNamespace(close_ns=NOW // BAR_NS * BAR_NS)
+
+    def is_deciding(self, name: str) -> bool:
+        """Tell that none is."""
+        return name not in self.coins
+
+    def prepare_history(self, name: str, bars: Sequence[Levels]) -> None:
+        """Note nothing: all of them come in the end."""
+
+    def take_history(self, name: str, bars: Sequence[Levels]) -> None:
+        """Note the bars."""
+        self.histories[name] = list(bars)
 
 
 @pytest.fixture(autouse=True)
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bar_warmup, "RETRY_SECS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(bar_warmup, "AGAIN_SECS", (0.0, 0.01))
 
 
 def warm(
@@ -187,6 +245,7 @@ def warm(
     history: Callable[..., Any] = lambda *_: (),
     times: int = 99,
     universe: Any = None,
+    wait_for: int = 0,
 ) -> tuple[Listening, Klines, list[Any]]:
     """Warm three coins up; return the strategy, the market and what was said of entries."""
     names = [f"{coin}-PERP.BINANCE" for coin in ("ADAUSDT", "BTCUSDT", "XRPUSDT")]
@@ -209,7 +268,7 @@ def warm(
         bus.subscribe(topic=HOLD_TOPIC, handler=lambda one: said.append(("hold", one.instrument_id)))
         bus.subscribe(topic=RELEASE_TOPIC, handler=lambda one: said.append(("release", one.instrument_id)))
         actor.start()
-        while not actor.is_ready:
+        while not actor.is_ready or len([one for one, _ in said if one == "release"]) < wait_for:
             await asyncio.sleep(0.01)
         actor.stop()
 
@@ -259,6 +318,18 @@ def test_a_coin_without_bars_stays_held() -> None:
         "ADAUSDT-PERP.BINANCE",
         "XRPUSDT-PERP.BINANCE",
     ]
+
+
+def test_a_coin_that_was_left_behind_is_asked_for_again() -> None:
+    """Refused in the warm-up and twice after it: then it has all its bars up to the live one, and trades."""
+    strategy, _market, said = warm(refuses="BTCUSDT", times=10, wait_for=3)
+    btc = "BTCUSDT-PERP.BINANCE"
+    assert [name for kind, name in said if kind == "release"][-1] == btc
+    assert list(strategy.histories) == [btc]
+    times = [one[0] for one in strategy.histories[btc]]
+    assert times == list(range(times[0], NOW // BAR_NS * BAR_NS + 1, BAR_NS))
+    assert len(times) >= 1200
+    assert not any(btc in one[1] for one in strategy.steps[1:-1])
 
 
 def test_a_hiccup_of_the_venue_costs_no_coin_the_day() -> None:
