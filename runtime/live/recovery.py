@@ -24,6 +24,7 @@ from nautilus_trader.model.orders import Order
 from runtime.errors import ConfigurationError
 from runtime.live.context import LiveContext
 from runtime.live.crash_points import armed_points
+from runtime.live.holdings_watch import HoldingsWatch
 from runtime.live.intents import EntryBarrier, IntentSync
 from runtime.live.late_records import late_records
 from runtime.live.limits import make_room
@@ -106,6 +107,7 @@ class RecoveryActor(Actor):
         self._journal = journal
         self._noted: set[str] = set()
         self._is_looking = False
+        self._holdings = HoldingsWatch()
         self._task: asyncio.Task[None] | None = None
         self._looks: set[asyncio.Task[None]] = set()
         points = armed_points()
@@ -141,7 +143,7 @@ class RecoveryActor(Actor):
             lambda _event: self._call_soon(self.keep_memories),
         )
         self.clock.set_timer_ns(
-            SWEEP_TIMER, SWEEP_SECS * NANOS, now_ns, 0, lambda _event: self._call_soon(self.sweep)
+            SWEEP_TIMER, SWEEP_SECS * NANOS, now_ns, 0, lambda _event: self._call_soon(self._on_sweep)
         )
 
     def on_stop(self) -> None:
@@ -185,6 +187,27 @@ class RecoveryActor(Actor):
         if swept:
             self.log.warning(f"orphans cancelled: {', '.join(swept)}")
             self.swept += swept
+
+    def _on_sweep(self) -> None:
+        self.sweep()
+        self.look_at_holdings()
+
+    def look_at_holdings(self) -> None:
+        """Find coins that left an account although our setups hold them, and hold their entries."""
+        if not self.is_done:
+            return
+        alone, shared = self._holdings.look(self._started())
+        for desk in alone:
+            self.log.error(
+                f"{desk.instrument_id}: the account holds {desk.missing_qty()} less than our setup"
+            )
+            self._begin_look(desk.instrument_id.value)
+        for (venue, coin), (missing, desks) in shared.items():
+            text = f"{venue} holds {missing} {coin} less than the setups of {len(desks)} strategies together"
+            for desk in desks:
+                if not any(one.source == EXTERNAL for one in desk.holds.standing):
+                    self.log.error(f"{desk.instrument_id}: {text}")
+                    desk.hold_for_external(text)
 
     async def _all_complete(self) -> bool:
         try:

@@ -10,6 +10,7 @@ import pytest
 
 from runtime.errors import ConfigurationError
 from runtime.live import recovery
+from runtime.live.holdings_watch import HoldingsWatch
 from runtime.live.recovery import RecoveryActor, require_owners
 
 FILE = Path("var/live/live/state.sqlite")
@@ -66,3 +67,74 @@ def test_a_fill_of_our_own_gets_time_to_arrive(
     desk: Any = SimpleNamespace(missing_qty=missing_qty)
     asyncio.run(RecoveryActor._let_arrive(cast("Any", None), desk))
     assert len(asked) == looks
+
+
+class Holding:
+    """A desk in a position, on an account whose coins it may share with others."""
+
+    def __init__(
+        self, strategy: str, coin: str, qty: str, account: dict[str, Decimal], kind: str = "cash"
+    ) -> None:
+        self.strategy_id, self.account, self.kind = strategy, account, kind
+        self.instrument_id: Any = SimpleNamespace(
+            value=f"{coin}USDT.BYBIT", venue=SimpleNamespace(value="BYBIT")
+        )
+        self.instrument: Any = SimpleNamespace(base_currency=SimpleNamespace(code=coin))
+        self.market: Any = SimpleNamespace(lot_size=Decimal("0.1"))
+        self.setup: Any = SimpleNamespace(is_closed=False, is_in_position=True, position_qty=Decimal(qty))
+        self.holds: Any = SimpleNamespace(standing=[])
+
+    def account_kind(self) -> str:
+        """Return spot or margin."""
+        return self.kind
+
+    def held_qty(self, direction: int) -> Decimal:
+        """Return what the account holds."""
+        return self.account[self.instrument.base_currency.code] * direction
+
+    def missing_qty(self) -> Decimal:
+        """Return what it holds less than this setup."""
+        needed: Decimal = self.setup.position_qty
+        return max(needed - self.held_qty(1), Decimal(0))
+
+    def hold_for_external(self, reason: str) -> None:
+        """Note the hold."""
+        self.holds.standing.append(SimpleNamespace(source="external", reason=reason))
+
+
+def test_coins_that_left_the_account_are_found_at_the_second_look() -> None:
+    """A withdrawal is told by the balance alone; what an own fill took meanwhile is no reason."""
+    account = {"ADA": Decimal(10), "XRP": Decimal(5)}
+    ada, xrp = Holding("A", "ADA", "10", account), Holding("A", "XRP", "5", account)
+    watch = HoldingsWatch()
+    assert watch.look([ada, xrp]) == ([], {})
+    account |= {"ADA": Decimal(4), "XRP": Decimal(3)}
+    assert watch.look([ada, xrp]) == ([], {})
+    account["XRP"] = Decimal(1)  # our exit is filled bit by bit
+    assert watch.look([ada, xrp]) == ([ada], {})
+    assert watch.look([xrp]) == ([xrp], {})
+    xrp.setup.is_closed, xrp.setup.position_qty = True, Decimal(0)
+    assert watch.look([xrp]) == ([], {})
+
+
+def test_coins_that_two_strategies_share_are_held_where_they_lack_together() -> None:
+    """Each setup alone would find enough; nobody knows whose are gone, so no setup is booked as closed."""
+    account = {"ADA": Decimal(20)}
+    both = [Holding("A", "ADA", "10", account), Holding("B", "ADA", "10", account)]
+    contract = Holding("C", "ADA", "10", account, kind="margin")
+    said: list[str] = []
+    actor: Any = SimpleNamespace(
+        is_done=True,
+        _holdings=HoldingsWatch(),
+        _started=lambda: [*both, contract],
+        log=SimpleNamespace(error=said.append),
+    )
+    RecoveryActor.look_at_holdings(actor)
+    account["ADA"] = Decimal(12)
+    RecoveryActor.look_at_holdings(actor)
+    assert not said
+    for _ in range(3):
+        RecoveryActor.look_at_holdings(actor)
+    assert [len(one.holds.standing) for one in (*both, contract)] == [1, 1, 0]
+    assert len(said) == 2
+    assert "8 ADA less than the setups of 2 strategies" in said[0]
