@@ -28,10 +28,14 @@ def bars_of(recording: Path, bar_ns: int) -> Iterator[tuple[str, Levels]]:
             close_ns, bars = msgspec.msgpack.decode(payload)
             for name, levels in bars.items():
                 yield name, (close_ns, *levels[1:])
+        elif kind is RowKind.CALL and key.startswith("take_history:"):
+            name, history = msgspec.msgpack.decode(payload)
+            for levels in history:
+                yield name, tuple(levels)
         elif kind is RowKind.BAR:
             bar = plain_bar(payload)
             prices = (one.as_double() for one in (bar.open, bar.high, bar.low, bar.close, bar.volume))
-            yield bar.bar_type.instrument_id.value, (close_of(bar.ts_event, bar_ns), *prices)  # type: ignore[misc]
+            yield bar.bar_type.instrument_id.value, (close_of(bar.ts_event, bar_ns), *prices)
 
 
 def traded_from_ns(recording: Path) -> int:

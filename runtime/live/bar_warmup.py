@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from array import array
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import pyarrow as pa
 from nautilus_trader.model.data import Bar
 from nautilus_trader.model.identifiers import InstrumentId
 
@@ -20,6 +22,7 @@ from runtime.live.backfill import venue_symbol
 from runtime.live.context import LiveContext
 from runtime.live.freshness import NANOS, DataSettings
 from runtime.live.holding_actor import HoldingActor
+from runtime.live.kept_bars import KeptBars, following
 from runtime.live.universe import LiveUniverse, UniverseWatch, make_universe
 from runtime.notify.events import Severity
 from strategies.bar_times import close_of
@@ -27,6 +30,7 @@ from strategies.close_bars import Levels
 from strategies.confluence_config import bar_type_of
 
 WARM_UP: Final = "warmup"
+KEPT_FOLDER: Final = "bars"
 MS: Final = 1_000_000
 # Of the highest timeframe, at least.
 HIGHEST_BARS: Final = 100
@@ -74,13 +78,22 @@ class BarsSoFar:
     taken_ns: int = 0
     by_close: dict[int, dict[str, Levels]] = field(default_factory=dict)
     last_ns: dict[str, int] = field(default_factory=dict)
+    of_venue: dict[str, "array[float]"] = field(default_factory=dict)
 
-    def add(self, name: str, levels: Levels) -> None:
-        """Add a bar; one that is not newer than the newest of its instrument changes nothing."""
+    def add(self, name: str, levels: Levels) -> bool:
+        """Add a bar and tell so; one that is not newer than the newest of its instrument changes nothing."""
         close_ns = levels[0]
-        if close_ns > max(self.last_ns.get(name, -1), self.taken_ns):
-            self.last_ns[name] = close_ns
-            self.by_close.setdefault(close_ns, {})[name] = levels
+        if close_ns <= max(self.last_ns.get(name, -1), self.taken_ns):
+            return False
+        self.last_ns[name] = close_ns
+        self.by_close.setdefault(close_ns, {})[name] = levels
+        return True
+
+    def add_of_venue(self, name: str, levels: Levels) -> None:
+        """Add a bar that no catalog has, to be kept for the next start."""
+        if self.add(name, levels):
+            close_ns, *prices = levels
+            self.of_venue.setdefault(name, array("d")).extend((close_ns // NANOS, *prices))
 
     def take(self, until_ns: int | None) -> Iterator[tuple[int, Mapping[str, Levels]]]:
         """Yield and forget close times up to one (UNIX nanoseconds, None: all), oldest first."""
@@ -125,7 +138,7 @@ async def pages_of_bars(
         with understood(f"klines {symbol}"):
             for row in page:
                 open_, high, low, close, volume = (float(one) for one in row[1:6])
-                bars.add(name, (int(row[0]) * MS + bars.bar_ns, open_, high, low, close, volume))
+                bars.add_of_venue(name, (int(row[0]) * MS + bars.bar_ns, open_, high, low, close, volume))
         yield
 
 
@@ -148,6 +161,8 @@ class BarWarmUpActor(HoldingActor):
         Called with instruments done and instruments in all.
     universe_of
         Gives the universe of a strategy's coins, None where it has none.
+    kept
+        Bars of the start before, that the venue need not be asked for again.
     """
 
     def __init__(
@@ -160,8 +175,10 @@ class BarWarmUpActor(HoldingActor):
         call_soon: Callable[[Callable[[], Any]], Any],
         on_progress: OnProgress | None = None,
         universe_of: Callable[[Any], LiveUniverse | None] = lambda _strategy: None,
+        kept: KeptBars | None = None,
     ) -> None:
         super().__init__()
+        self._kept = kept or KeptBars(None)
         self._universe_of = universe_of
         self._watches: dict[Any, UniverseWatch] = {}
         self.is_ready = False
@@ -212,7 +229,7 @@ class BarWarmUpActor(HoldingActor):
         if strategy in self._watches:
             start_ns = min(start_ns, self._watches[strategy].universe.wanted_from_ns(began_ns))
         for name in names:
-            await self._read_catalog(bars, name, config, start_ns)
+            await self._read_known(bars, name, config, start_ns)
         with ExitStack() as shares:
             for budget in {id(one): one for one in map(self._budget_of, names) if one is not None}.values():
                 shares.enter_context(budget.share(self._settings.warm_up_ratio))
@@ -231,6 +248,7 @@ class BarWarmUpActor(HoldingActor):
         for name in names:
             if name not in failed:
                 self.release(WARM_UP, name)
+        self.begin(self._keep(bars, config.ltf_secs))
         took_secs = (self.clock.timestamp_ns() - began_ns) / NANOS
         self.tell(f"warm-up complete: {bars.taken} close times in {took_secs:.1f} s", Severity.INFO)
         if failed:
@@ -250,7 +268,7 @@ class BarWarmUpActor(HoldingActor):
         config, source = strategy.config, self._source_of(name)
         bars = BarsSoFar(config.ltf_secs * NANOS)
         history: list[Levels] = []
-        await self._read_catalog(bars, name, config, start_ns)
+        await self._read_known(bars, name, config, start_ns)
         interval = interval_of_bar_type(str(bar_type_of(InstrumentId.from_str(name), config.ltf_secs)))
         for _look in range(REST_LOOKS):
             try:
@@ -265,6 +283,7 @@ class BarWarmUpActor(HoldingActor):
             is_up_to_date = bool(history) and (last is None or history[-1][0] == last.close_ns)
             if is_up_to_date and not strategy.is_deciding(name):
                 self._take_history(strategy, name, history)
+                await self._keep(bars, config.ltf_secs)
                 return True
             await asyncio.sleep(REST_SECS)
         self.tell(f"{name}: the venue does not have its newest bar", Severity.WARNING)
@@ -362,6 +381,27 @@ class BarWarmUpActor(HoldingActor):
                 await asyncio.sleep(0)
                 began_secs = time.monotonic()
 
+    async def _read_known(self, bars: BarsSoFar, name: str, config: Any, start_ns: int) -> None:
+        """Take the bars of the catalog, then those that were kept at the start before and follow them."""
+        await self._read_catalog(bars, name, config, start_ns)
+        try:
+            kept = await asyncio.to_thread(self._kept.read, name, config.ltf_secs)
+        except DataError as error:
+            self.tell(str(error), Severity.WARNING)
+            return
+        for levels in following(kept, bars.last_ns.get(name, start_ns), bars.bar_ns):
+            bars.add_of_venue(name, levels)
+
+    async def _keep(self, bars: BarsSoFar, bar_secs: int) -> None:
+        """Keep for the next start what the venue said."""
+        while bars.of_venue:
+            name, columns = bars.of_venue.popitem()
+            try:
+                await asyncio.to_thread(self._kept.write, name, bar_secs, columns)
+            except (OSError, pa.ArrowException) as error:
+                self.tell(f"{name}: bars are not kept for the next start: {error}", Severity.WARNING)
+                return
+
     async def _read_catalog(self, bars: BarsSoFar, name: str, config: Any, start_ns: int) -> None:
         try:
             for levels in await asyncio.to_thread(
@@ -412,6 +452,7 @@ def make_bar_warm_up(context: LiveContext, settings: DataSettings) -> BarWarmUpA
         source_of=lambda name: context.rest.of_instrument(name),  # type: ignore[arg-type, return-value]
         history=catalog_bars(Path(context.settings.catalog)),
         call_soon=context.call_soon,
+        kept=KeptBars(context.folder / KEPT_FOLDER),
         universe_of=lambda strategy: make_universe(
             context.settings.universe,
             strategy,

@@ -1,8 +1,10 @@
 """Strategies on bars: those of before the start give the state that an uninterrupted run has."""
 
 import asyncio
+from array import array
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ from runtime.errors import VenueError
 from runtime.live import bar_warmup
 from runtime.live.bar_warmup import BarWarmUpActor
 from runtime.live.freshness import DataSettings
+from runtime.live.kept_bars import KeptBars
 from strategies.bar_times import close_of
 from strategies.close_bars import Levels
 from strategies.coin_desk import CoinDesk
@@ -246,6 +249,7 @@ def warm(
     times: int = 99,
     universe: Any = None,
     wait_for: int = 0,
+    kept: KeptBars | None = None,
 ) -> tuple[Listening, Klines, list[Any]]:
     """Warm three coins up; return the strategy, the market and what was said of entries."""
     names = [f"{coin}-PERP.BINANCE" for coin in ("ADAUSDT", "BTCUSDT", "XRPUSDT")]
@@ -263,6 +267,7 @@ def warm(
             call_soon=lambda call: call(),
             on_progress=lambda done, total: progress.append((done, total)),
             universe_of=lambda _strategy: universe,
+            kept=kept,
         )
         actor.register_base(Portfolio(bus, cache, clock), bus, cache, clock)
         bus.subscribe(topic=HOLD_TOPIC, handler=lambda one: said.append(("hold", one.instrument_id)))
@@ -270,6 +275,8 @@ def warm(
         actor.start()
         while not actor.is_ready or len([one for one, _ in said if one == "release"]) < wait_for:
             await asyncio.sleep(0.01)
+        if kept is not None:
+            await asyncio.gather(*actor._tasks)
         actor.stop()
 
     asyncio.run(main())
@@ -309,6 +316,29 @@ def test_bars_are_read_since_the_universe_asks_for_them() -> None:
     _, market, _ = warm(universe=universe)
     assert {start for _, start in market.asked[:3]} == {wanted_ns}
     assert (shown[0], len(set(shown)) >= 3000) == (wanted_ns + BAR_NS, True)
+
+
+def test_the_next_start_asks_only_for_what_was_not_kept(tmp_path: Path) -> None:
+    """It shows the same bars; behind a hole, and where a file is damaged, the venue is asked again."""
+    kept = KeptBars(tmp_path)
+    first, _, _ = warm(kept=kept)
+    again, market, _ = warm(kept=kept)
+    assert again.steps[:1200] == first.steps[:1200]
+    last_ns = NOW // BAR_NS * BAR_NS
+    assert min(start for _, start in market.asked) >= last_ns
+    names = sorted(again.coins)
+    bars = kept.read(names[0], 300)
+    assert [one[0] for one in bars] == [one[0] for one in again.steps[1:-1]]
+    holed = array("d")
+    for close_ns, *levels in (*bars[:700], *bars[701:]):
+        holed.extend((close_ns // 10**9, *levels))
+    kept.write(names[0], 300, holed)
+    (tmp_path / f"{names[1]}-300s.parquet").write_bytes(b"no file of bars")
+    third, market, _ = warm(kept=kept)
+    assert third.steps[:1200] == first.steps[:1200]
+    begun = dict(reversed(market.asked))
+    first_ns = bars[0][0] - BAR_NS
+    assert begun == {"ADAUSDT": bars[699][0], "BTCUSDT": first_ns, "XRPUSDT": bars[-1][0]}
 
 
 def test_a_coin_without_bars_stays_held() -> None:
