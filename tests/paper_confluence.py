@@ -57,6 +57,11 @@ BALANCE: Final = 50_000_000
 
 
 SIGNALS: Final = ("signal_taken", "signal_skipped")
+# What ends a setup, and with it what is held.
+ENDS: Final = ("position_closed", "entry_cancelled", "entry_rejected", "entry_refused", "expired")
+# What a bar proposes, and what becomes of it.
+PROPOSED: Final = ("side", "price", "stop", "target")
+DECIDED: Final = ("kind", "reason", "qty")
 
 
 class Decision(NamedTuple):
@@ -108,7 +113,8 @@ class PaperRun:
                 "venues": [{"venue": "binance", "market": "usdm", "hosts": demo_hosts(venue, VENUE)}],
                 # Trades come every few seconds, and of entered instruments alone: silence says nothing.
                 "data": {"stale_secs": 0},
-                "paper": {"market_wait_secs": 30, "balance": BALANCE},
+                # A coin that nobody trades prints nothing for minutes; a backtest enters it all the same.
+                "paper": {"market_wait_secs": 120, "balance": BALANCE},
             },
             "backtest": {"runs": str(folder / "runs"), "leverage": 10.0, "balance": BALANCE},
             "strategies": [
@@ -284,24 +290,49 @@ def signals_of(decisions: Iterable[Decision], from_ns: int = 0) -> dict[tuple[in
     }
 
 
-def compared(
-    live: dict[tuple[int, str], Decision], history: dict[tuple[int, str], Decision]
-) -> dict[str, Any]:
-    """Return how the signals of a session and of a backtest of its bars differ."""
-    both = live.keys() & history.keys()
-    differing = {
-        name: [
-            f"{key[0]} {key[1]}: {getattr(live[key], name)} live, {getattr(history[key], name)} in history"
-            for key in sorted(both)
-            if getattr(live[key], name) != getattr(history[key], name)
+def held_at(decisions: Iterable[Decision], from_ns: int = 0) -> dict[tuple[int, str], frozenset[str]]:
+    """Return by signal what the account held when it was decided, entries that were sent included."""
+    held: set[str] = set()
+    found: dict[tuple[int, str], frozenset[str]] = {}
+    for one in decisions:
+        if one.kind in SIGNALS and one.ts_ns >= from_ns:
+            found[one.ts_ns, one.instrument_id] = frozenset(held)
+        if one.kind == "signal_taken":
+            held.add(one.instrument_id)
+        elif one.kind in ENDS:
+            held.discard(one.instrument_id)
+    return found
+
+
+def compared(live: Sequence[Decision], history: Sequence[Decision], from_ns: int) -> dict[str, Any]:
+    """Return how the signals of a session and of a backtest of its bars differ.
+
+    What a bar proposes must be the same, always. Whether it was taken, and its size, must be the same
+    wherever both accounts held the same: prints and bars fill a stop or a target that the market just
+    touched at different times, and a signal meets another account then (``of_other_holdings``). The replay,
+    which is given the recorded fills, must decide those too.
+    """
+    signals, others = signals_of(live, from_ns), signals_of(history, from_ns)
+    held, held_others = held_at(live, from_ns), held_at(history, from_ns)
+    both = sorted(signals.keys() & others.keys())
+    alike = [key for key in both if held[key] == held_others[key]]
+
+    def differing(name: str, keys: Iterable[tuple[int, str]]) -> list[str]:
+        return [
+            f"{key[0]} {key[1]}: {getattr(signals[key], name)} live, {getattr(others[key], name)} in history"
+            for key in keys
+            if getattr(signals[key], name) != getattr(others[key], name)
         ]
-        for name in ("side", "price", "stop", "target", "kind", "reason", "qty")
-    }
+
+    unlike = [key for key in both if held[key] != held_others[key]]
     return {
-        "signals_live": len(live),
-        "signals_history": len(history),
-        "in_one_alone": [f"{ts_ns} {name}" for ts_ns, name in sorted(live.keys() ^ history.keys())],
-        **{f"different_{name}": found for name, found in differing.items()},
+        "signals_live": len(signals),
+        "signals_history": len(others),
+        "in_one_alone": [f"{ts_ns} {name}" for ts_ns, name in sorted(signals.keys() ^ others.keys())],
+        **{f"different_{name}": differing(name, both) for name in PROPOSED},
+        "signals_of_same_holdings": len(alike),
+        **{f"different_{name}": differing(name, alike) for name in DECIDED},
+        "of_other_holdings": {name: differing(name, unlike) for name in DECIDED},
     }
 
 
@@ -318,7 +349,7 @@ def verdict(run: PaperRun) -> bool:
     from_ns = traded_from_ns(run.recording)
     history, summary = run.backtest(from_ns)
     live = signals_of(recorded, from_ns)
-    found = compared(live, signals_of(history, from_ns))
+    found = compared(recorded, history, from_ns)
     replay = replayed(run.recording)
     run.measured |= {
         "decisions": dict(Counter(one.kind for one in recorded)),
