@@ -1,12 +1,17 @@
 """What a session folder says about its session: which life of its id it is, and which database it is for."""
 
+import hashlib
+import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 BINDING: Final = "session.json"
+# Nothing in it needs a parser of URLs: no query, no escapes, no memory.
+_PLAIN_FILE: Final = re.compile(r"sqlite:///([A-Za-z0-9_./-]+)")
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,3 +48,21 @@ def read_binding(folder: Path) -> Binding:
         return msgspec.json.decode((folder / BINDING).read_bytes(), type=Binding)
     except FileNotFoundError:
         return Binding()
+
+
+def digest_of(facts: Sequence[str]) -> str:
+    """Return what names a database by what tells it from others, 16 hex digits."""
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def file_binding(url: str) -> Binding | None:
+    """Return the binding to an SQLite file with a plain name; None for all else.
+
+    The same as :func:`runtime.journal.database.binding_of`, without SQLAlchemy and Alembic: a node that
+    starts over an unprotected position does not wait for their import.
+    """
+    found = _PLAIN_FILE.fullmatch(url)
+    if found is None:
+        return None
+    database = digest_of(["sqlite", str(Path(found[1]).resolve())])
+    return Binding(nonce=new_nonce(), database=database, url=url)

@@ -1,6 +1,5 @@
 """The journal's database by one URL: SQLite (WAL) by default, PostgreSQL by name."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from runtime.errors import ConfigurationError, DataError
-from runtime.journal.binding import Binding, new_nonce
+from runtime.journal.binding import Binding, digest_of, new_nonce
 from runtime.journal.columns import from_json, to_json
 from runtime.redact import Redactor, secret_values
 from runtime.secret_urls import is_ambiguous, masked_url, url_secrets
@@ -89,7 +88,7 @@ def identity(url: str) -> str:
         place = [str(parsed.query.get(name, "")) for name in ("host", "port", "user", "dbname", "service")]
         facts = ["postgresql", parsed.username or "", parsed.host or "", str(parsed.port or 5432)]
         facts += [parsed.database or "", *place]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+    return digest_of(facts)
 
 
 def open_engine(url: str, *, read_only: bool = False) -> Engine:

@@ -9,10 +9,7 @@ import msgspec
 
 from indicators.kernels.jit import ROOT, cache_folder
 from runtime.cli import say, warn
-from runtime.kernel_cache import trial_run
 from runtime.live.plan import LivePlan
-from runtime.run_request import RunRequest
-from runtime.sample import SampleRequest, make_sample
 from runtime.settings import Settings, StrategySettings
 
 SAMPLE_INSTRUMENT: Final = "BTCUSDT.BINANCE"
@@ -58,6 +55,11 @@ def mark_of(name: str) -> Path:
 
 def compile_for(strategies: tuple[str, ...]) -> None:
     """Run strategies, by name, over a synthetic tape in a folder that is deleted; mark those that ran."""
+    # The engine of backtests and what makes samples: a node whose kernels are there starts without them.
+    from runtime.kernel_cache import trial_run
+    from runtime.run_request import RunRequest
+    from runtime.sample import SampleRequest, make_sample
+
     with tempfile.TemporaryDirectory() as folder:
         make_sample(SampleRequest(days=1), Path(folder))
         for name in strategies:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from runtime.cli import say
 from runtime.errors import ConfigurationError, VenueError
 from runtime.journal.backtests import model_sha256, timeframe_of
+from runtime.journal.binding import Binding, file_binding
 from runtime.journal.place import URL_VARIABLE, journal_url
 from runtime.journal.records import SessionEnd, SessionStart
 from runtime.journal.session import SessionJournal, code_version
@@ -143,15 +144,13 @@ class _Session:
 
     def run(self, parts: ExitStack) -> bool:
         """Open the parts, trade, and close them in the opposite order; tell whether to begin anew."""
-        from runtime.journal.database import binding_of  # brings SQLAlchemy: --check need not pay
-
         url = journal_url(self.plan.settings.journal)
         if not url:
             raise ConfigurationError(
                 f"{URL_VARIABLE}=off: paper and live are always journaled; name a database or unset it"
             )
         spool = Path(self.plan.settings.journal.spool)
-        journal = SessionJournal(spool, self.session_id, self._start_record(), binding=binding_of(url))
+        journal = SessionJournal(spool, self.session_id, self._start_record(), binding=_binding_of(url))
         try:
             notifier = open_notifier(self.plan.settings.notifications, self.plan.mode)  # type: ignore[arg-type]
             parts.callback(notifier.close)
@@ -266,6 +265,15 @@ class _Session:
                 detail=final,
             )
         )
+
+
+def _binding_of(url: str) -> Binding:
+    plain = file_binding(url)
+    if plain is not None:
+        return plain
+    from runtime.journal.database import binding_of  # brings SQLAlchemy, half a second before protection
+
+    return binding_of(url)
 
 
 def keep_what_is_there() -> None:

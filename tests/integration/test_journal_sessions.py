@@ -13,7 +13,7 @@ from sqlalchemy import text
 from runtime.errors import OperatorError
 from runtime.health import records_check, writer_check
 from runtime.journal import segments
-from runtime.journal.binding import Binding
+from runtime.journal.binding import Binding, file_binding
 from runtime.journal.columns import exact
 from runtime.journal.database import binding_of, identity, open_engine
 from runtime.journal.framing import frames_in
@@ -199,6 +199,29 @@ def test_a_session_goes_into_its_own_database(tmp_path: Path, capsys: pytest.Cap
     assert findings(mine, "s1") == findings(mine, "s2") == (3, [])
     session(root, "s4", order(1), binding=binding_of(mine))
     assert Writer(root, other, any_database=True).drain() == 3
+
+
+@pytest.mark.parametrize("url", ["sqlite:///var/j.sqlite", "sqlite:////srv/smc-bot/j_1.sqlite"])
+def test_a_plain_file_is_bound_as_by_sqlalchemy(url: str) -> None:
+    """What a node writes without it is what its writer reads with it."""
+    quick, thorough = file_binding(url), binding_of(url)
+    assert quick is not None
+    assert (quick.database, quick.url) == (thorough.database, thorough.url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///:memory:",
+        "sqlite:///a.sqlite?mode=ro",
+        "sqlite://",
+        "postgresql://u:p@h/d",
+        "sqlite:///a b",
+    ],
+)
+def test_other_urls_are_left_to_sqlalchemy(url: str) -> None:
+    """Passwords, options and refusals are its matter."""
+    assert file_binding(url) is None
 
 
 def test_a_password_does_not_name_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from runtime import kernel_cache, sample
 from runtime.live import compiling
 from runtime.live.compiling import compile_for, ensure_compiled, is_compiled, mark_of
 from runtime.run_request import RunRequest
@@ -36,7 +37,7 @@ class Child:
 def child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Child]:
     """Compile in this process, on a tape that is not made, into a cache of our own."""
     monkeypatch.setattr(compiling, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(compiling, "make_sample", lambda *_words: None)
+    monkeypatch.setattr(sample, "make_sample", lambda *_words: None)
     monkeypatch.setattr(Child, "started", [], raising=False)
     monkeypatch.setattr(
         compiling.multiprocessing, "get_context", lambda _kind: SimpleNamespace(Process=Child)
@@ -53,7 +54,7 @@ def test_kernels_of_others_in_the_cache_are_not_enough(
     child: type[Child], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A simulator that compiled its tape leaves kernels there; each strategy runs once all the same."""
-    monkeypatch.setattr(compiling, "trial_run", lambda _request: True)
+    monkeypatch.setattr(kernel_cache, "trial_run", lambda _request: True)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "sample_tape.nbi").touch()
     ensure_compiled(plan("ote"))
@@ -67,7 +68,7 @@ def test_a_trial_that_fails_is_told_and_tried_again(
 ) -> None:
     """Nothing is marked, and a person hears that the node will be deaf."""
     ran: list[RunRequest] = []
-    monkeypatch.setattr(compiling, "trial_run", lambda request: bool(ran.append(request)))
+    monkeypatch.setattr(kernel_cache, "trial_run", lambda request: bool(ran.append(request)))
     ensure_compiled(plan("ote"))
     assert "warning: the kernels could not be compiled" in capsys.readouterr().err
     assert [one.settings.strategies[0].strategy for one in ran] == ["ote"]
@@ -78,7 +79,7 @@ def test_a_cache_that_came_from_another_place_does_not_count(
     child: type[Child], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Numba finds kernels by the path of their source: a copied folder has none that fit."""
-    monkeypatch.setattr(compiling, "trial_run", lambda _request: True)
+    monkeypatch.setattr(kernel_cache, "trial_run", lambda _request: True)
     compile_for(("ote",))
     assert is_compiled("ote")
     mark_of("ote").write_text("elsewhere\n", encoding="utf-8")
