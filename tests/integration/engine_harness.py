@@ -23,6 +23,7 @@ from nautilus_trader.model.instruments import CryptoPerpetual, CurrencyPair, Ins
 from nautilus_trader.model.objects import Money, Price, Quantity
 
 from indicators.events import EVENT_DTYPE, EventKind, Scope
+from indicators.snapshot import SNAPSHOT_DTYPE
 from packet_builder.builder import Counters
 from packet_builder.packet import PACKET_DTYPE
 from runtime.fees import VenueFeeModel
@@ -133,6 +134,7 @@ class ScriptedPerception:
         self.forming: dict[str, bool] = {}
         self.counters = Counters(packets=0, missing_ids=0, dropped_ids=0, ignored_sizes=0)
         self.snapshot = None
+        self.snapshot_bytes = memoryview(bytes(SNAPSHOT_DTYPE.itemsize))  # before the first bar
 
     def push(self, ts_ns: int, price: float, size: float, is_buyer: bool, trade_id: int) -> int:
         """Close one bucket of this trade."""

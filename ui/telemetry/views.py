@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+import numpy as np
+
 from indicators.confluence.config import ConfluenceConfig
 from indicators.confluence.explain import explain
+from packet_builder.packet import PACKET_DTYPE
 from strategies.trade_manager.client_ids import setup_and_leg
 from strategies.trade_manager.record import CancelShadow, Decision
 from ui.protocol import (
@@ -265,6 +268,8 @@ def position_view(ins: str, setup: Any, last: Decimal | None, unprotected_ms: fl
 
 def _columns(packet: Any) -> dict[str, Any]:
     """Return the columns that closed and developing buckets share."""
+    if isinstance(packet, np.void):  # asked for them one by one, numpy takes many times as long
+        packet = dict(zip(PACKET_DTYPE.names or (), packet.item(), strict=True))
     return {
         "i": int(packet["seq"]),
         "t0": int(packet["ts_open_ns"]) // MS,
