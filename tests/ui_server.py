@@ -134,7 +134,7 @@ def command(action: str = "pause", number: int = 1, life_secs: float = 5.0, **mo
 
 @contextmanager
 def listening(
-    hub: Hub | None = None, node: Any = None, replay: Any = None, **settings: Any
+    hub: Hub | None = None, node: Any = None, replay: Any = None, ports: Plain | None = None, **settings: Any
 ) -> Iterator[Server]:
     """Serve on a free port while the block runs."""
     listener = Listener("127.0.0.1", 0)
@@ -147,6 +147,7 @@ def listening(
         hub=hub,
         node=node or memory,
         replay=replay,
+        ports=ports,
     )
     frames = FrameThread(hub, made.sockets)
     frames.start()

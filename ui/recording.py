@@ -152,6 +152,7 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._kept: dict[int, list[tuple[str, Any]]] = {}  # who scrubs comes back
         with path.open("rb") as file:
             self.meta = self._read_head(file)
             self.blocks = self._index(file) or list(self._scan(file))
@@ -219,13 +220,18 @@ class Recording:
     def _history(self, number: int) -> Iterator[tuple[str, Any]]:
         """Walk the buckets and bars before a block."""
         for before in range(number):
-            for _, _, kind, frame in self.frames(before):
-                if kind in HISTORY:
-                    yield kind, decode(frame).payload
-                elif kind == SNAP and not before:
-                    known = decode(frame).payload
-                    yield from (("bkt", one) for one in known.bkt)
-                    yield from (("bar", one) for one in known.bar)
+            if before not in self._kept:
+                self._kept[before] = list(self._history_of(before))
+            yield from self._kept[before]
+
+    def _history_of(self, number: int) -> Iterator[tuple[str, Any]]:
+        for _, _, kind, frame in self.frames(number):
+            if kind in HISTORY:
+                yield kind, decode(frame).payload
+            elif kind == SNAP and not number:
+                known = decode(frame).payload
+                yield from (("bkt", one) for one in known.bkt)
+                yield from (("bar", one) for one in known.bar)
 
     def _raw(self, number: int) -> bytes:
         block = self.blocks[number]

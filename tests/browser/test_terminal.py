@@ -1,52 +1,32 @@
 """The terminal in a real Chromium, against a server that listens and a node that trades a made-up market."""
 
-import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.pages import NEEDS_PAGES, PATIENCE_MS, Said, chromium, logged_in, until
 from tests.ui_fake_node import XRP, FakeNode, Market, play
 from tests.ui_server import OPERATOR_TOKEN, VIEWER_TOKEN, Server, listening
 from ui import protocol as p
 from ui.attached.node import NodeSocket
 from ui.server.hub import Hub
-from ui.server.pages.views import STATIC
 from ui.server.subscriber import Subscriber
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HISTORY = 300
-PATIENCE_MS = 15_000
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path"),
-    pytest.mark.skipif(
-        not (STATIC / "index.html").is_file(), reason="the pages are not built: make frontend"
-    ),
-]
+pytestmark = NEEDS_PAGES
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Give a Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -81,54 +61,20 @@ def server(node: FakeNode) -> Iterator[Server]:
         subscriber.stop()
 
 
-class Said:
-    """What a page said on its console and which of its requests left the server."""
-
-    def __init__(self, page: Page, address: str) -> None:
-        self.errors: list[str] = []
-        self.strangers: list[str] = []
-        page.on("console", lambda one: self.errors.append(one.text) if one.type == "error" else None)
-        page.on("pageerror", lambda one: self.errors.append(str(one)))
-        page.on("request", lambda one: self._ask(one.url, address.split("//")[1]))
-
-    def _ask(self, url: str, host: str) -> None:
-        if host not in url:
-            self.strangers.append(url)
-
-
 @pytest.fixture
 def enter(browser: Browser, server: Server) -> Iterator[Callable[..., tuple[Page, Said]]]:
     """Give what logs a browser in and shows it the terminal with data."""
-    opened: list[Any] = []
+    with ExitStack() as opened:
 
-    def log_in(token: str = OPERATOR_TOKEN, **options: Any) -> tuple[Page, Said]:
-        context = browser.new_context(**options)
-        opened.append(context)
-        page = context.new_page()
-        said = Said(page, server.address)
-        page.goto(f"{server.address}/login")
-        page.locator("input[name=password]").fill(token)
-        page.locator("button").click()
-        expect(page.locator(".badge")).to_have_attribute("data-freshness", "live", timeout=PATIENCE_MS)
-        expect(page.locator(".legend[data-pane=price]")).to_contain_text("#", timeout=PATIENCE_MS)
-        return page, said
+        def log_in(token: str = OPERATOR_TOKEN, **options: Any) -> tuple[Page, Said]:
+            return opened.enter_context(logged_in(browser, server.address, token, **options))
 
-    yield log_in
-    for context in opened:
-        context.close()
+        yield log_in
 
 
 def commanded(node: FakeNode) -> list[str]:
     """Return the actions that the node executed."""
     return [command.action for command in node.executed]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE_MS / 1e3
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
 
 
 def test_it_draws_updates_and_says_no_error(enter: Callable[..., tuple[Page, Said]]) -> None:

@@ -8,7 +8,7 @@ import type { Transport } from './net/transport.ts';
 import type { Link } from './store/link.ts';
 import type { SettingsStore } from './store/settings.ts';
 import type { Store } from './store/store.ts';
-import { placesOf } from './lib/format.ts';
+import { decimal, fixed, placesOf } from './lib/format.ts';
 
 export interface App {
   store: Store;
@@ -38,4 +38,11 @@ export function instrumentInfo(app: App, ins = app.store.market.ins): Instrument
 export function pricePlaces(app: App, ins = app.store.market.ins): number {
   const info = instrumentInfo(app, ins);
   return info ? placesOf(Number(info.tick)) : 4;
+}
+
+/** An average of fills lies between ticks and has no end: one place more than prices have says enough. */
+export function averageText(app: App, ins: string, text: string | null): string {
+  const places = pricePlaces(app, ins) + 1;
+  const whole = decimal(text);
+  return (text?.split('.')[1] ?? '').replace(/0+$/, '').length > places ? fixed(Number(text), places) : whole;
 }

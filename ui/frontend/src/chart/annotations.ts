@@ -19,7 +19,8 @@ export interface Locator {
 
 const TAIL_ROWS = 400;
 /** Living zones of a type on the chart, the newest: each reaches to the right edge, and many hide the candles. */
-const MAX_LIVING = 12;
+const MAX_LIVING: Record<Zone['type'], number> = { ote: 4, range: 2, ob: 6, fvg: 5, liquidity: 10, bos: 12, choch: 12 };
+const MAX_ORDERS = 12;
 const MAX_POSITIONS = 4;
 
 export function zoneBoxes(store: Store, ins: string, overlays: Settings['overlays'], at: Locator): ZoneBox[] {
@@ -40,7 +41,7 @@ function newestLiving(boxes: ZoneBox[]): ZoneBox[] {
       if (ENDED.has(zone.state) || zone.i1 !== null) return true;
       const count = (counts.get(zone.type) ?? 0) + 1;
       counts.set(zone.type, count);
-      return count <= MAX_LIVING;
+      return count <= MAX_LIVING[zone.type];
     });
 }
 
@@ -106,11 +107,34 @@ export function levelLines(store: Store, ins: string, palette: Palette): LevelLi
   const lines: LevelLine[] = [];
   for (const position of store.openPositions(ins).slice(-MAX_POSITIONS)) lines.push(...positionLines(position, palette));
   const covered = new Set(lines.map((line) => line.price));
-  for (const order of store.workingOrders(ins).slice(-MAX_LIVING)) {
+  for (const order of store.workingOrders(ins).slice(-MAX_ORDERS)) {
     const price = Number(order.trig ?? order.px);
-    if (Number.isFinite(price) && price > 0 && !covered.has(price)) lines.push(orderLine(order, price, palette));
+    if (!Number.isFinite(price) || price <= 0 || covered.has(price)) continue;
+    lines.push(orderLine(order, price, palette));
+    if (order.role === 'entry') lines.push(...planLines(store, order, price, palette));
   }
   return lines;
+}
+
+/** Stop and target of an entry that rests: its zone knows them before the position does. */
+function planLines(store: Store, order: Order, price: number, palette: Palette): LevelLine[] {
+  const zone = zoneOf(store, order.ins, price);
+  if (!zone) return [];
+  const line = (name: string, level: number, title: string, colour: string): LevelLine => ({ id: `plan:${order.coid}:${name}`, price: level, title, colour, dashed: true });
+  return [
+    ...(zone.stop === null ? [] : [line('stop', zone.stop, 'STOP planned', palette.down)]),
+    ...zone.targets.map((target, index) => line(`tp${index}`, target, `TP${index + 1} planned`, palette.up)),
+  ];
+}
+
+/** The newest living zone whose sweet spot is a price: the one that an entry there was placed for. */
+export function zoneOf(store: Store, ins: string, price: number): Zone | null {
+  let found: Zone | null = null;
+  for (const zone of store.zones.values()) {
+    if (zone.ins !== ins || zone.type !== 'ote' || zone.sweet === null || ENDED.has(zone.state)) continue;
+    if (Math.abs(zone.sweet - price) <= price * 1e-9 && (!found || zone.t0 > found.t0)) found = zone;
+  }
+  return found;
 }
 
 function positionLines(position: Position, palette: Palette): LevelLine[] {

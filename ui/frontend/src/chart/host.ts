@@ -41,6 +41,8 @@ function hasChanged(line: IPriceLine, wanted: Partial<PriceLineOptions>): boolea
 }
 
 const HOME_ROWS = 180;
+/** A line within so many visible price ranges of them widens the picture. */
+const LINE_ROOM = 1;
 /** Kept free at the right edge. */
 const FREE_ROWS = 8;
 
@@ -114,7 +116,21 @@ export class ChartHost {
     if (!visible || columns.length === 0) return null;
     const from = Math.max(0, Math.floor(visible.from));
     const to = Math.min(columns.length - 1, Math.ceil(visible.to));
-    return spec.range(columns, from, to);
+    const range = spec.range(columns, from, to);
+    return spec === this.specs[0] && to === columns.length - 1 ? this.withLines(range) : range;
+  }
+
+  /** Entry, stop and target belong in the picture, unless they lie so far off that the candles would be flat. */
+  private withLines(range: [number, number] | null): [number, number] | null {
+    if (!range) return null;
+    const room = (range[1] - range[0]) * LINE_ROOM;
+    let [low, high] = range;
+    for (const line of this.lines.values()) {
+      const { price } = line.options();
+      if (price < low && price > range[0] - room) low = price;
+      if (price > high && price < range[1] + room) high = price;
+    }
+    return [low, high];
   }
 
   /** Other columns are shown from now on: nothing that the library holds counts. */
@@ -270,7 +286,7 @@ export class ChartHost {
         panes: { separatorColor: palette.grid, separatorHoverColor: alpha(palette.accent, 0.25) },
       },
       grid: { vertLines: { color: alpha(palette.grid, 0.55) }, horzLines: { color: alpha(palette.grid, 0.55) } },
-      rightPriceScale: { borderColor: palette.grid, minimumWidth: 72 },
+      rightPriceScale: { borderColor: palette.grid, minimumWidth: 72, entireTextOnly: true },
       timeScale: { borderColor: palette.grid },
       crosshair: {
         vertLine: { color: alpha(palette.muted, 0.7), labelBackgroundColor: palette.accent },

@@ -33,7 +33,7 @@ export const PANES_OF: Record<Settings['view'], PaneName[]> = {
 const PRICE_STRETCH = 560;
 const PANE_STRETCH = 120;
 
-export function makePanes(scene: () => Scene, settings: Settings): ViewPanes {
+export function makePanes(scene: () => Scene, settings: Settings, hasModel = true): ViewPanes {
   const painters: Painters = {
     candles: new CandlePainter(scene),
     zones: new ZonePainter(scene, 'bottom'),
@@ -54,7 +54,7 @@ export function makePanes(scene: () => Scene, settings: Settings): ViewPanes {
     volume: { range: volumeRange, places: 0, painters: [new HistogramPainter(scene, 'v')] },
   };
   for (const name of PANES_OF[settings.view]) {
-    if (settings.panes[name]) specs.push({ name, stretch: paneHeights[name] ?? PANE_STRETCH, ...lower[name] });
+    if (settings.panes[name] && (name !== 'model' || hasModel)) specs.push({ name, stretch: paneHeights[name] ?? PANE_STRETCH, ...lower[name] });
   }
   return { specs, painters };
 }

@@ -25,6 +25,8 @@ const LOOKS: Record<ZoneState, Look> = {
   mitigated: { fill: 0.04, line: 0.25, dash: true },
   expired: { fill: 0.03, line: 0.2, dash: true },
 };
+/** Gaps and blocks are many and lie over each other: what is traded must stand out. */
+const WEIGHTS: Partial<Record<ZoneType, number>> = { ob: 0.7, fvg: 0.4, range: 0.33, ote: 1.3 };
 const LABELS: Record<ZoneType, string> = {
   ote: 'OTE', ob: 'OB', fvg: 'FVG', liquidity: 'LIQ', range: 'RANGE', bos: 'BOS', choch: 'CHoCH',
 };
@@ -59,13 +61,14 @@ export class ZonePainter extends Painter {
     const { context, ratio } = view;
     const colour = colourOf(zone, palette);
     const look = LOOKS[zone.state];
+    const weight = WEIGHTS[zone.type] ?? 1;
     const top = Math.round(view.y(zone.top));
     const height = Math.max(1, Math.round(view.y(zone.bot)) - top);
     if (top > view.height || top + height < 0) return;
     const [x0, width] = [Math.round(Math.max(left, -2)), Math.round(right - Math.max(left, -2))];
-    context.fillStyle = alpha(colour, zone.type === 'range' ? look.fill / 3 : look.fill);
+    context.fillStyle = alpha(colour, look.fill * weight);
     context.fillRect(x0, top, width, height);
-    context.strokeStyle = alpha(colour, zone.id === this.selected ? 1 : look.line);
+    context.strokeStyle = alpha(colour, zone.id === this.selected ? 1 : Math.min(1, look.line * Math.max(weight, 0.5)));
     context.lineWidth = (zone.id === this.selected ? 2 : 1) * Math.max(1, Math.floor(ratio));
     context.setLineDash(look.dash ? [4 * ratio, 3 * ratio] : []);
     if (zone.type === 'range') this.rangeLines(view, zone, x0, x0 + width);

@@ -40,6 +40,7 @@ export class Banner {
     const freshness = link.freshness(nowMs);
     if (freshness !== 'live') {
       const age = link.age(nowMs);
+      if (store.status?.mode === 'replay') return ['info', 'The recording is being read'];
       return ['bad', `The node has said nothing for ${Number.isFinite(age) ? ageText(age) : 'long'} — only Kill is possible`];
     }
     const { status } = store;

@@ -1,5 +1,5 @@
 /** The tables at the foot of the terminal: what each shows. */
-import { pricePlaces, takesCommands, type App } from '../app.ts';
+import { averageText, pricePlaces, takesCommands, type App } from '../app.ts';
 import { perform } from '../actions/control.ts';
 import type { Sent } from '../actions/commands.ts';
 import { arrowed, decimal, duration, fixed, micros, percent, signed, symbolOf, words } from '../lib/format.ts';
@@ -48,7 +48,7 @@ function orders(app: App): Blotter {
       { name: 'Price', width: 12, numeric: true, text: (row) => decimal(row.trig ?? row.px), value: (row) => Number(row.trig ?? row.px) },
       { name: 'Qty', width: 11, numeric: true, text: (row) => decimal(row.qty), value: (row) => Number(row.qty) },
       { name: 'Filled', width: 11, numeric: true, text: (row) => decimal(row.filled), value: (row) => Number(row.filled) },
-      { name: 'Avg', width: 12, numeric: true, text: (row) => decimal(row.avg), value: (row) => Number(row.avg) },
+      { name: 'Avg', width: 12, numeric: true, text: (row) => averageText(app, row.ins, row.avg), value: (row) => Number(row.avg) },
       { name: 'Status', width: 16, text: (row) => words(row.status).toLowerCase(), tone: orderTone },
       { name: 'Setup', width: 16, text: (row) => row.setup, tone: () => 'muted' },
       { name: 'Reason', width: 20, text: (row) => row.reason ?? '', tone: () => 'muted' },
@@ -66,7 +66,7 @@ function positions(app: App): Blotter {
     symbol(),
     { name: 'Side', width: 7, text: (row) => row.side, tone: (row) => bySide(row.side) },
     { name: 'Qty', width: 11, numeric: true, text: (row) => decimal(row.qty), value: (row) => Number(row.qty) },
-    { name: 'Entry', width: 12, numeric: true, text: (row) => decimal(row.avg), value: (row) => Number(row.avg) },
+    { name: 'Entry', width: 12, numeric: true, text: (row) => averageText(app, row.ins, row.avg), value: (row) => Number(row.avg) },
     { name: 'Stop', width: 12, numeric: true, text: (row) => decimal(row.stop), tone: (row) => (row.stop ? '' : 'warn') },
     { name: 'Targets', width: 16, numeric: true, text: (row) => row.targets.map(decimal).join(' ') },
     { name: 'Open PnL', width: 12, numeric: true, text: (row) => arrowed(Number(row.upnl ?? NaN), 2), tone: (row) => bySign(Number(row.upnl)), value: (row) => Number(row.upnl) },

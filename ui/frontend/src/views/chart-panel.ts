@@ -44,9 +44,10 @@ export class ChartPanel {
     store.on(['buckets'], () => this.advance());
     store.on(['zones'], () => this.drawZones());
     store.on(['signals', 'cancels', 'fills'], () => this.drawMarks());
-    store.on(['decisions'], () => this.drawModel());
+    store.on(['decisions'], () => (this.shapeOf() === this.shape ? this.drawModel() : this.rebuild()));
     store.on(['orders', 'positions'], () => this.drawLines());
     window.addEventListener('pagehide', () => this.keepHeights());
+    new ResizeObserver(() => this.legend.place(this.host)).observe(this.canvas);
   }
 
   onFollow(listener: (following: boolean) => void): void {
@@ -72,7 +73,7 @@ export class ChartPanel {
     const { settings } = this.app;
     this.shape = this.shapeOf();
     this.scene.palette = readPalette();
-    this.panes = makePanes(() => this.scene, settings.current);
+    this.panes = makePanes(() => this.scene, settings.current, this.hasModel());
     this.host = new ChartHost(this.canvas, () => this.scene, () => this.app.clock(), this.panes.specs, pricePlaces(this.app));
     this.host.onPointer((pointer) => this.onPointer(pointer));
     this.host.onClick((object) => this.select(object));
@@ -88,7 +89,13 @@ export class ChartPanel {
   /** What a chart cannot change once it is made. */
   private shapeOf(): string {
     const { view, panes, zone } = this.app.settings.current;
-    return JSON.stringify([view, panes, zone, this.app.store.market.ins, pricePlaces(this.app)]);
+    return JSON.stringify([view, panes, zone, this.app.store.market.ins, pricePlaces(this.app), this.hasModel()]);
+  }
+
+  /** Where no model decides, its pane would stay empty for ever. */
+  private hasModel(): boolean {
+    const { store } = this.app;
+    return !store.status || store.status.models.length > 0 || store.decisions.size > 0;
   }
 
   private rebuild(): void {

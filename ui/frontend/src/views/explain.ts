@@ -48,7 +48,7 @@ function card(title: string, tag: string, tone: string, rows: Row[], ...rest: (H
   return h('div.card-body', {}, h('div.card-head', {}, h('strong', {}, title), h(`span.tag.${tone}`, {}, tag)), list, ...rest);
 }
 
-function zoneCard(app: App, zone: Zone): HTMLElement {
+export function zoneCard(app: App, zone: Zone): HTMLElement {
   const places = pricePlaces(app, zone.ins);
   const price = (value: number | null): string => fixed(value, places);
   const rows: Row[] = [

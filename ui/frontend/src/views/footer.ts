@@ -17,7 +17,7 @@ export function footer(app: App): HTMLElement {
   tell();
   app.store.on(['status', 'latency'], () => {
     const { status, latency, tickAgeMs } = app.store;
-    const parts = [status && `node ${status.version}`, status && `settings ${status.config_hash.slice(0, 8)}`];
+    const parts = [status?.version && `node ${status.version}`, status?.config_hash && `settings ${status.config_hash.slice(0, 8)}`];
     if (latency?.loop_lag_ms !== null && latency) parts.push(`loop ${latency.loop_lag_ms.toFixed(1)} ms`);
     if (tickAgeMs !== null) parts.push(`last trade ${(tickAgeMs / 1000).toFixed(1)} s ago`);
     setText(node, parts.filter(Boolean).join(' · '));

@@ -100,6 +100,9 @@ export class InstrumentBar {
   private showFigures(): void {
     const { account, latency, status, market } = this.app.store;
     const { figures } = this;
+    const isPlayed = status?.mode === 'replay' || status?.mode === 'backtest';
+    for (const one of [figures.latency, figures.decision, figures.ack]) one.element.hidden = isPlayed;
+    this.element.classList.toggle('is-played', isPlayed);
     figures.latency.set(quantiles(latency?.feed_ms));
     figures.decision.set(quantiles(latency?.decision_us));
     figures.ack.set(quantiles(latency?.ack_ms));

@@ -1,10 +1,11 @@
 /** Beside the chart: position, working orders, the last decision and why, limits. */
-import { takesCommands, type App } from '../app.ts';
+import { averageText, takesCommands, type App } from '../app.ts';
 import { perform } from '../actions/control.ts';
 import { h, replace } from '../lib/dom.ts';
 import { arrowed, decimal, duration, fixed, signed, symbolOf } from '../lib/format.ts';
-import type { Decision, Position } from '../net/protocol.ts';
-import { decisionCard, explain } from './explain.ts';
+import { zoneOf } from '../chart/annotations.ts';
+import type { Decision, Position, Zone } from '../net/protocol.ts';
+import { decisionCard, explain, zoneCard } from './explain.ts';
 import { panelCard } from './pieces.ts';
 
 const REFRESH_MS = 250;
@@ -26,7 +27,7 @@ export class SidePanel {
     this.app = app;
     const cards = [this.position, this.orders, this.decision, this.limits];
     this.element = h('aside.side', { 'aria-label': 'position and decision' }, ...cards.map((card) => card.element));
-    app.store.on(['positions', 'orders', 'decisions', 'cancels', 'risk', 'status', 'history', 'link', 'zones'], () => this.later());
+    app.store.on(['positions', 'orders', 'decisions', 'cancels', 'signals', 'risk', 'status', 'history', 'link', 'zones'], () => this.later());
     this.draw();
   }
 
@@ -71,7 +72,7 @@ export class SidePanel {
       ? h('button.btn.tiny', { type: 'button', disabled: obstacle !== null, title: obstacle ?? 'close at market (C)', 'aria-label': `close ${symbolOf(position.ins)}`, onclick: () => void perform(this.app, 'close', position.ins) }, 'Close')
       : null;
     const pairs: [string, string, string?][] = [
-      ['Entry', decimal(position.avg)], ['Stop', position.stop === null ? 'none' : this.level(position, position.stop), position.stop === null ? 'warn' : ''],
+      ['Entry', averageText(this.app, position.ins, position.avg)], ['Stop', position.stop === null ? 'none' : this.level(position, position.stop), position.stop === null ? 'warn' : ''],
       ...position.targets.map((target, index): [string, string] => [`Target ${index + 1}`, this.level(position, target)]),
       ['Realized', signed(Number(position.rpnl), 2)],
       ['Unprotected', duration(position.unprotected_ms), position.unprotected_ms > 1000 ? 'warn' : ''],
@@ -110,7 +111,25 @@ export class SidePanel {
     const card = this.picked ? explain(this.app, this.picked) : null;
     const last = this.lastDecision();
     const back = card ? h('button.btn.tiny', { type: 'button', onclick: () => this.pick(null) }, 'Show the last decision') : null;
-    replace(this.decision.body, card ?? (last ? decisionCard(this.app, last) : h('p.muted', {}, 'the model was not asked yet')), back);
+    if (card) return replace(this.decision.body, card, back);
+    const zone = this.tradedZone();
+    replace(
+      this.decision.body,
+      last ? decisionCard(this.app, last) : h('p.muted', {}, this.app.store.status?.models.length ? 'the model was not asked yet' : 'no model: every entry rests until its zone ends'),
+      zone && h('div.traded-zone', {}, zoneCard(this.app, zone)),
+    );
+  }
+
+  /** The zone of the resting entry; else the one that was entered last. */
+  private tradedZone(): Zone | null {
+    const { store } = this.app;
+    const { ins } = store.market;
+    for (const order of store.workingOrders(ins).reverse()) {
+      const zone = order.role === 'entry' ? zoneOf(store, ins, Number(order.px)) : null;
+      if (zone) return zone;
+    }
+    const signal = store.signals.findLast((one) => one.ins === ins && one.taken && one.zone !== null);
+    return (signal && store.zones.get(`${ins}:ote${signal.zone}`)) ?? null;
   }
 
   private lastDecision(): Decision | null {
