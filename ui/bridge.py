@@ -6,7 +6,7 @@ sink's affair: a socket in a node, a file in a backtest.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, partial
