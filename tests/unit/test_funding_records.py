@@ -28,7 +28,7 @@ from runtime.live.funding import (
 from runtime.live.settings import LiveVenue
 from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.funding import FundingPayment
-from strategies.trade_manager.setup import ExitRules
+from strategies.trade_manager.setup_rules import ExitRules
 
 D = Decimal
 MS = 1_000_000
