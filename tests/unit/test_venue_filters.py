@@ -14,7 +14,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "price of nothing": ("buy 1 @ 0", {}, "filter_price"),
     "off the lot": ("buy 1.005 @ 99", {}, "filter_lot"),
     "too small": ("buy 0 @ 99", {}, "filter_lot"),
-    "too large": ("buy 9001 @ 99", {}, "filter_lot"),
+    "too large": ("buy 9001 @ 99", {}, "filter_most"),
     "too little money": ("buy 0.01 @ 99", {}, "filter_notional"),
     "too little money at market": ("sell 0.01", {}, "filter_notional"),
     "far too high": ("buy 1 @ 500.1", {}, "percent_price"),

@@ -64,6 +64,7 @@ CODES: Mapping[str, int] = {
     "insufficient_margin": -2019,
     "filter_price": -4014,
     "filter_lot": -4023,
+    "filter_most": -4005,
     "filter_notional": -4164,
     "percent_price": -4016,
     "would_take": -5022,

@@ -33,6 +33,8 @@ LINEAR: Final[dict[RefusalKind, Code]] = {
     "insufficient_margin": (110007, "ab not enough for new order"),
     "filter_price": (10001, "Price invalid"),
     "filter_lot": (10001, "Qty invalid"),
+    # The words of its users' reports, https://github.com/bybit-exchange/pybit/issues/284.
+    "filter_most": (10001, "The number of contracts exceeds maximum limit allowed: too large"),
     "filter_notional": (110094, "Order does not meet minimum order value"),
     "percent_price": (110003, "Order price is out of permissible range"),
     "would_trigger": (110092, "trigger price on the wrong side of the current price"),
@@ -51,6 +53,7 @@ SPOT: Final[dict[RefusalKind, Code]] = {
     "insufficient_margin": (170033, "margin Insufficient account balance"),
     "filter_price": (170134, "Order price has too many decimals."),
     "filter_lot": (170137, "Order volume decimal too long."),
+    "filter_most": (170124, "Order amount too large."),
     "filter_notional": (170140, "Order value exceeded lower limit."),
     "percent_price": (170192, "Order price is outside the permitted range."),
     "would_trigger": (170130, "Data sent for parameter 'triggerPrice' is not valid."),
@@ -71,13 +74,10 @@ def code_of(refusal: VenueRefusal, kind: MarketKind) -> BybitError:
 
 
 def _spot_lot(detail: str) -> Code:
-    # The core says "<qty> outside <min>..<max> by <lot>" for all three reasons.
+    # The core says "<qty> outside <min>..<max> by <lot>" for both reasons.
     words = detail.split()
-    qty, (least, most) = float(words[0]), map(float, words[2].split(".."))
-    if qty < least:
+    if float(words[0]) < float(words[2].split("..")[0]):
         return 170136, "Order quantity lower than the minimum."
-    if qty > most:
-        return 170124, "Order amount too large."
     return SPOT["filter_lot"]
 
 

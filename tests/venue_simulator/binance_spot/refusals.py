@@ -19,6 +19,7 @@ ANSWERS: Final[dict[RefusalKind, tuple[int, str]]] = {
     "insufficient_margin": (NEW_ORDER_REJECTED, "Account has insufficient balance for requested action."),
     "filter_price": (INVALID_MESSAGE, "Filter failure: PRICE_FILTER"),
     "filter_lot": (INVALID_MESSAGE, "Filter failure: LOT_SIZE"),
+    "filter_most": (INVALID_MESSAGE, "Filter failure: LOT_SIZE"),
     "filter_notional": (INVALID_MESSAGE, "Filter failure: NOTIONAL"),
     "percent_price": (INVALID_MESSAGE, "Filter failure: PERCENT_PRICE_BY_SIDE"),
     "would_take": (NEW_ORDER_REJECTED, "Order would immediately match and take."),
@@ -36,6 +37,8 @@ def answer(refusal: VenueRefusal) -> web.Response:
     code, text = ANSWERS[refusal.kind]
     if refusal.kind == "too_many_orders" and "conditional" in refusal.detail:
         text = "Filter failure: MAX_NUM_ALGO_ORDERS"
+    if refusal.kind == "filter_most" and "at market" in refusal.detail:
+        text = "Filter failure: MARKET_LOT_SIZE"
     return error(400, code, text)
 
 

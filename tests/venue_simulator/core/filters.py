@@ -56,7 +56,9 @@ def check_price(market: Market, price: Decimal) -> None:
 def check_qty(market: Market, qty: Decimal, *, is_market: bool) -> None:
     """Refuse a quantity outside its bounds or off the grid."""
     most = market.market_max_qty if is_market and market.market_max_qty is not None else market.max_qty
-    if not market.min_qty <= qty <= most or qty % market.lot:
+    if qty > most:
+        raise VenueRefusal("filter_most", f"{qty} above {most}{' at market' if is_market else ''}")
+    if qty < market.min_qty or qty % market.lot:
         raise VenueRefusal("filter_lot", f"{qty} outside {market.min_qty}..{most} by {market.lot}")
 
 

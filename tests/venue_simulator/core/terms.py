@@ -28,6 +28,7 @@ type RefusalKind = Literal[
     "insufficient_margin",
     "filter_price",
     "filter_lot",
+    "filter_most",
     "filter_notional",
     "percent_price",
     "would_take",
