@@ -229,7 +229,8 @@ class BarWarmUpActor(HoldingActor):
         if strategy in self._watches:
             start_ns = min(start_ns, self._watches[strategy].universe.wanted_from_ns(began_ns))
         for name in names:
-            await self._read_known(bars, name, config, start_ns)
+            await self._read_catalog(bars, name, config, start_ns)
+        await asyncio.gather(*(self._read_kept(bars, name, config, start_ns) for name in names))
         with ExitStack() as shares:
             for budget in {id(one): one for one in map(self._budget_of, names) if one is not None}.values():
                 shares.enter_context(budget.share(self._settings.warm_up_ratio))
@@ -268,7 +269,8 @@ class BarWarmUpActor(HoldingActor):
         config, source = strategy.config, self._source_of(name)
         bars = BarsSoFar(config.ltf_secs * NANOS)
         history: list[Levels] = []
-        await self._read_known(bars, name, config, start_ns)
+        await self._read_catalog(bars, name, config, start_ns)
+        await self._read_kept(bars, name, config, start_ns)
         interval = interval_of_bar_type(str(bar_type_of(InstrumentId.from_str(name), config.ltf_secs)))
         for _look in range(REST_LOOKS):
             try:
@@ -381,16 +383,29 @@ class BarWarmUpActor(HoldingActor):
                 await asyncio.sleep(0)
                 began_secs = time.monotonic()
 
-    async def _read_known(self, bars: BarsSoFar, name: str, config: Any, start_ns: int) -> None:
-        """Take the bars of the catalog, then those that were kept at the start before and follow them."""
-        await self._read_catalog(bars, name, config, start_ns)
+    async def _read_kept(self, bars: BarsSoFar, name: str, config: Any, start_ns: int) -> None:
+        """Take the bars that were kept at the start before, as far as they follow those of the catalog."""
         try:
-            kept = await asyncio.to_thread(self._kept.read, name, config.ltf_secs)
-        except DataError as error:
-            self.tell(str(error), Severity.WARNING)
+            found = await asyncio.to_thread(self._kept.read, name, config.ltf_secs)
+            kept = list(following(found, bars.last_ns.get(name, start_ns), bars.bar_ns))
+            if kept and not await self._has_bar(name, config, kept[-1]):
+                self.log.warning(f"{name}: the bars of the last start are of another market, asked for again")
+                return
+        except (DataError, VenueError, ConfigurationError) as error:
+            self.tell(f"{name}: {error}", Severity.WARNING)
             return
-        for levels in following(kept, bars.last_ns.get(name, start_ns), bars.bar_ns):
+        for levels in kept:
             bars.add_of_venue(name, levels)
+
+    async def _has_bar(self, name: str, config: Any, levels: Levels) -> bool:
+        """Tell whether the venue has a bar: a testnet begins anew, and settings name another one."""
+        open_ns = levels[0] - config.ltf_secs * NANOS
+        symbol = venue_symbol(InstrumentId.from_str(name))
+        interval = interval_of_bar_type(str(bar_type_of(InstrumentId.from_str(name), config.ltf_secs)))
+        async for page in self._source_of(name).klines(symbol, interval, open_ns, levels[0]):
+            with understood(f"klines {symbol}"):
+                return [tuple(float(one) for one in row[1:6]) for row in page] == [levels[1:]]
+        return False
 
     async def _keep(self, bars: BarsSoFar, bar_secs: int) -> None:
         """Keep for the next start what the venue said."""

@@ -250,11 +250,12 @@ def warm(
     universe: Any = None,
     wait_for: int = 0,
     kept: KeptBars | None = None,
+    now_ns: int = NOW,
 ) -> tuple[Listening, Klines, list[Any]]:
     """Warm three coins up; return the strategy, the market and what was said of entries."""
     names = [f"{coin}-PERP.BINANCE" for coin in ("ADAUSDT", "BTCUSDT", "XRPUSDT")]
     clock, said, progress = TestClock(), [], []
-    clock.set_time(NOW)
+    clock.set_time(now_ns)
     market, strategy = Klines(clock, refuses=refuses, times=times), Listening(names)
 
     async def main() -> None:
@@ -319,26 +320,29 @@ def test_bars_are_read_since_the_universe_asks_for_them() -> None:
 
 
 def test_the_next_start_asks_only_for_what_was_not_kept(tmp_path: Path) -> None:
-    """It shows the same bars; behind a hole, and where a file is damaged, the venue is asked again."""
-    kept = KeptBars(tmp_path)
+    """It shows the same bars; behind a hole, of a damaged file or another market, it asks again."""
+    kept, later_ns = KeptBars(tmp_path), NOW + 10 * BAR_NS
     first, _, _ = warm(kept=kept)
-    again, market, _ = warm(kept=kept)
-    assert again.steps[:1200] == first.steps[:1200]
-    last_ns = NOW // BAR_NS * BAR_NS
-    assert min(start for _, start in market.asked) >= last_ns
-    names = sorted(again.coins)
+    names = sorted(first.coins)
     bars = kept.read(names[0], 300)
-    assert [one[0] for one in bars] == [one[0] for one in again.steps[1:-1]]
-    holed = array("d")
+    assert [one[0] for one in bars] == [one[0] for one in first.steps[1:-1]]
+    again, market, _ = warm(kept=kept, now_ns=later_ns)
+    shown = dict(again.steps[1:-1])
+    assert {one: shown[one] for one, _ in first.steps[11:-1]} == dict(first.steps[11:-1])
+    assert min(start for _, start in market.asked) == bars[-2][0]  # is it this market?
+    holed, other = array("d"), array("d")
     for close_ns, *levels in (*bars[:700], *bars[701:]):
         holed.extend((close_ns // 10**9, *levels))
+    for close_ns, *levels in (*bars[:-1], (*bars[-1][:4], 1.57, 10.0)):
+        other.extend((close_ns // 10**9, *levels))
     kept.write(names[0], 300, holed)
     (tmp_path / f"{names[1]}-300s.parquet").write_bytes(b"no file of bars")
-    third, market, _ = warm(kept=kept)
-    assert third.steps[:1200] == first.steps[:1200]
-    begun = dict(reversed(market.asked))
-    first_ns = bars[0][0] - BAR_NS
-    assert begun == {"ADAUSDT": bars[699][0], "BTCUSDT": first_ns, "XRPUSDT": bars[-1][0]}
+    kept.write(names[2], 300, other)
+    third, market, _ = warm(kept=kept, now_ns=later_ns)
+    assert dict(third.steps[1:1200]) == dict(again.steps[1:1200])
+    assert dict(market.asked[:2]) == {"ADAUSDT": bars[698][0], "XRPUSDT": bars[-2][0]}
+    first_ns = bars[0][0] + 9 * BAR_NS
+    assert dict(market.asked[2:5]) == {"ADAUSDT": bars[699][0], "BTCUSDT": first_ns, "XRPUSDT": first_ns}
 
 
 def test_a_coin_without_bars_stays_held() -> None:
