@@ -22,7 +22,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.live_bench import ACCOUNTS, ProbedNode, line_of, load, make_tape, settings_of, spread
+from benchmarks.live_bench import (
+    ACCOUNTS,
+    BUSY_LARGEST_USD,
+    ProbedNode,
+    line_of,
+    load,
+    make_tape,
+    settings_of,
+    spread,
+)
 from tests.venue_simulator.process import VenueProcess
 
 LATENCY_MS: Final = 5.0
@@ -34,7 +43,12 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run once."""
     account = ACCOUNTS[arguments.account]
     seconds = arguments.secs + WARM_UP_SECS + 60
-    tape = make_tape(folder / "tape", round(arguments.rate * seconds), arguments.rate)
+    tape = make_tape(
+        folder / "tape",
+        round(arguments.rate * seconds),
+        arguments.rate,
+        largest_usd=BUSY_LARGEST_USD,
+    )
     with VenueProcess(
         "--venues", account.simulator, "--tape", str(tape), "--wait", "--latency-ms", str(LATENCY_MS)
     ) as venue:

@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ from ui.telemetry.publisher import WAITING, TelemetryPublisher
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 GOALS: Final = {"alive": 20.0, "stopped": 10.0, "absent": 10.0}
-SETTLE_SECS: Final = 1.0
+COME_SECS: Final = 60.0
 # Between two bursts, so that a terminal that reads keeps up as it does with a node.
 BURST: Final = 20
 PAUSE_SECS: Final = 0.002
@@ -138,18 +139,26 @@ def measure_peer(path: Path, how: str, count: int) -> dict[str, float]:
     socket.setsockopt(zmq.LINGER, 0)
     socket.bind(zmq_address(path))
     text = msgspec.msgpack.encode(("epoch", 1, 1, "ord", messages()["ord"]))
-    with there(path, how):
+
+    def is_heard() -> bool:
+        return bool(socket.poll(0)) and socket.recv()[:1] == b"\x01"
+
+    with there(path, how, is_heard):
         return timed(lambda: socket.send(text, zmq.NOBLOCK), count, lambda: None)
 
 
 @contextmanager
-def there(path: Path, how: str) -> Iterator[None]:
-    """Have a listener as asked: alive, stopped or absent."""
+def there(path: Path, how: str, is_heard: Callable[[], bool]) -> Iterator[None]:
+    """Have a listener as asked: alive, stopped or absent; wait until it has subscribed."""
     if how == "absent":
         yield
         return
     with listening(path) as child:
-        time.sleep(SETTLE_SECS)
+        by_s = time.monotonic() + COME_SECS
+        while not is_heard():
+            if time.monotonic() > by_s:
+                raise RuntimeError("the listener did not come")
+            time.sleep(PAUSE_SECS)
         if how == "stopped":
             child.send_signal(signal.SIGSTOP)
         yield
@@ -161,8 +170,10 @@ def measure(count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for how in GOALS:
             path = Path(folder) / f"{how}.ipc"
-            with TelemetryPublisher(path) as publisher, there(path, how):
-                publisher.answer_newcomers(1)
+            with (
+                TelemetryPublisher(path) as publisher,
+                there(path, how, partial(publisher.answer_newcomers, 1)),
+            ):
                 if how == "stopped":  # what it does not read fills the buffers first
                     for _ in range(4 * WAITING):
                         publisher.publish("ord", messages()["ord"], 1)

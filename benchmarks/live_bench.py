@@ -72,11 +72,20 @@ BUSY: Final[Mapping[str, Any]] = {
     "rearm_max": 20,
     "rearm_after_secs": 0.0,
 }
+# The largest of the recorded trades is 40 of the usual buckets of 10,000 USD. In buckets a fiftieth as large
+# it would be a thousand, and the node busy with that one trade for 80 ms: it is cut to as many.
+BUSY_LARGEST_USD: Final = 40 * BUSY["bucket_usd"]
 # The defaults, but for a size that the local exchange takes at market.
 USUAL: Final[Mapping[str, Any]] = {"max_notional_pct": 0.15}
 
 
-def make_tape(folder: Path, trades: int, per_second: float, symbols: Sequence[str] = SYMBOLS) -> Path:
+def make_tape(
+    folder: Path,
+    trades: int,
+    per_second: float,
+    symbols: Sequence[str] = SYMBOLS,
+    largest_usd: float = np.inf,
+) -> Path:
     """Write recorded trades as if so many symbols had traded at once; return the folder.
 
     Each symbol gets another stretch of the recording. Prices, sizes and sides are those that were recorded,
@@ -92,6 +101,8 @@ def make_tape(folder: Path, trades: int, per_second: float, symbols: Sequence[st
         Likewise, seconds of the tape.
     symbols
         Base currencies.
+    largest_usd
+        Larger trades are cut to it.
     """
     files = sorted((SHARED_DATA / "trades").glob(RECORDED))
     if not files:
@@ -110,7 +121,7 @@ def make_tape(folder: Path, trades: int, per_second: float, symbols: Sequence[st
         columns = {
             "ts_ns": FIRST_NS + np.cumsum(gaps).astype(np.int64),
             "price": np.maximum(np.round(moved, DECIMALS), 10.0**-DECIMALS),
-            "qty": part["qty"].to_numpy(),
+            "qty": np.minimum(part["qty"].to_numpy(), np.round(largest_usd / moved, 1)),
             "buyer_maker": part["buyer_maker"].to_numpy(),
             "trade_id": np.arange(1, each + 1),
         }
