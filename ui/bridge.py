@@ -178,7 +178,8 @@ class TelemetryActor(Actor):
     def _on_decision(self, decision: Any) -> None:
         ts_ns = decision.ts_ns
         chart = self._charts.get(decision.instrument_id)
-        if (said := views.model_decision(decision)) is not None:
+        is_live = self._sources.call_soon is not None
+        if (said := views.model_decision(decision, with_inputs=is_live)) is not None:
             if chart is not None:
                 chart.probability = said.p
             self._sink.publish("mdl", said, ts_ns)

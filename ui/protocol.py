@@ -136,7 +136,10 @@ class SignalMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """``mdl``: what the model said of a setup; `why` are (feature, contribution), possibly sent later."""
+    """``mdl``: what the model said of a setup; `why` are (feature, contribution).
+
+    A node sends the `inputs` of the decision instead, which costs it nothing; its server explains them.
+    """
 
     ins: str
     ts: int
@@ -147,6 +150,7 @@ class ModelDecision(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Literal["keep", "cancel"]
     why: list[tuple[str, float]] = []
     infer_us: float | None = None
+    inputs: dict[str, float] = {}
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):

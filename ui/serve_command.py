@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,6 +86,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal."""
     from ui.attached.node import NodeSocket
+    from ui.attached.reasons import NodeReasons
     from ui.endpoint import telemetry_path
     from ui.server.subscriber import Subscriber
 
@@ -92,12 +94,22 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(settings.live.folder)
 
     def feed(hub: Any, parts: ExitStack) -> None:
-        subscriber = Subscriber(hub, telemetry_path(folder, arguments.mode))
+        reasons = NodeReasons(_models(settings))
+        reasons.start()
+        subscriber = Subscriber(hub, telemetry_path(folder, arguments.mode), reasons.explained)
         subscriber.start()
         parts.callback(subscriber.stop)
 
     node = NodeSocket(folder, arguments.mode)
     return serve(arguments, settings, arguments.mode, feed, {"node": node})
+
+
+def _models(settings: Settings) -> Iterator[str]:
+    """Yield the folders of the models that strategies decide with."""
+    for one in settings.strategies:
+        for parameters in (one.parameters, *one.categories.values(), *one.symbols.values()):
+            if folder := parameters.get("model"):
+                yield str(folder)
 
 
 def open_ports(arguments: argparse.Namespace, settings: Settings, parts: ExitStack) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,10 +38,14 @@ class Subscriber:
         Takes the messages.
     path
         Of the node's telemetry socket; it need not exist yet.
+    explained
+        Returns a message with the reasons of the model's decisions in it.
     """
 
-    def __init__(self, hub: Hub, path: Path) -> None:
-        self._hub, self._path = hub, path
+    def __init__(
+        self, hub: Hub, path: Path, explained: Callable[[Message], Message] = lambda message: message
+    ) -> None:
+        self._hub, self._path, self._explained = hub, path, explained
         self._context: zmq.Context[Any] = zmq.Context()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
@@ -105,7 +110,7 @@ class Subscriber:
             except zmq.Again:
                 break
             try:
-                messages.append(decode(frame))
+                messages.append(self._explained(decode(frame)))
             except ProtocolError as error:
                 # Its number is missing then, and a snapshot follows: what came before stays right.
                 self.broken += 1

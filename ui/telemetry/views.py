@@ -118,7 +118,7 @@ def signal_of(decision: Decision) -> SignalMark | None:
     if decision.kind not in _SIGNALS or not decision.price:
         return None
     is_taken = decision.kind in ("signal_taken", "entry_submitted")
-    figures = {name: float(one) for name, one in decision.detail.items() if _is_number(one)}
+    figures = _figures(decision.detail)
     confidence = figures.pop("confidence", figures.get("score"))
     return SignalMark(
         id=f"{decision.strategy_id}:{decision.instrument_id}:{decision.zone_id}:{decision.ts_ns}",
@@ -138,8 +138,8 @@ def signal_of(decision: Decision) -> SignalMark | None:
     )
 
 
-def model_decision(decision: Decision) -> ModelDecision | None:
-    """Return what the model said, None for decisions of others."""
+def model_decision(decision: Decision, *, with_inputs: bool = False) -> ModelDecision | None:
+    """Return what the model said, with what it saw where that is wanted; None for decisions of others."""
     if decision.kind != "cancel_asked" or decision.probability is None:
         return None
     return ModelDecision(
@@ -150,6 +150,7 @@ def model_decision(decision: Decision) -> ModelDecision | None:
         p=decision.probability,
         thr=decision.threshold or 0.0,
         verdict="cancel" if decision.detail.get("action") == "cancel" else "keep",
+        inputs=_figures(decision.detail) if with_inputs else {},
     )
 
 
@@ -292,6 +293,10 @@ def _columns(packet: Any) -> dict[str, Any]:
 def _finite(value: Any) -> float | None:
     number = float(value)
     return number if math.isfinite(number) else None
+
+
+def _figures(detail: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(one) for name, one in detail.items() if _is_number(one)}
 
 
 def _is_number(value: Any) -> bool:
