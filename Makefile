@@ -69,9 +69,13 @@ terminal: frontend  ## play the last run in the browser (makes a backtest first 
 	@if [ -z "$$(ls var/runs 2>/dev/null)" ]; then $(MAKE) --no-print-directory backtest; fi
 	$(PY) -m ui replay last $(TERMINAL_ARGS)
 
+# Words for it, such as `make paper PAPER_ARGS="--speed 10 --secs 600"`.
+PAPER_ARGS ?= --terminal
 .PHONY: paper
-paper: $(VENV)/.dev  ## trade the OTE strategy on paper against the local exchange with the sample tape, offline
-	$(PY) -m tests.paper_demo
+paper: $(VENV)/.dev  ## trade on paper against the local exchange with the sample tape, offline, and watch it in the browser
+	@# Without a network the pages cannot be built the first time: the node trades all the same.
+	-@$(PY) hatch_build.py --fetch-node
+	$(PY) -m tests.paper_demo $(PAPER_ARGS)
 
 # --- check -------------------------------------------------------------------------------------------
 .PHONY: test

@@ -75,7 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--speed", type=float, default=30.0, help="seconds of the tape per second")
     parser.add_argument("--secs", type=float, help="stop after so many seconds; default: at Ctrl-C")
     parser.add_argument("--folder", type=Path, default=Path("var/paper-demo"), help="state, logs and journal")
+    parser.add_argument("--terminal", action="store_true", help="serve the terminal to browsers as well")
+    parser.add_argument("--terminal-port", type=int, metavar="N", help="where; see live_node.py run --help")
     options = parser.parse_args(argv)
+    words = ["--terminal"] if options.terminal else []
+    words += [] if options.terminal_port is None else ["--terminal-port", str(options.terminal_port)]
     with VenueProcess("--tape", "sample", "--speed", f"{options.speed:g}", "--wait") as venue:
         settings = demo_settings(venue, options.folder, INSTRUMENTS, {})
         # The tape runs faster than the clock: so does an order's way to the venue.
@@ -84,15 +88,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"local exchange on {venue.http('binance_spot')}, settings in {file}")
         say(f"in another terminal: python live_node.py ctl status --config {file}")
         by_secs = None if options.secs is None else time.monotonic() + options.secs
-        while (code := run_node(venue, file, by_secs)) == -signal.SIGKILL:
+        while (code := run_node(venue, file, by_secs, words)) == -signal.SIGKILL:
             say("the node was killed: it is started again")
         return code
 
 
-def run_node(venue: VenueProcess, file: Path, by_secs: float | None) -> int:
-    """Run a node until it ends, or until a time of the monotonic clock; return its exit code."""
+def run_node(venue: VenueProcess, file: Path, by_secs: float | None, words: Sequence[str] = ()) -> int:
+    """Run a node until it ends, or until a time of the monotonic clock; return its exit code.
+
+    Parameters
+    ----------
+    venue, file
+        Where it trades, and its settings.
+    by_secs
+        Of the monotonic clock; None waits for ever.
+    words
+        Further words of its command line.
+    """
+    command = [sys.executable, str(ROOT / "live_node.py"), "--mode", "paper", "--config", str(file)]
     node = subprocess.Popen(
-        [sys.executable, str(ROOT / "live_node.py"), "--mode", "paper", "--config", str(file)],
+        [*command, *words],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     say(f"node: process {node.pid}")

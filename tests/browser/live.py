@@ -18,7 +18,7 @@ from tests.faults.harness import ROOT, START_SECS, WAIT_SECS, FaultVenue, LiveNo
 from tests.paper_demo import write_settings
 from tests.ui_server import OPERATOR_TOKEN, environment
 
-PATIENCE_MS: Final = 30_000
+PATIENCE_MS: Final = 20_000
 LOOPBACK: Final = "127.0.0.1"
 
 

@@ -125,7 +125,7 @@ def test_a_click_reaches_the_exchange_and_the_journal(
     assert who_did(node, "close") == {(OPERATOR, venue.kind.instrument_id)}
     logins = node.rows("SELECT actor, origin, outcome FROM accesses WHERE action = 'login'")
     assert {(one["actor"], one["origin"], one["outcome"]) for one in logins} == {
-        ("operator", "127.0.0.1", "ok")
+        ("operator", "rest 127.0.0.1", "done")
     }
 
 
