@@ -20,8 +20,8 @@ export interface App {
   commands: Commander;
   /** In the chosen time zone. */
   clock(): Clock;
-  /** Show an instrument in the terminal, and there a moment if one is given. */
-  show(ins: string, ms?: number): void;
+  /** Show an instrument in the terminal, and there a moment and why something happened, where they are given. */
+  show(ins: string, ms?: number, object?: string): void;
 }
 
 /** Whether the node trades at all: backtests and replays take no commands. */

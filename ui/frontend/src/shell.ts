@@ -48,7 +48,7 @@ export function start(api: Api, open: (ins: () => string) => Transport): Shell {
   const app: App = {
     store, settings, link, feed, api, transport, commands,
     clock: () => clock,
-    show: (ins, ms) => show(app, terminal, ins, ms),
+    show: (ins, ms, object) => show(app, terminal, ins, ms, object),
   };
   applyTheme(settings);
   settings.on((now) => {
@@ -93,11 +93,12 @@ function applyTheme(settings: SettingsStore): void {
   document.documentElement.dataset['palette'] = palette;
 }
 
-function show(app: App, terminal: TerminalPage, ins: string, ms?: number): void {
+function show(app: App, terminal: TerminalPage, ins: string, ms?: number, object?: string): void {
   if (ins !== app.store.market.ins) {
     app.settings.remember({ ins });
     app.feed.view(ins);
   } else if (ms !== undefined) terminal.chart.reveal(ms);
+  if (object) terminal.pick(object);
   location.hash = '#/terminal';
 }
 

@@ -4,7 +4,7 @@ import { perform } from '../actions/control.ts';
 import type { Sent } from '../actions/commands.ts';
 import { arrowed, decimal, duration, fixed, micros, percent, signed, symbolOf, words } from '../lib/format.ts';
 import type { Cancel, Decision, Fill, LogLine, Order, Position, Signal, Zone } from '../net/protocol.ts';
-import { isWorking, type Topic } from '../store/store.ts';
+import { decisionKey, isWorking, type Topic } from '../store/store.ts';
 import type { ColumnSpec, TableSpec } from './table.ts';
 
 /** A table, and what makes it change. */
@@ -98,7 +98,7 @@ function fills(app: App): Blotter {
     name: 'fills',
     empty: 'no fills yet',
     rows: () => newest(app.store.fills),
-    open: (row) => app.show(row.ins, row.ts),
+    open: (row) => app.show(row.ins, row.ts, `fill:${row.trade}`),
     columns: [
       time(app), symbol(),
       { name: 'Side', width: 6, text: (row) => row.side, tone: (row) => bySide(row.side) },
@@ -119,7 +119,7 @@ function signals(app: App): Blotter {
     name: 'signals',
     empty: 'no signals yet',
     rows: () => newest(app.store.signals),
-    open: (row) => app.show(row.ins, row.ts),
+    open: (row) => app.show(row.ins, row.ts, `sig:${row.id}`),
     columns: [
       time(app), symbol(),
       { name: 'Side', width: 7, text: (row) => (row.side > 0 ? 'long' : 'short'), tone: (row) => (row.side > 0 ? 'up' : 'down') },
@@ -145,7 +145,7 @@ function decisions(app: App): Blotter {
     name: 'decisions',
     empty: 'the model was not asked yet',
     rows: () => newest(app.store.decisions.values()),
-    open: (row) => app.show(row.ins, row.ts),
+    open: (row) => app.show(row.ins, row.ts, `mdl:${decisionKey(row)}`),
     columns: [
       time(app), symbol(),
       { name: 'Bucket', width: 9, numeric: true, text: (row) => `#${row.i}`, value: (row) => row.i },
@@ -164,7 +164,7 @@ function cancels(app: App): Blotter {
     name: 'cancels',
     empty: 'no entry was taken back yet',
     rows: () => newest(app.store.cancels.values()),
-    open: (row) => app.show(row.ins, row.ts),
+    open: (row) => app.show(row.ins, row.ts, `cancel:${row.setup}`),
     columns: [
       time(app), symbol(),
       { name: 'Reason', width: 20, text: (row) => words(row.reason) },
@@ -183,7 +183,7 @@ function zones(app: App): Blotter {
     name: 'zones',
     empty: 'no zones of this instrument',
     rows,
-    open: (row) => app.show(row.ins, row.t0),
+    open: (row) => app.show(row.ins, row.t0, `zone:${row.id}`),
     columns: [
       { name: 'Since', width: 21, text: (row) => app.clock().stamp(row.t0), tone: () => 'muted', value: (row) => row.t0 },
       symbol(),

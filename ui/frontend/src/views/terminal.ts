@@ -19,14 +19,15 @@ export class TerminalPage {
   readonly dock: Dock;
   readonly bar: InstrumentBar;
   private readonly app: App;
+  private readonly side: SidePanel;
 
   constructor(app: App) {
     this.app = app;
     this.chart = new ChartPanel(app);
     this.dock = new Dock(app);
     this.bar = new InstrumentBar(app, () => openSymbols(app));
-    const side = new SidePanel(app);
-    this.chart.element.addEventListener('pick', (event) => side.pick((event as CustomEvent<string>).detail));
+    const side = (this.side = new SidePanel(app));
+    this.chart.element.addEventListener('pick', (event) => this.pick((event as CustomEvent<string>).detail));
     this.element = h(
       'main.terminal', {}, this.bar.element,
       h('div.chart-area', {}, new Toolbar(app, this.chart).element, this.chart.element, new ReplayBar(app).element),
@@ -35,6 +36,11 @@ export class TerminalPage {
     );
     app.settings.on(() => this.size());
     this.size();
+  }
+
+  /** Say in the side panel what an object of the chart is. */
+  pick(object: string): void {
+    this.side.pick(object);
   }
 
   private size(): void {
