@@ -19,9 +19,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.bench_publish import listening
 from benchmarks.live_bench import (
     ACCOUNTS,
     BUSY_LARGEST_USD,
@@ -33,6 +35,7 @@ from benchmarks.live_bench import (
     spread,
 )
 from tests.venue_simulator.process import VenueProcess
+from ui.endpoint import TELEMETRY_FILE
 
 LATENCY_MS: Final = 5.0
 WARM_UP_SECS: Final = 10.0
@@ -53,7 +56,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "--venues", account.simulator, "--tape", str(tape), "--wait", "--latency-ms", str(LATENCY_MS)
     ) as venue:
         node = ProbedNode(settings_of(account, venue, folder / "node"))
-        with node:
+        terminal = node.folder / "live" / TELEMETRY_FILE
+        with node, listening(terminal) if arguments.terminal else nullcontext():
             node.until_trading()
             venue.tape("start")
             time.sleep(WARM_UP_SECS)
@@ -200,6 +204,9 @@ def main() -> int:
     parser.add_argument("--secs", type=float, default=60.0, help="measured after 10 s of warm-up (60)")
     parser.add_argument("--rate", type=float, default=1_000.0, help="trades per second of all symbols (1000)")
     parser.add_argument("--repeat", type=int, default=1, help="runs; all are printed (1)")
+    parser.add_argument(
+        "--terminal", action="store_true", help="let a terminal's end read what the node tells"
+    )
     parser.add_argument("--keep", type=Path, help="folder that keeps what the node wrote")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
