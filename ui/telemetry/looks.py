@@ -24,6 +24,8 @@ from ui.telemetry.models import model_views, worst_drift
 from ui.telemetry.sources import Sink, TelemetrySources
 
 MS: Final = 1_000_000
+# Who holds entries where a person paused them (`runtime.live.command_actions`).
+OPERATOR: Final = "operator"
 # Trades whose way from the venue is looked at: those of a quarter of a minute at the most.
 FEED_SAMPLES: Final = 300
 
@@ -144,7 +146,7 @@ class Looks:
             trader=self._trader_id,
             version=sources.version,
             config_hash=sources.config_hash,
-            paused=sorted({ins or "*" for source, _, ins in holds if source == "pause"}),
+            paused=sorted({ins or "*" for source, _, ins in holds if source == OPERATOR}),
             holds=[Hold(source=source, reason=reason, ins=ins) for source, reason, ins in sorted(holds)],
             halted=sorted({desk.instrument_id.value for desk in desks if desk.is_halted}),
             killed=bool(killed),
