@@ -153,19 +153,19 @@ def follow_clock(client: Any, offset_of: Callable[[], ClockOffset | None]) -> No
         client.follow_clock(offset_of)
         return
     http = getattr(client, "_http_client", None)
-    sign = getattr(http, "sign_request", None)
-    if http is None or sign is None or "sign_request" in http.__dict__:
+    prepare = getattr(http, "_prepare_params", None)
+    if http is None or prepare is None or "_prepare_params" in http.__dict__:
         return
 
-    async def sign_by_their_clock(
-        http_method: Any, url_path: str, payload: dict[str, str] | None = None, **options: Any
-    ) -> Any:
+    # Endpoints keep `sign_request` from when they were made; what it signs and sends is the dict that it has
+    # prepared here.
+    def prepare_by_their_clock(params: dict[str, Any]) -> Any:
         offset = offset_of()
-        if payload and "timestamp" in payload and offset is not None:
-            payload["timestamp"] = str(int(payload["timestamp"]) + offset.shift_ms)
-        return await sign(http_method, url_path, payload=payload, **options)
+        if "timestamp" in params and offset is not None:
+            params["timestamp"] = str(int(params["timestamp"]) + offset.shift_ms)
+        return prepare(params)
 
-    http.sign_request = sign_by_their_clock
+    http._prepare_params = prepare_by_their_clock  # noqa: SLF001 - nothing public lies between
 
 
 __all__ = ["GuardedClient", "follow_clock", "guard_client", "telling_limits"]

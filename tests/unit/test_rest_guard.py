@@ -2,9 +2,12 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from nautilus_trader.adapters.binance.common.enums import BinanceAccountType
+from nautilus_trader.adapters.binance.futures.http.account import BinanceFuturesAccountHttpAPI
 from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
 from nautilus_trader.adapters.binance.http.error import BinanceClientError
 from nautilus_trader.common.component import LiveClock
@@ -131,28 +134,38 @@ def test_a_client_is_guarded_once_and_others_are_left_alone() -> None:
 
 def test_requests_are_stamped_by_the_venues_clock_where_ours_stepped() -> None:
     """F11: two seconds ahead would be refused (-1021), a cancellation too; small offsets change nothing."""
-    stamps: list[int] = []
+    sent: list[dict[str, str]] = []
 
-    class Signer:
-        async def sign_request(
-            self, _method: Any, _path: str, payload: dict[str, str], **_options: Any
-        ) -> None:
-            stamps.append(int(payload["timestamp"]))
+    class Wire:
+        async def request(self, _method: Any, url: str, **_options: Any) -> Any:
+            sent.append(dict(parse_qsl(urlsplit(url).query)))
+            return SimpleNamespace(status=200, body=b"[]", headers={})
 
-    client = SimpleNamespace(_http_client=Signer())
+    http = BinanceHttpClient(LiveClock(), "key", "secret", "https://venue.example")
+    http._client = cast("Any", Wire())
+    # The adapter's endpoints are there before the node knows the offset.
+    account = BinanceFuturesAccountHttpAPI(http, LiveClock(), BinanceAccountType.USDT_FUTURES)
+    client = SimpleNamespace(_http_client=http)
     offsets = [None, ClockOffset(-2_000_000_000, 5_000_000), ClockOffset(-300_000_000, 5_000_000)]
     asked = iter(offsets)
     follow_clock(client, lambda: next(asked))
     follow_clock(client, lambda: None)  # the second client of the account changes nothing
 
-    async def run() -> None:
+    async def run() -> list[float]:
+        early_ms = []
         for _ in offsets:
-            await client._http_client.sign_request(
-                HttpMethod.DELETE, "/order", payload={"timestamp": "10000"}
-            )
+            before_ms = LiveClock().timestamp_ms()
+            await account.query_open_orders("BTCUSDT")
+            early_ms.append(before_ms - int(sent[-1]["timestamp"]))
+        return early_ms
 
-    asyncio.run(run())
-    assert stamps == [10_000, 8_000, 10_000]
+    unknown, stepped, small = asyncio.run(run())
+    assert stepped - unknown > 1_000
+    assert abs(small - unknown) < 1_000
+    # The signature is that of what was sent.
+    for query in sent:
+        signature = query.pop("signature")
+        assert signature == http._get_sign(urlencode(query))
 
 
 def test_a_client_of_another_interface_is_left_alone() -> None:
