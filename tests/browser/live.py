@@ -20,6 +20,8 @@ from tests.ui_server import OPERATOR_TOKEN, environment
 
 PATIENCE_MS: Final = 20_000
 LOOPBACK: Final = "127.0.0.1"
+# Cookies of those who logged in, by address and token.
+LOGINS: Final[dict[tuple[str, str], Any]] = {}
 
 
 def free_port() -> int:
@@ -81,7 +83,8 @@ class PaperNode:
         self._command = [*command, "--terminal-port", str(port)]
 
     def __enter__(self) -> Self:
-        variables = {**os.environ, **environment(), "PYTHONPATH": str(ROOT)}
+        variables = {name: value for name, value in os.environ.items() if name != "SMCBOT_JOURNAL_URL"}
+        variables |= {**environment(), "PYTHONPATH": str(ROOT)}
         with self._words.open("wb") as stream:
             self._process = subprocess.Popen(self._command, env=variables, stderr=stream)
         wait("node and terminal are there", self._is_there, START_SECS)
@@ -178,11 +181,20 @@ def _http(url: str) -> str:
 
 @contextmanager
 def opened(browser: Browser, address: str, token: str = OPERATOR_TOKEN) -> Iterator[Tab]:
-    """Give a tab of a context of its own that is logged in."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    """Give a tab of a context of its own that is logged in.
+
+    The login is that of the first time: the terminal takes five a minute.
+    """
+    known = LOGINS.get((address, token))
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, storage_state=known)
     try:
         tab = Tab(context.new_page(), address)
-        tab.log_in(token)
+        if known is None:
+            tab.log_in(token)
+            LOGINS[address, token] = context.storage_state()
+        else:
+            tab.page.goto(address)
+            tab.wait_fresh()
         yield tab
     finally:
         context.close()

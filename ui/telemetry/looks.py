@@ -126,6 +126,8 @@ class Looks:
         limits = [Limit(name=name, used=used, limit=most) for name, used, most in self._sources.limits()]
         risk = Risk(limits=limits, trading=self._sources.trading())  # type: ignore[arg-type]
         self._tell("risk", risk, now_ns)
+        if self._sources.call_soon is None:
+            return  # a backtest waits for nothing
         figures: Mapping[str, Any] = {"feed_ms": spread(self._feed_ms), **self._sources.latencies()}
         latency = Latency(loop_lag_ms=self.lag_ms, last_tick_age_ms=self.tick_age_ms(now_ns), **figures)
         self._sink.publish("lat", latency, now_ns)
