@@ -8,7 +8,7 @@ import type { Transport } from './net/transport.ts';
 import type { Link } from './store/link.ts';
 import type { SettingsStore } from './store/settings.ts';
 import type { Store } from './store/store.ts';
-import { decimal, fixed, placesOf } from './lib/format.ts';
+import { fixed, MISSING, placesOf } from './lib/format.ts';
 
 export interface App {
   store: Store;
@@ -40,9 +40,9 @@ export function pricePlaces(app: App, ins = app.store.market.ins): number {
   return info ? placesOf(Number(info.tick)) : 4;
 }
 
-/** An average of fills lies between ticks and has no end: one place more than prices have says enough. */
-export function averageText(app: App, ins: string, text: string | null): string {
-  const places = pricePlaces(app, ins) + 1;
-  const whole = decimal(text);
-  return (text?.split('.')[1] ?? '').replace(/0+$/, '').length > places ? fixed(Number(text), places) : whole;
+/** A price in decimal text with the places of its instrument; an average of fills lies between ticks and has one more. */
+export function priceText(app: App, ins: string, text: string | null): string {
+  const places = pricePlaces(app, ins);
+  const own = (text?.split('.')[1] ?? '').replace(/0+$/, '').length;
+  return text === null ? MISSING : fixed(Number(text), Math.min(Math.max(own, places), places + 1));
 }

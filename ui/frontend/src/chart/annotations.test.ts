@@ -29,7 +29,7 @@ describe('zones on the chart', () => {
     const many = Array.from({ length: 40 }, (_, id) => zone(id, id % 2 ? {} : { state: 'expired', i1: id, t1: 0 }));
     const boxes = zoneBoxes(store(...many), INS, DEFAULTS.overlays, AT);
     const living = boxes.filter((box) => box.zone.state === 'active').map((box) => box.from);
-    expect([boxes.length, living.length, Math.min(...living)]).toEqual([32, 12, 17]);
+    expect([boxes.length, living.length, Math.min(...living)]).toEqual([25, 5, 31]);
   });
 
   it('are left out when switched off or of another instrument', () => {
@@ -65,11 +65,17 @@ describe('marks and lines', () => {
     expect(levelLines(own, INS, PALETTE).map((line) => [line.title, line.price])).toEqual([['LONG', 2], ['STOP', 1.9], ['TP1', 2.2], ['TP2', 2.4], ['ENTRY BUY', 1.95]]);
   });
 
+  it('show what is planned of an entry that rests in a zone', () => {
+    const own = store(zone(1, { type: 'ote', sweet: 1.95, stop: 1.9, targets: [2.2] }), zone(2, { type: 'ote', sweet: 1.8, stop: 1.7 }));
+    own.apply('ord', fixture.order('T', 'entry', 'buy', 1.95, 0));
+    expect(levelLines(own, INS, PALETTE).map((line) => [line.title, line.price])).toEqual([['ENTRY BUY', 1.95], ['STOP planned', 1.9], ['TP1 planned', 2.2]]);
+  });
+
   it('draw decisions as kept or cancelled, and take the threshold of the last where no model tells one', () => {
     const own = store();
     const decision = { ins: INS, ts: 0, i: 3, setup: 'S', p: 0.2, thr: 0.35, verdict: 'cancel' as const, why: [], infer_us: 1 };
     own.apply('mdl', decision);
-    expect(modelDots(own, INS, AT)).toEqual([{ id: `mdl:${INS} S 3`, row: 3, p: 0.2, keep: false }]);
+    expect(modelDots(own, INS, AT)).toEqual([{ id: `mdl:${INS} S 3`, row: 3, p: 0.2, threshold: 0.35, keep: false }]);
     expect(thresholdOf(own, INS)).toBe(0.35);
   });
 });

@@ -87,7 +87,7 @@ export function modelDots(store: Store, ins: string, at: Locator): ModelDot[] {
   const dots: ModelDot[] = [];
   for (const [key, decision] of store.decisions) {
     if (decision.ins !== ins) continue;
-    dots.push({ id: `mdl:${key}`, row: at.row(decision.i, decision.ts), p: decision.p, keep: decision.verdict === 'keep' });
+    dots.push({ id: `mdl:${key}`, row: at.row(decision.i, decision.ts), p: decision.p, threshold: decision.thr, keep: decision.verdict === 'keep' });
   }
   return dots;
 }

@@ -125,11 +125,14 @@ export class VpinPainter extends Painter {
 export interface ModelDot {
   row: number;
   p: number;
+  /** Of this decision: each entry breaks even at another one. */
+  threshold: number;
   keep: boolean;
   id: string;
 }
 
 const DOT_RADIUS = 3.5;
+const TICK_HALF = 7;
 const HIT_RADIUS = 7;
 
 /** Probability of the model per bucket, its threshold, and each decision: a disc kept, a cross cancelled. */
@@ -143,8 +146,14 @@ export class ModelPainter extends Painter {
     if (!Number.isNaN(this.threshold)) dashed(view, this.threshold, palette.warn);
     for (const dot of this.dots) {
       if (dot.row < view.from || dot.row > view.to) continue;
+      this.tick(view, dot, palette.warn);
       this.dot(view, dot, dot.keep ? palette.up : palette.down);
     }
+  }
+
+  private tick({ context, ratio, x, y }: View, dot: ModelDot, colour: string): void {
+    context.fillStyle = colour;
+    context.fillRect(x(dot.row) - TICK_HALF * ratio, Math.round(y(dot.threshold)) - ratio / 2, 2 * TICK_HALF * ratio, 1.5 * ratio);
   }
 
   private dot({ context, ratio, x, y }: View, dot: ModelDot, colour: string): void {

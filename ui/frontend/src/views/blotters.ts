@@ -1,5 +1,5 @@
 /** The tables at the foot of the terminal: what each shows. */
-import { averageText, pricePlaces, takesCommands, type App } from '../app.ts';
+import { priceText, pricePlaces, takesCommands, type App } from '../app.ts';
 import { perform } from '../actions/control.ts';
 import type { Sent } from '../actions/commands.ts';
 import { arrowed, decimal, duration, fixed, micros, percent, signed, symbolOf, words } from '../lib/format.ts';
@@ -45,10 +45,10 @@ function orders(app: App): Blotter {
       { name: 'Role', width: 8, text: (row) => row.role },
       { name: 'Side', width: 6, text: (row) => row.side, tone: (row) => bySide(row.side) },
       { name: 'Type', width: 17, text: (row) => `${words(row.type).toLowerCase()} ${row.tif}` },
-      { name: 'Price', width: 12, numeric: true, text: (row) => decimal(row.trig ?? row.px), value: (row) => Number(row.trig ?? row.px) },
+      { name: 'Price', width: 12, numeric: true, text: (row) => priceText(app, row.ins, row.trig ?? row.px), value: (row) => Number(row.trig ?? row.px) },
       { name: 'Qty', width: 11, numeric: true, text: (row) => decimal(row.qty), value: (row) => Number(row.qty) },
       { name: 'Filled', width: 11, numeric: true, text: (row) => decimal(row.filled), value: (row) => Number(row.filled) },
-      { name: 'Avg', width: 12, numeric: true, text: (row) => averageText(app, row.ins, row.avg), value: (row) => Number(row.avg) },
+      { name: 'Avg', width: 12, numeric: true, text: (row) => priceText(app, row.ins, row.avg), value: (row) => Number(row.avg) },
       { name: 'Status', width: 16, text: (row) => words(row.status).toLowerCase(), tone: orderTone },
       { name: 'Setup', width: 16, text: (row) => row.setup, tone: () => 'muted' },
       { name: 'Reason', width: 20, text: (row) => row.reason ?? '', tone: () => 'muted' },
@@ -66,9 +66,9 @@ function positions(app: App): Blotter {
     symbol(),
     { name: 'Side', width: 7, text: (row) => row.side, tone: (row) => bySide(row.side) },
     { name: 'Qty', width: 11, numeric: true, text: (row) => decimal(row.qty), value: (row) => Number(row.qty) },
-    { name: 'Entry', width: 12, numeric: true, text: (row) => averageText(app, row.ins, row.avg), value: (row) => Number(row.avg) },
-    { name: 'Stop', width: 12, numeric: true, text: (row) => decimal(row.stop), tone: (row) => (row.stop ? '' : 'warn') },
-    { name: 'Targets', width: 16, numeric: true, text: (row) => row.targets.map(decimal).join(' ') },
+    { name: 'Entry', width: 12, numeric: true, text: (row) => priceText(app, row.ins, row.avg), value: (row) => Number(row.avg) },
+    { name: 'Stop', width: 12, numeric: true, text: (row) => priceText(app, row.ins, row.stop), tone: (row) => (row.stop ? '' : 'warn') },
+    { name: 'Targets', width: 16, numeric: true, text: (row) => row.targets.map((one) => priceText(app, row.ins, one)).join(' ') },
     { name: 'Open PnL', width: 12, numeric: true, text: (row) => arrowed(Number(row.upnl ?? NaN), 2), tone: (row) => bySign(Number(row.upnl)), value: (row) => Number(row.upnl) },
     { name: 'R', width: 8, numeric: true, text: (row) => signed(row.r, 2), tone: (row) => bySign(row.r), value: (row) => row.r ?? 0 },
     { name: 'Realized', width: 12, numeric: true, text: (row) => signed(Number(row.rpnl), 2), tone: (row) => bySign(Number(row.rpnl)), value: (row) => Number(row.rpnl) },
@@ -103,7 +103,7 @@ function fills(app: App): Blotter {
       time(app), symbol(),
       { name: 'Side', width: 6, text: (row) => row.side, tone: (row) => bySide(row.side) },
       { name: 'Role', width: 8, text: (row) => app.store.orders.get(row.coid)?.role ?? '' },
-      { name: 'Price', width: 12, numeric: true, text: (row) => decimal(row.px), value: (row) => Number(row.px) },
+      { name: 'Price', width: 12, numeric: true, text: (row) => priceText(app, row.ins, row.px), value: (row) => Number(row.px) },
       { name: 'Qty', width: 12, numeric: true, text: (row) => decimal(row.qty), value: (row) => Number(row.qty) },
       { name: 'Value', width: 13, numeric: true, text: (row) => fixed(Number(row.px) * Number(row.qty), 2), value: (row) => Number(row.px) * Number(row.qty) },
       { name: 'Fee', width: 16, numeric: true, text: (row) => `${decimal(row.fee)} ${row.ccy}`, value: (row) => Number(row.fee) },

@@ -1,5 +1,5 @@
 /** Beside the chart: position, working orders, the last decision and why, limits. */
-import { averageText, takesCommands, type App } from '../app.ts';
+import { priceText, takesCommands, type App } from '../app.ts';
 import { perform } from '../actions/control.ts';
 import { h, replace } from '../lib/dom.ts';
 import { arrowed, decimal, duration, fixed, signed, symbolOf } from '../lib/format.ts';
@@ -72,7 +72,7 @@ export class SidePanel {
       ? h('button.btn.tiny', { type: 'button', disabled: obstacle !== null, title: obstacle ?? 'close at market (C)', 'aria-label': `close ${symbolOf(position.ins)}`, onclick: () => void perform(this.app, 'close', position.ins) }, 'Close')
       : null;
     const pairs: [string, string, string?][] = [
-      ['Entry', averageText(this.app, position.ins, position.avg)], ['Stop', position.stop === null ? 'none' : this.level(position, position.stop), position.stop === null ? 'warn' : ''],
+      ['Entry', priceText(this.app, position.ins, position.avg)], ['Stop', position.stop === null ? 'none' : this.level(position, position.stop), position.stop === null ? 'warn' : ''],
       ...position.targets.map((target, index): [string, string] => [`Target ${index + 1}`, this.level(position, target)]),
       ['Realized', signed(Number(position.rpnl), 2)],
       ['Unprotected', duration(position.unprotected_ms), position.unprotected_ms > 1000 ? 'warn' : ''],
@@ -92,7 +92,8 @@ export class SidePanel {
     const { columns } = this.app.store.market.buckets;
     const last = columns.at('c', columns.length - 1);
     const distance = position.ins === this.app.store.market.ins ? (Number(level) / last - 1) * 100 : NaN;
-    return Number.isFinite(distance) ? `${decimal(level)}  ${signed(distance, 2)}%` : decimal(level);
+    const text = priceText(this.app, position.ins, level);
+    return Number.isFinite(distance) ? `${text}  ${signed(distance, 2)}%` : text;
   }
 
   private drawOrders(): void {
@@ -101,7 +102,7 @@ export class SidePanel {
     if (!working.length) return replace(this.orders.body, h('p.muted', {}, 'none'));
     const rows = working.slice(0, MAX_ORDERS).map((order) => {
       const tone = order.side === 'buy' ? 'up' : 'down';
-      return h('div.order-line', {}, h(`span.${tone}`, {}, `${order.side === 'buy' ? '▲' : '▼'} ${order.role}`), h('span.num', {}, decimal(order.qty)), h('span.num', {}, decimal(order.trig ?? order.px)));
+      return h('div.order-line', {}, h(`span.${tone}`, {}, `${order.side === 'buy' ? '▲' : '▼'} ${order.role}`), h('span.num', {}, decimal(order.qty)), h('span.num', {}, priceText(this.app, order.ins, order.trig ?? order.px)));
     });
     const more = working.length > MAX_ORDERS ? h('p.muted.small', {}, `${working.length - MAX_ORDERS} more in the table`) : null;
     replace(this.orders.body, ...rows, more);

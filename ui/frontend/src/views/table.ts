@@ -133,7 +133,10 @@ export class VirtualTable<Row> {
   private line(place: number): HTMLElement {
     let line = this.pool[place];
     if (line) return line;
-    line = h('div.t-row', { role: 'row', onclick: () => this.select(Number(line!.dataset['row'])), ondblclick: () => this.open() });
+    line = h('div.t-row', { role: 'row', onclick: () => this.select(Number(line!.dataset['row'])), ondblclick: () => {
+      getSelection()?.removeAllRanges();
+      this.open();
+    } });
     for (const column of this.spec.columns) line.append(this.cell(column, line));
     this.pool.push(line);
     this.body.append(line);
