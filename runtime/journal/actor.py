@@ -147,6 +147,8 @@ class JournalActor(Actor):
 
     # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
     HEARD_LATE: ClassVar = ("on_order", "on_decision", "on_closed_trade", "on_command", "on_shadow")
+    # What it cannot write down must not begin: its error goes to who publishes, whatever others' do.
+    REFUSES: ClassVar = True
 
     def __init__(self, config: JournalActorConfig, sink: Sink) -> None:
         super().__init__(config)

@@ -5,11 +5,17 @@ terminals: half of the time from a trade to its cancel on the wire. While a trad
 order of what happened, until the cancel is with the HTTP client, or the trade is done. Before an order that
 is new or changed leaves they have heard everything: what was not journaled must not begin
 (docs/decisions/0018-nothing-waits-in-a-live-node.md).
+
+A bug in one of them is logged and goes no further: it must cost neither the order that is about to leave nor
+the node. The journal alone refuses (`REFUSES`): its error keeps what is new from leaving.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
+
+log = logging.getLogger("smcbot.hearing")
 
 type Hear = Callable[[Any], object]
 
@@ -65,8 +71,8 @@ class LateHearing:
     def tell(self) -> None:
         """Tell everything that waits, oldest first.
 
-        A listener that raises keeps the others waiting until the next call; what it did not take is gone, as
-        it is with Nautilus' own bus.
+        One that refuses by raising keeps the others waiting until the next call; what it did not take is
+        gone, as it is with Nautilus' own bus.
         """
         waiting = self._waiting
         while waiting:
@@ -74,10 +80,29 @@ class LateHearing:
             hear(message)
 
     def attach(self, actors: Iterable[Any]) -> None:
-        """Let actors that have not started hear late, with the methods that their `HEARD_LATE` names."""
+        """Let actors that have not started hear late, with the methods that their `HEARD_LATE` names.
+
+        Errors are kept where they happen, by the actor's own ``_guarded`` where it has one, unless it
+        `REFUSES`. A guard around what is subscribed does not help: it has returned when the method is called.
+        """
         for actor in actors:
             for name in getattr(actor, "HEARD_LATE", ()):
-                setattr(actor, name, self.later(getattr(actor, name)))
+                hear = getattr(actor, name)
+                if not getattr(actor, "REFUSES", False):
+                    hear = getattr(actor, "_guarded", guarded)(hear)
+                setattr(actor, name, self.later(hear))
+
+
+def guarded(hear: Hear) -> Hear:
+    """Return what logs the errors of a listener, and goes on."""
+
+    def take(message: Any) -> None:
+        try:
+            hear(message)
+        except Exception:
+            log.exception("%s was not written down", type(message).__name__)
+
+    return take
 
 
 __all__ = ["LateHearing"]

@@ -29,9 +29,14 @@ from nautilus_trader.model.identifiers import (
 from nautilus_trader.portfolio.portfolio import Portfolio
 from nautilus_trader.test_kit.stubs.data import TestDataStubs
 
+from runtime.journal.actor import JournalActor
 from runtime.live.hand_over import COMMANDS, DATA, EVENTS, RISK, HandOver, start_eagerly
 from runtime.live.intents import EntryBarrier, IntentSync
 from runtime.live.late_hearing import LateHearing
+from runtime.notify.actor import NotifyActor, NotifyActorConfig
+from strategies.trade_manager.record import Decision
+from ui.bridge import TelemetryActor
+from ui.telemetry.sources import TelemetrySources
 
 TRADES = "data.trades.SIM.AUD/USD"
 
@@ -42,7 +47,8 @@ class Node:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         clock, cache = LiveClock(), Cache()
         self.bus = MessageBus(trader_id=TraderId("TESTER-001"), clock=clock)
-        portfolio = Portfolio(msgbus=self.bus, cache=cache, clock=clock)
+        self.cache = cache
+        self.portfolio = portfolio = Portfolio(msgbus=self.bus, cache=cache, clock=clock)
         common = {"loop": loop, "msgbus": self.bus, "cache": cache, "clock": clock}
         self.data_engine: Any = LiveDataEngine(**common)
         self.risk_engine: Any = LiveRiskEngine(portfolio=portfolio, **common)
@@ -195,6 +201,97 @@ def test_who_writes_down_hears_after_a_cancel_and_before_a_new_order(
         node.bus.subscribe(topic=TRADES, handler=on_trade)
         node.bus.send(endpoint=DATA, msg=TestDataStubs.trade_tick())
         assert node.handled == expected
+
+    run(story)
+
+
+class Broken:
+    """A notifier and a sink with a bug in every way in."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def fail(self, *_: object) -> None:
+        """Be called, and fail."""
+        self.calls += 1
+        raise KeyError("a bug")
+
+    post = tell = publish = fail
+
+
+def started(node: Node, actor: Any) -> Any:
+    """Return an actor that hears late and has started."""
+    node.late.attach([actor])
+    actor.register_base(node.portfolio, node.bus, node.cache, LiveClock())
+    actor.on_start()
+    return actor
+
+
+def halted() -> Decision:
+    """Return a decision that is told to people and to terminals."""
+    return Decision(
+        strategy_id="S-1",
+        instrument_id="AUD/USD.SIM",
+        zone_id=1,
+        ts_ns=1,
+        kind="halted",
+        reason="a bug",
+    )
+
+
+def test_a_bug_of_who_tells_people_or_terminals_costs_neither_the_order_nor_the_node() -> None:
+    """The real actors raise within a trade; the order leaves, and no engine hears of their errors."""
+
+    async def story(node: Node) -> None:
+        told: list[str] = []
+        for engine in (node.data_engine, node.risk_engine, node.exec_engine):
+            engine._handle_queue_exception = lambda error, what: told.append(f"{what} {error!r}")
+        broken = Broken()
+        actor = started(node, NotifyActor(NotifyActorConfig(poll_secs=0, tells_start=False), broken))  # type: ignore[arg-type]
+        actor._translator = SimpleNamespace(decision=broken.fail)
+        sources = TelemetrySources(mode="paper", session="S", strategies=tuple, equity=lambda: None)
+        started(node, TelemetryActor(sources, broken))
+        broken.calls = 0
+        node.start()
+
+        def on_trade(_trade: TradeTick) -> None:
+            node.bus.publish(topic="decisions.S-1", msg=halted())
+            node.bus.send(endpoint=RISK, msg="protective stop")
+
+        node.bus.subscribe(topic=TRADES, handler=on_trade)
+        node.bus.send(endpoint=DATA, msg=TestDataStubs.trade_tick())
+        assert broken.calls == 2
+        assert told == []
+        assert node.handled == ["new protective stop"]
+
+    run(story)
+
+
+def test_a_listener_without_a_guard_of_its_own_is_guarded_and_the_journal_is_not() -> None:
+    """What the journal refuses does not begin: the engine hears of it, and the order stays."""
+
+    async def story(node: Node) -> None:
+        told: list[str] = []
+        node.risk_engine._handle_queue_exception = lambda error, _what: told.append(repr(error))
+        bad = Broken()
+        for actor in (
+            SimpleNamespace(on_order=bad.fail, HEARD_LATE=("on_order",)),
+            SimpleNamespace(on_decision=bad.fail, HEARD_LATE=("on_decision",), REFUSES=JournalActor.REFUSES),
+        ):
+            node.late.attach([actor])
+            for name in actor.HEARD_LATE:
+                node.bus.subscribe(topic=name, handler=getattr(actor, name))
+        node.start()
+
+        def on_trade(_trade: TradeTick) -> None:
+            for topic in ("on_order", "on_decision"):
+                node.bus.publish(topic=topic, msg="what happened")
+                node.bus.send(endpoint=RISK, msg=topic)
+
+        node.bus.subscribe(topic=TRADES, handler=on_trade)
+        node.bus.send(endpoint=DATA, msg=TestDataStubs.trade_tick())
+        assert node.handled == ["new on_order"]
+        assert told == ["KeyError('a bug')"]
 
     run(story)
 
