@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import EXIT_MISUSE
+from runtime.live import kept_process
 from runtime.live.kept_process import KeptProcess
 from runtime.live.terminal_process import kept_terminal, terminal_command
 from tests.ui_server import wait_for
@@ -37,6 +38,39 @@ def test_one_that_cannot_start_is_left_alone(caplog: pytest.LogCaptureFixture) -
     with kept_terminal(refused) as kept:
         wait_for(lambda: "is not started again" in caplog.text)
         assert kept.starts == 1
+
+
+def test_one_that_does_not_end_is_killed(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A node that begins anew waits for nobody: its exits are gone until it is back."""
+    monkeypatch.setattr(kept_process, "END_SECS", 0.1)
+    ready = tmp_path / "ready"
+    deaf = f"""
+import pathlib, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path({str(ready)!r}).touch()
+time.sleep(60)
+"""
+    with KeptProcess([sys.executable, "-c", deaf], "the deaf one", log) as kept:
+        wait_for(ready.exists)
+        pid = kept.pid
+    assert "the deaf one did not end" in caplog.text
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_one_that_the_system_refuses_stops_nobody_and_is_tried_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither the node's start nor the thread that watches."""
+    monkeypatch.setattr(kept_process, "BACKOFF_SECS", 0.1)
+    program = tmp_path / "program"
+    with KeptProcess([str(program)], "the late one", log) as kept:
+        wait_for(lambda: caplog.text.count("the late one cannot be started") >= 2)
+        assert (kept.starts, kept.pid) == (0, 0)
+        program.symlink_to("/bin/cat")
+        wait_for(lambda: kept.starts >= 1)
 
 
 def test_a_terminal_whose_node_died_ends_by_itself(tmp_path: Path) -> None:
