@@ -75,7 +75,7 @@ class HoldEntries(msgspec.Struct, frozen=True, kw_only=True):
         UNIX nanoseconds.
     source
         Which part of the node says so, as one word: ``warmup``, ``stale``, ``gap``, ``reconcile``,
-        ``external``, ``operator``, ``clock`` or ``instrument``.
+        ``external``, ``operator``, ``clock``, ``balance`` or ``instrument``.
     reason
         What is the matter, in words.
     instrument_id

@@ -311,7 +311,10 @@ class KeptDesk(AccountView, ABC):
     # -- what others do in our account ---------------------------------------------------------------------
 
     def settle_difference(self, price: Decimal) -> Decimal:
-        """Book what the account does not hold any more as closed by somebody else; return how much, base."""
+        """Book what the account does not hold any more as closed by somebody else; return how much, base.
+
+        On spot only after the venue was asked for the balance: the one known here may be old.
+        """
         return self._settle(price)  # recordings listen to this name: what comes from outside alone
 
     def missing_qty(self) -> Decimal:
@@ -325,8 +328,9 @@ class KeptDesk(AccountView, ABC):
         missing = setup.position_qty - self.held_qty(setup.plan.direction)
         return missing if missing >= self.market.lot_size else ZERO
 
-    def _settle(self, price: Decimal) -> Decimal:
+    def _settle(self, price: Decimal, at_most: Decimal | None = None) -> Decimal:
         setup, missing = self.setup, self.missing_qty()
+        missing = missing if at_most is None else min(missing, at_most)
         if setup is None or not missing:
             return ZERO
         ts_ns = self._host.clock.timestamp_ns()
@@ -368,7 +372,8 @@ class KeptDesk(AccountView, ABC):
         if parsed(self.tag, self.instrument_id.symbol.value, client_id) is not None:
             return  # of a setup long gone, or the close of a position that nobody planned: not of this one
         if self.account_kind() == "cash":
-            self._settle(price)  # coins that no setup holds may be sold by anyone
+            # Coins that no setup holds may be sold by anyone, and the balance known here may be old.
+            self._settle(price, at_most=qty)
         else:
             ts_ns = self._host.clock.timestamp_ns()
             self.carry_out(setup, setup.on_external(min(qty, setup.position_qty), price, ts_ns))

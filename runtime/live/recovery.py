@@ -22,6 +22,7 @@ from nautilus_trader.model.identifiers import ClientOrderId
 from nautilus_trader.model.orders import Order
 
 from runtime.errors import ConfigurationError
+from runtime.live.balance_check import AskBalance, BalanceCheck, ask_client
 from runtime.live.context import LiveContext
 from runtime.live.crash_points import armed_points
 from runtime.live.holdings_watch import HoldingsWatch
@@ -31,6 +32,8 @@ from runtime.live.limits import make_room
 from runtime.live.order_lookup import Answer, Lookup, hand_over, look_up
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.state import StateFile, StateKeeper
+from runtime.notify.actor import EVENTS_TOPIC
+from runtime.notify.events import Event, EventKind, Severity
 from strategies.entry_halt import (
     HALT_TOPIC,
     HOLD_TOPIC,
@@ -72,6 +75,8 @@ class RecoveryActor(Actor):
         Gives the strategies of the node; they have not started.
     lookup
         Asks a venue about one order.
+    ask_balance
+        Asks a venue what an account has; see `BalanceCheck`.
     reconcile_report
         Hands a report to Nautilus' execution engine.
     call_soon
@@ -89,6 +94,7 @@ class RecoveryActor(Actor):
         *,
         strategies: Callable[[], Iterable[Any]],
         lookup: LookUp,
+        ask_balance: AskBalance,
         reconcile_report: Callable[[Any], Any],
         call_soon: Callable[[Callable[[], Any]], Any],
         journal: Callable[[Any], Any],
@@ -108,6 +114,12 @@ class RecoveryActor(Actor):
         self._noted: set[str] = set()
         self._is_looking = False
         self._holdings = HoldingsWatch()
+        self._balances = BalanceCheck(
+            ask_balance,
+            lambda topic, message: self.msgbus.publish(topic=topic, msg=message),
+            lambda: self.clock.timestamp_ns(),
+            self._tell,
+        )
         self._task: asyncio.Task[None] | None = None
         self._looks: set[asyncio.Task[None]] = set()
         points = armed_points()
@@ -220,6 +232,8 @@ class RecoveryActor(Actor):
         try:
             for desk in self._started():
                 await self._let_arrive(desk)
+                if not await self._may_book(desk):
+                    return False
                 self.look_at_strangers(desk)
         except Exception as error:  # held for ever in silence otherwise
             self.log.exception("positions could not be looked at, tried again", error)  # noqa: TRY401
@@ -262,9 +276,10 @@ class RecoveryActor(Actor):
         for desk in self._started():
             if desk.instrument_id.value == name:
                 await self._let_arrive(desk)
+                may_book = await self._may_book(desk)
                 self._is_looking = True  # what is found is a hold again
                 try:
-                    self.look_at_strangers(desk)
+                    self.look_at_strangers(desk, may_book=may_book)
                 finally:
                     self._is_looking = False
 
@@ -275,6 +290,21 @@ class RecoveryActor(Actor):
                 return
             await asyncio.sleep(MISSING_SECS)
 
+    async def _may_book(self, desk: KeptDesk) -> bool:
+        """Tell whether what is missing is so by the venue's own word of now, our own fills aside."""
+        if not desk.missing_qty():
+            return await self._balances.is_known(desk)
+        if not await self._balances.is_known(desk):
+            return False
+        await self._let_arrive(desk)  # the answer may hold a fill of ours whose event is still on its way
+        return True
+
+    def _tell(self, text: str) -> None:
+        self.log.error(text)
+        now_ns = self.clock.timestamp_ns()
+        event = Event(kind=EventKind.DATA, ts_ns=now_ns, text=text, severity=Severity.WARNING)
+        self.msgbus.publish(topic=EVENTS_TOPIC, msg=event)
+
     def _note_late(self, desk: KeptDesk, answer: Lookup) -> None:
         """Journal how an order ended that Nautilus will never tell of, once."""
         client_id = answer.report.client_order_id.value
@@ -283,12 +313,20 @@ class RecoveryActor(Actor):
             for record in late_records(desk.strategy_id, answer):
                 self._journal(record)
 
-    def look_at_strangers(self, desk: KeptDesk) -> None:
-        """Book what somebody else closed, protect what nobody planned, and hold where others trade."""
+    def look_at_strangers(self, desk: KeptDesk, *, may_book: bool = True) -> None:
+        """Book what somebody else closed, protect what nobody planned, and hold where others trade.
+
+        Parameters
+        ----------
+        desk
+            Of the instrument.
+        may_book
+            False where nobody knows whether coins are missing: the position stays as it is, with its stop.
+        """
         price = desk.last_price()
         if price is None and desk.setup is not None:
             price = desk.setup.plan.entry_price
-        if price is not None:
+        if price is not None and may_book:
             desk.settle_difference(price)
         qty = desk.unplanned_qty()
         if abs(qty) >= desk.market.lot_size:
@@ -347,11 +385,15 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
     async def ask(instrument_id: Any, client_id: str) -> Lookup:
         return await look_up(clients[instrument_id.venue], instrument_id, client_id)
 
+    async def ask_balance(instrument_id: Any) -> None:
+        await ask_client(clients[instrument_id.venue])
+
     return RecoveryActor(
         StateKeeper(file, context.loop.call_later, _entries_wait(context, file, clients.values())),
         settings_of(context),
         strategies=context.strategies,
         lookup=ask,
+        ask_balance=ask_balance,
         reconcile_report=engine.reconcile_execution_report,
         call_soon=context.call_soon,
         journal=context.journal.append,

@@ -1,0 +1,183 @@
+"""Spot: a balance message that got lost must not look like a sale by somebody else."""
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nautilus_trader.common.component import MessageBus, TestClock
+from nautilus_trader.model.identifiers import InstrumentId, TraderId
+from nautilus_trader.test_kit.stubs.component import TestComponentStubs
+
+from runtime.live import recovery
+from runtime.live.balance_check import ask_client
+from runtime.live.recovery import RecoveryActor
+from runtime.notify.actor import EVENTS_TOPIC
+from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC
+from strategies.setup_desk import SetupDesk
+from strategies.trade_manager.orders import Leg
+from tests.unit.test_market_pieces import NANOS, entered
+
+ROUNDS = 3
+
+
+class SpotDesk(SetupDesk):
+    """A desk of 10 coins under a resting stop, whose account is what a test says."""
+
+    def __init__(self, messages: list[tuple[str, Any]]) -> None:
+        def publish(topic: str, msg: Any) -> None:
+            messages.append((topic, msg))
+
+        host = SimpleNamespace(
+            clock=SimpleNamespace(timestamp_ns=lambda: NANOS),
+            msgbus=SimpleNamespace(publish=publish),
+            id=SimpleNamespace(value="OTE-000"),
+        )
+        super().__init__(host, InstrumentId.from_str("XYZUSDT.BINANCE"), "OTE", Any, {})  # type: ignore[arg-type]
+        self.orders = entered("cash", most=None)
+        self.setup = self.orders.setup
+        self.market = SimpleNamespace(lot_size=Decimal("0.1"))  # type: ignore[assignment]
+        self.instrument = SimpleNamespace(base_currency=SimpleNamespace(code="XYZ"))
+        self.known_qty = Decimal(0)
+
+    def account_kind(self) -> Any:
+        """Return spot."""
+        return "cash"
+
+    def held_qty(self, direction: int) -> Decimal:
+        """Return what the node was told that the account holds."""
+        return self.known_qty * direction
+
+    def last_price(self) -> Decimal | None:
+        """Return a price."""
+        return Decimal(103)
+
+    def unplanned_qty(self) -> Decimal:
+        """Return nothing."""
+        return Decimal(0)
+
+    def carry_out(self, setup: Any, actions: Any) -> None:
+        """Let the venue of the test do it."""
+        del setup
+        self.orders.take(list(actions))
+
+
+class Rig:
+    """A recovery that is done, one desk, and a venue that answers as a test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answer: Callable[[SpotDesk], None]) -> None:
+        monkeypatch.setattr(recovery, "MISSING_SECS", 0.0)
+        self.messages: list[tuple[str, Any]] = []
+        self.desk = SpotDesk(self.messages)
+        self.answer = answer
+        self.asked = 0
+        clock = TestClock()
+        bus = MessageBus(trader_id=TraderId("T-001"), clock=clock)
+        for topic in (HOLD_TOPIC, RELEASE_TOPIC, EVENTS_TOPIC):
+            bus.subscribe(topic, lambda one, topic=topic: self.messages.append((topic, one)))
+        strategy: Any = SimpleNamespace(id=SimpleNamespace(value="OTE-000"), desks=[self.desk])
+        file = SimpleNamespace(strategy=lambda _name: None)
+        self.actor = RecoveryActor(
+            SimpleNamespace(file=file),  # type: ignore[arg-type]
+            SimpleNamespace(carried_stop=False, unplanned="report"),  # type: ignore[arg-type]
+            strategies=lambda: [strategy],
+            lookup=lambda *_words: None,
+            ask_balance=self._ask,
+            reconcile_report=lambda _report: None,
+            call_soon=lambda function: function(),
+            journal=lambda _record: None,
+            make_room=lambda *_words: None,
+        )
+        self.actor.register_base(TestComponentStubs.portfolio(), bus, TestComponentStubs.cache(), clock)
+        self.actor.is_done = True
+
+    async def _ask(self, _instrument_id: Any) -> None:
+        self.asked += 1
+        self.answer(self.desk)
+
+    def sweep(self, rounds: int = ROUNDS) -> None:
+        """Look at the holdings as often as the timer does, each time to the end."""
+
+        async def run() -> None:
+            for _ in range(rounds):
+                self.actor.look_at_holdings()
+                await asyncio.gather(*self.actor._looks)
+
+        asyncio.run(run())
+
+    def sources(self, topic: str) -> list[str]:
+        """Return who held or released."""
+        return [message.source for name, message in self.messages if name == topic]
+
+
+def test_a_lost_balance_message_leaves_the_stop_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The venue says that the coins are there: nothing is booked, nobody is held."""
+
+    def answer(desk: SpotDesk) -> None:
+        desk.known_qty = Decimal(10)
+
+    rig = Rig(monkeypatch, answer)
+    rig.sweep()
+    assert rig.asked == 1
+    assert rig.desk.setup is not None
+    assert rig.desk.setup.position_qty == 10
+    assert rig.desk.orders.alive(Leg.STOP) == [10]
+    assert rig.messages == []
+
+
+def test_a_venue_that_does_not_answer_holds_entries_and_leaves_the_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is said once, asked again each time, and released with the answer."""
+
+    def silent(_desk: SpotDesk) -> None:
+        raise ConnectionError("no route")
+
+    rig = Rig(monkeypatch, silent)
+    rig.sweep()
+    assert rig.asked == ROUNDS - 1  # what is short at one look alone may be our own fill
+    assert rig.desk.setup is not None
+    assert rig.desk.setup.position_qty == 10
+    assert rig.desk.orders.alive(Leg.STOP) == [10]
+    assert rig.sources(HOLD_TOPIC) == ["balance"]
+    events = [one.text for name, one in rig.messages if name == EVENTS_TOPIC]
+    assert len(events) == 1
+    assert "10 less than our setup" in events[0]
+
+    def answer(desk: SpotDesk) -> None:
+        desk.known_qty = Decimal(10)
+
+    rig.answer = answer
+    rig.sweep(1)
+    assert rig.sources(RELEASE_TOPIC) == ["balance"]
+    assert rig.desk.orders.alive(Leg.STOP) == [10]
+
+
+def test_coins_that_the_venue_says_are_gone_are_booked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer agrees with what was known: six were sold or sent away, the stop follows."""
+
+    def answer(desk: SpotDesk) -> None:
+        desk.known_qty = Decimal(4)
+
+    rig = Rig(monkeypatch, answer)
+    rig.sweep()
+    assert rig.desk.setup is not None
+    assert rig.desk.setup.position_qty == 4
+    assert rig.sources(HOLD_TOPIC) == ["external"]
+
+
+@pytest.mark.parametrize("has_update", [True, False])
+def test_a_client_is_asked_as_it_can_be(has_update: bool) -> None:
+    """A venue's adapter asks and waits; a simulated account is told at once."""
+    asked: list[str] = []
+
+    async def update() -> None:
+        asked.append("venue")
+
+    client: Any = SimpleNamespace(query_account=lambda _command: asked.append("simulated"))
+    if has_update:
+        client._update_account_state = update
+    asyncio.run(ask_client(client))
+    assert asked == ["venue" if has_update else "simulated"]
