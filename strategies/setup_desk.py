@@ -26,6 +26,7 @@ from strategies.trade_manager.lifecycle import IllegalTransition
 from strategies.trade_manager.orders import (
     ZERO,
     Action,
+    AskBalance,
     Cancel,
     Change,
     Fill,
@@ -346,6 +347,8 @@ class SetupDesk(CommandedDesk):
                 )
             case Query(client_id):
                 self._query(client_id)
+            case AskBalance():
+                self._ask_balance()
             case Note():
                 self._publish_note(setup, action)
             case Halt(reason):
@@ -424,6 +427,12 @@ class SetupDesk(CommandedDesk):
             self._host.query_order(order)
         except NotImplementedError:
             self._host.log.warning(f"{client_id} is unanswered, and a simulated venue cannot be asked")
+
+    def _ask_balance(self) -> None:
+        account = self._account()
+        if account is not None:
+            self.count("balances_queried")
+            self._host.query_account(account.id)
 
     def _cancel(self, client_id: str) -> None:
         order = self._host.cache.order(ClientOrderId(client_id))

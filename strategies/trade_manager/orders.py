@@ -184,6 +184,11 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class AskBalance:
+    """Ask the venue what the account has: what the node was told last denies an exit."""
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Publish this decision; fields as in `Decision`."""
 
@@ -220,4 +225,4 @@ class Halt:
     reason: str
 
 
-type Action = Submit | Cancel | Change | Query | Note | Finished | Halt
+type Action = Submit | Cancel | Change | Query | AskBalance | Note | Finished | Halt

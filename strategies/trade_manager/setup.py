@@ -16,6 +16,7 @@ from strategies.trade_manager.ledger import Ledger
 from strategies.trade_manager.lifecycle import IN_POSITION, TRANSITIONS, Signal, Stage
 from strategies.trade_manager.orders import (
     Action,
+    AskBalance,
     Fill,
     Halt,
     Leg,
@@ -34,9 +35,11 @@ from strategies.trade_manager.shortfall import Shortfall
 # An order of a bar's close reaches the venue just after the next one opened: that whole bar is the trade's.
 ENTRY_AT_OPEN_NS: Final = NANOS
 # Nautilus' risk engine denies by the balance that it was told last, and a venue may tell the end of an order
-# before its coins are free. Waits before another try, a second in all; then it is a refusal.
+# before its coins are free, or lose the message: so it is asked with the first denial. Waits before another
+# try, half of the two seconds that a position may be naked: the exit at market of the refusal that follows
+# has its way yet to go.
 STALE_BALANCE: Final = "EXCEEDS_FREE_BALANCE"
-STALE_SECS: Final = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
+STALE_SECS: Final = (0.02, 0.04, 0.08, 0.16, 0.3, 0.4)
 STOP_REASONS: Final = frozenset({"stop", "break_even", "trailing"})
 
 
@@ -493,7 +496,7 @@ class Setup(SettledSetup):
         self._exit_at_market = False
         self._is_reported = False
         self._is_tainted = False
-        self._refusals = 0
+        self._refusals = self._denials = 0
 
     # -- exit ----------------------------------------------------------------------------------------------
 
@@ -504,7 +507,7 @@ class Setup(SettledSetup):
         self.ledger.leave(fill)
         price = float(fill.price)  # reported before the trade that made it
         self.highest, self.lowest = max(self.highest, price), min(self.lowest, price)
-        self._refusals = 0
+        self._refusals = self._denials = 0
         self._exit_bucket_seq = self._bucket_seq
         if order.leg is not Leg.EXIT:
             self._exit_reason = order.reason or order.leg.name.lower()
@@ -548,6 +551,8 @@ class Setup(SettledSetup):
             return  # the venue was right: there is nothing left to protect
         # Where orders are real; a backtest's account knows what its orders do at once.
         is_stale = self.asks_about_entry and STALE_BALANCE in reason and not self._venue.reduce_only
+        if is_stale and self._denials in (0, len(STALE_SECS)):
+            actions.append(AskBalance())  # once per series of waits, then with every other try
         if is_stale and self._denials < len(STALE_SECS):
             self._wait_until_ns[order.leg] = ts_ns + self._secs(STALE_SECS[self._denials])
             self._denials += 1

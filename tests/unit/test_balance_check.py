@@ -18,7 +18,8 @@ from runtime.notify.actor import EVENTS_TOPIC
 from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC
 from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.orders import Leg
-from tests.unit.test_market_pieces import NANOS, entered
+from tests.unit.test_market_pieces import entered
+from tests.unit.test_protection_of_setups import NANOS
 
 ROUNDS = 3
 

@@ -13,6 +13,7 @@ from strategies.protection import VENUES, AccountKind
 from strategies.trade_manager.lifecycle import IN_POSITION, Stage
 from strategies.trade_manager.orders import (
     Action,
+    AskBalance,
     Cancel,
     Change,
     Fill,
@@ -85,6 +86,7 @@ class Desk:
         self.notes: list[Note] = []
         self.finished: list[Finished] = []
         self.halts: list[Halt] = []
+        self.balances_asked = 0
         self.fills = 0
 
     @property
@@ -107,6 +109,8 @@ class Desk:
                     self.finished.append(action)
                 case Halt():
                     self.halts.append(action)
+                case AskBalance():
+                    self.balances_asked += 1
 
     def id_of(self, leg: Leg) -> str:
         """Return the newest order of a leg."""
