@@ -47,9 +47,10 @@ class NodeWithTerminal(LiveNode):
             venue, folder, words=("--terminal-port", str(port)), environment=environment(), **options
         )
 
-    def wait_served(self) -> None:
-        """Wait until the terminal serves; it starts at the same time as the node, in its own time."""
-        self.wait("the terminal serves", lambda: f"terminal at {self.address}" in self.words, START_SECS)
+    def wait_served(self, times: int = 1) -> None:
+        """Wait until the terminal serves, for the first time or again; it starts in its own time."""
+        said = f"terminal at {self.address}"
+        self.wait("the terminal serves", lambda: self.words.count(said) >= times, START_SECS)
 
     def terminal_pid(self) -> int:
         """Return the process of the terminal of now."""
@@ -155,14 +156,14 @@ class Tab:
         snaps = [frame["S"] for frame in self.frames if frame["t"] == "snap"]
         return told | {kind for known in snaps for kind, value in known.items() if value}
 
-    def bucket_numbers(self) -> list[int]:
-        """Return the numbers of the closed buckets that were told after snapshots, in order."""
+    def bucket_numbers(self, ins: str) -> list[int]:
+        """Return the numbers of an instrument's closed buckets that were told after snapshots, in order."""
         return [
             payload["i"]
             for frame in self.frames
             if frame["t"] == "d"
             for _, kind, payload in frame["e"]
-            if kind == "bkt"
+            if kind == "bkt" and payload["ins"] == ins
         ]
 
     def are_whole(self) -> bool:

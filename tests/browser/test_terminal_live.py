@@ -234,6 +234,7 @@ def test_a_terminal_that_dies_comes_back_and_the_node_trades_on(
     for action in ("pause", "cancel-all", "kill"):
         expect(page.locator(f"[data-action={action}]")).to_be_disabled()
     node.enter()  # nobody watches
+    node.wait_served(times=2)
     tab.wait_fresh()
     expect(page.locator(".banner")).to_be_hidden(timeout=PATIENCE_MS)
     expect(page.locator(".side")).to_contain_text("entry", timeout=PATIENCE_MS)
@@ -278,7 +279,7 @@ def test_a_session_on_paper_draws_and_goes_on(browser: Browser, tmp_path: Path) 
             expect(page.locator(".mode")).to_have_text("PAPER")
             until(page, f"all of {sorted(DRAWN)} is told", lambda: tab.kinds() >= DRAWN, 180)
             expect(page.locator(".dock")).to_contain_text("entry", timeout=PATIENCE_MS)
-            numbers = tab.bucket_numbers()
+            numbers = tab.bucket_numbers(INSTRUMENTS[0])
             assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
             assert (tab.errors, tab.strangers) == ([], [])
             assert tab.are_whole()
