@@ -1,21 +1,27 @@
 """The terminal of a node as a process beside it: ``live_node.py --terminal``.
 
 Nothing of it is in the node's process. It says its address and, where nobody is configured, its token on
-stderr itself; one that dies is started again, and one that cannot start is left alone: the node trades.
+stderr itself; one that dies is started again, and one that cannot start is left alone: the node trades. It
+serves browsers, so it gets none of the secrets of the node: no keys of venues, no addresses of notifications.
 """
 
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from runtime.errors import EXIT_MISUSE
 from runtime.live.kept_process import KeptProcess
+from runtime.redact import SECRET_NAME
+from runtime.secret_urls import url_secrets
 
 log = logging.getLogger("smcbot.terminal")
 
 FOLDER: Final = "terminal"
+# Its own secrets, and the database of the journal that it shows.
+OWN: Final = ("SMCBOT_TERMINAL_", "SMCBOT_JOURNAL_URL", "PG")
 
 
 def terminal_command(mode: str, port: int | None, config: str | None, live_folder: str) -> list[str]:
@@ -40,7 +46,23 @@ def terminal_command(mode: str, port: int | None, config: str | None, live_folde
 
 def kept_terminal(command: list[str]) -> KeptProcess:
     """Return a process that runs while it is entered; its command is that of `terminal_command`."""
-    return KeptProcess(command, "the terminal", log, hopeless=(EXIT_MISUSE,))
+    environment = terminal_environment(os.environ)
+    return KeptProcess(command, "the terminal", log, hopeless=(EXIT_MISUSE,), environment=environment)
 
 
-__all__ = ["kept_terminal", "terminal_command"]
+def terminal_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a node without its secrets: names that look secret, and addresses with a login.
+
+    Examples
+    --------
+    >>> terminal_environment({"HOME": "/root", "BINANCE_API_SECRET": "x", "SMCBOT_TERMINAL_TOKEN": "y"})
+    {'HOME': '/root', 'SMCBOT_TERMINAL_TOKEN': 'y'}
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(OWN) or not (SECRET_NAME.search(name) or any(map(url_secrets, value.split())))
+    }
+
+
+__all__ = ["kept_terminal", "terminal_command", "terminal_environment"]

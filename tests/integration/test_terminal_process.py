@@ -1,5 +1,6 @@
 """The terminal beside a node: started again when it dies, gone when the node is."""
 
+import json
 import logging
 import os
 import signal
@@ -71,6 +72,34 @@ def test_one_that_the_system_refuses_stops_nobody_and_is_tried_again(
         assert (kept.starts, kept.pid) == (0, 0)
         program.symlink_to("/bin/cat")
         wait_for(lambda: kept.starts >= 1)
+
+
+def test_the_terminal_gets_none_of_the_nodes_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It serves browsers; its own passwords and the journal's database are what it needs."""
+    secrets = {
+        "BINANCE_API_KEY": "k" * 20,
+        "BYBIT_TESTNET_API_SECRET": "s" * 20,
+        "REDIS_PASSWORD": "r" * 20,
+        "CACHE": "redis://anna:hunter2hunter2@localhost:6379",
+        "TRADING_NOTIFY_URLS": "tgram://123456:abcdefgh/1",
+    }
+    own = {"SMCBOT_TERMINAL_TOKEN": "t" * 20, "SMCBOT_JOURNAL_URL": "postgresql://a:b@localhost/c"}
+    for name, value in (secrets | own).items():
+        monkeypatch.setenv(name, value)
+    said = tmp_path / "said"
+    tell = f"""
+import json, os, pathlib, time
+new = pathlib.Path({str(said)!r} + ".new")
+new.write_text(json.dumps(dict(os.environ)))
+new.rename({str(said)!r})
+time.sleep(60)
+"""
+    with kept_terminal([sys.executable, "-c", tell]):
+        wait_for(said.exists)
+    has = json.loads(said.read_text())
+    assert [name for name in secrets if name in has] == []
+    assert own.items() <= has.items()
+    assert has["PATH"] == os.environ["PATH"]
 
 
 def test_a_terminal_whose_node_died_ends_by_itself(tmp_path: Path) -> None:
