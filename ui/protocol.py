@@ -350,7 +350,10 @@ type Payload = (
 
 
 class Snapshot(msgspec.Struct, kw_only=True):
-    """``snap``: everything that a terminal needs which has just come; lists are in order of arrival."""
+    """``snap``: everything that a terminal needs which has just come; lists are in order of arrival.
+
+    `past` is how many ``past`` went before it, with the buckets and bars that it then lacks.
+    """
 
     st: NodeState | None = None
     acct: Account | None = None
@@ -368,9 +371,22 @@ class Snapshot(msgspec.Struct, kw_only=True):
     dev: list[Developing] = []
     bkt: list[Bucket] = []
     bar: list[Bar] = []
+    past: int = 0
+
+
+class Past(msgspec.Struct, kw_only=True):
+    """``past``: some closed buckets and bars for who has just come, in order; `part` counts from 0.
+
+    They have the number of the message before them: who is in step has them, and leaves them out.
+    """
+
+    part: int
+    bkt: list[Bucket] = []
+    bar: list[Bar] = []
 
 
 SNAP: Final = "snap"
+PAST: Final = "past"
 KINDS: Final[dict[str, type[Any]]] = {
     "bkt": Bucket,
     "dev": Developing,
@@ -410,7 +426,8 @@ CHART_KINDS: Final = frozenset({"bkt", "dev", "bar", "zone"})
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _HEAD: Final = msgspec.msgpack.Decoder(tuple[str, int, int, str, msgspec.Raw])
 _DECODE: Final = {
-    kind: msgspec.msgpack.Decoder(struct).decode for kind, struct in {**KINDS, SNAP: Snapshot}.items()
+    kind: msgspec.msgpack.Decoder(struct).decode
+    for kind, struct in {**KINDS, SNAP: Snapshot, PAST: Past}.items()
 }
 
 

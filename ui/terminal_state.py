@@ -87,6 +87,12 @@ class TerminalState:
             fields["bar"] = [one for key, ring in self._bars.items() if ins in (None, key[0]) for one in ring]
         return Snapshot(**self._single, **fields)
 
+    def history(self) -> list[tuple[str, deque[Any]]]:
+        """Return kind and ring of each instrument's buckets and of each timeframe's bars."""
+        return [("bkt", one) for one in self._buckets.values()] + [
+            ("bar", one) for one in self._bars.values()
+        ]
+
     def restore(self, snapshot: Snapshot, *, is_same_run: bool = False) -> None:
         """Become what a node said in a snapshot.
 

@@ -28,7 +28,7 @@ def make_telemetry(context: LiveContext) -> TelemetryActor | None:
     """Return the actor of a node, None where its socket cannot be made: a node trades without terminals."""
     path = context.folder / TELEMETRY_FILE
     try:
-        publisher = TelemetryPublisher(path)
+        publisher = TelemetryPublisher(path, context.call_soon)
     except (OSError, zmq.ZMQError) as error:
         log.warning(NO_TERMINAL, f"{path}: {error}")
         return None

@@ -3,7 +3,7 @@
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import pytest
 import zmq
 
 from ui.endpoint import TELEMETRY_FILE, zmq_address
-from ui.protocol import Heartbeat, Hold, NodeState
-from ui.telemetry.publisher import WAITING, TelemetryPublisher
+from ui.protocol import Bar, Bucket, Heartbeat, Hold, Message, NodeState, Past, Snapshot, decode
+from ui.server.feed import Feed
+from ui.telemetry.publisher import SLICE, WAITING, TelemetryPublisher
 
 PATIENCE_MS = 5_000
 
@@ -128,6 +129,77 @@ def test_a_listener_that_reads_nothing_holds_nobody_up(publisher: TelemetryPubli
     assert len(numbers) < 5 * WAITING
     stuck.close()
     well.close()
+
+
+def bucket(ins: str, number: int) -> Bucket:
+    """Return a closed bucket."""
+    times = {"i": number, "t0": number, "t1": number}
+    prices = {"o": 1.0, "h": 1.0, "l": 1.0, "c": 1.0, "v": 1.0, "bv": 1.0, "sv": 0.0}
+    return msgspec.convert({"ins": ins, "n": 1, "imb": 0.0, "dir": 1, **times, **prices}, Bucket)
+
+
+def bar(ins: str, number: int) -> Bar:
+    """Return a closed bar."""
+    prices = {"o": 1.0, "h": 1.0, "l": 1.0, "c": 1.0, "v": 1.0}
+    return msgspec.convert({"ins": ins, "tf": "15m", "t": number, **prices}, Bar)
+
+
+def test_history_goes_in_slices_and_what_closes_meanwhile_is_neither_lost_nor_told_twice(
+    tmp_path: Path,
+) -> None:
+    """No turn of the node's loop takes more than `SLICE` of it; the server has then what the node has."""
+    turns: list[Callable[[], None]] = []
+    with TelemetryPublisher(tmp_path / TELEMETRY_FILE, turns.append) as publisher:
+        for number in range(2 * SLICE + 10):
+            for ins in ("A", "B"):
+                publisher.publish("bkt", bucket(ins, number), 1)
+            publisher.publish("bar", bar("C", number), 1)
+        listener, feed = Listener(tmp_path), Feed()
+        deadline = time.monotonic() + PATIENCE_MS / 1e3
+        while not turns:
+            assert time.monotonic() < deadline
+            publisher.answer_newcomers(1)
+        late = 2 * SLICE + 10
+        while (
+            turns
+        ):  # a bucket closes in every turn: of a ring that went, of one that is on its way, of a new one
+            turn = turns.pop()
+            for ins in ("A", "B", "D"):
+                publisher.publish("bkt", bucket(ins, late), 2)
+            late += 1
+            before = publisher.seq
+            assert not publisher.answer_newcomers(2)
+            turn()
+            assert publisher.seq - before <= 1
+        publisher.publish("hb", Heartbeat(loop_lag_ms=1.0), 3)
+        kinds = []
+        while not feed.is_synced or kinds[-1] != "hb":
+            message = decode(listener.socket.recv())
+            kinds.append(message.kind)
+            if message.kind == "past":
+                assert 0 < len(message.payload.bkt) + len(message.payload.bar) <= SLICE
+            assert feed.take(message, 0.0) != "gap"
+        assert feed.seq == publisher.seq
+        assert feed.state.snapshot() == publisher.state.snapshot()
+        assert kinds.count("past") > 3 * 2
+        listener.close()
+
+
+def test_who_missed_some_of_the_history_waits_for_the_next_answer() -> None:
+    """One that came while another was answered; it must not believe that there was nothing before."""
+    feed = Feed()
+    snapshot = Snapshot(past=2)
+    first, second = Past(part=0, bkt=[bucket("A", 0)]), Past(part=1, bkt=[bucket("A", 1)])
+    assert feed.take(Message("e", 1, 1, "past", second), 0.0) == "waiting"
+    assert feed.take(Message("e", 2, 1, "snap", snapshot), 0.0) == "waiting"
+    assert not feed.is_synced
+    for past in (first, second):
+        feed.take(Message("e", 2, 1, "past", past), 0.0)
+    assert feed.take(Message("e", 3, 1, "snap", snapshot), 0.0) == "taken"
+    assert feed.state.span("A") == (0, 1)
+    assert feed.take(Message("e", 3, 1, "past", first), 0.0) == "taken"
+    assert feed.take(Message("e", 4, 1, "hb", Heartbeat(loop_lag_ms=1.0)), 0.0) == "taken"
+    assert feed.state.span("A") == (0, 1)
 
 
 def test_the_socket_is_the_owners_alone_and_goes_with_the_node(tmp_path: Path) -> None:

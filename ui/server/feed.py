@@ -8,7 +8,7 @@ from collections import deque
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 
-from ui.protocol import SNAP, Message, Snapshot, key_of
+from ui.protocol import PAST, SNAP, Message, Past, Snapshot, key_of
 from ui.terminal_state import SERVER_BUCKETS, TerminalState
 
 RING: Final = 20_000
@@ -52,6 +52,7 @@ class Feed:
         self.is_synced = False
         self.gaps = 0
         self._ring: deque[Event] = deque(maxlen=ring)
+        self._past: list[Past] = []
 
     def take(self, message: Message, now_s: float) -> Taken:
         """Take a message at a time (monotonic seconds).
@@ -61,9 +62,10 @@ class Feed:
         Taken
             ``taken``; ``waiting`` for a snapshot; ``gap``: ask the node for one.
         """
+        if message.kind == PAST:
+            return self._gather(message)
         if message.kind == SNAP and (not self.is_synced or message.epoch != self.epoch):
-            self._begin(message, now_s)
-            return "taken"
+            return self._begin(message, now_s)
         if not self.is_synced:
             return "waiting"
         if message.epoch != self.epoch or message.seq > self.seq + 1:
@@ -81,6 +83,7 @@ class Feed:
     def lose(self) -> None:
         """Forget that it is in step: the next message must be a snapshot."""
         self.is_synced = False
+        self._past = []
 
     def since(self, epoch: str, seq: int) -> list[Event] | None:
         """Return what came after a number, None where that is not kept any more."""
@@ -102,13 +105,33 @@ class Feed:
             return since_arrival
         return max(since_arrival, (now_ns - self.ts_ns) / 1e6)
 
-    def _begin(self, message: Message, now_s: float) -> None:
+    def _gather(self, message: Message) -> Taken:
+        """Keep history until its snapshot comes; who is in step has it."""
+        if self.is_synced and message.epoch == self.epoch:
+            return "taken"
+        self.is_synced = False
+        past: Past = message.payload
+        if past.part == 0:
+            self._past = []
+        if past.part == len(self._past):
+            self._past.append(past)
+        return "waiting"
+
+    def _begin(self, message: Message, now_s: float) -> Taken:
         snapshot: Snapshot = message.payload
+        gathered, self._past = self._past, []
+        if snapshot.past:
+            if snapshot.past != len(gathered):  # some went to another one before this one came, or were lost
+                self.is_synced = False
+                return "waiting"
+            snapshot.bkt = [one for past in gathered for one in past.bkt]
+            snapshot.bar = [one for past in gathered for one in past.bar]
         self.state.restore(snapshot, is_same_run=message.epoch == self.epoch)
         self._ring.clear()
         self.epoch, self.seq, self.ts_ns = message.epoch, message.seq, message.ts_ns
         self.arrived_s = now_s
         self.is_synced = True
+        return "taken"
 
 
 def _event(message: Message) -> Event:

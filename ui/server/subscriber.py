@@ -24,7 +24,8 @@ POLL_MS: Final = 200
 BATCH: Final = 500
 HIGH_WATER: Final = 5_000
 # No snapshot within this time of a subscription that messages arrive on: it got lost, ask anew.
-SNAPSHOT_SECS: Final = 3.0
+# The node answers every other second, with history a little at a time.
+SNAPSHOT_SECS: Final = 10.0
 STOP_SECS: Final = 2.0
 MAX_MESSAGE_BYTES: Final = 64 << 20
 
