@@ -64,7 +64,7 @@ NEVER_ARRIVED: Final = "the venue does not know it: it never arrived"
 # Nautilus' own whole reason for an order in flight too long; within other texts the word means anything.
 _GIVEN_UP: Final = "UNKNOWN"
 _NONE: Final[frozenset[Leg]] = frozenset()
-# Spot names the filter, which also means too little or a wrong step: ours are neither. USD-M: -4005.
+# Spot names the filter, which also means too little or a wrong step, see `too_vague`. USD-M: -4005.
 _BINANCE_TOO_LARGE: Final = ("LOT_SIZE", "Quantity greater than max quantity", "(> maximum trade size")
 # Linear answers 10001 for any parameter; the words are those of its users' reports. Spot: 170124.
 _BYBIT_TOO_LARGE: Final = ("exceeds maximum limit allowed", "amount too large", "(> maximum trade size")
@@ -173,6 +173,17 @@ def too_large(venue: VenueCapabilities, reason: str | None) -> bool:
         Text of the rejection.
     """
     return any(text in (reason or "") for text in venue.too_large_reasons)
+
+
+def too_vague(reason: str | None) -> bool:
+    """Tell whether a rejection names a filter that stands for too little and a wrong step as well.
+
+    Examples
+    --------
+    >>> too_vague("Filter failure: LOT_SIZE"), too_vague("Filter failure: MARKET_LOT_SIZE")
+    (True, False)
+    """
+    return "LOT_SIZE" in (words := reason or "") and "MARKET_LOT_SIZE" not in words
 
 
 @dataclass(frozen=True, slots=True)

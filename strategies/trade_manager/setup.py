@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final, Literal
 
-from strategies.protection import NEVER_ARRIVED, protected_qty, too_large
+from strategies.protection import NEVER_ARRIVED, protected_qty, too_large, too_vague
 from strategies.trade_manager.increments import floor_to, round_down
 from strategies.trade_manager.ledger import Ledger
 from strategies.trade_manager.lifecycle import IN_POSITION, TRANSITIONS, Signal, Stage
@@ -40,6 +40,8 @@ ENTRY_AT_OPEN_NS: Final = NANOS
 # has its way yet to go.
 STALE_BALANCE: Final = "EXCEEDS_FREE_BALANCE"
 STALE_SECS: Final = (0.02, 0.04, 0.08, 0.16, 0.3, 0.4)
+# The fewest parts of a position that a vague refusal may make of it.
+VAGUE_PARTS: Final = 8
 STOP_REASONS: Final = frozenset({"stop", "break_even", "trailing"})
 
 
@@ -577,12 +579,26 @@ class Setup(SettledSetup):
             self._wait_until_ns[order.leg] = ts_ns + self._secs(self._rules.retry_secs)
 
     def _takes_less(self, refused: OwnOrder, reason: str) -> bool:
-        """Halve the largest order at market after the venue said that one may not have so much."""
+        """Halve the largest order at market after the venue said that one may not have so much.
+
+        What is refused for another reason, or would have to be too small to be an order, forgets what was
+        learnt: the limit may never have been one, and pieces of nothing would keep the position naked.
+        """
         half = floor_to(refused.qty / 2, self._market.lot_size)
-        if not too_large(self._venue, reason) or half < self._market.min_qty:
+        if too_large(self._venue, reason) and self._is_sane_piece(half, is_vague=too_vague(reason)):
+            self._learnt_most = half
+            return True
+        self._learnt_most = None
+        return False
+
+    def _is_sane_piece(self, qty: Decimal, *, is_vague: bool) -> bool:
+        if qty < self._market.min_qty:
             return False
-        self._learnt_most = half
-        return True
+        # A word that also stands for a changed step or minimum is believed down to a part of the position.
+        if is_vague and qty * VAGUE_PARTS < self.exitable_qty:
+            return False
+        price = self.last_price if math.isfinite(self.last_price) else float(self.stop_price)
+        return float(qty) * min(price, float(self.stop_price)) >= self._market.min_notional
 
     def _keep_old_stop(self, refused: OwnOrder) -> bool:
         """Go back to the stop that still works when the venue refuses a closer one: price may be there.

@@ -69,7 +69,6 @@ class SetupState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ttl_ns: int
     market_exit_ns: int
     retry_cancel_ns: int
-    learnt_most: Decimal | None = None
     denials: int = 0
 
 
@@ -98,7 +97,6 @@ _PRIVATE: Final = (
     "ttl_ns",
     "market_exit_ns",
     "retry_cancel_ns",
-    "learnt_most",
     "denials",
 )
 _PUBLIC: Final = ("identity", "plan", "stop_price", "stage", "ledger", "last_price", "highest", "lowest")
@@ -107,6 +105,7 @@ NOT_KEPT: Final = frozenset(
     {
         "_market",
         "_venue",
+        "_learnt_most",  # the venue of now may take more
         "_rules",
         "_stop_limit_of",
         "_is_away",

@@ -85,7 +85,7 @@ def test_a_position_is_left_in_pieces_one_after_another(account: AccountKind) ->
     ],
 )
 def test_a_limit_that_nobody_told_is_found_by_halves(venue: str, account: AccountKind, reason: str) -> None:
-    """No wait and no halt between: the answer was an answer. A restart remembers it."""
+    """No wait and no halt between: the answer was an answer. A restart finds it anew."""
     desk = entered(account, most=None, venue=venue)
     desk.take(desk.setup.close("manual", NANOS))
     desk.take(desk.setup.on_canceled(desk.id_of(Leg.STOP), NANOS))
@@ -94,9 +94,12 @@ def test_a_limit_that_nobody_told_is_found_by_halves(venue: str, account: Accoun
     assert sent(desk) == [("X1", D(10)), ("X2", D(5)), ("X3", D("2.5"))]
     setup = restored(from_bytes(to_bytes(desk.setup)), market_of(account, 5), desk.row, ExitRules())
     desk.setup = setup
-    for _ in range(4):
-        desk.fill(Leg.EXIT, "2.5", "104")
-    assert [qty for _, qty in sent(desk)[2:]] == [D("2.5")] * 4
+    desk.fill(Leg.EXIT, "2.5", "104")
+    for _ in range(2):
+        desk.take(desk.setup.on_rejected(desk.id_of(Leg.EXIT), reason, NANOS, due_post_only=False))
+    assert [qty for _, qty in sent(desk)[3:]] == [D("7.5"), D("2.5"), D("1.1")]
+    while desk.alive(Leg.EXIT):
+        desk.fill(Leg.EXIT, str(desk.alive(Leg.EXIT)[0]), "104")
     assert setup.position_qty == 0
     assert not desk.halts
 
@@ -122,6 +125,48 @@ def test_the_least_order_is_not_halved_any_more() -> None:
         desk.take(desk.setup.on_price(now_ns + NANOS + 1, 103.0))
     assert desk.halts
     assert desk.alive(Leg.EXIT) == [D("0.1")]
+
+
+def spot_at_market(account: AccountKind = "cash") -> Desk:
+    """Return a desk on spot that leaves 10 coins of 103 at market, in lots of a thousandth."""
+    desk = Desk("BINANCE", account)
+    market = replace(market_of(account, 5), lot_size=D("0.001"), min_qty=D("0.001"))
+    desk.setup = Setup(IDENTITY, LONG, market, VENUES["BINANCE", account], ExitRules())
+    desk.take(desk.setup.submit(0))
+    desk.accept(Leg.ENTRY)
+    desk.fill(Leg.ENTRY, "10", "102.95")
+    desk.accept(Leg.STOP)
+    desk.take(desk.setup.close("manual", NANOS))
+    desk.take(desk.setup.on_canceled(desk.id_of(Leg.STOP), NANOS))
+    return desk
+
+
+def refuse(desk: Desk, text: str, times: int) -> list[Decimal]:
+    """Refuse what leaves at market again and again; return what was sent, and what is sent then."""
+    now_ns = NANOS
+    for _ in range(times):
+        reason = f"{{'code': -1013, 'msg': 'Filter failure: {text}'}}"
+        desk.take(desk.setup.on_rejected(desk.id_of(Leg.EXIT), reason, now_ns, due_post_only=False))
+        now_ns += 300 * NANOS
+        desk.take(desk.setup.on_price(now_ns, 103.0))
+    return [qty for _, qty in sent(desk)]
+
+
+def test_a_vague_refusal_never_makes_crumbs_of_a_position() -> None:
+    """The filter's step or minimum has changed: whatever is tried, the whole is tried again and again."""
+    desk = spot_at_market()
+    pieces = refuse(desk, "LOT_SIZE", 14)
+    assert pieces[:5] == [D(10), D(5), D("2.5"), D("1.25"), D(10)]
+    assert min(pieces) == D("1.25")
+    assert set(refuse(desk, "NOTIONAL", 8)[-8:]) == {D(10)}
+    assert desk.halts
+
+
+def test_pieces_are_worth_the_least_that_the_venue_takes() -> None:
+    """A clear word is believed down to five dollars; below nothing could be sent at all."""
+    pieces = refuse(spot_at_market(), "MARKET_LOT_SIZE", 8)
+    assert min(pieces) == D("0.076")
+    assert pieces[-1] == D(10)
 
 
 def test_no_text_is_no_reason() -> None:
