@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from ui.server.settings import DEFAULT_HOST, DEFAULT_PORT, ServerSettings, persi
 
 FOLDER: Final = Path("var/terminal")
 SECRET_FILE: Final = "secret"  # noqa: S105 - the name of a file
+TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
 ENDED_FILE: Final = "ended.json"
 JOBS: Final = "jobs"
 STRUCTURE: Final = "var/structure"
@@ -190,7 +192,7 @@ def serve(
         parts.callback(frames.stop)
         feed(hub, parts)
         listener.start(made.app)
-        _greet(server, accounts)
+        _greet(server, accounts, arguments.folder)
         _wait_for_signal(getattr(arguments, "with_parent", None))
         say(f"stopped {datetime.now(UTC):%H:%M:%S}")
     return EXIT_DONE
@@ -243,12 +245,21 @@ def _listen(kind: Any, arguments: argparse.Namespace, certificate: tuple[Path, P
         ) from error
 
 
-def _greet(server: ServerSettings, accounts: Accounts) -> None:
+def _greet(server: ServerSettings, accounts: Accounts, folder: Path) -> None:
+    """Say where it is and how to log in; a service's words go into a log, where no secret belongs."""
     say(f"terminal at {server.address}")
-    if accounts.is_made_up:
-        say(
-            f"nobody is configured; log in with this token, good until the end: {accounts.tokens['operator']}"
-        )
+    if not accounts.is_made_up:
+        return
+    token = accounts.tokens["operator"]
+    if sys.stderr.isatty():
+        say(f"nobody is configured; log in with this token, good until the end: {token}")
+        return
+    path = (folder / TOKEN_FILE).absolute()
+    path.unlink(missing_ok=True)  # of an earlier start
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{token}\n")
+    say(f"nobody is configured; log in with what {path} holds, good until the end")
 
 
 def _wait_for_signal(parent_pid: int | None) -> None:

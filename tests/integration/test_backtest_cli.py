@@ -80,6 +80,7 @@ def test_two_processes_agree_to_the_last_bit(catalog_path: Path, tmp_path: Path)
     folder = tmp_path / first["run_dir"]
     assert {path.name for path in folder.iterdir()} == {
         "summary.json",
+        "telemetry.rec",
         "trades.csv",
         "signals.csv",
         "equity.csv",

@@ -55,11 +55,16 @@ def records(folder: Path) -> list[object]:
     return [frame.record() for frame in LaneReader(session, JOURNAL).read(is_over=False).frames]
 
 
-def test_it_starts_without_a_node_lets_in_by_the_token_shown_and_ends_by_a_signal(tmp_path: Path) -> None:
+def test_it_starts_without_a_node_lets_in_by_the_token_kept_and_ends_by_a_signal(tmp_path: Path) -> None:
     """Who came is in the spool, and the session has its end."""
     with process(tmp_path, "serve") as (address, said, child):
         assert address.startswith("http://127.0.0.1:")
-        token = said.read_text().split("until the end: ")[1].split()[0]
+        wait_for(lambda: "log in with what " in said.read_text())
+        kept = Path(said.read_text().split("log in with what ")[1].split(" holds, ")[0])
+        token = kept.read_text().strip()
+        assert token
+        assert token not in said.read_text()  # not a terminal: perhaps the log of a service
+        assert kept.stat().st_mode & 0o777 == 0o600
         client = httpx.Client(base_url=address)
         assert client.get("/health").json()["status"] == "ok"
         assert client.get("/api/v1/session").status_code == 401
