@@ -214,6 +214,14 @@ class CommandedDesk(KeptDesk, ABC):
         self._make_room(abs(qty))
         self._unplanned.close(qty, ts_ns)
 
+    def go_on_unplanned(self, event: Any) -> None:
+        """Send the next orders that close what nobody planned, once those before are over."""
+        qty, rest = self.unplanned_qty(), self._unplanned.rest_after(event)
+        least = min(abs(qty), rest)
+        if least >= self.market.lot_size:
+            self._make_room(least)
+            self._unplanned.close(least if qty > 0 else -least, self._host.clock.timestamp_ns())
+
     def _make_room(self, qty: Decimal) -> None:
         if self.make_room is not None:
             prices = [self.last_price() or ZERO]

@@ -241,6 +241,8 @@ class SetupDesk(CommandedDesk):
         if setup is None:
             if self.keeper is not None and isinstance(event, OrderFilled):
                 self.on_foreign_fill(event)
+            if self.keeper is not None:
+                self.go_on_unplanned(event)
             return
         if type(event) in OWN_STEPS:
             return  # what we did ourselves, a moment ago: the setup knows

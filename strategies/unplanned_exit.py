@@ -1,10 +1,10 @@
 """The orders that close a position which no setup planned: once at a time, however often it is asked for."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from nautilus_trader.model.enums import OrderSide
-from nautilus_trader.model.events import OrderDenied, OrderRejected
+from nautilus_trader.model.events import OrderDenied, OrderFilled, OrderRejected
 from nautilus_trader.model.identifiers import ClientOrderId
 
 from strategies.kept_desk import KeptDesk
@@ -12,13 +12,17 @@ from strategies.order_forms import quantity_in
 from strategies.protection import too_large
 from strategies.trade_manager.client_ids import base36, client_order_id
 from strategies.trade_manager.increments import floor_to, next_piece
-from strategies.trade_manager.orders import Leg
+from strategies.trade_manager.orders import ZERO, Leg
+
+# Orders of one round; limits on the rate of orders begin at ten a second.
+AT_ONCE: Final = 5
 
 
 class UnplannedExit:
     """Closes at market what nobody planned, in as many orders as the venue wants.
 
-    They leave together: each is reduce-only, so that all of them cannot sell more than there is.
+    Some leave together, below the rate at which orders are denied (those of other instruments, too): each is
+    reduce-only, so that all of them cannot sell more than there is. The next go when these are over.
 
     Parameters
     ----------
@@ -32,6 +36,9 @@ class UnplannedExit:
         self._desk, self._host = desk, host
         self._sent: list[ClientOrderId] = []
         self._learnt_most: Decimal | None = None
+        self._left = ZERO
+        self._is_sending = False  # a denial comes before the sending returns
+        self._last_ms = 0
 
     def is_closing(self) -> bool:
         """Tell whether an order is on its way: the watchdog asks again.
@@ -39,6 +46,25 @@ class UnplannedExit:
         One that its client never sent stays new for ever and has no answer to wait for.
         """
         return any(self._is_on_its_way(self._host.cache.order(one)) for one in self._sent)
+
+    def rest_after(self, event: Any) -> Decimal:
+        """Return what may leave at once because an event ended the last order of a round, base currency.
+
+        It may after fills, and after the word that an order was too large; after other refusals, or one
+        of the least order, nothing leaves before the watchdog asks.
+        The quantity is that of the round's orders: the position may hear of their last fill later.
+        """
+        if self._is_sending or event.client_order_id not in self._sent or self.is_closing():
+            return ZERO
+        orders = [order for one in self._sent if (order := self._host.cache.order(one)) is not None]
+        refused = [one for one in orders if not isinstance(one.last_event, OrderFilled)]
+        lot = self._desk.market.lot_size
+        if any(one.quantity.as_decimal() <= lot or not self._is_too_large(one.last_event) for one in refused):
+            return ZERO
+        return self._left + sum((one.quantity.as_decimal() for one in refused), ZERO)
+
+    def _is_too_large(self, end: Any) -> bool:
+        return isinstance(end, OrderRejected | OrderDenied) and too_large(self._desk.venue, end.reason)
 
     def _is_on_its_way(self, sent: Any) -> bool:
         if sent is None or sent.is_closed:
@@ -50,14 +76,18 @@ class UnplannedExit:
         """Send the orders that close a quantity (signed, base currency) at a time, UNIX nanoseconds."""
         most, left, lot = self._most(), abs(qty), self._desk.market.lot_size
         self._sent = []
-        while left >= lot:
+        self._last_ms = max(ts_ns // 1_000_000, self._last_ms + 1)  # no id twice
+        self._is_sending = True
+        while left >= lot and len(self._sent) < AT_ONCE:
             piece = next_piece(left, most, lot)
             left -= piece
-            self._send(piece, ts_ns, is_sale=qty > 0)
+            self._send(piece, is_sale=qty > 0)
+        self._is_sending = False
+        self._left = left
 
-    def _send(self, piece: Decimal, ts_ns: int, *, is_sale: bool) -> None:
+    def _send(self, piece: Decimal, *, is_sale: bool) -> None:
         desk = self._desk
-        name = f"U{base36(ts_ns // 1_000_000)}"
+        name = f"U{base36(self._last_ms)}"
         symbol = desk.instrument_id.symbol.value
         attempt = len(self._sent) + 1
         client_id = ClientOrderId(client_order_id(desk.tag, symbol, name, Leg.EXIT.value, attempt))
@@ -77,7 +107,7 @@ class UnplannedExit:
         for client_id in self._sent:
             order = self._host.cache.order(client_id)
             end = None if order is None else order.last_event
-            if isinstance(end, OrderRejected | OrderDenied) and too_large(self._desk.venue, end.reason):
+            if order is not None and self._is_too_large(end):
                 half = floor_to(order.quantity.as_decimal() / 2, market.lot_size)
                 self._learnt_most = max(half, market.lot_size)
         limits = [one for one in (market.max_qty, self._learnt_most) if one is not None]

@@ -384,6 +384,35 @@ def test_a_strangers_position_is_closed_by_halves_where_nobody_told_the_limit() 
     assert [str(one.quantity) for one in stranger.sent] == ["7", "7", "3", "2", "2"]
 
 
+def test_pieces_of_a_strangers_position_leave_a_few_at_a_time() -> None:
+    """More in a second would be denied, and with them the stops of others; the rest follows the last one."""
+    stranger = Stranger()
+    stranger.desk.keeper = SimpleNamespace()
+    stranger.desk.market.max_qty, stranger.desk.market.lot_size = Decimal(1), Decimal("0.5")
+    stranger.desk.instrument.size_precision = 1
+    assert stranger.watchdog_after(0) == 5
+    for order in stranger.sent[:5]:
+        assert len(stranger.sent) == 5
+        stranger.refuse(order, "{'code': -4005, 'msg': 'Quantity greater than max quantity.'}")
+        stranger.desk.on_order_event(order.last_event)
+    assert len(stranger.sent) == 10
+    assert len({one.client_order_id for one in stranger.sent}) == 10
+
+
+def test_a_too_large_order_of_a_strangers_position_is_halved_at_once() -> None:
+    """The answer was an answer: nobody waits for the watchdog; after another refusal it is waited."""
+    stranger = Stranger()
+    stranger.desk.keeper = SimpleNamespace()
+    stranger.watchdog_after(0)
+    stranger.refuse(stranger.sent[0], "{'code': -4005, 'msg': 'Quantity greater than max quantity.'}")
+    stranger.desk.on_order_event(stranger.sent[0].last_event)
+    assert [str(one.quantity) for one in stranger.sent] == ["7", "3", "2", "2"]
+    for order in stranger.sent[1:]:
+        stranger.refuse(order, "{'code': -1008, 'msg': 'throttled'}")
+        stranger.desk.on_order_event(order.last_event)
+    assert len(stranger.sent) == 4
+
+
 @pytest.mark.parametrize("state", ["is_inflight", "is_open"])
 def test_what_closes_a_strangers_position_is_waited_for_where_the_venue_may_have_it(state: str) -> None:
     """However long the answer takes: who asks about orders ends it, and a second one might sell twice."""
