@@ -584,6 +584,7 @@ def imported_paths(config: Path) -> set[str]:
     return {source.url_path for entry in entries for source in entry.sources if source.url_path}
 
 
+@pytest.mark.slow
 def test_killed_three_times(archive: MarketArchive, tmp_path: Path) -> None:
     """SIGKILL at random points: the same bytes in the end, nothing that was imported is fetched again."""
     kill_and_compare(archive, tmp_path, "trades", 3)

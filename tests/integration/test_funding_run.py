@@ -158,6 +158,7 @@ def test_the_report_says_what_was_settled_and_what_is_missing(
     assert "funding rates missing    at least 6" in text
 
 
+@pytest.mark.slow
 def test_no_chunk_size_changes_anything(run: Run, funded: tuple[RunResult, dict[str, Any]]) -> None:
     """The event log, payments included, is the same for small odd chunks as for one that holds all."""
     assert run(chunk_size=17)[1]["decision_sha256"] == funded[1]["decision_sha256"]

@@ -47,7 +47,7 @@ def signals_with(late: str, after_ns: int) -> tuple[dict[tuple[int, str, str], d
     return found, strategy.barrier.late
 
 
-@pytest.mark.parametrize("late", [NAMES[0], NAMES[1]])
+@pytest.mark.parametrize("late", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.slow)])
 def test_later_figures_are_those_of_history(late: str) -> None:
     """From the next complete close time on all features and correlations are equal, bit by bit.
 

@@ -28,7 +28,7 @@ def tape(count: int = 20_000) -> TradeColumns:
     )
 
 
-@pytest.mark.parametrize("market", ["spot", "usdm"])
+@pytest.mark.parametrize("market", [pytest.param("spot", marks=pytest.mark.slow), "usdm"])
 def test_strategies_that_act_at_once_share_one_balance(tmp_path: Path, market: str) -> None:
     """Two symbols with the same trades want all the money in the same instant; together they get it once."""
     catalog = Catalog(tmp_path / "catalog", create=True)

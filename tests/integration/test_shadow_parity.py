@@ -41,7 +41,7 @@ class Pair:
     traded: OrderLabel
 
 
-@pytest.fixture(scope="module", params=["spot", "usdm"])
+@pytest.fixture(scope="module", params=[pytest.param("spot", marks=pytest.mark.slow), "usdm"])
 def pairs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Pair]:
     """Run a sample tape twice: every entry kept, and every entry cancelled."""
     base = tmp_path_factory.mktemp("parity")

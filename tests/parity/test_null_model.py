@@ -184,6 +184,7 @@ def tallies() -> dict[str, Tally]:
     }
 
 
+@pytest.mark.slow
 def test_no_signal_beats_the_random_walk() -> None:
     """Every signal wins as often as chance, within three standard errors (P7)."""
     results = tallies()

@@ -105,6 +105,7 @@ def test_negated_prices_flip_every_direction(chart: Columns, config: StructureCo
 VARIED = [name for name in StructureConfig.__dataclass_fields__ if name != "tick_size"]
 
 
+@pytest.mark.slow
 def test_a_long_walk_has_the_mirrored_structure() -> None:
     """With the documented look-backs a walk goes on for thousands of bars before a bar is ambiguous (P5)."""
     config = StructureConfig(tick_size=0.5, fvg_min_ratio=0.0)

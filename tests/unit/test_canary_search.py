@@ -53,7 +53,13 @@ def sessions(tmp_path: Path) -> Path:
     return suite
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "two workers"])
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param([], id="one process"),
+        pytest.param(["-n", "2"], id="two workers", marks=pytest.mark.slow),
+    ],
+)
 def test_a_planted_secret_fails_the_test_that_wrote_it(
     sessions: Path, tmp_path: Path, workers: list[str]
 ) -> None:
