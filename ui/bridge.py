@@ -50,6 +50,7 @@ class _Chart:
     zones: ZoneTracker
     probability: float | None = None
     warm: Any = None
+    told: int = -1  # number of the last bucket of a warm-up
     shown: tuple[int, int] = (-1, 0)
 
 
@@ -167,7 +168,10 @@ class TelemetryActor(Actor):
         name, packet, events, trend = closed
         chart = self._charts[name]
         ts_ns = int(packet["ts_close_ns"])
-        self._sink.publish("bkt", views.bucket_view(name, packet, trend, chart.probability), ts_ns)
+        self._show_warm(name, chart, ts_ns)
+        # One that closed while a warm-up handed over may be among those of the warm-up.
+        if int(packet["seq"]) > chart.told:
+            self._sink.publish("bkt", views.bucket_view(name, packet, trend, chart.probability), ts_ns)
         chart.probability = None
         if self._sources.call_soon is None and _is_in_position(chart.strategy):
             self._looks.positions(ts_ns, only=name)
@@ -302,6 +306,7 @@ class TelemetryActor(Actor):
         chart.warm = recent
         for packet in chart.strategy.warm_packets():
             self._sink.publish("bkt", views.bucket_view(name, packet, 0, None), now_ns)
+            chart.told = int(packet["seq"])
 
     def _show_forming(self, names: list[str], now_ns: int) -> None:
         """Tell some developing buckets, and the others with the next turn: trades come between them."""

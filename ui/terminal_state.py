@@ -159,6 +159,8 @@ class TerminalState:
         ring = self._buckets.get(bucket.ins)
         if ring is None:
             ring = self._buckets[bucket.ins] = deque(maxlen=self._max_buckets)
+        while ring and ring[-1].i >= bucket.i:
+            ring.pop()  # a warm-up counts anew from there
         ring.append(bucket)
         developing = self._keyed["dev"].get(("dev", bucket.ins))
         if developing is not None and developing.i <= bucket.i:

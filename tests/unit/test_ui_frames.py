@@ -335,6 +335,13 @@ class TestState:
         state.restore(anew.snapshot())
         assert state.span(XRP) == (7, 7)
 
+    def test_a_warm_up_in_a_session_counts_anew_from_where_it_begins(self) -> None:
+        """What it brings takes the place of what stood there."""
+        state = TerminalState()
+        for i in (*range(50), *range(40, 52)):
+            state.apply("bkt", bucket(i))
+        assert [one.i for one in state.buckets(XRP, 0, 99, 100)] == list(range(52))
+
     def test_live_zones_and_orders_are_never_dropped(self) -> None:
         """Those that ended are, oldest first."""
         state = TerminalState()

@@ -1,5 +1,5 @@
 /** The chart with its legend, its cards and what the store tells it. */
-import { pricePlaces, type App } from '../app.ts';
+import { instrumentInfo, pricePlaces, type App } from '../app.ts';
 import { levelLines, marks, modelDots, thresholdOf, zoneBoxes, type Locator } from '../chart/annotations.ts';
 import { ChartHost, type Pointer } from '../chart/host.ts';
 import { quantile } from '../chart/oscillators.ts';
@@ -30,6 +30,7 @@ export class ChartPanel {
   private hovered: string | null = null;
   private levelRows = 0;
   private shape = '';
+  private fitted = '';
   private readonly followListeners: ((following: boolean) => void)[] = [];
 
   constructor(app: App) {
@@ -40,6 +41,7 @@ export class ChartPanel {
     this.build();
     app.settings.on(() => this.onSettings());
     const { store } = app;
+    store.on(['history', 'bars', 'status'], () => this.fitView());
     store.on(['history', 'bars', 'status'], () => this.reload());
     store.on(['buckets'], () => this.advance());
     store.on(['zones'], () => this.drawZones());
@@ -96,6 +98,16 @@ export class ChartPanel {
   private hasModel(): boolean {
     const { store } = this.app;
     return !store.status || store.status.models.length > 0 || store.decisions.size > 0;
+  }
+
+  /** An instrument on klines has no buckets, and others have no klines: show what there is once it is chosen. */
+  private fitView(): void {
+    const { settings } = this.app;
+    const info = instrumentInfo(this.app);
+    const chosen = info ? `${info.id} ${info.kind}` : this.fitted;
+    if (!info || chosen === this.fitted) return;
+    this.fitted = chosen;
+    if (settings.current.view !== info.kind) settings.set({ view: info.kind });
   }
 
   private rebuild(): void {

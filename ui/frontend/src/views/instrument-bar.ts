@@ -36,7 +36,7 @@ export class InstrumentBar {
       h('div.figures', {}, ...Object.values(figures).map((figure) => figure.element)),
       h('div.spring'), this.actions(),
     );
-    app.store.on(['buckets', 'history'], () => this.showPrice());
+    app.store.on(['buckets', 'bars', 'history'], () => this.showPrice());
     app.store.on(['account', 'latency', 'status'], () => this.showFigures());
     app.store.on(['status', 'positions', 'link'], () => this.showActions());
   }
@@ -81,8 +81,10 @@ export class InstrumentBar {
 
   private showPrice(): void {
     const { market } = this.app.store;
-    const { columns } = market.buckets;
     const { ins } = market;
+    // An instrument on klines has no buckets: its last bar says what it costs.
+    const bars = market.bars.values().next().value?.columns;
+    const columns = market.buckets.columns.length || !bars ? market.buckets.columns : bars;
     setText(this.symbol, ins ? symbolOf(ins) : MISSING);
     const close = columns.at('c', columns.length - 1);
     if (close !== this.last) {
@@ -94,7 +96,7 @@ export class InstrumentBar {
     const change = (close / first - 1) * 100;
     setText(this.change, Number.isFinite(change) ? `${arrowed(change, 2)}%` : '');
     setClass(this.change, `change num ${change > 0 ? 'up' : change < 0 ? 'down' : ''}`);
-    this.change.title = 'over the buckets loaded';
+    this.change.title = 'over what is loaded';
   }
 
   private showFigures(): void {
