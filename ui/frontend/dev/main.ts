@@ -6,6 +6,7 @@ import { FakeServer } from './transport.ts';
 
 const query = new URLSearchParams(location.search);
 const number = (name: string, fallback: number): number => Number(query.get(name) ?? fallback);
+const begun = performance.now();
 const server = new FakeServer({
   mode: (query.get('mode') ?? 'paper') as Status['mode'],
   role: query.get('role') === 'viewer' ? 'viewer' : 'operator',
@@ -14,11 +15,13 @@ const server = new FakeServer({
   rate: number('rate', 10),
   instruments: number('instruments', 120),
 });
+/** The session is made up in this page; a server has it already. */
+const madeMs = performance.now() - begun;
 const api = new Api(server.fetch);
 await api.loadSession();
 const shell = start(api, () => server);
 // What the benchmark reads and does.
-const bench = { flushes: 0, rows: () => shell.app.store.market.buckets.columns.length, older: () => shell.app.feed.older(), burst: (count: number) => server.burst(count), app: shell.app };
+const bench = { flushes: 0, madeMs, rows: () => shell.app.store.market.buckets.columns.length, older: () => shell.app.feed.older(), burst: (count: number) => server.burst(count), app: shell.app };
 const { flush } = shell.app.store;
 shell.app.store.flush = () => {
   bench.flushes += 1;

@@ -73,7 +73,7 @@ export class Feed {
     if (first <= history.from) return;
     this.paging = true;
     try {
-      await this.load(history.url, Math.max(history.from, first - PAGE), first - 1);
+      await this.load(history.url, [Math.max(history.from, first - PAGE), first - 1]);
     } finally {
       this.paging = false;
     }
@@ -110,21 +110,23 @@ export class Feed {
     this.store.touch('bars');
   }
 
-  /** Newest page first, so that a chart is seen before the rest arrives. */
+  /** Newest page first, so that a chart is seen before the rest arrives; the rest is put in front at once. */
   private async loadFirst(history: History): Promise<void> {
-    const market = this.store.market;
-    for (let to = history.to; to >= history.from && to > history.to - FIRST_ROWS; to -= PAGE) {
-      if (this.store.market !== market) return;
-      await this.load(history.url, Math.max(history.from, to - PAGE + 1), to);
-    }
+    const { from, to, url } = history;
+    const pages: [from: number, to: number][] = [];
+    for (let last = to; last >= from && last > to - FIRST_ROWS; last -= PAGE) pages.push([Math.max(from, last - PAGE + 1), last]);
+    await this.load(url, ...pages.slice(0, 1));
+    await this.load(url, ...pages.slice(1));
   }
 
-  private async load(url: string, from: number, to: number): Promise<void> {
-    const market = this.store.market;
+  /** Load pages, newest first; the chart takes them in one go. */
+  private async load(url: string, ...pages: [from: number, to: number][]): Promise<void> {
+    const { market } = this.store;
     try {
-      const columns = await this.api.get<HistoryColumns>(url, { ins: market.ins, from, to });
+      const answers = await Promise.all(pages.map(([from, to]) => this.api.get<HistoryColumns>(url, { ins: market.ins, from, to })));
       if (this.store.market !== market) return;
-      if (market.buckets.prepend(columns) > 0) this.store.touch('history');
+      const added = answers.map((columns) => market.buckets.prepend(columns));
+      if (added.some((count) => count > 0)) this.store.touch('history');
     } catch (error) {
       this.store.apply('log', { ts: Date.now(), level: 'WARNING', src: 'terminal', text: `history: ${String(error)}` });
     }

@@ -18,6 +18,8 @@ interface DecisionRow {
   probability: number | null;
 }
 interface CancelRow {
+  /** An entry taken back has a row when it is asked for, one of the venue's answer, one of what it would have become. */
+  step: 'asked' | 'venue' | 'shadow';
   probability: number | null;
   outcome: string;
   net_r: number | null;
@@ -105,13 +107,15 @@ function keptParts(bins: Bin[]): HTMLElement[] {
   return [h('div.tiles', {}, ...tiles([['Trades', fixed(count, 0)], ['Mean distance from the line', percent(error)]])), reliability(bins)];
 }
 
-function ledgerParts(cancels: CancelRow[]): HTMLElement[] {
+function ledgerParts(rows: CancelRow[]): HTMLElement[] {
+  const cancels = rows.filter((row) => row.step === 'shadow');
   const known = cancels.filter((row) => row.net_r !== null);
-  if (!cancels.length) return [h('p.muted', {}, 'no entry was taken back yet')];
+  const asked = rows.filter((row) => row.step === 'asked').length;
+  if (!rows.length) return [h('p.muted', {}, 'no entry was taken back yet')];
   const counts = new Map<string, number>();
   for (const { outcome } of cancels) counts.set(words(outcome || 'open'), (counts.get(words(outcome || 'open')) ?? 0) + 1);
   const sum = known.reduce((total, row) => total + row.net_r!, 0);
-  const figures = tiles([['Cancelled', fixed(cancels.length, 0)], ['Settled', fixed(known.length, 0)], ['Spared', `${signed(-sum, 1)} R`, -sum]]);
+  const figures = tiles([['Cancelled', fixed(asked, 0)], ['Would have filled', fixed(known.length, 0)], ['Spared', `${signed(-sum, 1)} R`, -sum]]);
   return [h('div.tiles', {}, ...figures), shareBars([...counts].sort((a, b) => b[1] - a[1]))];
 }
 

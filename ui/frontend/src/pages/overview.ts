@@ -1,7 +1,7 @@
 /** Overview: every symbol at a glance, what was signalled and skipped, and a scan for volatility. */
 import type { App } from '../app.ts';
 import { h, replace } from '../lib/dom.ts';
-import { decimal, fixed, percent, signed, symbolOf, words } from '../lib/format.ts';
+import { arrowed, decimal, fixed, percent, signed, symbolOf, words } from '../lib/format.ts';
 import { VirtualTable, type ColumnSpec } from '../views/table.ts';
 import { every, failure, fill, section, type Page } from './page.ts';
 import { shareBars, tiles, type Tile } from './parts.ts';
@@ -96,7 +96,7 @@ function symbolsTable(app: App): { table: VirtualTable<SymbolRow>; load(): Promi
     { name: 'Venue', width: 12, text: (row) => row.id.slice(symbolOf(row.id).length + 1), tone: () => 'muted' },
     { name: 'Position', width: 10, text: (row) => row.side, tone: (row) => (row.side === 'long' ? 'up' : row.side === 'short' ? 'down' : 'muted') },
     { name: 'R', width: 8, numeric: true, text: (row) => signed(row.r, 2), value: (row) => row.r ?? -Infinity, tone: (row) => (row.r === null ? '' : row.r > 0 ? 'up' : 'down') },
-    { name: 'Open PnL', width: 11, numeric: true, text: (row) => decimal(row.upnl), value: (row) => Number(row.upnl ?? 0) },
+    { name: 'Open PnL', width: 11, numeric: true, text: (row) => arrowed(row.upnl === null ? null : Number(row.upnl), 2), value: (row) => Number(row.upnl ?? 0) },
     { name: 'Working', width: 9, numeric: true, text: (row) => (row.orders ? String(row.orders) : ''), value: (row) => row.orders },
     { name: 'Signals', width: 9, numeric: true, text: (row) => fixed(row.summary?.signals ?? 0, 0), value: (row) => row.summary?.signals ?? 0 },
     { name: 'Taken', width: 8, numeric: true, text: (row) => fixed(row.summary?.taken ?? 0, 0), value: (row) => row.summary?.taken ?? 0 },

@@ -29,7 +29,7 @@ const ANSWERS: Record<string, unknown> = {
   '/api/v1/signals/summary': { instruments: [{ instrument_id: 'XRPUSDT.BINANCE', signals: 10, taken: 4, last_24h: 2, last_ts_ns: 1.7e18 }] },
   '/api/v1/trades': { trades: [TRADE], next: null },
   '/api/v1/decisions': { decisions: [{ setup_id: 'S1', probability: 0.7 }], next: null },
-  '/api/v1/cancels': { cancels: [{ probability: 0.2, outcome: 'stop_hit', net_r: -1 }], next: null },
+  '/api/v1/cancels': { cancels: [{ step: 'shadow', probability: 0.2, outcome: 'stop_hit', net_r: -1 }], next: null },
   '/api/v1/trades/S1/explain': { trade: TRADE, session: {}, probability: 0.7, threshold: 0.4, steps: [{ ts_ns: 1.7e18, table: 'decisions', what: 'zone', facts: { reason: 'impulse' } }] },
   '/api/v1/models': { models: [
     { name: 'sample', error: null, passport: { verdict: 'skill', kind: 'cancel', features: ['vpin'], reasons: [], metrics: { auc: 0.61, reliability: [{ predicted: 0.5, observed: 0.55, n: 80 }] } } },
