@@ -205,6 +205,8 @@ class TelemetryActor(Actor):
                 self._sink.publish("zone", zone, ts_ns)
         if (words := views.words_of(decision)) is not None:
             self._sink.publish("log", words, ts_ns)
+        if self._sources.call_soon is None:  # models, holds, pauses: strategies get them after this began
+            self._looks.state(ts_ns)
 
     def _on_shadow(self, shadow: Any) -> None:
         setup, _ = setup_and_leg(shadow.client_order_id)

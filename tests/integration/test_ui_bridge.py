@@ -1,6 +1,7 @@
 """What a terminal is told of a run through a real engine: the chart, the orders, the money."""
 
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 from nautilus_trader.backtest.engine import BacktestEngine
@@ -91,6 +92,22 @@ def test_fills_are_those_of_the_engine_to_the_last_unit() -> None:
     said = [(one.coid, one.qty, one.px, Decimal(one.fee)) for one in told.of("fill")]
     assert sorted(said) == sorted(fills)
     assert fills
+
+
+def test_a_backtests_state_is_told_when_something_is_decided() -> None:
+    """A strategy loads its model after the actor began: header and pane must not wait for the end."""
+    passport = SimpleNamespace(verdict="skill", model_sha256="ab")
+    model = SimpleNamespace(model=SimpleNamespace(model=SimpleNamespace(passport=passport)))
+
+    def load(number: int, strategy: Any) -> None:
+        if number == 1:
+            strategy.filter = model
+
+    told, done = watch([*DOWN, *TO_TARGET], hook=load)
+    first = done.kinds("entry_submitted")[0].ts_ns
+    told_ns = next(ts_ns for kind, one, ts_ns in told.messages if kind == "st" and one.models)
+    assert told_ns <= first
+    assert [one.verdict for one in told.of("st")[-1].models] == ["skill"]
 
 
 def test_a_position_says_what_it_is_worth() -> None:

@@ -23,6 +23,7 @@ export class BacktestForm {
   readonly element: HTMLFormElement;
   private readonly strategies: Strategy[];
   private readonly strategy: HTMLSelectElement;
+  private readonly symbols = h('datalist', { id: 'symbols' });
   private readonly summary = h('p.muted.small');
   private readonly roles = h('div');
   private readonly parameters = h('div.parameters');
@@ -30,14 +31,13 @@ export class BacktestForm {
   private readonly message = h('p.notice', { role: 'alert', hidden: true });
   private readonly submit = h<HTMLButtonElement>('button.btn.primary', { type: 'submit' }, 'Run backtest');
 
-  constructor(strategies: Strategy[], symbols: string[], run: (body: Record<string, unknown>) => Promise<void>) {
+  constructor(strategies: Strategy[], run: (body: Record<string, unknown>) => Promise<void>) {
     this.strategies = strategies.filter((one) => !one.error);
     this.strategy = h<HTMLSelectElement>('select.field', { name: 'strategy' }, ...this.strategies.map((one) => h('option', { value: one.name }, one.name)));
-    const known = h('datalist', { id: 'symbols' }, ...symbols.map((one) => h('option', { value: one })));
     this.element = h<HTMLFormElement>(
-      'form.backtest-form', { novalidate: true }, known,
+      'form.backtest-form', { novalidate: true }, this.symbols,
       field('Strategy', this.strategy), this.summary,
-      field('Symbols', h('input.field', { name: 'symbols', list: 'symbols', placeholder: symbols[0] ?? 'XRPUSDT.BINANCE', title: 'instrument ids parted by spaces; empty for all of the catalog' })),
+      field('Symbols', h('input.field', { name: 'symbols', list: 'symbols', placeholder: 'XRPUSDT.BINANCE', title: 'instrument ids parted by spaces; empty for all of the catalog' })),
       h('div.pair', {}, field('Start (UTC)', h('input.field', { name: 'start', type: 'date' })), field('End (UTC)', h('input.field', { name: 'end', type: 'date' }))),
       this.roles,
       h('div.pair', {}, field('Balance', h('input.field', { name: 'balance', inputmode: 'decimal', placeholder: 'from the settings' })), field('Slippage', h('input.field', { name: 'slippage', placeholder: 'ticks, or 1.5bps' }))),
@@ -54,6 +54,11 @@ export class BacktestForm {
     const wanted = this.strategies.findIndex((one) => one.name === 'ote');
     this.strategy.selectedIndex = Math.max(0, wanted);
     this.choose();
+  }
+
+  /** Offer instruments of the catalog while one is typed. */
+  suggest(symbols: string[]): void {
+    replace(this.symbols, ...symbols.map((one) => h('option', { value: one })));
   }
 
   /** Mark the field that is wrong; `parameters.x`, `timeframes.ltf`, `symbols[0]` name fields too. */

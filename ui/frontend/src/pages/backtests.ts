@@ -105,10 +105,10 @@ export function open(app: App): Page {
 async function loadForm(app: App, target: HTMLElement, started: (job: Job) => Promise<void>): Promise<void> {
   try {
     const { strategies } = await app.api.get<{ strategies: Strategy[] }>('/api/v1/strategies');
-    const { pairs } = await app.api.get<{ pairs: { instrument: string }[] }>('/api/v1/pairs').catch(() => ({ pairs: [] }));
-    const symbols = [...new Set(pairs.map((one) => one.instrument))];
-    const form = new BacktestForm(strategies, symbols, async (body) => started(await app.api.post<Job>('/api/v1/backtests', body)));
+    const form = new BacktestForm(strategies, async (body) => started(await app.api.post<Job>('/api/v1/backtests', body)));
     replace(target, form.element);
+    // A large catalog takes a while to list; the form need not wait for what it suggests.
+    void app.api.get<{ pairs: { instrument: string }[] }>('/api/v1/pairs').then(({ pairs }) => form.suggest([...new Set(pairs.map((one) => one.instrument))]), () => undefined);
     if (app.api.session?.role !== 'operator') form.refuse('viewers cannot start backtests', null);
   } catch (error) {
     replace(target, failure(error));

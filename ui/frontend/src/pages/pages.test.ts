@@ -108,7 +108,7 @@ describe('pages', () => {
 
 describe('backtest form', () => {
   function form(run: (body: Record<string, unknown>) => Promise<void>): { own: BacktestForm; fill(name: string, value: string): void; submit(): void } {
-    const own = new BacktestForm(STRATEGIES, ['XRPUSDT.BINANCE'], run);
+    const own = new BacktestForm(STRATEGIES, run);
     document.body.replaceChildren(own.element);
     const fill = (name: string, value: string): void => {
       own.element.querySelector<HTMLInputElement>(`[name="${name}"]`)!.value = value;
