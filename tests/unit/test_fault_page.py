@@ -12,6 +12,12 @@ def test_page_is_what_the_results_give() -> None:
     assert PAGE_FILE.read_text() == page_of(json.loads(JSON_FILE.read_text()))
 
 
+def test_it_was_measured_with_this_code() -> None:
+    """Whoever changes what the matrix tests, or the tests, measures it again."""
+    changed = changed_since(json.loads(JSON_FILE.read_text()))
+    assert not changed, f"run `make faults` and `make soak`, for these changed: {', '.join(changed[:9])}"
+
+
 def test_every_row_is_listed() -> None:
     """A row without a result says why."""
     page = PAGE_FILE.read_text()
