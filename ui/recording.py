@@ -61,6 +61,8 @@ class RecordingWriter:
         message before it writes it.
     meta
         Facts of the run by name.
+    block_ns
+        Longest time that a block holds; None for a day.
 
     Raises
     ------
@@ -68,8 +70,15 @@ class RecordingWriter:
         When the disk refuses.
     """
 
-    def __init__(self, path: Path, state: TerminalState, meta: dict[str, Any] | None = None) -> None:
-        self._state = state
+    def __init__(
+        self,
+        path: Path,
+        state: TerminalState,
+        meta: dict[str, Any] | None = None,
+        *,
+        block_ns: int | None = None,
+    ) -> None:
+        self._state, self._block_ns = state, BLOCK_NS if block_ns is None else block_ns
         self._known = state.snapshot()
         self._file: BinaryIO = path.open("wb")
         head = msgspec.msgpack.encode({"protocol": VERSION, **(meta or {})})
@@ -86,8 +95,14 @@ class RecordingWriter:
             self._put(message._replace(seq=message.seq - 1, kind=SNAP, payload=self._known))
         self._put(message)
         self._last_ns = message.ts_ns
-        if len(self._raw) >= BLOCK_BYTES or message.ts_ns - self._first_ns >= BLOCK_NS:
+        if len(self._raw) >= BLOCK_BYTES or message.ts_ns - self._first_ns >= self._block_ns:
             self._end()
+
+    def go_on(self) -> None:
+        """Begin another block, since `state` has changed by other means than messages."""
+        if self._raw:
+            self._end()
+        self._known = self._state.snapshot(with_buckets=False)
 
     def close(self) -> None:
         """Write what is left and the index."""

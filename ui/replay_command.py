@@ -9,7 +9,7 @@ from runtime.cli import add_command
 from runtime.errors import ConfigurationError, DataError
 from runtime.settings import Settings, load_settings
 from ui.recording import RECORDING_FILE, Recording, RecordingError
-from ui.serve_command import add_options, serve
+from ui.serve_command import RECORDINGS, add_options, serve
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -21,7 +21,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
         "Play a backtest or a recorded session in the terminal, with speed, pause and seek.",
         "python -m ui replay 20260318T000000Z-ote --speed 60",
     )
-    parser.add_argument("run_name", metavar="RUN", help="id of the run, its folder, or `last`")
+    parser.add_argument("run_name", metavar="RUN", help="id of a run or session, its folder, a file, `last`")
     parser.add_argument(
         "--speed", type=float, default=60.0, metavar="X", help="seconds per second, default: 60"
     )
@@ -59,9 +59,9 @@ def open_recording(settings: Settings, run_name: str) -> Recording:
     Parameters
     ----------
     settings
-        Name the folder of runs.
+        Name the folders of runs and sessions.
     run_name
-        Id of a run, its folder, a file, or ``last``.
+        Id of a run or a session, its folder, a file, or ``last``.
 
     Raises
     ------
@@ -71,14 +71,17 @@ def open_recording(settings: Settings, run_name: str) -> Recording:
         When it is damaged.
     """
     runs = Path(settings.backtest.runs)
+    sessions = [Path(settings.live.folder) / mode / RECORDINGS for mode in ("paper", "live")]
     if run_name == "last":
-        known = sorted(runs.glob(f"*/{RECORDING_FILE}"), key=lambda path: path.stat().st_mtime)
+        found = (file for one in (runs, *sessions) for file in one.glob(f"*/{RECORDING_FILE}"))
+        known = sorted(found, key=lambda path: path.stat().st_mtime)
         if not known:
             raise ConfigurationError(f"{runs}: no run has a recording yet; run a backtest first")
         file = known[-1]
     else:
         given = Path(run_name)
-        folder = given if given.exists() else runs / run_name
+        folders = (given, *(one / run_name for one in (*sessions, runs)))
+        folder = next((one for one in folders if one.exists()), runs / run_name)
         file = folder if folder.is_file() else folder / RECORDING_FILE
         if not folder.exists():
             raise ConfigurationError(f"{folder}: no such run; `{runs}` has them, `last` is the newest")

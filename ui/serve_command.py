@@ -24,6 +24,7 @@ SECRET_FILE: Final = "secret"  # noqa: S105 - the name of a file
 TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
 ENDED_FILE: Final = "ended.json"
 JOBS: Final = "jobs"
+RECORDINGS: Final = "recordings"
 STRUCTURE: Final = "var/structure"
 MODELS: Final = "var/models"
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -89,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal."""
     from ui.attached.node import NodeSocket
     from ui.attached.reasons import NodeReasons
+    from ui.attached.session_recorder import SessionRecorder
     from ui.endpoint import telemetry_path
     from ui.server.subscriber import Subscriber
 
@@ -98,7 +100,10 @@ def run(arguments: argparse.Namespace) -> int:
     def feed(hub: Any, parts: ExitStack) -> None:
         reasons = NodeReasons(_models(settings))
         reasons.start()
-        subscriber = Subscriber(hub, telemetry_path(folder, arguments.mode), reasons.explained)
+        recorder = SessionRecorder(hub, folder / arguments.mode / RECORDINGS)
+        path = telemetry_path(folder, arguments.mode)
+        subscriber = Subscriber(hub, path, reasons.explained, recorder.take)
+        parts.callback(recorder.close)
         subscriber.start()
         parts.callback(subscriber.stop)
 

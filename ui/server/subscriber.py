@@ -41,12 +41,18 @@ class Subscriber:
         Of the node's telemetry socket; it need not exist yet.
     explained
         Returns a message with the reasons of the model's decisions in it.
+    taken
+        Told of messages after the hub.
     """
 
     def __init__(
-        self, hub: Hub, path: Path, explained: Callable[[Message], Message] = lambda message: message
+        self,
+        hub: Hub,
+        path: Path,
+        explained: Callable[[Message], Message] = lambda message: message,
+        taken: Callable[[list[Message]], object] = lambda _messages: None,
     ) -> None:
-        self._hub, self._path, self._explained = hub, path, explained
+        self._hub, self._path, self._explained, self._taken = hub, path, explained, taken
         self._context: zmq.Context[Any] = zmq.Context()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
@@ -96,6 +102,7 @@ class Subscriber:
             if not self._hub.take(batch):
                 log.warning("%s: messages of the node were lost, asking for a snapshot", self._path)
                 return
+            self._taken(batch)
             if self._hub.feed.is_synced:
                 waiting_since_s = None
             elif waiting_since_s is None:
