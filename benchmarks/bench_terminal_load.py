@@ -10,7 +10,8 @@ A node process tells 1,000 events a second: developing buckets of two instrument
 buckets and lines of the log. It is held on the first core; the server (`python -m ui serve`) is on the last
 one, with the browsers: sockets of this process that take frames and acknowledge them as the pages do. Latency
 is that of log lines, which are never conflated, from the line's time in the node to the parsed frame: whole
-milliseconds of one clock. A regression means that frames are made per browser again, or that a slow one holds up the others.
+milliseconds of one clock. A regression means that frames are made per browser again, or that a slow one
+holds up the others.
 
     python benchmarks/bench_terminal_load.py [--clients 50] [--rate 1000] [--secs 60] [--json]
 """
