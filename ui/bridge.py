@@ -34,6 +34,7 @@ NANOS: Final = 1_000_000_000
 LOOK_TIMER: Final = "telemetry-look"
 LOOK_NS: Final = 50 * MS  # developing buckets at most twenty times a second
 AT_ONCE: Final = 4  # of them in one turn of the loop
+MAX_CANCELS: Final = 1_000  # cancelled entries that wait for what would have become of them
 BEAT_NS: Final = 500 * MS
 SLOW_NS: Final = NANOS
 INT8_MAX: Final = 127
@@ -122,8 +123,8 @@ class TelemetryActor(Actor):
         if LOOK_TIMER in self.clock.timer_names:
             self.clock.cancel_timer(LOOK_TIMER)
         self._guarded(self._looks.state)(self.clock.timestamp_ns())
-        self._looks.ledger.save()
-        self._close()
+        self._guarded(self._looks.ledger.save)()
+        self._guarded(self._close)()
 
     @cached_property
     def _looks(self) -> Looks:
@@ -189,6 +190,8 @@ class TelemetryActor(Actor):
             self._sink.publish("mdl", said, ts_ns)
         if (cancelled := views.cancelled_entry(decision)) is not None:
             self._cancels[cancelled.setup] = cancelled
+            if len(self._cancels) > MAX_CANCELS:  # halts and restarts take entries back that nobody follows
+                self._cancels.pop(next(iter(self._cancels)))
             self._sink.publish("cancel", cancelled, ts_ns)
         if decision.kind.startswith("signal_"):
             self._signal_sources.add(decision.strategy_id)
@@ -316,7 +319,7 @@ class TelemetryActor(Actor):
             self._show_developing(name, self._charts[name], now_ns)
         if rest := names[AT_ONCE:]:
             later = self._sources.call_soon or (lambda run: run())
-            later(lambda: self._show_forming(rest, now_ns))
+            later(partial(self._guarded(self._show_forming), rest, now_ns))
 
     def _show_developing(self, name: str, chart: _Chart, now_ns: int) -> None:
         builder = getattr(chart.strategy, "builder", None)
