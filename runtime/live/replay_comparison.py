@@ -13,6 +13,10 @@ from runtime.live.recorded_answers import answer_text
 from runtime.live.recording_files import Row, RowKind
 
 RECENT: Final = 5
+STALE: Final = "stale_data"
+MILLI_NS: Final = 1_000_000
+# What milliseconds as a float may have lost of a time.
+ROUNDED_NS: Final = 1_000
 
 type Output = tuple[str, str]
 """Kind and canonical text of a decision or of an order that was sent."""
@@ -180,7 +184,8 @@ def canonical(decision: bytes, now_ns: int) -> str:
 
     Its time is that of the print or event that caused it, and is compared. Where it is a reading of the
     node's clock instead, it lies behind the time at which the input was noted, by the microseconds that the
-    strategy took: such a time is left out.
+    strategy took: such a time is left out. So is how late a bar was (``stale_data``), in milliseconds since
+    its close.
 
     Examples
     --------
@@ -188,8 +193,16 @@ def canonical(decision: bytes, now_ns: int) -> str:
     '{"kind":"zone","ts_ns":0}'
     >>> canonical(b'{"ts_ns":1400,"kind":"zone"}', 1500)
     '{"kind":"zone","ts_ns":1400}'
+    >>> late = b'{"ts_ns":1000000,"kind":"signal_skipped","reason":"stale_data","detail":{"figure":3.5}}'
+    >>> canonical(late, 4_499_000), canonical(late, 9_000_000)  # doctest: +NORMALIZE_WHITESPACE
+    ('{"detail":{"figure":0},"kind":"signal_skipped","reason":"stale_data","ts_ns":1000000}',
+     '{"detail":{"figure":3.5},"kind":"signal_skipped","reason":"stale_data","ts_ns":1000000}')
     """
     plain = msgspec.json.decode(decision)
+    detail = plain.get("detail") or {}
+    if plain.get("reason") == STALE and "figure" in detail:
+        read_ns = plain["ts_ns"] + detail["figure"] * MILLI_NS
+        detail["figure"] = 0 if read_ns >= now_ns - ROUNDED_NS else detail["figure"]
     if plain["ts_ns"] >= now_ns:
         plain["ts_ns"] = 0
     return msgspec.json.encode(plain, order="sorted").decode()
