@@ -24,6 +24,8 @@ from typing import Any, Final
 
 from playwright.sync_api import sync_playwright
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `tests` is no package of the wheel
+
 from tests.browser.live import NodeWithTerminal, Tab, opened
 from tests.faults.harness import FaultVenue, running_venue
 

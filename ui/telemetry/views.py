@@ -131,7 +131,8 @@ def signal_of(decision: Decision) -> SignalMark | None:
         stop=_number(decision.stop),
         target=_number(decision.target),
         confidence=confidence,
-        factors=figures,
+        # The range that a zone lies in adds nothing up.
+        factors=figures if decision.kind.startswith("signal_") else {},
         zone=str(decision.zone_id) if decision.zone_id >= 0 else None,
         taken=is_taken,
         skip=None if is_taken else decision.reason,
