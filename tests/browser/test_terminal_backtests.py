@@ -72,6 +72,8 @@ def test_the_form_runs_a_backtest_to_its_report(browser: Browser, server: Server
     """What is wrong is named at its field; then progress, figures, files, and two runs side by side."""
     with logged_in(browser, server.address, accept_downloads=True) as (page, said):
         page.locator("a[href='#/backtests']").click()
+        # The first question starts the process that reads strategies and catalogs.
+        expect(field(page, "symbols")).to_be_visible(timeout=RUN_MS)
         field(page, "symbols").fill("NOSUCH.BINANCE")
         page.locator(".backtest-form button[type=submit]").click()
         expect(page.locator(".backtest-form .notice")).to_contain_text("the catalog has nothing of NOSUCH")
