@@ -25,6 +25,13 @@ CODE: Final = (
     "strategies", "runtime", "packet_builder", "indicators", "ml", "live_node.py", "tests/venue_simulator",
     "tests/faults",
 )  # fmt: skip
+# Of these no node imports anything (`tests/unit/test_fault_page.py` holds that): commands on history and on
+# what sessions left, and what writes the page.
+BESIDE: Final = (
+    "runtime/backtest_commands", "runtime/data_commands", "runtime/model_commands", "runtime/sweeps",
+    "runtime/live/replay.py", "runtime/live/replay_comparison.py",
+    "runtime/live/replay_engine.py", "tests/faults/page.py", "tests/faults/recorder.py",
+)  # fmt: skip
 FILE_VARIABLE: Final = "SMCBOT_FAULTS_JSON"
 LOCK_FILE: Final = "smcbot-faults.lock"
 RECORDED: Final = pytest.StashKey[list[dict[str, Any]]]()
@@ -61,10 +68,17 @@ def code_files() -> dict[str, str]:
         for file in ([ROOT / place] if (ROOT / place).is_file() else sorted((ROOT / place).rglob("*")))
         if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc"
     ]
+    named = {file.relative_to(ROOT).as_posix(): file for file in files}
     return {
-        file.relative_to(ROOT).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()[:DIGEST_LENGTH]
-        for file in files
+        name: hashlib.sha256(file.read_bytes()).hexdigest()[:DIGEST_LENGTH]
+        for name, file in named.items()
+        if is_under_test(name)
     }
+
+
+def is_under_test(name: str) -> bool:
+    """Tell whether a file, by its path in the repository, takes part in a row."""
+    return not any(name == one or name.startswith(f"{one}/") for one in BESIDE)
 
 
 def code_digest(files: dict[str, str]) -> str:
@@ -102,7 +116,7 @@ def changed_since(content: dict[str, Any]) -> list[str]:
     changed: set[str] = set()
     for files in content["codes"].values():
         changed |= {name for name in now.keys() | files.keys() if now.get(name) != files.get(name)}
-    return sorted(changed)
+    return sorted(filter(is_under_test, changed))
 
 
 # -- the plugin ----------------------------------------------------------------------------------------

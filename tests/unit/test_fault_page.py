@@ -2,8 +2,10 @@
 
 import json
 
+import grimp
+
 from tests.faults.page import JSON_FILE, PAGE_FILE, page_of
-from tests.faults.recorder import changed_since, code_files, merged
+from tests.faults.recorder import BESIDE, ROOT, changed_since, code_files, is_under_test, merged
 from tests.faults.rows import MISSING, ROWS
 
 
@@ -56,3 +58,20 @@ def test_a_changed_file_is_named() -> None:
     same = merged({}, [], files) | {"codes": {"x": files}}
     assert changed_since(same) == []
     assert changed_since({"codes": {"x": files | {"live_node.py": "0"}}}) == ["live_node.py"]
+
+
+def test_no_node_imports_what_is_beside_the_matrix() -> None:
+    """A change there cannot change a row: neither a node nor the matrix's tests reach it."""
+    graph = grimp.build_graph("strategies", "runtime", "packet_builder", "indicators", "ml", "tests", "ui")
+    starts = {"runtime.live.command", "runtime.live.ctl", "runtime.live.paper_command", "runtime.journal"}
+    starts |= {one for one in graph.modules if one.startswith(("strategies.", "tests.faults.test_"))}
+    starts |= {"runtime.journal.__main__", "tests.faults.node", "tests.venue_simulator.__main__"}
+    reached, new = set(starts), set(starts)
+    while new:
+        new = {far for one in new for far in graph.find_modules_directly_imported_by(one)} - reached
+        reached |= new
+    files = {f"{one.replace('.', '/')}.py" for one in reached}
+    assert "runtime/live/session.py" in files
+    beside = {one for one in files if not is_under_test(one)}
+    assert beside <= {"tests/faults/page.py", "tests/faults/recorder.py"}
+    assert all((ROOT / one).exists() for one in BESIDE)
