@@ -39,8 +39,12 @@ export class SocketTransport implements Transport {
     };
     this.socket = socket;
     socket.on('f', (frame: Frame, acknowledge: () => void) => {
-      events.frame(frame);
-      acknowledge();
+      // A view that fails must not cost the connection: who acknowledges nothing is disconnected.
+      try {
+        events.frame(frame);
+      } finally {
+        acknowledge();
+      }
     });
     socket.on('disconnect', (reason) => {
       events.lost(null);

@@ -28,6 +28,7 @@ export class ChartPanel {
   private panes!: ViewPanes;
   private cursor: number | null = null;
   private hovered: string | null = null;
+  private pointed: { x: number; y: number } | null = null;
   private levelRows = 0;
   private shape = '';
   private fitted = '';
@@ -225,7 +226,9 @@ export class ChartPanel {
       this.card.hidden = !body;
       if (body) replace(this.card, body);
     }
-    if (!this.card.hidden && point) this.placeCard(point);
+    // A repaint under a resting cursor comes without its place.
+    this.pointed = point ?? this.pointed;
+    if (!this.card.hidden && this.pointed) this.placeCard(this.pointed);
   }
 
   /** Bars explain themselves by their factors. */
