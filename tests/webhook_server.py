@@ -46,9 +46,9 @@ class _Handler(BaseHTTPRequestHandler):
             webhook.changed.notify_all()
         if behaviour == "hang":
             webhook.released.wait(30)
-        elif behaviour == "drip":  # each byte comes in time, the answer never
+        elif behaviour == "drip":  # each line comes in time, the answer never; a client takes 100 of them
             self.wfile.write(b"HTTP/1.0 200 OK\r\n")
-            while not webhook.released.wait(0.02):
+            while not webhook.released.wait(0.2):
                 self.wfile.write(b"X-Drip: 1\r\n")
         else:
             self.send_response(200 if behaviour == "ok" else 500)
