@@ -80,7 +80,7 @@ paper: $(VENV)/.dev  ## trade on paper against the local exchange with the sampl
 # --- check -------------------------------------------------------------------------------------------
 .PHONY: test
 test: $(VENV)/.dev  ## run the whole test suite
-	$(PY) -m pytest -q -m "not slow and not soak and (not fault or quick)" -n 2 --dist loadfile
+	$(PY) -m pytest -q -m "not slow and not soak and (not fault or quick)" -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-slow
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
