@@ -214,9 +214,10 @@ class TestSessions:
         now[0] += 60.0
         assert not sessions.holds(second)
 
-    def test_log_out_ends_the_session_of_a_copied_cookie(self, server: Server) -> None:
-        """Over HTTP."""
-        browser, headers = server.browser()
+    @pytest.mark.parametrize("token", [OPERATOR_TOKEN, VIEWER_TOKEN])
+    def test_log_out_ends_the_session_of_a_copied_cookie(self, server: Server, token: str) -> None:
+        """Over HTTP, whatever the role."""
+        browser, headers = server.browser(token)
         cookie = browser.get_cookie("smcbot_session", domain="127.0.0.1")
         assert cookie is not None
         assert browser.post("/logout", headers=headers).status_code == 200

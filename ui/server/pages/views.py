@@ -7,7 +7,7 @@ from typing import Final
 from flask import Blueprint, Flask, Response, redirect, request, send_from_directory, session
 from werkzeug.wrappers import Response as AnyResponse
 
-from ui.server.access import login, origin, public
+from ui.server.access import any_role, login, origin, public
 from ui.server.answers import answer, json_body
 from ui.server.errors import ApiError
 from ui.server.services import services
@@ -103,6 +103,7 @@ def log_in() -> AnyResponse:
 
 
 @pages.post("/logout")
+@any_role
 def log_out() -> AnyResponse:
     """Log out: the session ends, also where its cookie was copied to, with all its sockets."""
     known, found = services(), login()
