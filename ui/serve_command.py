@@ -156,7 +156,7 @@ def serve(
     settings
         Of the program.
     mode
-        Of the audit's session.
+        Of the audit's session, and of what the API's figures are without a filter.
     feed
         ``(hub, parts)``: starts what the hub hears; what must be stopped goes onto the stack.
     app_options
@@ -189,7 +189,7 @@ def serve(
             audit,
             hub=hub,
             ended_file=arguments.folder / ENDED_FILE,
-            ports=open_ports(arguments, settings, parts),
+            ports={"mode": mode, **open_ports(arguments, settings, parts)},
             **app_options,
         )
         frames = FrameThread(hub, made.sockets)

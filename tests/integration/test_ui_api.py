@@ -129,6 +129,39 @@ class TestRecords:
         assert fill["commission"] == "0.01024600"
         assert Decimal(fill["qty"]) == 100
 
+    @pytest.mark.parametrize("path", ["trades/stats", "signals/stats", "signals/summary"])
+    def test_figures_are_of_what_is_served_unless_somebody_says_else(self, server: Server, path: str) -> None:
+        """A backtest of an hour ago is no part of a live terminal's figures; the answer says so."""
+        known = server.made.services
+        name = path.partition("/")[0]
+        count = {"trades/stats": "trades", "signals/stats": "signals"}.get(path, "instruments")
+        of_paper = ask(server, f"/api/v1/{path}")
+        assert of_paper[count]
+        assert of_paper["of"] == {"mode": "paper", "session": None}
+        known.ports["mode"] = "live"
+        try:
+            of_live = ask(server, f"/api/v1/{path}")
+            rows = ask(server, f"/api/v1/{name}?mode=served")
+            everything = [ask(server, f"/api/v1/{path}?{one}") for one in ("mode=all", "session=s1")]
+            every_row = ask(server, f"/api/v1/{name}")
+        finally:
+            del known.ports["mode"]
+        assert not of_live[count]
+        assert of_live["of"] == rows["of"] == {"mode": "live", "session": None}
+        assert rows[name] == []
+        assert [one[count] for one in everything] == [of_paper[count]] * 2
+        assert every_row[name]
+        assert every_row["of"] == {"mode": None, "session": None}
+
+    def test_figures_of_a_replay_are_of_its_session(self, server: Server, tmp_path: Path) -> None:
+        """Whose mode the journal calls something else."""
+        hub, state = Hub(), TerminalState()
+        state.apply("st", p.NodeState(mode="replay", session="another"))
+        hub.take([p.Message("e", 1, time.time_ns(), p.SNAP, state.snapshot())])
+        replay = make_server(hub, ports={**server.made.services.ports, "mode": "backtest"})
+        figures = ask(replay, "/api/v1/trades/stats")
+        assert (figures["trades"], figures["of"]) == (0, {"mode": None, "session": "another"})
+
     def test_figures_of_signals_add_up(self, server: Server) -> None:
         """Taken and skipped are all."""
         stats = ask(server, "/api/v1/signals/stats")

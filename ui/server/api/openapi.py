@@ -11,7 +11,7 @@ from ui.server.access import public
 from ui.server.answers import answer
 from ui.server.api.backtests import FILES, Wanted
 from ui.server.api.market import KINDS, MEASURES, TIMEFRAMES
-from ui.server.api.records import MODES, SIDES
+from ui.server.api.records import SCOPES, SIDES
 from ui.server.commands import CommandRequest, CommandResult
 from ui.server.jobs import Job
 from ui.server.questions import INSTRUMENT
@@ -86,7 +86,11 @@ def _limit(default: int, most: int) -> Plain:
 
 _BIG: Final = 1 << 53
 _SHARED: Final = (
-    _choice("mode", "of the session", MODES),
+    _choice(
+        "mode",
+        "of the session; `served`: of what this terminal shows, the default of figures; `all`: of everything",
+        SCOPES,
+    ),
     _text("session", "id of a session"),
     _instrument(),
 )

@@ -14,6 +14,10 @@ from ui.server.services import services
 MAX_ROWS: Final = 1_000
 DEFAULT_ROWS: Final = 100
 MODES: Final = ("backtest", "paper", "live")
+# Of what is served here, which is no other's; and of everything.
+SERVED: Final = "served"
+ALL: Final = "all"
+SCOPES: Final = (*MODES, SERVED, ALL)
 SIDES: Final = ("long", "short")
 # Filters of all lists: parameter -> column.
 SHARED: Final = {"mode": "mode", "session": "session_id", "instrument": "instrument_id"}
@@ -32,7 +36,8 @@ def trades() -> Response:
 def trade_stats() -> Response:
     """Return how many trades there were, won, and what they earned."""
     asked = Question(request.args, (*SHARED, "from"))
-    return answer(journal().trade_stats(filters(asked), asked.moment_ns("from", 0)))
+    equal = figures_of(asked)
+    return answer({**journal().trade_stats(equal, asked.moment_ns("from", 0)), "of": told(equal)})
 
 
 @api.get("/trades/<setup>/explain")
@@ -55,14 +60,16 @@ def signals() -> Response:
 def signal_stats() -> Response:
     """Return how many signals there were, were taken, and why the others were not."""
     asked = Question(request.args, (*SHARED, "from"))
-    return answer(journal().signal_stats(filters(asked), asked.moment_ns("from", 0)))
+    equal = figures_of(asked)
+    return answer({**journal().signal_stats(equal, asked.moment_ns("from", 0)), "of": told(equal)})
 
 
 @api.get("/signals/summary")
 def signal_summary() -> Response:
     """Return each instrument's signals in short."""
     asked = Question(request.args, tuple(SHARED))
-    return answer({"instruments": journal().signal_summary(filters(asked), time.time_ns())})
+    equal = figures_of(asked)
+    return answer({"instruments": journal().signal_summary(equal, time.time_ns()), "of": told(equal)})
 
 
 @api.get("/orders")
@@ -125,6 +132,28 @@ def journal() -> Journal:
     return found
 
 
+def served() -> Plain:
+    """Return which rows are of what this terminal shows: those of its mode, or of the run that it plays."""
+    known = services()
+    node = known.hub.node()
+    if node is not None and node.mode in ("replay", "backtest"):
+        return {"session_id": node.session}
+    mode = known.ports.get("mode") or (node.mode if node is not None else "")
+    return {"mode": mode} if mode else {}
+
+
+def figures_of(asked: Question) -> Plain:
+    """Return the filters of figures: where nobody says of which mode or session, of what is served."""
+    equal = filters(asked)
+    is_said = asked.text("mode", "") or asked.text("session", "")
+    return equal if is_said else {**equal, **served()}
+
+
+def told(equal: Plain) -> Plain:
+    """Return of which mode and session figures or rows are; null is all of them."""
+    return {"mode": equal.get("mode"), "session": equal.get("session_id")}
+
+
 def filters(asked: Question, more: dict[str, str] | None = None, leave_out: tuple[str, ...] = ()) -> Plain:
     """Return which columns must have which values."""
     equal: Plain = {}
@@ -132,12 +161,13 @@ def filters(asked: Question, more: dict[str, str] | None = None, leave_out: tupl
         value: Any = _filter(asked, name) if name not in leave_out else None
         if value not in (None, ""):
             equal[column] = value
-    return equal
+    wide = equal.pop("mode") if equal.get("mode") in (SERVED, ALL) else ""
+    return {**served(), **equal} if wide == SERVED else equal
 
 
 def _filter(asked: Question, name: str) -> Any:
     if name == "mode":
-        return asked.choice(name, MODES, "")
+        return asked.choice(name, SCOPES, "")
     if name == "instrument":
         return asked.instrument(name, "")
     if name == "taken":
@@ -152,16 +182,17 @@ def _list(
     names = tuple(one for one in (*SHARED, *more) if one not in leave_out)
     asked = Question(request.args, (*names, *PAGED, *extra))
     limit = asked.integer("limit", DEFAULT_ROWS, 1, MAX_ROWS)
+    equal = filters(asked, more, leave_out)
     rows = journal().rows(
         name,
-        filters(asked, more, leave_out),
+        equal,
         asked.moment_ns("from", 0),
         asked.moment_ns("to", LAST_NS),
         _cursor(asked.text("cursor", "")),
         limit,
     )
     following = rows[-1].get("cursor") if len(rows) == limit else None
-    return answer({name: rows, "next": following})
+    return answer({name: rows, "next": following, "of": told(equal)})
 
 
 def _cursor(text: str) -> tuple[int, str, int] | None:
