@@ -434,6 +434,37 @@ class TestRates:
         statuses = [server.client().get("/health").status_code for _ in range(25)]
         assert statuses == [200] * 20 + [429] * 5
 
+    @pytest.mark.parametrize("site", ["cross-site", "same-site"])
+    def test_a_page_of_others_uses_up_no_count(self, site: str) -> None:
+        """Its pictures are refused; the links that it opens are counted by themselves."""
+        server = make_server(requests="20/minute")
+        browser, headers = server.browser()
+        for more in (
+            {"Sec-Fetch-Mode": "no-cors"},
+            {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+        ):
+            for path in ("/health", "/api/v1/session"):
+                picture = server.client().get(path, headers={"Sec-Fetch-Site": site, **more})
+                assert picture.status_code == 403
+        visit = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        statuses = [server.client().get("/login", headers=visit).status_code for _ in range(25)]
+        assert statuses == [200] * 20 + [429] * 5
+        assert server.client().post("/login", json={"password": OPERATOR_TOKEN}).status_code == 200
+        assert browser.get("/api/v1/session").status_code == 200
+        assert browser.post(COMMANDS, json=command(), headers=headers).status_code == 200
+
+    def test_a_flood_keeps_no_command_back(self) -> None:
+        """Neither one of the address without a login, nor one of the same person; kill has its own limit."""
+        server = make_server(requests="20/minute")
+        browser, headers = server.browser()
+        for client in (server.client(), browser):
+            assert [client.get("/health").status_code for _ in range(25)][-1] == 429
+        kill = browser.post(COMMANDS, json=command("kill", word="KILL"), headers=headers)
+        assert kill.status_code == 200
+        program = {"X-Shared-Secret": SECRET}
+        assert server.client().post(COMMANDS, json=command("pause", 2), headers=program).status_code == 200
+        assert server.client().post(COMMANDS, json=command("pause", 3)).status_code == 429
+
     def test_refusals_without_end_do_not_fill_the_audit(self, server: Server) -> None:
         """Each is a write to the disk."""
         for _ in range(100):

@@ -8,7 +8,7 @@ from flask import Flask, Response, current_app, g, request, session
 
 from ui.server.accounts import Person
 from ui.server.errors import ApiError
-from ui.server.guard import ENCRYPTED, HEADERS
+from ui.server.guard import ENCRYPTED, HEADERS, is_elsewhere
 from ui.server.services import services
 from ui.server.sessions import Login
 
@@ -18,6 +18,7 @@ SECRET_HEADER: Final = "X-Shared-Secret"  # noqa: S105 - the name of a header
 _PUBLIC: Final = "is_public"
 _OPERATORS: Final = "is_for_operators"
 _ANY_ROLE: Final = "is_for_any_role"
+_LIMITED_ITSELF: Final = "is_limited_itself"
 
 
 def public[**P, R](view: Callable[P, R]) -> Callable[P, R]:
@@ -35,6 +36,12 @@ def operators[**P, R](view: Callable[P, R]) -> Callable[P, R]:
 def any_role[**P, R](view: Callable[P, R]) -> Callable[P, R]:
     """Mark a view that decides by itself whether a viewer may."""
     setattr(view, _ANY_ROLE, True)
+    return view
+
+
+def limited_itself[**P, R](view: Callable[P, R]) -> Callable[P, R]:
+    """Mark a view that has limits of its own for who is known: a flood of anything else must not stop it."""
+    setattr(view, _LIMITED_ITSELF, True)
     return view
 
 
@@ -62,15 +69,12 @@ def origin() -> str:
 
 def _check() -> None:
     known, address = services(), request.remote_addr or "unknown"
-    if not known.limits.allows("request", address):
-        raise ApiError(429, "rate", "too many requests: wait a minute")
     view = _view()
     g.person = None
-    if request.method not in SAFE_METHODS and request.headers.get("Sec-Fetch-Site", "none") not in (
-        "same-origin",
-        "none",
-    ):
-        raise ApiError(403, "origin", "not from this site")
+    who = _counted_as(address)
+    is_limited_itself = getattr(view, _LIMITED_ITSELF, False) and who != address
+    if not is_limited_itself and not known.limits.allows("request", who):
+        raise ApiError(429, "rate", "too many requests: wait a minute")
     if getattr(view, _PUBLIC, False) or view is None:
         return
     g.person = _machine(address) or _browser()
@@ -78,6 +82,18 @@ def _check() -> None:
     if (is_act or getattr(view, _OPERATORS, False)) and not g.person.may_act:
         known.note_refusal(g.person.name, origin(), request.path[:100], "a viewer may not")
         raise ApiError(403, "role", f"a {g.person.role} may not do this: log in as an operator")
+
+
+def _counted_as(address: str) -> str:
+    """Return whose request it is: who is known has a count that nobody else at the address uses up."""
+    if is_elsewhere(request.environ):
+        return f"{address}, other sites"
+    known, secret = services(), request.headers.get(SECRET_HEADER)
+    if secret is not None:
+        found = None if known.limits.is_exceeded("secret", address) else known.accounts.machine(secret)
+    else:
+        found = begun.person if (begun := login()) else None
+    return address if found is None else f"{found.name}@{address}"
 
 
 def _view() -> Any:

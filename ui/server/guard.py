@@ -88,6 +88,8 @@ class Guard:
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and origin not in self._origins:
             return 403, "origin"
+        if is_elsewhere(environ) and not is_visit(environ):
+            return 403, "origin"  # pictures and scripts of other pages, before anything is counted
         if not is_socket:
             return None
         if origin is None:
@@ -95,6 +97,20 @@ class Guard:
         if self._sockets >= self._settings.max_clients + SPARE_SOCKETS:
             return 503, "full"
         return self._may_connect(environ)
+
+
+def is_elsewhere(environ: Environ) -> bool:
+    """Tell whether a browser says that a page of another site asks; no page can make it say otherwise."""
+    return environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none")
+
+
+def is_visit(environ: Environ) -> bool:
+    """Tell whether a browser opens a page because somebody followed a link."""
+    return (
+        environ.get("REQUEST_METHOD") == "GET"
+        and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+        and environ.get("HTTP_SEC_FETCH_DEST", "document") == "document"
+    )
 
 
 def address_of(environ: Environ) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from ui.protocol import Bucket
-from ui.server.access import any_role, login, operators, origin, person
+from ui.server.access import any_role, limited_itself, login, operators, origin, person
 from ui.server.answers import answer, json_body
 from ui.server.errors import ApiError
 from ui.server.questions import Question
@@ -76,6 +76,7 @@ def audit() -> Response:
 
 @api.post("/commands")
 @any_role
+@limited_itself
 def commands() -> Response:
     """Send the node a command; the answer says what became of it."""
     plain = json_body()
