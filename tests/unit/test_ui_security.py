@@ -237,6 +237,27 @@ class TestSessions:
         demoted = Accounts.of({"SMCBOT_TERMINAL_USERS": person(role="viewer")})
         assert Sessions(demoted, 60.0).read(cookie) is None
 
+    @pytest.mark.usefixtures("cheap_hashes")
+    def test_a_new_token_or_password_ends_the_logins_of_the_old_one(self) -> None:
+        """Who changes one that leaked wants nobody in who has it; the signing secret outlives a restart."""
+        for name, password, old, new in (
+            ("", OPERATOR_TOKEN, environment(), environment(SMCBOT_TERMINAL_TOKEN="another-token-of-tests")),
+            (
+                "anna",
+                "correct horse",
+                {"SMCBOT_TERMINAL_USERS": person()},
+                {"SMCBOT_TERMINAL_USERS": person(password="battery staple")},
+            ),
+        ):
+            before, after = Accounts.of(old), Accounts.of(new)
+            known = before.log_in(name, password)
+            assert known is not None
+            cookie: dict[str, Any] = {}
+            Sessions(before, 60.0, key=b"k").begin(cookie, known)
+            assert password not in str(cookie)
+            assert Sessions(before, 60.0, key=b"k").read(cookie) is not None
+            assert Sessions(after, 60.0, key=b"k").read(cookie) is None
+
     def test_the_secret_is_kept_for_its_owner_alone(self, tmp_path: Path) -> None:
         """And refused where others may read it."""
         file = tmp_path / "deep" / "secret"

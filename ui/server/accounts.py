@@ -94,11 +94,12 @@ class Accounts:
         is_right = check_password_hash(known, password)
         return Person(name, role_of) if is_right and name in self.people else None
 
-    def knows(self, person: Person) -> bool:
-        """Tell whether somebody who logged in earlier still has that role."""
+    def credential(self, person: Person) -> str | None:
+        """Return what somebody logs in with now, a hash or a token; None where nobody has that role."""
         if person.name in self.people:
-            return self.people[person.name][0] == person.role
-        return person.name == person.role and person.role in self.tokens
+            role, known = self.people[person.name]
+            return known if role == person.role else None
+        return self.tokens.get(person.role) if person.name == person.role else None
 
     def machine(self, secret: str) -> Person | None:
         """Return the program that sends this secret, None where it is wrong or there is none."""

@@ -70,7 +70,7 @@ def create_app(
     hub = hub or Hub(max_clients=settings.max_clients)
     limits = limits_of(settings)
     desk = CommandDesk(node, audit, hub.node, lambda person, action: may_send(limits, person, action))
-    sessions = Sessions(accounts, settings.session_secs, ended_file)
+    sessions = Sessions(accounts, settings.session_secs, ended_file, key=settings.secret)
     known = Services(settings, accounts, sessions, hub, audit, desk, limits, dict(ports or {}))
     app = Flask("ui.server", static_folder=None)
     app.extensions[KEY] = known
