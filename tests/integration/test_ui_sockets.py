@@ -103,6 +103,35 @@ class TestFrames:
         wait_for(lambda: lines(tab) == ["before", "behind the gap", "after"])
         assert [one["t"] for one in tab.frames].count("snap") == 2
 
+    @pytest.mark.parametrize("what", ["explained", "taken", "hub"])
+    def test_no_error_ends_the_hearing_of_the_node(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        """Neither one of the model's reasons, nor of the recorder, nor of the feed itself."""
+        failed: list[str] = []
+
+        def fail(*_: Any) -> Any:
+            failed.append(what)
+            raise KeyError(what)
+
+        monkeypatch.setattr("ui.server.subscriber.RETRY_SECS", 0.1)
+        hub = Hub()
+        take = hub.take
+        if what == "hub":
+            monkeypatch.setattr(hub, "take", lambda batch: take(batch) if failed else fail())
+        parts = {} if what == "hub" else {what: fail}
+        with FakeNode(tmp_path / "paper") as node:
+            subscriber = Subscriber(hub, node.folder / "telemetry.sock", **parts)
+            subscriber.start()
+            try:
+                wait_for(lambda: failed)
+                wait_for(lambda: hub.feed.is_synced)
+                before = hub.messages
+                Market(node).history(3)
+                wait_for(lambda: hub.messages > before)
+            finally:
+                subscriber.stop()
+
     def test_a_node_that_starts_anew_is_another_epoch(self, node: FakeNode, tab: Tab) -> None:
         """And a snapshot, without anybody doing anything."""
         epoch = tab.frames[-1]["epoch"]

@@ -116,6 +116,10 @@ class Replayer:
             except (RecordingError, OSError) as error:
                 log.error("the replay ends: %s", error)  # noqa: TRY400 - the file is at fault, not the code
                 return
+            except Exception:  # a place that cannot be read; others can still be sought
+                log.exception("the replay cannot go on from here")
+                with self._lock:
+                    self._paused = True
             before_s = now_s
 
     def _seek(self, ts_ns: int) -> None:

@@ -26,6 +26,8 @@ HIGH_WATER: Final = 5_000
 # No snapshot within this time of a subscription that messages arrive on: it got lost, ask anew.
 # The node answers every other second, with history a little at a time.
 SNAPSHOT_SECS: Final = 10.0
+# Between two subscriptions after an error that nobody foresaw.
+RETRY_SECS: Final = 1.0
 STOP_SECS: Final = 2.0
 MAX_MESSAGE_BYTES: Final = 64 << 20
 
@@ -56,7 +58,7 @@ class Subscriber:
         self._context: zmq.Context[Any] = zmq.Context()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
-        self.subscriptions = self.broken = 0
+        self.subscriptions = self.broken = self.failures = 0
 
     def start(self) -> None:
         """Begin to listen."""
@@ -78,6 +80,10 @@ class Subscriber:
                 if self._stop.wait(POLL_MS / 1e3):
                     return
                 log.debug("%s: %s", self._path, error)
+            except Exception:  # whatever it is, the terminal must go on hearing the node
+                log.exception("%s: hearing the node failed, subscribing anew", self._path)
+                if self._stop.wait(RETRY_SECS):
+                    return
 
     def _socket(self) -> "zmq.Socket[Any]":
         socket: zmq.Socket[Any] = self._context.socket(zmq.SUB)
@@ -102,7 +108,10 @@ class Subscriber:
             if not self._hub.take(batch):
                 log.warning("%s: messages of the node were lost, asking for a snapshot", self._path)
                 return
-            self._taken(batch)
+            try:
+                self._taken(batch)
+            except Exception:  # what listens on must not take the terminal away from people
+                self._note_failure("what was heard could not be passed on")
             if self._hub.feed.is_synced:
                 waiting_since_s = None
             elif waiting_since_s is None:
@@ -118,10 +127,21 @@ class Subscriber:
             except zmq.Again:
                 break
             try:
-                messages.append(self._explained(decode(frame)))
+                message = decode(frame)
             except ProtocolError as error:
                 # Its number is missing then, and a snapshot follows: what came before stays right.
                 self.broken += 1
                 if self.broken in (1, 10, 100) or self.broken % 1_000 == 0:
                     log.warning("%s: %s (%d so far)", self._path, error, self.broken)
+                continue
+            try:
+                message = self._explained(message)
+            except Exception:  # a decision without its reasons is better than none
+                self._note_failure("a decision is shown without its reasons")
+            messages.append(message)
         return messages
+
+    def _note_failure(self, what: str) -> None:
+        self.failures += 1
+        if self.failures in (1, 10, 100) or self.failures % 1_000 == 0:
+            log.exception("%s: %s (%d so far)", self._path, what, self.failures)
