@@ -47,6 +47,25 @@ def test_a_job_that_fails_says_why(tmp_path: Path) -> None:
     assert jobs.output(job.id) is None
 
 
+@pytest.mark.parametrize("damage", [b"", b"\0" * 64, b"{}", b"[1, 2", b"\xff\xfe"])
+def test_a_damaged_job_is_set_aside_and_the_others_go_on(tmp_path: Path, damage: bytes) -> None:
+    """As a power cut leaves it; it is kept for a person to look at."""
+    jobs = Jobs(tmp_path, at_once=0)
+    jobs._at_once = 0  # what is asked for stays queued
+    lost, kept = (jobs.submit("backtest", python("print(1)"), {}, "anna") for _ in range(2))
+    (tmp_path / lost.id / "request.json").write_bytes(damage)
+    restarted = Jobs(tmp_path, at_once=1)
+    assert restarted.find(lost.id) is None
+    assert restarted.cancel(lost.id) is None
+    assert [job.id for job in restarted.all()] == [kept.id]
+    assert (tmp_path / f"unreadable-{lost.id}" / "request.json").read_bytes() == damage
+    restarted.start()
+    try:
+        assert ended(restarted, kept).state == "done"
+    finally:
+        restarted.stop()
+
+
 def test_jobs_wait_until_there_is_a_place_in_the_order_in_which_they_came(tmp_path: Path) -> None:
     """One at a time, for a machine with one core."""
     jobs = Jobs(tmp_path, at_once=1)

@@ -6,6 +6,7 @@ to the server: it goes on while the server is restarted, and the next one finds 
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import signal
@@ -20,6 +21,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+log = logging.getLogger("smcbot.terminal")
+
 REQUEST: Final = "request.json"
 LOCK: Final = "lock"
 EXIT: Final = "exit.json"
@@ -29,6 +32,8 @@ PROGRESS: Final = "progress"
 CANCEL: Final = "cancel"
 STARTED: Final = "started"
 PROGRESS_VARIABLE: Final = "SMCBOT_PROGRESS_FILE"
+# No job's name begins so: they begin with a digit of base 16.
+ASIDE: Final = "unreadable-"
 MAX_QUEUED: Final = 100
 MAX_KEPT: Final = 1_000
 MAX_WORDS: Final = 4_000
@@ -127,22 +132,26 @@ class Jobs:
         )  # fmt: skip
         hidden = self._folder / f".{name}"
         hidden.mkdir(mode=0o700)
-        (hidden / REQUEST).write_bytes(msgspec.json.encode(request))
+        with (hidden / REQUEST).open("wb") as file:
+            file.write(msgspec.json.encode(request))
+            file.flush()
+            os.fsync(file.fileno())  # before the name: a power cut leaves all of it, or nothing
         hidden.rename(self._folder / name)
         self.pump()
         return self._job(self._folder / name)
 
     def all(self, kind: str | None = None) -> list[Job]:
         """Return all jobs, newest first."""
-        jobs = [self._job(path.parent) for path in self._folder.glob(f"[0-9a-f]*/{REQUEST}")]
+        jobs = [self._readable(path.parent) for path in self._folder.glob(f"[0-9a-f]*/{REQUEST}")]
         return sorted(
-            (job for job in jobs if kind in (None, job.kind)), key=lambda job: (-job.created, job.id)
+            (job for job in jobs if job is not None and kind in (None, job.kind)),
+            key=lambda job: (-job.created, job.id),
         )[:MAX_KEPT]
 
     def find(self, name: str) -> Job | None:
         """Return a job, None if there is none of that id."""
         folder = self._of(name)
-        return None if folder is None else self._job(folder)
+        return None if folder is None else self._readable(folder)
 
     def output(self, name: str) -> Any:
         """Return the JSON that a finished job printed, None without any."""
@@ -157,7 +166,7 @@ class Jobs:
     def cancel(self, name: str) -> Job | None:
         """End a job; one that has ended stays as it is."""
         folder = self._of(name)
-        if folder is None:
+        if folder is None or self._readable(folder) is None:
             return None
         with self._lock:
             if self._job(folder).state in ("queued", "running"):
@@ -184,8 +193,12 @@ class Jobs:
 
     def _run(self) -> None:
         while not self._stop.wait(POLL_SECS):
-            with contextlib.suppress(OSError):  # a full disk ends no server
+            try:
                 self.pump()
+            except OSError as error:  # a full disk ends no server
+                log.debug("%s: %s", self._folder, error)
+            except Exception:  # nor does anything else
+                log.exception("%s: the jobs could not be looked at", self._folder)
 
     def _start(self, folder: Path) -> None:
         # A session of its own: neither the server's end nor Ctrl-C ends it.
@@ -202,6 +215,19 @@ class Jobs:
     def _of(self, name: str) -> Path | None:
         folder = self._folder / name
         return folder if _ID.fullmatch(name) and (folder / REQUEST).is_file() else None
+
+    def _readable(self, folder: Path) -> Job | None:
+        """Return a job; one whose request is damaged is set aside, so that it holds up no other."""
+        try:
+            return self._job(folder)
+        except FileNotFoundError:  # somebody else has just set it aside
+            return None
+        except msgspec.DecodeError as error:
+            aside = folder.with_name(f"{ASIDE}{folder.name}")
+            log.warning("%s: %s; it is set aside as %s", folder / REQUEST, error, aside.name)
+            with contextlib.suppress(OSError):
+                folder.rename(aside)
+            return None
 
     def _job(self, folder: Path) -> Job:
         if (over := self._over.get(folder.name)) is not None:
