@@ -40,6 +40,7 @@ STRATEGIES: list[Plain] = [
             {"name": "htf_secs", "type": "int"},
             {"name": "side", "type": "'both' | 'long' | 'short'"},
             {"name": "target_atr", "type": "float"},
+            {"name": "model", "type": "str"},
         ],
     },
     {"name": "broken", "error": "cannot be imported", "parameters": []},
@@ -212,6 +213,8 @@ class TestBacktests:
             ({"strategy": "confluence", "parameters": {"ltf_secs": 1.5}}, "parameters.ltf_secs"),
             ({"strategy": "confluence", "parameters": {"target_atr": "a\nb"}}, "parameters.target_atr"),
             ({"strategy": "confluence", "model": "../../etc"}, "model"),
+            ({"strategy": "confluence", "parameters": {"model": "../../../etc/ssl"}}, "parameters.model"),
+            ({"strategy": "confluence", "parameters": {"model": "/etc/ssl"}}, "parameters.model"),
             ({"strategy": "confluence", "nonsense": 1}, "nonsense"),
         ],
     )

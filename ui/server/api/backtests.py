@@ -31,6 +31,8 @@ FILES: Final = {
     "events.jsonl": "application/jsonl",
 }
 MAX_TEXT: Final = 200
+# The parameter of strategies that names a folder.
+MODEL: Final = "model"
 
 type Rate = Annotated[float, Meta(ge=0, lt=0.1)]
 
@@ -170,7 +172,7 @@ def command_of(wanted: Wanted, strategies: list[Plain], config: str | None, cata
     for name, value in _parameters(wanted, known).items():
         options += ["--set", f"{name}={value}"]
     if wanted.model is not None:
-        options += ["--model", _folder(wanted.model)]
+        options += ["--model", _folder("model", wanted.model)]
     return [sys.executable, "-m", "backtest_node", "run", *options]
 
 
@@ -247,7 +249,9 @@ def _parameters(wanted: Wanted, strategy: Plain) -> dict[str, str]:
     for name, value in wanted.parameters.items():
         if name not in known:
             raise QuestionError(f"parameters.{name[:60]}", f"{wanted.strategy} has no such parameter")
-        found[name] = _value(name, value, str(known[name]["type"]))
+        text = _value(name, value, str(known[name]["type"]))
+        is_folder = name == MODEL and text not in ("", "null")
+        found[name] = _folder(f"parameters.{name}", text) if is_folder else text
     return found
 
 
@@ -272,12 +276,12 @@ def _value(name: str, value: str | float | bool | None, kind: str) -> str:
     return text
 
 
-def _folder(model: str) -> str:
+def _folder(field: str, model: str) -> str:
     """Return a model's folder, which must lie in the folder of models: nothing else is read for a browser."""
     root = Path(place("models")).resolve()
     folder = (root / model).resolve()
     if not model.isprintable() or root not in folder.parents or not folder.is_dir():
-        raise QuestionError("model", f"no such folder in {place('models')}")
+        raise QuestionError(field, f"no such folder in {place('models')}")
     return str(folder)
 
 
