@@ -578,6 +578,13 @@ class TestCommands:
             ({"nonce": 5}, "nonce"),
             ({"args": []}, "args"),
             ({"more": 1}, "more"),
+            ({"id": "x" * 65}, "id"),
+            ({"nonce": "x" * 65}, "nonce"),
+            ({"word": "x" * 65}, "word"),
+            ({"args": {"reason": "x" * 200_000}}, "args"),
+            ({"args": {"deep": [["x" * 100] * 100] * 10}}, "args"),
+            ({"args": {f"n{number}": 1 for number in range(9)}}, "args"),
+            ({"args": {"x" * 2_000: 1}}, "args"),
         ],
     )
     def test_what_is_expired_or_nonsense_is_refused_with_its_field(
@@ -589,6 +596,22 @@ class TestCommands:
         assert (answer.status_code, answer.json["field"], answer.json["outcome"]) == (422, field, "refused")
         assert server.node.orders == []
         assert server.audit.notes[-1][3] == "refused"
+
+    def test_refused_commands_do_not_fill_the_audit(self, server: Server) -> None:
+        """Neither by their number nor by what they carry: each is a write to the disk."""
+        browser, headers = server.browser(VIEWER_TOKEN)
+        carried: list[Any] = []
+        note = server.audit.command
+
+        def noted(order: Any, *words: Any) -> None:
+            carried.append(order.args)
+            note(order, *words)
+
+        server.audit.command = noted  # type: ignore[method-assign]
+        for number in range(100):
+            asked = command("close", number, args={"instrument": "XRPUSDT.BINANCE"})
+            assert browser.post(COMMANDS, json=asked, headers=headers).status_code == 403
+        assert carried == [{}] * 60
 
     def test_a_nonce_counts_once(self, server: Server) -> None:
         """With another id it is a replay, also of another person."""

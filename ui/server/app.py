@@ -69,7 +69,13 @@ def create_app(
     """
     hub = hub or Hub(max_clients=settings.max_clients)
     limits = limits_of(settings)
-    desk = CommandDesk(node, audit, hub.node, lambda person, action: may_send(limits, person, action))
+    desk = CommandDesk(
+        node,
+        audit,
+        hub.node,
+        lambda person, action: may_send(limits, person, action),
+        may_note=lambda origin: limits.allows("refusal", origin),
+    )
     sessions = Sessions(accounts, settings.session_secs, ended_file, key=settings.secret)
     known = Services(settings, accounts, sessions, hub, audit, desk, limits, dict(ports or {}))
     app = Flask("ui.server", static_folder=None)

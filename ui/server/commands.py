@@ -9,9 +9,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from ui.protocol import NodeState
 from ui.server.accounts import Person
@@ -19,6 +20,10 @@ from ui.server.ports import Audit, Node, Order, Reply
 
 NANOS: Final = 1_000_000_000
 MAX_LIFE_SECS: Final = 30.0
+# Every command is written to the disk, also one that is refused: none has more than it needs.
+MAX_NAME: Final = 64
+MAX_ARGS: Final = 8
+MAX_ARGS_CHARS: Final = 1_200
 MAX_NONCES: Final = 10_000
 ACTIONS: Final = ("status", "pause", "resume", "close", "cancel-all", "flatten", "kill", "rearm")
 # Typed by the person: of any node, and of one that trades with money.
@@ -28,6 +33,9 @@ TYPED_LIVE: Final = frozenset({"kill", "flatten", "rearm"})
 HARMLESS: Final = frozenset({"status"})
 
 type Action = Literal["status", "pause", "resume", "close", "cancel-all", "flatten", "kill", "rearm"]
+
+
+type Name = Annotated[str, Meta(max_length=MAX_NAME)]
 
 
 class CommandRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,12 +53,12 @@ class CommandRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         The action in capitals, typed by the person, where that is asked for.
     """
 
-    id: str
+    id: Name
     action: Action
-    nonce: str
-    expires_at: int | str
-    args: dict[str, Any] = {}
-    word: str = ""
+    nonce: Name
+    expires_at: int | Name
+    args: Annotated[dict[str, Any], Meta(max_length=MAX_ARGS)] = {}
+    word: Name = ""
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +87,8 @@ class CommandDesk:
         ``(person, action) -> bool``: the rate limit.
     clock_ns
         UNIX nanoseconds.
+    may_note
+        ``(origin) -> bool``: whether one more refusal of somebody is audited; each is a write to the disk.
     """
 
     def __init__(
@@ -88,7 +98,9 @@ class CommandDesk:
         state: Callable[[], NodeState | None],
         may_send: Callable[[Person, str], bool],
         clock_ns: Callable[[], int] = time.time_ns,
+        may_note: Callable[[str], bool] = lambda _origin: True,
     ) -> None:
+        self._may_note = may_note
         self._node, self._audit, self._state = node, audit, state
         self._may_send, self._clock_ns = may_send, clock_ns
         self._nonces: OrderedDict[str, tuple[str, str]] = OrderedDict()
@@ -109,6 +121,7 @@ class CommandDesk:
         try:
             request = msgspec.convert(plain, CommandRequest)
             expires_at_ns = _nanoseconds(request.expires_at)
+            _require_short(request.args)
         except (msgspec.ValidationError, ValueError) as error:
             return self._nonsense(plain, str(error), person, origin)
         order = Order(
@@ -116,7 +129,7 @@ class CommandDesk:
         )
         refusal = self._refusal(request, order, person)
         if refusal is not None:
-            self._audit.command(order, origin, "refused", refusal[1])
+            self._note_refusal(order, origin, *refusal)
             return CommandResult(id=request.id, outcome="refused", why=refusal[1], field=refusal[0])
         self._audit.command(order, origin, "received")
         begun_s = time.perf_counter()
@@ -153,6 +166,12 @@ class CommandDesk:
             return "nonce", "it was used before (a replay?)"
         return None
 
+    def _note_refusal(self, order: Order, origin: str, field: str, why: str) -> None:
+        """Audit a refusal, unless there is no end of them; of who may not send any without the args."""
+        if self._may_note(origin):
+            shown = order._replace(args={}) if field == "role" else order
+            self._audit.command(shown, origin, "refused", why)
+
     def _typed(self, action: str) -> str:
         node = self._state()
         is_live = node is None or node.mode == "live"  # of an unknown node the worst is assumed
@@ -171,13 +190,18 @@ class CommandDesk:
         name = _text(known.get("id"))
         field, why = _named(message)
         order = Order(name, _who(person, origin), _text(known.get("action")), {}, "", 0)
-        self._audit.command(order, origin, "refused", why)
+        self._note_refusal(order, origin, field, why)
         return CommandResult(id=name, outcome="refused", why=why, field=field)
 
 
 def _who(person: Person, origin: str) -> str:
     """Return who is asking and from where, as the node's journal shall name it."""
     return f"{person.name}@{origin.rpartition(' ')[2]}"[:64]
+
+
+def _require_short(args: dict[str, Any]) -> None:
+    if len(repr(args)) > MAX_ARGS_CHARS:
+        raise ValueError(f"expected at most {MAX_ARGS_CHARS} characters - at `$.args`")
 
 
 def _text(value: Any) -> str:
