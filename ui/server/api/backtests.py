@@ -1,5 +1,6 @@
 """Backtests: asked for with a form, run in a process of their own, kept with their results."""
 
+import math
 import sys
 import uuid
 from collections.abc import Callable
@@ -265,9 +266,11 @@ def _value(name: str, value: str | float | bool | None, kind: str) -> str:
         raise QuestionError(field, f"expected one line of at most {MAX_TEXT} characters")
     if (read := _NUMBERS.get(kind)) is not None:
         try:
-            read(text)
-        except ValueError:
-            raise QuestionError(field, f"{text[:40]!r} is no {kind}") from None
+            is_number = math.isfinite(read(text))
+        except (ValueError, OverflowError):
+            is_number = False
+        if not is_number:
+            raise QuestionError(field, f"{text[:40]!r} is no {kind}")
     choices = [one.strip(" '") for one in kind.split("|")] if kind.startswith("'") else []
     if choices and text not in choices:
         raise QuestionError(field, f"{text[:40]!r} is none of {', '.join(choices)}")
