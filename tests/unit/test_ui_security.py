@@ -607,7 +607,7 @@ class TestCommands:
             carried.append(order.args)
             note(order, *words)
 
-        server.audit.command = noted  # type: ignore[method-assign]
+        server.audit.command = noted  # type: ignore[method-assign, assignment]
         for number in range(100):
             asked = command("close", number, args={"instrument": "XRPUSDT.BINANCE"})
             assert browser.post(COMMANDS, json=asked, headers=headers).status_code == 403
