@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Status } from '../net/protocol.ts';
-import type { Transport } from '../net/transport.ts';
+import { NotSent, type Transport } from '../net/transport.ts';
 import { Link } from '../store/link.ts';
 import { Store } from '../store/store.ts';
 import { Commander, gradeOf, obstacle, type Action, type Circumstances } from './commands.ts';
@@ -61,5 +61,18 @@ describe('commander', () => {
     const { commander: own } = commander(() => Promise.reject(new Error('timeout')));
     const sent = await own.send('pause');
     expect(sent.result).toMatchObject({ outcome: 'failed', why: expect.stringContaining('check the venue') as string });
+  });
+
+  it('never says that nothing was sent where the connection broke between sending and answer', async () => {
+    const { commander: own, link } = commander(() => {
+      link.lost();
+      return Promise.reject(new Error('socket has been disconnected'));
+    });
+    expect((await own.send('close', { instrument: 'X' })).result!.why).toBe('connection lost after sending: outcome unknown, check the venue');
+  });
+
+  it('says that nothing was sent where nothing left the page', async () => {
+    const { commander: own } = commander(() => Promise.reject(new NotSent('not connected')));
+    expect((await own.send('close', { instrument: 'X' })).result!.why).toBe('not connected: nothing was sent');
   });
 });

@@ -2,7 +2,7 @@
 import type { Link } from '../store/link.ts';
 import type { Store } from '../store/store.ts';
 import type { CommandResult, Role, Status } from '../net/protocol.ts';
-import type { Transport } from '../net/transport.ts';
+import { NotSent, type Transport } from '../net/transport.ts';
 
 export type Action = 'pause' | 'resume' | 'close' | 'cancel-all' | 'flatten' | 'kill' | 'rearm';
 /** What a person does before a command leaves: nothing, a second click, or typing the word. */
@@ -100,12 +100,18 @@ export class Commander {
       const command = { id: sent.id, action, args, nonce: randomId(), expires_at: sent.at + LIFE_MS, ...(word ? { word } : {}) };
       const answer = await this.transport.ask<CommandResult>('cmd', command, ANSWER_MS);
       sent.result = { ...answer, ms: performance.now() - started };
-    } catch {
-      const why = this.link.connected ? `no answer within ${ANSWER_MS / 1000} s: check the venue` : 'not connected: nothing was sent';
+    } catch (error) {
+      const why = error instanceof NotSent ? 'not connected: nothing was sent' : this.unanswered();
       sent.result = { id: sent.id, outcome: 'failed', why, ms: performance.now() - started };
     }
     this.tell(sent);
     return sent;
+  }
+
+  /** It was sent, and may have been done: a person who sends it again should look first. */
+  private unanswered(): string {
+    if (this.link.connected) return `no answer within ${ANSWER_MS / 1000} s: outcome unknown, check the venue`;
+    return 'connection lost after sending: outcome unknown, check the venue';
   }
 
   private tell(sent: Sent): void {

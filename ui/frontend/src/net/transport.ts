@@ -2,6 +2,9 @@
 import { io, type Socket } from 'socket.io-client';
 import { PROTOCOL, type Frame } from './protocol.ts';
 
+/** What was asked never left this page: every other failure leaves open what became of it. */
+export class NotSent extends Error {}
+
 export interface TransportEvents {
   frame(frame: Frame): void;
   /** The connection is gone, or was refused for a reason: auth, host, origin, proto, full. */
@@ -12,7 +15,7 @@ export interface Transport {
   open(events: TransportEvents): void;
   /** Send an event that nobody answers. */
   send(event: string, data?: unknown): void;
-  /** Send an event and wait for its answer; rejects after `timeoutMs`. */
+  /** Send an event and wait for its answer; rejects after `timeoutMs`, and with `NotSent` where nothing left. */
   ask<T>(event: string, data: unknown, timeoutMs: number): Promise<T>;
 }
 
@@ -63,7 +66,7 @@ export class SocketTransport implements Transport {
   }
 
   async ask<T>(event: string, data: unknown, timeoutMs: number): Promise<T> {
-    if (!this.socket?.connected) throw new Error('not connected');
+    if (!this.socket?.connected) throw new NotSent('not connected');
     return (await this.socket.timeout(timeoutMs).emitWithAck(event, data)) as T;
   }
 }
