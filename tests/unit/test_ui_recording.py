@@ -165,6 +165,30 @@ class TestReplay:
             epochs.add(hub.feed.epoch)
         assert len(epochs) == 4
 
+    def test_going_back_tells_the_figures_of_then(self, tmp_path: Path) -> None:
+        """Nothing of the account, the risk, the latency or the node's state that was known later only."""
+        figures = p.Account(ts=0, equity="1000", day_pnl="0", dd_pct=0.0, fees="0")
+        later: list[tuple[str, p.Payload]] = [
+            ("acct", figures),
+            ("risk", p.Risk()),
+            ("lat", p.Latency(last_tick_age_ms=5.0)),
+            ("st", p.NodeState(mode="live", session="r", killed=True)),
+            ("acct", msgspec.structs.replace(figures, equity="1100")),
+        ]
+        made = [
+            p.Message("e", 1, START, "log", p.LogLine(ts=0, level="INFO", src="", text="begins")),
+            *(p.Message("e", n + 2, START + (n + 1) * SECOND, *one) for n, one in enumerate(later)),
+        ]
+        hub = Hub()
+        replayer = Replayer(hub, Recording(record(tmp_path / "r", made)), paused=True)
+        seen = []
+        for n in (5, 1, 0):
+            replayer.steer({"seek_to": made[n].ts_ns // 1_000_000})
+            now = hub.feed.state.snapshot()
+            assert now.st is not None
+            seen.append((now.acct and now.acct.equity, now.risk is None, now.lat is None, now.st.killed))
+        assert seen == [("1100", False, False, True), ("1000", True, True, False), (None, True, True, False)]
+
     def test_a_pause_holds_and_says_so(self, tmp_path: Path) -> None:
         """Time stands until it goes on."""
         hub = Hub()

@@ -52,7 +52,8 @@ class Replayer:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
         self._reasons = Reasons(recording.path.parent)
-        self._node = NodeState(mode="replay", session=str(recording.meta.get("run", "")))
+        self._unknown = NodeState(mode="replay", session=str(recording.meta.get("run", "")))
+        self._node = self._unknown
         self.at_ns = recording.first_ns
         self._told_s = 0.0
         self._seek(recording.first_ns)
@@ -129,7 +130,7 @@ class Replayer:
         self._upcoming = self._messages(block, seq)
         self._next = next(self._upcoming, None)
         snapshot = state.snapshot()
-        self._node = snapshot.st or self._node
+        self._node = snapshot.st or self._unknown
         snapshot.st = self._said()
         self._reasons.fill(snapshot)
         self._send([Message(self._epoch, 0, self.at_ns, SNAP, snapshot)])

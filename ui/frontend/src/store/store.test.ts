@@ -34,6 +34,24 @@ describe('store', () => {
     expect([...store.orders.keys()]).toEqual(['other']);
   });
 
+  it('keeps no figure of later where a snapshot of earlier tells none', () => {
+    const store = new Store(() => undefined);
+    const account = { ts: 9, equity: '1100', day_pnl: '100', dd_pct: 0, fees: '1', balances: {} };
+    store.apply('acct', account);
+    store.apply('risk', { limits: [{ name: 'day_loss', used: 1, limit: 2 }], trading: 'HALTED' });
+    store.apply('lat', { feed_ms: [1, 2], decision_us: [1, 2], ack_ms: [1, 2], loop_lag_ms: 1, last_tick_age_ms: 70 });
+    store.apply('st', { mode: 'live', killed: true } as Status);
+    const heard = vi.fn();
+    store.on(['account'], heard);
+    store.flush();
+    store.restore(snap({ st: { mode: 'replay' } as Status }));
+    store.flush();
+    expect([store.account, store.risk, store.latency, store.tickAgeMs, store.status!.mode]).toEqual([null, null, null, null, 'replay']);
+    expect(heard).toHaveBeenCalledTimes(2);
+    store.restore(snap({ acct: { ...account, equity: '1000' } }));
+    expect(store.account!.equity).toBe('1000');
+  });
+
   it('tells watchers of live messages and not of those in a snapshot', () => {
     const store = new Store(() => undefined);
     const watcher = vi.fn();

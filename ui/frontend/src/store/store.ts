@@ -96,13 +96,15 @@ export class Store {
     this.fills = [];
     this.signals = [];
     this.log = [];
+    // What it does not tell was not known then: a figure of later would be looked at as one of now.
+    this.account = this.risk = this.latency = this.status = this.tickAgeMs = null;
     this.market = new Market(this.market.ins);
     const state: SnapshotState = frame.S;
     for (const [kind, value] of Object.entries(state) as [Kind, Payloads[Kind] | Payloads[Kind][] | null][]) {
       if (Array.isArray(value)) for (const payload of value) this.fold(kind, payload);
       else if (value) this.fold(kind, value);
     }
-    for (const topic of ['orders', 'fills', 'positions', 'signals', 'decisions', 'cancels', 'zones', 'log', 'history', 'bars'] as const) {
+    for (const topic of ['orders', 'fills', 'positions', 'signals', 'decisions', 'cancels', 'zones', 'log', 'history', 'bars', 'status', 'account', 'risk', 'latency'] as const) {
       this.touch(topic);
     }
   }

@@ -108,12 +108,10 @@ export class InstrumentBar {
     figures.latency.set(quantiles(latency?.feed_ms));
     figures.decision.set(quantiles(latency?.decision_us));
     figures.ack.set(quantiles(latency?.ack_ms));
-    if (account) {
-      const day = Number(account.day_pnl);
-      figures.equity.set(fixed(Number(account.equity), 2));
-      figures.day.set(arrowed(day, 2), day > 0 ? 'up' : day < 0 ? 'down' : '');
-      figures.drawdown.set(`${fixed(account.dd_pct, 2)}%`, account.dd_pct > MAX_DD_WARN ? 'warn' : '');
-    }
+    const day = Number(account?.day_pnl ?? NaN);
+    figures.equity.set(account ? fixed(Number(account.equity), 2) : MISSING);
+    figures.day.set(account ? arrowed(day, 2) : MISSING, day > 0 ? 'up' : day < 0 ? 'down' : '');
+    figures.drawdown.set(account ? `${fixed(account.dd_pct, 2)}%` : MISSING, account && account.dd_pct > MAX_DD_WARN ? 'warn' : '');
     const models = status?.models ?? [];
     const model = models.find((one) => one.ins === market.ins) ?? models.find((one) => one.ins === '*');
     figures.model.set(model ? words(model.verdict) : 'none', !model ? 'muted' : /^no/.test(model.verdict) ? 'warn' : 'up');
