@@ -43,7 +43,7 @@ export function start(api: Api, open: (ins: () => string) => Transport): Shell {
   const link = new Link();
   const transport = open(() => store.market.ins);
   const feed = new Feed(transport, store, link, api);
-  const commands = new Commander(transport, store, link, () => api.session?.role ?? feed.role);
+  const commands = new Commander(transport, store, link, () => api.session?.role ?? feed.role, () => api.now());
   let clock = new Clock(settings.current.zone);
   const app: App = {
     store, settings, link, feed, api, transport, commands,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Api } from '../net/api.ts';
 import type { Status } from '../net/protocol.ts';
 import { NotSent, type Transport } from '../net/transport.ts';
 import { Link } from '../store/link.ts';
@@ -15,7 +16,10 @@ describe('what can be done', () => {
   it('is nothing without a connection', () => expect(possible({ connected: false })).toEqual([]));
   it('is nothing for a viewer', () => expect(possible({ role: 'viewer' })).toEqual([]));
   it('is nothing in a replay or a backtest', () => {
-    expect([...possible({ mode: 'replay' }), ...possible({ mode: 'backtest' }), ...possible({ mode: null })]).toEqual([]);
+    expect([...possible({ mode: 'replay' }), ...possible({ mode: 'backtest' })]).toEqual([]);
+  });
+  it('is Kill alone, with the word, while the node has told nothing of itself', () => {
+    expect([possible({ mode: null }), possible({ mode: null, connected: false }), gradeOf('kill', null), gradeOf('flatten', null)]).toEqual([['kill'], [], 'typed', 'typed']);
   });
   it('is no Rearm unless something is halted', () => expect(possible({ killed: false })).not.toContain('rearm'));
 });
@@ -55,6 +59,21 @@ describe('commander', () => {
     expect(seen[0]!['expires_at']).toBeGreaterThan(Date.now());
     expect(seen[1]!['word']).toBe('KILL');
     expect(new Set(seen.flatMap((one) => [one['id'], one['nonce']])).size).toBe(4);
+  });
+
+  it('lets a command expire by the clock of the server, whatever that of this machine says', async () => {
+    const server = Date.now() + 3_600_000;
+    const api = new Api(async () => Response.json({}, { headers: { Date: new Date(server).toUTCString() } }));
+    await api.loadSession();
+    const seen: { expires_at: number }[] = [];
+    const ask = async <T,>(_event: string, data: unknown): Promise<T> => {
+      seen.push(data as { expires_at: number });
+      return { outcome: 'done' } as T;
+    };
+    const own = new Commander({ open: () => undefined, send: () => undefined, ask }, new Store(() => undefined), new Link(), () => 'operator', () => api.now());
+    await own.send('kill', {}, 'KILL');
+    expect(Math.abs(seen[0]!.expires_at - server - 10_000)).toBeLessThan(2000);
+    expect(Number.isInteger(seen[0]!.expires_at)).toBe(true);
   });
 
   it('says to look at the venue when no answer comes', async () => {

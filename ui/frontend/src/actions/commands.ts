@@ -26,7 +26,8 @@ export const LABELS: Record<Action, string> = {
 
 /** The word that is typed for an action. */
 export const wordOf = (action: Action): string => action.toUpperCase();
-export const gradeOf = (action: Action, mode: Status['mode']): Grade => GRADES[action][mode === 'live' ? 'live' : 'paper'];
+/** Of a node that is not known the worst is assumed, as the server does. */
+export const gradeOf = (action: Action, mode: Status['mode'] | null): Grade => GRADES[action][mode === 'live' || mode === null ? 'live' : 'paper'];
 
 /** Closing waits for its fills (5 s at the node); the answer must have time to come. */
 const ANSWER_MS = 12_000;
@@ -43,8 +44,10 @@ export interface Circumstances {
 /** Why an action cannot be used now; null if it can. */
 export function obstacle(action: Action, now: Circumstances): string | null {
   if (now.role !== 'operator') return 'viewers cannot act';
-  if (now.mode !== 'live' && now.mode !== 'paper') return 'nothing trades here';
+  if (now.mode === 'replay' || now.mode === 'backtest') return 'nothing trades here';
   if (!now.connected) return 'not connected';
+  // A node that hangs may tell nothing of itself, and hear a Kill all the same.
+  if (now.mode === null) return action === 'kill' ? null : 'the node is not known yet: only Kill is left';
   if (action === 'rearm') return now.killed ? staleness(now) : 'nothing is halted';
   return action === 'kill' ? null : staleness(now);
 }
@@ -67,12 +70,15 @@ export class Commander {
   private readonly store: Store;
   private readonly link: Link;
   private readonly role: () => Role;
+  /** UNIX milliseconds by the server's clock: it judges whether a command has expired. */
+  private readonly now: () => number;
 
-  constructor(transport: Transport, store: Store, link: Link, role: () => Role) {
+  constructor(transport: Transport, store: Store, link: Link, role: () => Role, now: () => number = Date.now) {
     this.transport = transport;
     this.store = store;
     this.link = link;
     this.role = role;
+    this.now = now;
   }
 
   on(listener: (sent: Sent) => void): void {
@@ -97,7 +103,7 @@ export class Commander {
     this.tell(sent);
     const started = performance.now();
     try {
-      const command = { id: sent.id, action, args, nonce: randomId(), expires_at: sent.at + LIFE_MS, ...(word ? { word } : {}) };
+      const command = { id: sent.id, action, args, nonce: randomId(), expires_at: Math.round(this.now()) + LIFE_MS, ...(word ? { word } : {}) };
       const answer = await this.transport.ask<CommandResult>('cmd', command, ANSWER_MS);
       sent.result = { ...answer, ms: performance.now() - started };
     } catch (error) {

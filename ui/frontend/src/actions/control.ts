@@ -12,17 +12,17 @@ const MAX_LINES = 6;
 
 /** Confirm in proportion to the danger, then send; `ins` narrows close, cancel-all and flatten. */
 export async function perform(app: App, action: Action, ins: string | null = null): Promise<void> {
-  const mode = app.store.status?.mode;
-  if (!mode || app.commands.obstacle(action)) return;
+  const mode = app.store.status?.mode ?? null;
+  if (app.commands.obstacle(action)) return;
   const grade = gradeOf(action, mode);
   const word = grade === 'typed' ? wordOf(action) : undefined;
   if (grade !== 'none') {
-    const where = mode === 'live' ? 'LIVE, real money' : mode;
+    const where = mode === 'live' ? 'LIVE, real money' : (mode ?? 'the node is not known: it may be LIVE');
     const yes = await ask({
       title: `${LABELS[action]}${ins ? ` ${symbolOf(ins)}` : ''} — ${where}`,
       effects: effects(app, action, ins),
       confirm: LABELS[action],
-      danger: action === 'kill' || action === 'flatten' || mode === 'live',
+      danger: action === 'kill' || action === 'flatten' || mode === 'live' || mode === null,
       ...(word ? { word } : {}),
     });
     // The world may have changed while the dialog was open.

@@ -22,10 +22,17 @@ export class ApiError extends Error {
 
 export class Api {
   session: Session | null = null;
+  /** The server's clock by the last answer, and this page's own then; that of the machine here may be wrong. */
+  private told: { server: number; here: number } | null = null;
   private readonly fetch: typeof globalThis.fetch;
 
   constructor(fetch: typeof globalThis.fetch = (input, init) => globalThis.fetch(input, init)) {
     this.fetch = fetch;
+  }
+
+  /** UNIX milliseconds by the server's clock, to a second; by this machine's before its first answer. */
+  now(): number {
+    return this.told ? this.told.server + performance.now() - this.told.here : Date.now();
   }
 
   async loadSession(): Promise<Session> {
@@ -54,6 +61,8 @@ export class Api {
     const init: RequestInit = { method, headers, credentials: 'same-origin' };
     if (body !== undefined) init.body = JSON.stringify(body);
     const response = await this.fetch(path, init);
+    const date = Date.parse(response.headers.get('Date') ?? '');
+    if (Number.isFinite(date)) this.told = { server: date, here: performance.now() };
     const answer: unknown = await response.json().catch(() => null);
     if (!response.ok) throw problem(response, answer);
     return answer as T;
