@@ -24,6 +24,12 @@ export const LABELS: Record<Action, string> = {
   kill: 'Kill', rearm: 'Rearm',
 };
 
+/** Whether everything is paused, and which symbols are by themselves. */
+export function pauseOf(paused: string[] = []): { all: boolean; symbols: string[] } {
+  const symbols = paused.filter((one) => one !== '*' && one !== '');
+  return { all: symbols.length < paused.length, symbols };
+}
+
 /** The word that is typed for an action. */
 export const wordOf = (action: Action): string => action.toUpperCase();
 /** Of a node that is not known the worst is assumed, as the server does. */

@@ -2,7 +2,7 @@
 import type { App } from '../app.ts';
 import { decimal, signed, symbolOf } from '../lib/format.ts';
 import type { Position } from '../net/protocol.ts';
-import { gradeOf, LABELS, wordOf, type Action } from './commands.ts';
+import { gradeOf, LABELS, pauseOf, wordOf, type Action } from './commands.ts';
 import { ask } from './dialog.ts';
 
 const describe = (position: Position): string =>
@@ -38,7 +38,7 @@ function effects(app: App, action: Action, ins: string | null): string[] {
   const taken = `${entries.length} waiting ${entries.length === 1 ? 'entry is' : 'entries are'} taken back`;
   switch (action) {
     case 'resume':
-      return ['The strategy opens positions again.'];
+      return [ins ? `The strategy opens positions in ${symbolOf(ins)} again.` : 'The strategy opens positions again, but in symbols that are paused by themselves.'];
     case 'close':
     case 'flatten':
       return [...closing(positions), `${taken}.`];
@@ -60,9 +60,16 @@ function closing(positions: Position[]): string[] {
   return lines;
 }
 
-/** Pause, or resume if all entries are paused. */
+/** Pause, or resume if all entries are paused; where some symbols are, it pauses the others too. */
 export function togglePause(app: App): Promise<void> {
-  return perform(app, app.store.status?.paused.length ? 'resume' : 'pause');
+  return pauseOf(app.store.status?.paused).all ? resume(app) : perform(app, 'pause');
+}
+
+/** End the pause of everything; where only symbols are paused, of each of them: the one does not end the others. */
+export async function resume(app: App): Promise<void> {
+  const { all, symbols } = pauseOf(app.store.status?.paused);
+  if (all) return perform(app, 'resume');
+  for (const ins of symbols) await perform(app, 'resume', ins);
 }
 
 /** Close the position of the instrument on the chart. */

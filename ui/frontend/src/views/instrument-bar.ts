@@ -1,7 +1,7 @@
 /** Second line: the instrument and its price, the figures of the account, the actions. */
 import { pricePlaces, type App } from '../app.ts';
-import { LABELS, type Action } from '../actions/commands.ts';
-import { closeCurrent, perform, togglePause } from '../actions/control.ts';
+import { LABELS, pauseOf, type Action } from '../actions/commands.ts';
+import { closeCurrent, perform, resume } from '../actions/control.ts';
 import { h, setClass, setText } from '../lib/dom.ts';
 import { arrowed, fixed, MISSING, symbolOf, words } from '../lib/format.ts';
 import { Figure, quantiles } from './pieces.ts';
@@ -50,7 +50,8 @@ export class InstrumentBar {
     };
     return h(
       'div.actions', { role: 'group', 'aria-label': 'commands' },
-      button('pause', 'quiet', 'P', () => void togglePause(app)),
+      button('pause', 'quiet', 'P', () => void perform(app, 'pause')),
+      button('resume', 'quiet', 'P', () => void resume(app)),
       button('cancel-all', 'quiet', 'X', () => void perform(app, 'cancel-all')),
       button('close', 'quiet', 'C', () => void closeCurrent(app)),
       button('flatten', 'warn', '', () => void perform(app, 'flatten')),
@@ -63,19 +64,22 @@ export class InstrumentBar {
   showActions(): void {
     const { app } = this;
     const { status } = app.store;
-    const isPaused = Boolean(status?.paused.length);
+    const { all, symbols } = pauseOf(status?.paused);
     const isHalted = Boolean(status?.killed || status?.halted.length);
-    setText(this.buttons.get('pause')!, isPaused ? LABELS.resume : LABELS.pause);
-    this.buttons.get('pause')!.classList.toggle('on', isPaused);
+    this.buttons.get('pause')!.hidden = all;
+    const ending = this.buttons.get('resume')!;
+    ending.hidden = !all && !symbols.length;
+    ending.classList.toggle('on', all);
+    ending.dataset['key'] = all ? 'P' : '';
+    setText(ending, all ? LABELS.resume : symbols.length === 1 ? `Resume ${symbolOf(symbols[0]!)}` : `Resume ${symbols.length} symbols`);
     this.buttons.get('rearm')!.hidden = !isHalted;
     this.buttons.get('kill')!.hidden = Boolean(status?.killed);
     const hasPosition = app.store.openPositions(app.store.market.ins).length > 0;
     for (const [action, button] of this.buttons) {
-      const asked = action === 'pause' && isPaused ? 'resume' : action;
       const none = action === 'close' && !hasPosition ? 'no open position here' : null;
-      const obstacle = app.commands.obstacle(asked) ?? none;
+      const obstacle = app.commands.obstacle(action) ?? none;
       button.disabled = obstacle !== null;
-      button.title = obstacle ?? [LABELS[asked], button.dataset['key'] && `(${button.dataset['key']})`].filter(Boolean).join(' ');
+      button.title = obstacle ?? [LABELS[action], button.dataset['key'] && `(${button.dataset['key']})`].filter(Boolean).join(' ');
     }
   }
 
