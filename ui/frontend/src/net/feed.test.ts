@@ -87,6 +87,16 @@ describe('feed', () => {
     await vi.waitFor(() => expect(store.market.buckets.columns.length).toBe(100));
   });
 
+  it('counts the age of the trades of a node, and not those of a recording', () => {
+    const { feed, link } = setup(10);
+    const now = performance.now();
+    feed.take(snap(10));
+    feed.take(delta(7, [[8, 'hb', { last_tick_age_ms: 60_000, loop_lag_ms: 1 }]]));
+    expect([link.freshness(now), link.isFeedDead(now)]).toEqual(['stale', true]);
+    feed.take(delta(8, [[9, 'st', { mode: 'replay' } as Status]]));
+    expect(link.freshness(now)).toBe('live');
+  });
+
   it('says so when the connection is lost, and follows the next snapshot', () => {
     const { feed, link, transport } = setup(10);
     feed.take(snap(10));

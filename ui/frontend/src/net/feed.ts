@@ -62,6 +62,14 @@ export class Feed {
     if (verdict !== 'apply') return;
     if (frame.t === 'snap') this.restore(frame);
     else for (const [, kind, payload] of frame.e) this.store.apply(kind, payload);
+    this.hearFeed(frame);
+  }
+
+  /** A recording's feed may be as dead as it was: nothing is traded on it. */
+  private hearFeed(frame: Frame): void {
+    const { status, tickAgeMs } = this.store;
+    if (status?.mode !== 'live' && status?.mode !== 'paper') this.link.tick(null, performance.now());
+    else if (frame.t === 'snap' || frame.e.some(([, kind]) => kind === 'hb' || kind === 'lat')) this.link.tick(tickAgeMs, performance.now());
   }
 
   /** Load a page of buckets older than those we hold; at the beginning, nothing happens. */

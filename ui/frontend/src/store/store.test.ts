@@ -92,6 +92,17 @@ describe('link', () => {
     expect([1000, 2800, 3000, 10_800, 11_000].map((now) => link.freshness(now))).toEqual(['live', 'live', 'stale', 'stale', 'none']);
   });
 
+  it('is stale while the node beats and no trade comes', () => {
+    const link = new Link();
+    link.frame(0, 100_000);
+    link.tick(29_000, 100_000);
+    expect([link.freshness(100_500), link.isFeedDead(100_500)]).toEqual(['live', false]);
+    link.frame(0, 102_000);
+    expect([link.freshness(102_000), link.isFeedDead(102_000), link.feedAge(102_000)]).toEqual(['stale', true, 31_000]);
+    link.tick(10, 102_000);
+    expect(link.freshness(102_001)).toBe('live');
+  });
+
   it('is not alive while no node was heard', () => {
     const link = new Link();
     link.frame(null, 1000);

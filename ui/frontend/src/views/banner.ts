@@ -38,6 +38,7 @@ export class Banner {
       return ['bad', `No connection to the terminal's server — what you see may be old; ${reason}`];
     }
     const freshness = link.freshness(nowMs);
+    if (link.isFeedDead(nowMs)) return ['bad', `No trade has come from the venue for ${ageText(link.feedAge(nowMs)!)} — only Kill is possible`];
     if (freshness !== 'live') {
       const age = link.age(nowMs);
       if (store.status?.mode === 'replay') return ['info', 'The recording is being read'];

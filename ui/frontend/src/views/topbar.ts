@@ -50,10 +50,13 @@ export class TopBar {
     const { link } = this.app;
     const freshness = link.freshness(nowMs);
     setData(this.badge, 'freshness', freshness);
-    setText(this.badge.children[1]!, link.connected || freshness === 'none' ? BADGES[freshness] : 'OFFLINE');
-    const age = link.age(nowMs);
+    const isFeedDead = link.isFeedDead(nowMs);
+    const text = isFeedDead ? 'FEED STALE' : BADGES[freshness];
+    setText(this.badge.children[1]!, link.connected || freshness === 'none' ? text : 'OFFLINE');
+    const [heard, feed] = [link.age(nowMs), link.feedAge(nowMs)];
+    const age = isFeedDead ? feed! : heard;
     setTextOf(this.badge, '.age', Number.isFinite(age) ? ageText(age) : '');
-    this.badge.title = `the node's last message is ${Number.isFinite(age) ? ageText(age) : 'unknown'} old`;
+    this.badge.title = `the node's last message is ${Number.isFinite(heard) ? ageText(heard) : 'unknown'} old, its newest trade ${feed === null ? 'unknown' : ageText(feed)}`;
   }
 
   private showStatus(): void {
