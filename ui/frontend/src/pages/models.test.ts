@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { binned } from './models.ts';
+import { binned, driftTag } from './models.ts';
 
 describe('reliability', () => {
   it('compares the mean prediction of a bin with the share that won', () => {
@@ -8,4 +8,11 @@ describe('reliability', () => {
   });
 
   it('has no bins without pairs', () => expect(binned([])).toEqual([]));
+});
+
+describe('drift', () => {
+  it.each([
+    [null, 'muted', 'not watched'], ['waiting', 'muted', 'too few buckets yet'], ['ok', 'up', 'none seen'], ['warn', 'warn', 'look'], ['alarm', 'down', 'alarm'],
+    ['vpin moved', 'warn', 'look'],
+  ])('of state %s has its own tone and words', (state, tone, text) => expect(driftTag(state)).toEqual([tone, text]));
 });

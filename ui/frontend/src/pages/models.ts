@@ -57,13 +57,24 @@ export function open(app: App): Page {
   return { element, leave: stop };
 }
 
+const DRIFTS: Record<string, [tone: string, text: string]> = {
+  waiting: ['muted', 'too few buckets yet'], ok: ['up', 'none seen'], warn: ['warn', 'look'], alarm: ['down', 'alarm'],
+};
+
+/** Tone and words of the worst state of the inputs. */
+export function driftTag(state: string | null): [tone: string, text: string] {
+  return state === null || state === '' ? ['muted', 'not watched'] : (DRIFTS[state] ?? ['warn', 'look']);
+}
+
 function drawLoaded(app: App, target: HTMLElement): void {
   const { status } = app.store;
   if (!status?.models.length) return replace(target, h('p.muted', {}, 'no model decides here'));
   const cards = status.models.map((model) =>
     h('div.card', {}, h('div.card-head', {}, h('strong', {}, model.ins === '*' ? 'All symbols' : symbolOf(model.ins)), h(`span.tag.${/^no/.test(model.verdict) ? 'warn' : 'up'}`, {}, words(model.verdict))), facts({ threshold: model.threshold, digest: model.digest })),
   );
-  const drift = h('div.card', {}, h('div.card-head', {}, h('strong', {}, 'Drift of inputs'), h(`span.tag.${status.drift ? 'warn' : 'muted'}`, {}, status.drift ? 'look' : 'none seen')), h('p.why', { hidden: !status.drift }, status.drift ?? ''));
+  const isKnown = status.drift !== null && status.drift in DRIFTS;
+  const [tone, text] = driftTag(status.drift);
+  const drift = h('div.card', {}, h('div.card-head', {}, h('strong', {}, 'Drift of inputs'), h(`span.tag.${tone}`, {}, text)), h('p.why', { hidden: isKnown || !status.drift }, status.drift ?? ''));
   replace(target, ...cards, drift);
 }
 
