@@ -92,3 +92,6 @@ export function symbolOf(instrument: string): string {
 export function words(text: string): string {
   return text.replaceAll('_', ' ');
 }
+
+/** Only a model that has shown skill is good news; one that expired or was never judged is not. */
+export const verdictTone = (verdict: string): 'up' | 'warn' => (verdict === 'skill' ? 'up' : 'warn');

@@ -3,6 +3,7 @@ import type { App } from '../app.ts';
 import { h, replace } from '../lib/dom.ts';
 import { fixed, percent, signed, symbolOf, words } from '../lib/format.ts';
 import { every, fill, section, type Page } from './page.ts';
+import { verdictTone } from '../lib/format.ts';
 import { facts, reliability, shareBars, tiles } from './parts.ts';
 
 const REFRESH_MS = 10_000;
@@ -70,7 +71,7 @@ function drawLoaded(app: App, target: HTMLElement): void {
   const { status } = app.store;
   if (!status?.models.length) return replace(target, h('p.muted', {}, 'no model decides here'));
   const cards = status.models.map((model) =>
-    h('div.card', {}, h('div.card-head', {}, h('strong', {}, model.ins === '*' ? 'All symbols' : symbolOf(model.ins)), h(`span.tag.${/^no/.test(model.verdict) ? 'warn' : 'up'}`, {}, words(model.verdict))), facts({ threshold: model.threshold, digest: model.digest })),
+    h('div.card', {}, h('div.card-head', {}, h('strong', {}, model.ins === '*' ? 'All symbols' : symbolOf(model.ins)), h(`span.tag.${verdictTone(model.verdict)}`, {}, words(model.verdict))), facts({ threshold: model.threshold, digest: model.digest })),
   );
   const isKnown = status.drift !== null && status.drift in DRIFTS;
   const [tone, text] = driftTag(status.drift);
@@ -133,10 +134,9 @@ function ledgerParts(rows: CancelRow[]): HTMLElement[] {
 function passportCard({ name, error, passport }: ModelInfo): HTMLElement {
   if (error !== null) return h('div.card', {}, h('div.card-head', {}, h('strong', {}, name), h('span.tag.down', {}, 'refused')), h('p.why', {}, error));
   const { verdict = '', reasons = [], metrics, features = [], ...rest } = passport;
-  const isUseful = verdict === 'skill';
   const bins = metrics?.reliability.map(({ predicted, observed, n }) => ({ p: predicted, rate: observed, count: n })) ?? [];
   return h(
-    'div.card', {}, h('div.card-head', {}, h('strong', {}, name), h(`span.tag.${isUseful ? 'up' : 'warn'}`, {}, words(verdict))),
+    'div.card', {}, h('div.card-head', {}, h('strong', {}, name), h(`span.tag.${verdictTone(verdict)}`, {}, words(verdict))),
     ...reasons.map((reason) => h('p.warn.small', {}, reason)), facts({ ...rest, features: features.length }),
     metrics ? h('div', {}, facts(Object.fromEntries(Object.entries(metrics).filter(([key]) => key !== 'reliability'))), reliability(bins)) : null,
     h('details', {}, h('summary', {}, 'Features'), h('p.small.muted', {}, features.join(', '))),

@@ -3,7 +3,7 @@ import { pricePlaces, type App } from '../app.ts';
 import { LABELS, pauseOf, type Action } from '../actions/commands.ts';
 import { closeCurrent, perform, resume } from '../actions/control.ts';
 import { h, setClass, setText } from '../lib/dom.ts';
-import { arrowed, fixed, MISSING, symbolOf, words } from '../lib/format.ts';
+import { arrowed, fixed, MISSING, symbolOf, verdictTone, words } from '../lib/format.ts';
 import { Figure, quantiles } from './pieces.ts';
 
 const MAX_DD_WARN = 5;
@@ -118,6 +118,6 @@ export class InstrumentBar {
     figures.drawdown.set(account ? `${fixed(account.dd_pct, 2)}%` : MISSING, account && account.dd_pct > MAX_DD_WARN ? 'warn' : '');
     const models = status?.models ?? [];
     const model = models.find((one) => one.ins === market.ins) ?? models.find((one) => one.ins === '*');
-    figures.model.set(model ? words(model.verdict) : 'none', !model ? 'muted' : /^no/.test(model.verdict) ? 'warn' : 'up');
+    figures.model.set(model ? words(model.verdict) : 'none', !model ? 'muted' : verdictTone(model.verdict));
   }
 }
