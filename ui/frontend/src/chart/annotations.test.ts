@@ -65,6 +65,18 @@ describe('marks and lines', () => {
     expect(levelLines(own, INS, PALETTE).map((line) => [line.title, line.price])).toEqual([['LONG', 2], ['STOP', 1.9], ['TP1', 2.2], ['TP2', 2.4], ['ENTRY BUY', 1.95]]);
   });
 
+  it('show a stop as planned, dashed, while none rests at the venue', () => {
+    const own = store();
+    own.apply('pos', { ins: INS, setup: 'S', side: 'long', qty: '1', avg: '2', upnl: null, rpnl: '0', r: null, stop: '1.9', targets: [], since: 0, unprotected_ms: 0 } satisfies Position);
+    const stop = fixture.order('S', 'stop', 'sell', 1.85, 0);
+    const drawn = (): unknown[] => levelLines(own, INS, PALETTE).filter((line) => line.id.endsWith(':S:stop')).map((line) => [line.title, line.dashed]);
+    expect(drawn()).toEqual([['STOP planned', true]]);
+    for (const [status, title] of [['SUBMITTED', 'STOP planned'], ['ACCEPTED', 'STOP'], ['CANCELED', 'STOP planned']] as const) {
+      own.apply('ord', { ...stop, status });
+      expect(drawn()).toEqual([[title, title !== 'STOP']]);
+    }
+  });
+
   it('show what is planned of an entry that rests in a zone', () => {
     const own = store(zone(1, { type: 'ote', sweet: 1.95, stop: 1.9, targets: [2.2] }), zone(2, { type: 'ote', sweet: 1.8, stop: 1.7 }));
     own.apply('ord', fixture.order('T', 'entry', 'buy', 1.95, 0));

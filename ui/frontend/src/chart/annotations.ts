@@ -105,7 +105,7 @@ export function thresholdOf(store: Store, ins: string): number {
 /** Lines of open positions and working orders. */
 export function levelLines(store: Store, ins: string, palette: Palette): LevelLine[] {
   const lines: LevelLine[] = [];
-  for (const position of store.openPositions(ins).slice(-MAX_POSITIONS)) lines.push(...positionLines(position, palette));
+  for (const position of store.openPositions(ins).slice(-MAX_POSITIONS)) lines.push(...positionLines(position, store.hasStop(position), palette));
   const covered = new Set(lines.map((line) => line.price));
   for (const order of store.workingOrders(ins).slice(-MAX_ORDERS)) {
     const price = Number(order.trig ?? order.px);
@@ -137,12 +137,12 @@ export function zoneOf(store: Store, ins: string, price: number): Zone | null {
   return found;
 }
 
-function positionLines(position: Position, palette: Palette): LevelLine[] {
+function positionLines(position: Position, hasStop: boolean, palette: Palette): LevelLine[] {
   const key = `${position.ins}:${position.setup}`;
   const title = position.side === 'long' ? 'LONG' : 'SHORT';
   const lines: LevelLine[] = [{ id: `${key}:avg`, price: Number(position.avg), title, colour: palette.accent, dashed: false }];
   if (position.stop !== null) {
-    lines.push({ id: `${key}:stop`, price: Number(position.stop), title: 'STOP', colour: palette.down, dashed: false });
+    lines.push({ id: `${key}:stop`, price: Number(position.stop), title: hasStop ? 'STOP' : 'STOP planned', colour: palette.down, dashed: !hasStop });
   }
   position.targets.forEach((target, index) => {
     lines.push({ id: `${key}:tp${index}`, price: Number(target), title: `TP${index + 1}`, colour: palette.up, dashed: false });

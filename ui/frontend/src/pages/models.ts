@@ -1,9 +1,8 @@
 /** Models: what each says of itself, how it did since, and whether its inputs drift. */
 import type { App } from '../app.ts';
 import { h, replace } from '../lib/dom.ts';
-import { fixed, percent, signed, symbolOf, words } from '../lib/format.ts';
+import { fixed, percent, signed, symbolOf, verdictTone, words } from '../lib/format.ts';
 import { every, fill, section, type Page } from './page.ts';
-import { verdictTone } from '../lib/format.ts';
 import { facts, reliability, shareBars, tiles } from './parts.ts';
 
 const REFRESH_MS = 10_000;

@@ -12,6 +12,9 @@ export type Topic =
 const RING = 5000;
 export const CLOSED_ORDER = new Set(['FILLED', 'CANCELED', 'CANCELLED', 'REJECTED', 'EXPIRED', 'DENIED']);
 
+/** Of orders that the venue has; one that is submitted only may never arrive. */
+const RESTING = new Set(['ACCEPTED', 'TRIGGERED', 'PARTIALLY_FILLED', 'PENDING_UPDATE', 'PENDING_CANCEL']);
+
 /** Keep the newest entries of an append-only list. */
 function append<T>(list: T[], value: T): void {
   list.push(value);
@@ -115,6 +118,14 @@ export class Store {
 
   openPositions(ins?: string): Position[] {
     return [...this.positions.values()].filter((one) => one.side !== 'flat' && (!ins || one.ins === ins));
+  }
+
+  /** Whether a stop of a position rests at the venue; `stop` of the position itself is the plan. */
+  hasStop(position: Position): boolean {
+    for (const order of this.orders.values()) {
+      if (order.role === 'stop' && order.setup === position.setup && order.ins === position.ins && RESTING.has(order.status.toUpperCase())) return true;
+    }
+    return false;
   }
 
   private fold<K extends Kind>(kind: K, payload: Payloads[K]): void {

@@ -71,8 +71,9 @@ export class SidePanel {
     const close = takesCommands(this.app)
       ? h('button.btn.tiny', { type: 'button', disabled: obstacle !== null, title: obstacle ?? 'close at market (C)', 'aria-label': `close ${symbolOf(position.ins)}`, onclick: () => void perform(this.app, 'close', position.ins) }, 'Close')
       : null;
+    const isPlan = !this.app.store.hasStop(position);
     const pairs: [string, string, string?][] = [
-      ['Entry', priceText(this.app, position.ins, position.avg)], ['Stop', position.stop === null ? 'none' : this.level(position, position.stop), position.stop === null ? 'warn' : ''],
+      ['Entry', priceText(this.app, position.ins, position.avg)], [isPlan && position.stop !== null ? 'Stop (planned)' : 'Stop', position.stop === null ? 'none' : this.level(position, position.stop), isPlan ? 'warn' : ''],
       ...position.targets.map((target, index): [string, string] => [`Target ${index + 1}`, this.level(position, target)]),
       ['Realized', signed(Number(position.rpnl), 2)],
       ['Unprotected', duration(position.unprotected_ms), position.unprotected_ms > 1000 ? 'warn' : ''],
