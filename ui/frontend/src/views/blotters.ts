@@ -72,7 +72,7 @@ function positions(app: App): Blotter {
     { name: 'Open PnL', width: 12, numeric: true, text: (row) => arrowed(Number(row.upnl ?? NaN), 2), tone: (row) => bySign(Number(row.upnl)), value: (row) => Number(row.upnl) },
     { name: 'R', width: 8, numeric: true, text: (row) => signed(row.r, 2), tone: (row) => bySign(row.r), value: (row) => row.r ?? 0 },
     { name: 'Realized', width: 12, numeric: true, text: (row) => signed(Number(row.rpnl), 2), tone: (row) => bySign(Number(row.rpnl)), value: (row) => Number(row.rpnl) },
-    { name: 'Unprotected', width: 13, numeric: true, text: (row) => duration(row.unprotected_ms), tone: (row) => (row.unprotected_ms > 1000 ? 'warn' : ''), value: (row) => row.unprotected_ms },
+    { name: 'Longest unprotected', width: 17, numeric: true, text: (row) => duration(row.unprotected_ms), value: (row) => row.unprotected_ms },
     { name: 'Since', width: 21, text: (row) => app.clock().stamp(row.since), tone: () => 'muted', value: (row) => row.since },
     {
       name: '', width: 10, text: () => '',

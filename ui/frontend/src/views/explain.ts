@@ -151,7 +151,7 @@ function fillCard(app: App, fill: Fill): HTMLElement {
     ['Fee', `${decimal(fill.fee)} ${fill.ccy}`], ['Order', fill.coid],
   ];
   const position = [...app.store.positions.values()].find((one) => one.setup === fill.setup);
-  if (position?.unprotected_ms) rows.push(['Unprotected', duration(position.unprotected_ms)]);
+  if (position?.unprotected_ms) rows.push(['Longest unprotected of the symbol', duration(position.unprotected_ms)]);
   if (position?.upnl) rows.push(['Open PnL', arrowed(Number(position.upnl), 2)]);
   return card(`${order?.role ?? 'fill'} ${fill.side}`, fill.liq, fill.side === 'buy' ? 'up' : 'down', rows);
 }

@@ -76,7 +76,7 @@ export class SidePanel {
       ['Entry', priceText(this.app, position.ins, position.avg)], [isPlan && position.stop !== null ? 'Stop (planned)' : 'Stop', position.stop === null ? 'none' : this.level(position, position.stop), isPlan ? 'warn' : ''],
       ...position.targets.map((target, index): [string, string] => [`Target ${index + 1}`, this.level(position, target)]),
       ['Realized', signed(Number(position.rpnl), 2)],
-      ['Unprotected', duration(position.unprotected_ms), position.unprotected_ms > 1000 ? 'warn' : ''],
+      ['Longest unprotected', duration(position.unprotected_ms)],
     ];
     const list = h('dl.pairs');
     for (const [label, value, mark] of pairs) list.append(h('dt', {}, label), h(`dd${mark ? `.${mark}` : ''}`, {}, value));
