@@ -74,6 +74,11 @@ export class Columns<F extends string = string> {
     this.first += count;
   }
 
+  /** Drop all rows from one on. */
+  truncate(rows: number): void {
+    this.rows = Math.min(this.rows, rows);
+  }
+
   /** First row whose value of an ascending field is at least `value`; the length if there is none. */
   lowerBound(field: F, value: number): number {
     const array = this.arrays[field];

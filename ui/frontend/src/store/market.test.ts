@@ -24,10 +24,14 @@ describe('buckets', () => {
     expect([own.columns.length, own.closed, own.fill]).toEqual([4, 4, NaN]);
   });
 
-  it('leave buckets that they have already', () => {
-    const { series: own, buckets } = series(3);
-    for (const bucket of [...buckets, buckets[1]!]) own.close(bucket);
-    expect(own.columns.length).toBe(3);
+  it('are replaced from a number that comes again: a warm-up counts anew', () => {
+    const { series: own, buckets, fixture } = series(5);
+    expect(buckets.map((bucket) => own.close(bucket))).toEqual([false, false, false, false, false]);
+    own.develop(fixture.developing(0.4));
+    expect(own.close({ ...buckets[2]!, c: 77 })).toBe(true);
+    expect([own.columns.length, own.closed, own.fill, own.columns.at('c', 2)]).toEqual([3, 3, NaN, 77]);
+    own.close({ ...buckets[3]!, c: 78 });
+    expect(Array.from(own.columns.column('i').subarray(0, own.columns.length))).toEqual(buckets.slice(0, 4).map((bucket) => bucket.i));
   });
 
   it('take only what is older from a page of history that overlaps', () => {

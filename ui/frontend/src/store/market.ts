@@ -15,14 +15,18 @@ export class BucketSeries {
     return this.columns.length - (Number.isNaN(this.fill) ? 0 : 1);
   }
 
-  /** A closed bucket takes the place of the developing one; one that we have already is left. */
-  close(bucket: Bucket): void {
-    const last = this.lastClosed();
-    if (bucket.i <= last) return;
+  /** A closed bucket takes the place of the developing one. Returns whether buckets went: a warm-up counts anew from there. */
+  close(bucket: Bucket): boolean {
+    const isAnew = bucket.i <= this.lastClosed();
+    if (isAnew) {
+      this.columns.truncate(this.columns.lowerBound('i', bucket.i));
+      this.fill = NaN;
+    }
     if (Number.isNaN(this.fill)) this.columns.push(bucket);
     else this.columns.set(this.columns.length - 1, bucket);
     this.fill = NaN;
     if (this.columns.length > MAX_ROWS) this.columns.dropFront(MAX_ROWS / 5);
+    return isAnew;
   }
 
   develop(bucket: Bucket): void {

@@ -147,7 +147,7 @@ export class Store {
   private readonly folds: { [K in Kind]: (payload: Payloads[K]) => Topic | null } = {
     bkt: (bucket) => {
       if (bucket.ins !== this.market.ins) return null;
-      this.market.buckets.close(bucket);
+      if (this.market.buckets.close(bucket)) this.touch('history');
       return 'buckets';
     },
     dev: (bucket) => {
