@@ -68,6 +68,23 @@ describe('store', () => {
     expect(store.market.buckets.columns.length).toBe(0);
   });
 
+  it('drops the oldest that have ended, never what lives', () => {
+    const store = new Store(() => undefined);
+    const zone = { ins: 'X', type: 'fvg', side: 1, i0: 0, i1: null, t0: 0, t1: null, top: 2, bot: 1, sweet: null, stop: null, targets: [], why: '' } as const;
+    const position = { ins: 'X', qty: '0', avg: '1', upnl: null, rpnl: '0', r: null, stop: null, targets: [], since: 0, unprotected_ms: 0 };
+    for (let n = 0; n < 5000; n += 1) {
+      store.apply('ord', { ...order, coid: `o${n}`, status: n === 3 ? 'ACCEPTED' : 'CANCELED' });
+      store.apply('zone', { ...zone, id: `z${n}`, state: n === 3 ? 'active' : 'expired' });
+      store.apply('pos', { ...position, setup: `p${n}`, side: n === 3 ? 'long' : 'flat' });
+      store.apply('cancel', { setup: `c${n}`, ins: 'X', ts: n, p: null, thr: null, reason: '', outcome: null, would_r: null });
+      store.apply('mdl', { ins: 'X', ts: n, i: n, setup: 'S', p: 0.2, thr: 0.3, verdict: 'keep', why: [], infer_us: null });
+    }
+    const maps = [store.orders, store.positions, store.cancels, store.decisions, store.zones];
+    expect(maps.map((map, index) => map.size <= (index === 4 ? 1032 : 532) && map.size >= (index === 4 ? 1000 : 500))).toEqual([true, true, true, true, true]);
+    expect([store.orders.has('o3'), store.zones.has('z3'), store.positions.has('X p3')]).toEqual([true, true, true]);
+    expect([store.orders.has('o4'), store.orders.has('o4999')]).toEqual([false, true]);
+  });
+
   it('counts orders as working until they end', () => {
     const store = new Store(() => undefined);
     for (const [index, status] of ['ACCEPTED', 'PARTIALLY_FILLED', 'FILLED', 'CANCELED', 'REJECTED'].entries()) {

@@ -10,6 +10,11 @@ export type Topic =
   | 'cancels' | 'zones' | 'log' | 'buckets' | 'history' | 'bars' | 'link';
 
 const RING = 5000;
+/** As many as the server keeps (`ui/terminal_state.py`). */
+const MAX_KEPT = 500;
+const MAX_ZONES = 1000;
+const PRUNE_STEP = 32;
+const ENDED_ZONES = new Set<Zone['state']>(['filled', 'mitigated', 'expired']);
 export const CLOSED_ORDER = new Set(['FILLED', 'CANCELED', 'CANCELLED', 'REJECTED', 'EXPIRED', 'DENIED']);
 
 /** Of orders that the venue has; one that is submitted only may never arrive. */
@@ -25,6 +30,25 @@ function append<T>(list: T[], value: T): void {
 export const decisionKey = (decision: Decision): string => `${decision.ins} ${decision.setup} ${decision.i}`;
 export const positionKey = (position: Position): string => `${position.ins} ${position.setup}`;
 export const isWorking = (order: Order): boolean => !CLOSED_ORDER.has(order.status.toUpperCase());
+
+/** What lives is never dropped; a decision and a line of the ledger have ended at once. */
+function hasEnded(topic: Topic, value: unknown): boolean {
+  if (topic === 'zones') return ENDED_ZONES.has((value as Zone).state);
+  if (topic === 'positions') return (value as Position).side === 'flat';
+  return topic !== 'orders' || !isWorking(value as Order);
+}
+
+/** Drop the oldest that have ended, many at a time, so that it costs little per message. */
+function prune<T>(map: Map<string, T>, limit: number, topic: Topic): void {
+  if (map.size <= limit || map.size % PRUNE_STEP !== 0) return;
+  let surplus = map.size - limit;
+  for (const [key, value] of map) {
+    if (surplus <= 0) return;
+    if (!hasEnded(topic, value)) continue;
+    map.delete(key);
+    surplus -= 1;
+  }
+}
 
 export class Store {
   status: Status | null = null;
@@ -136,6 +160,7 @@ export class Store {
 
   private put<T>(map: Map<string, T>, key: string, value: T, topic: Topic): Topic {
     map.set(key, value);
+    prune(map, topic === 'zones' ? MAX_ZONES : MAX_KEPT, topic);
     return topic;
   }
 
