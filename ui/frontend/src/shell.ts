@@ -4,7 +4,7 @@ import { Commander } from './actions/commands.ts';
 import { bindKeys } from './actions/keys.ts';
 import { h } from './lib/dom.ts';
 import { Clock } from './lib/time.ts';
-import type { Api } from './net/api.ts';
+import { ApiError, type Api } from './net/api.ts';
 import { Feed } from './net/feed.ts';
 import type { Transport } from './net/transport.ts';
 import { Link, type Freshness } from './store/link.ts';
@@ -58,7 +58,7 @@ export function start(api: Api, open: (ins: () => string) => Transport): Shell {
 
   const terminal = new TerminalPage(app);
   const banner = new Banner(app);
-  const topbar = new TopBar(app, () => openSettings(app, () => void logOut(api)), openHelp);
+  const topbar = new TopBar(app, () => openSettings(app, () => void logOut(api, (path) => location.assign(path), (why) => alert(why))), openHelp);
   const pages = new Pages(app, terminal, topbar);
   const sound = new Sound(app);
   const element = h('div.shell', {}, topbar.element, banner.element, pages.element, footer(app), new Toasts(app).element);
@@ -102,9 +102,14 @@ function show(app: App, terminal: TerminalPage, ins: string, ms?: number, object
   location.hash = '#/terminal';
 }
 
-async function logOut(api: Api): Promise<void> {
-  await api.post('/logout').catch(() => undefined);
-  location.assign('/login');
+/** To the login page only where the session has ended: else the next person finds it open. */
+export async function logOut(api: Api, go: (path: string) => void, failed: (why: string) => void): Promise<void> {
+  try {
+    await api.post('/logout');
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 401)) return failed(`You are still logged in: ${String(error)}`);
+  }
+  go('/login');
 }
 
 /** One page at a time; the terminal stays as it is while another one is shown. */
