@@ -74,7 +74,7 @@ describe('store', () => {
     const position = { ins: 'X', qty: '0', avg: '1', upnl: null, rpnl: '0', r: null, stop: null, targets: [], since: 0, unprotected_ms: 0 };
     for (let n = 0; n < 5000; n += 1) {
       store.apply('ord', { ...order, coid: `o${n}`, status: n === 3 ? 'ACCEPTED' : 'CANCELED' });
-      store.apply('zone', { ...zone, id: `z${n}`, state: n === 3 ? 'active' : 'expired' });
+      store.apply('zone', { ...zone, targets: [], id: `z${n}`, state: n === 3 ? 'active' : 'expired' });
       store.apply('pos', { ...position, setup: `p${n}`, side: n === 3 ? 'long' : 'flat' });
       store.apply('cancel', { setup: `c${n}`, ins: 'X', ts: n, p: null, thr: null, reason: '', outcome: null, would_r: null });
       store.apply('mdl', { ins: 'X', ts: n, i: n, setup: 'S', p: 0.2, thr: 0.3, verdict: 'keep', why: [], infer_us: null });
