@@ -48,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
             webhook.released.wait(30)
         elif behaviour == "drip":  # each line comes in time, the answer never; a client takes 100 of them
             self.wfile.write(b"HTTP/1.0 200 OK\r\n")
-            while not webhook.released.wait(0.2):
+            while not webhook.released.wait(0.1):
                 self.wfile.write(b"X-Drip: 1\r\n")
         else:
             self.send_response(200 if behaviour == "ok" else 500)
