@@ -5,47 +5,33 @@ Nautilus, a clock or a socket. Times are those of the trades and reports, so a b
 take the same decisions. After every fact the exits are compared with the position (`strategies.protection`).
 """
 
-import math
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final
 
-from strategies.protection import NEVER_ARRIVED, protected_qty, too_large, too_vague
-from strategies.trade_manager.increments import floor_to, round_down
+from strategies.protection import NEVER_ARRIVED
 from strategies.trade_manager.ledger import Ledger
-from strategies.trade_manager.lifecycle import IN_POSITION, TRANSITIONS, Signal, Stage
+from strategies.trade_manager.lifecycle import IN_POSITION, Signal, Stage
 from strategies.trade_manager.orders import (
     Action,
-    AskBalance,
     Fill,
-    Halt,
     Leg,
     OrderKind,
     OrderStage,
     OwnOrder,
     Query,
-    Submit,
 )
 from strategies.trade_manager.plan import EntryPlan
 from strategies.trade_manager.record import ExitReason
-from strategies.trade_manager.settled_setup import SettledSetup
-from strategies.trade_manager.setup_rules import NANOS, NEVER_NS
+from strategies.trade_manager.setup_rules import NANOS
 from strategies.trade_manager.shortfall import Shortfall
+from strategies.trade_manager.watched_setup import WatchedSetup
 
 # An order of a bar's close reaches the venue just after the next one opened: that whole bar is the trade's.
 ENTRY_AT_OPEN_NS: Final = NANOS
-# Nautilus' risk engine denies by the balance that it was told last, and a venue may tell the end of an order
-# before its coins are free, or lose the message: so it is asked with the first denial. Waits before another
-# try, half of the two seconds that a position may be naked: the exit at market of the refusal that follows
-# has its way yet to go.
-STALE_BALANCE: Final = "EXCEEDS_FREE_BALANCE"
-STALE_SECS: Final = (0.02, 0.04, 0.08, 0.16, 0.3, 0.4)
-# The fewest parts of a position that a vague refusal may make of it.
-VAGUE_PARTS: Final = 8
-STOP_REASONS: Final = frozenset({"stop", "break_even", "trailing"})
 
 
-class Setup(SettledSetup):
+class Setup(WatchedSetup):
     """The life of one setup.
 
     Every method that takes a fact returns the actions to carry out, in order. A method must not be called
@@ -387,86 +373,7 @@ class Setup(SettledSetup):
         self._unwant_entry(actions, "external")
         return self._settle(actions, ts_ns)
 
-    # -- entry ---------------------------------------------------------------------------------------------
-
-    def _send_entry(
-        self, actions: list[Action], ts_ns: int, kind: Literal["entry_submitted", "entry_repriced"]
-    ) -> None:
-        plan = self.plan
-        self._signal(Signal.ENTRY_SENT)
-        self._entry_unwanted = False
-        self._cancel_reason = ""
-        is_limit = plan.entry_kind != "market"
-        kind_of_order = OrderKind.LIMIT if is_limit else OrderKind.MARKET
-        limit = plan.entry_price if is_limit else None
-        order = self._new_order(Leg.ENTRY, kind_of_order, plan.qty, price=limit)
-        order.answer_due_ns = ts_ns + self._secs(self._rules.answer_secs)
-        self._entry = order
-        if self._rules.entry_ttl_secs and self._ttl_ns == NEVER_NS:
-            self._ttl_ns = ts_ns + self._secs(self._rules.entry_ttl_secs)
-        actions.append(Submit(order, is_buy=plan.direction > 0, post_only=plan.entry_kind == "limit"))
-        actions.append(self._note(kind, price=plan.entry_price, qty=plan.qty))
-
-    def _unwant_entry(self, actions: list[Action], reason: str) -> None:
-        if self.stage is Stage.PLANNED:
-            self._signal(Signal.DROPPED)
-            return
-        if self._entry is None or not self._entry.is_alive:
-            return
-        if self._entry_unwanted and self._next_plan is None and self._rest_plan is None:
-            return
-        self._next_plan = self._rest_plan = None
-        self._entry_unwanted = True
-        self._cancel_reason = reason
-        self._signal(Signal.CANCEL_SENT)
-        actions.append(self._note("entry_cancelled", reason, price=self._entry.price))
-
-    def _entry_ended(self, actions: list[Action], signal: Signal, ts_ns: int) -> None:
-        self._signal(signal)
-        rest, self._rest_plan = self._rest_plan, None
-        if self.stage is Stage.PROTECTED and rest is not None:
-            self._send_rest(actions, rest, ts_ns)
-        if self.stage is not Stage.PLANNED:
-            return
-        if self._next_plan is not None:
-            self.plan, self._next_plan = self._next_plan, None
-            self.stop_price = self.plan.stop_price
-            self._send_entry(actions, ts_ns, "entry_repriced")
-        else:
-            self._signal(Signal.DROPPED)
-
-    def _send_rest(self, actions: list[Action], plan: EntryPlan, ts_ns: int) -> None:
-        """Add what the limit left unfilled, at market, where that is an order at all."""
-        qty = floor_to(plan.qty - self.ledger.entry_qty, self._market.lot_size)
-        if qty < self._market.min_qty or qty * plan.entry_price < self._market.min_notional:
-            return
-        self.plan = replace(self.plan, entry_kind="market", entry_price=plan.entry_price, qty=qty)
-        self._send_entry(actions, ts_ns, "entry_repriced")
-
-    def _entry_refused(self, actions: list[Action], reason: str, ts_ns: int) -> None:
-        actions.append(self._note("entry_rejected", reason, price=self.plan.entry_price))
-        signal = (
-            Signal.ENTRY_REFUSED if Signal.ENTRY_REFUSED in TRANSITIONS[self.stage] else Signal.ENTRY_GONE
-        )
-        if reason == "post_only" and self.stage is Stage.SUBMITTED:
-            self._next_plan = self._behind_the_market()
-        self._entry_ended(actions, signal, ts_ns)
-
-    def _behind_the_market(self) -> EntryPlan | None:
-        """Return the plan one tick behind the last price, None when that is no trade any more."""
-        self._post_only_rejects += 1
-        if self._rules.post_only_reject == "drop" or self._post_only_rejects > 1:
-            return None
-        if not math.isfinite(self.last_price):
-            return None
-        plan, tick = self.plan, self._market.tick_size
-        behind = round_down(self.last_price, tick, plan.direction) - plan.direction * tick
-        is_long = plan.direction > 0
-        entry = min(behind, plan.entry_price) if is_long else max(behind, plan.entry_price)
-        # Closer to the stop than half the planned risk: the zone is all but broken.
-        if abs(plan.entry_price - entry) * 2 > abs(plan.entry_price - plan.stop_price):
-            return None
-        return replace(plan, entry_price=entry)
+    # -- fills -----------------------------------------------------------------------------------------------
 
     def _entered(self, actions: list[Action], fill: Fill, *, is_late: bool) -> None:
         if self.stage is Stage.CLOSED:
@@ -500,8 +407,6 @@ class Setup(SettledSetup):
         self._is_tainted = False
         self._refusals = self._denials = 0
 
-    # -- exit ----------------------------------------------------------------------------------------------
-
     def _left(self, actions: list[Action], order: OwnOrder, fill: Fill) -> None:
         if self.stage is Stage.CLOSED:
             self._start_over()
@@ -514,165 +419,3 @@ class Setup(SettledSetup):
         if order.leg is not Leg.EXIT:
             self._exit_reason = order.reason or order.leg.name.lower()
         self._unwant_entry(actions, "exit_filled")
-
-    def _exit_market(self, actions: list[Action], reason: str) -> None:
-        if self._exit_at_market:
-            return
-        self._signal(Signal.EXIT_ORDERED)
-        self._exit_at_market = True
-        self._exit_decided_price = self._market_decision(reason)
-        if not (self.ledger.exit_qty and reason == "late_fill"):
-            self._exit_reason = reason  # a straggler does not rename the exit that closed the rest
-        self._market_exit_ns = NEVER_NS
-        actions.append(self._note("exit_submitted", reason, qty=self.exitable_qty))
-
-    def _market_decision(self, reason: str) -> Decimal | None:
-        """Return the price a market exit is measured against, see `trade_manager.shortfall`."""
-        if reason in STOP_REASONS:
-            return self.stop_price
-        if reason == "target":
-            return self.plan.target_price
-        return Decimal(repr(self.last_price)) if math.isfinite(self.last_price) else None
-
-    def _decided_price(self, order: OwnOrder) -> Decimal | None:
-        if order.leg is Leg.EXIT:
-            return self._exit_decided_price
-        return order.trigger_price or order.price or self.plan.entry_price
-
-    def _exit_limit(self, actions: list[Action], ts_ns: int) -> None:
-        self._signal(Signal.EXIT_ORDERED)
-        self._exit_reason = "target"
-        self._market_exit_ns = ts_ns + self._secs(self._rules.exit_market_after_secs)
-        actions.append(
-            self._note("exit_submitted", "target", price=self.plan.target_price, qty=self.exitable_qty)
-        )
-
-    def _exit_refused(self, actions: list[Action], order: OwnOrder, reason: str, ts_ns: int) -> None:
-        """Try again, find another way, or call for help: a position must not stay naked."""
-        if self.ledger.position_qty <= 0 or self.stage not in IN_POSITION:
-            return  # the venue was right: there is nothing left to protect
-        # Where orders are real; a backtest's account knows what its orders do at once.
-        is_stale = self.asks_about_entry and STALE_BALANCE in reason and not self._venue.reduce_only
-        if is_stale and self._denials in (0, len(STALE_SECS)):
-            actions.append(AskBalance())  # once per series of waits, then with every other try
-        if is_stale and self._denials < len(STALE_SECS):
-            self._wait_until_ns[order.leg] = ts_ns + self._secs(STALE_SECS[self._denials])
-            self._denials += 1
-            return
-        if order.kind is OrderKind.MARKET and self._takes_less(order, reason):
-            actions.append(self._note("protection", "exit_too_large", qty=order.qty, detail={"text": reason}))
-            return
-        if self._keep_old_stop(order):
-            actions.append(self._note("protection", "stop_move_refused", detail={"text": reason}))
-            return
-        self._refusals += 1
-        actions.append(self._note("protection", f"{order.leg.name.lower()}_refused", detail={"text": reason}))
-        if order.leg is Leg.TARGET and self._venue.target_rests:
-            self._watch_target = True
-        if self._refusals > self._rules.max_refusals:
-            actions.append(Halt(f"exits refused {self._refusals} times, last: {reason}"))
-        covered = protected_qty([one for one in self._exits() if one.stage is OrderStage.WORKING])
-        if order.leg is Leg.STOP and covered < self.exitable_qty and not self._exit_at_market:
-            self._unwant_entry(actions, "protection_refused")
-            self._exit_market(actions, "protection_refused")
-        else:
-            self._wait_until_ns[order.leg] = ts_ns + self._secs(self._rules.retry_secs)
-
-    def _takes_less(self, refused: OwnOrder, reason: str) -> bool:
-        """Halve the largest order at market after the venue said that one may not have so much.
-
-        What is refused for another reason, or would have to be too small to be an order, forgets what was
-        learnt: the limit may never have been one, and pieces of nothing would keep the position naked.
-        """
-        half = floor_to(refused.qty / 2, self._market.lot_size)
-        if too_large(self._venue, reason) and self._is_sane_piece(half, is_vague=too_vague(reason)):
-            self._learnt_most = half
-            return True
-        self._learnt_most = None
-        return False
-
-    def _is_sane_piece(self, qty: Decimal, *, is_vague: bool) -> bool:
-        if qty < self._market.min_qty:
-            return False
-        # A word that also stands for a changed step or minimum is believed down to a part of the position.
-        if is_vague and qty * VAGUE_PARTS < self.exitable_qty:
-            return False
-        price = self.last_price if math.isfinite(self.last_price) else float(self.stop_price)
-        return float(qty) * min(price, float(self.stop_price)) >= self._market.min_notional
-
-    def _keep_old_stop(self, refused: OwnOrder) -> bool:
-        """Go back to the stop that still works when the venue refuses a closer one: price may be there.
-
-        Who moved it asks again at the next closed bar, or leaves at market.
-        """
-        if refused.leg is not Leg.STOP or refused.trigger_price != self.stop_price:
-            return False
-        working = [one for one in self._exits() if one.leg is Leg.STOP and one.stage is OrderStage.WORKING]
-        old = working[-1] if working else None
-        if old is None or old.trigger_price is None or old.trigger_price == refused.trigger_price:
-            return False
-        self.stop_price, self._stop_reason = old.trigger_price, old.reason
-        return True
-
-    # -- prices and time -----------------------------------------------------------------------------------
-
-    def _on_alarm(self, ts_ns: int, price: float) -> list[Action]:
-        actions: list[Action] = []
-        self.last_price = price
-        if ts_ns >= self._ttl_ns:
-            self._ttl_ns = NEVER_NS
-            if self.stage not in IN_POSITION or self.stage is Stage.PARTIAL:
-                self._unwant_entry(actions, "ttl")
-        if ts_ns >= self._retry_cancel_ns:
-            self._retry_cancel_ns = NEVER_NS
-            for order in self.orders.values():
-                if order.stage is OrderStage.CANCELLING and order.refusals:
-                    order.stage = OrderStage.WORKING
-        self._wait_until_ns = {leg: until for leg, until in self._wait_until_ns.items() if until > ts_ns}
-        self._miss_answers(actions, ts_ns)
-        if self.stage in IN_POSITION and self.exitable_qty > 0:
-            self._watch_exits(actions, ts_ns, price)
-        return self._settle(actions, ts_ns)
-
-    def _miss_answers(self, actions: list[Action], ts_ns: int) -> None:
-        """Ask about orders that the venue did not acknowledge, then do without them if they are exits.
-
-        An entry that may be alive stays one: another in its place could buy twice.
-        """
-        for order in self._awaited():
-            if ts_ns < order.answer_due_ns:
-                continue
-            if order.is_asked and order.leg is not Leg.ENTRY:
-                order.stage = OrderStage.FINAL
-                order.is_given_up = True
-                actions.append(self._note("protection", f"{order.leg.name.lower()}_unanswered"))
-            else:
-                order.is_asked = True
-                order.answer_due_ns = ts_ns + self._secs(self._rules.answer_secs)
-                actions.append(Query(order.client_id))
-
-    def _watch_exits(self, actions: list[Action], ts_ns: int, price: float) -> None:
-        if self._is_beyond(price, self.stop_price):
-            if self.stage is Stage.EXITING:
-                self._unwant_entry(actions, "stop")
-                self._exit_market(actions, self._stop_reason)  # the target's limit was left behind
-            elif self._market_exit_ns == NEVER_NS:
-                # The stop should fill now. If a gap jumped over its limit, it never will.
-                self._market_exit_ns = ts_ns + self._secs(self._rules.exit_market_after_secs)
-        elif self._watch_target and self.stage is not Stage.EXITING and self._reached_target(price):
-            self._unwant_entry(actions, "target")
-            if self._venue.target_rests:
-                self._exit_market(actions, "target")
-            else:
-                self._exit_limit(actions, ts_ns)
-        if ts_ns >= self._market_exit_ns:
-            self._unwant_entry(actions, "exit_late")
-            self._exit_market(actions, self._exit_reason or self._stop_reason)
-
-    def _is_beyond(self, price: float, stop_price: Decimal) -> bool:
-        half_tick = float(self._market.tick_size) / 2
-        return (price - float(stop_price)) * self.plan.direction < half_tick
-
-    def _reached_target(self, price: float) -> bool:
-        half_tick = float(self._market.tick_size) / 2
-        return (price - float(self.plan.target_price)) * self.plan.direction > -half_tick

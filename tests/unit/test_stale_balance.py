@@ -8,9 +8,9 @@ from nautilus_trader.model.identifiers import InstrumentId
 
 from strategies.protection import AccountKind
 from strategies.setup_desk import SetupDesk
+from strategies.trade_manager.leaving_setup import STALE_SECS
 from strategies.trade_manager.lifecycle import Stage
 from strategies.trade_manager.orders import AskBalance, Leg
-from strategies.trade_manager.setup import STALE_SECS
 from tests.unit.test_protection_of_setups import NANOS, Desk, entered
 
 DENIED = "CUM_NOTIONAL_EXCEEDS_FREE_BALANCE: free=0.13679066 BTC, cum_notional=0.18707000 BTC"
