@@ -5,7 +5,6 @@ Each bar is scored when it comes. Decisions wait until the bars of all coins of 
 """
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -21,11 +20,11 @@ from strategies.close_bars import (
     ArrivedBars,
     CloseBars,
     CoinBar,
-    FeedRound,
     Levels,
     ScoreFeed,
     ScoreRequest,
 )
+from strategies.close_rounds import NANOS_PER_MILLI, CloseRounds
 from strategies.coin_desk import CoinDesk
 from strategies.coin_signals import coin_signal, unfit
 from strategies.coin_sizing import coin_size
@@ -37,13 +36,14 @@ from strategies.confluence_config import (
     portfolio_rules,
     score_config,
 )
-from strategies.deadline_watch import CallSoon, live_call_soon
+from strategies.deadline_watch import live_call_soon
 from strategies.decision_fields import side_name
 from strategies.guard_log import GuardLog
 from strategies.guards import TradeGuards, result_of
-from strategies.market_context import BITCOIN, MarketContext
+from strategies.market_context import BITCOIN
 from strategies.market_price import last_known_price
-from strategies.portfolio import BarBarrier, Holding, Pick, ReturnHistory, Round, pick
+from strategies.past_closes import PastCloses
+from strategies.portfolio import Holding, Pick, pick
 from strategies.registry import StrategySpec
 from strategies.setup_desk import COUNTED_FROM_ZERO
 from strategies.signal import Signal, plan_of
@@ -55,7 +55,7 @@ from strategies.trade_manager.plan import EntryKind
 from strategies.trade_manager.record import ClosedTrade
 from strategies.trade_manager.sizing import Size
 from strategies.trade_manager.skips import Skip, SkipReason
-from strategies.universe_rule import Attendance, UniverseDays, UniverseGate
+from strategies.universe_rule import UniverseDays, UniverseGate
 
 SPEC: Final = StrategySpec(
     name="confluence",
@@ -64,10 +64,6 @@ SPEC: Final = StrategySpec(
     strategy_path="strategies.confluence:ConfluenceStrategy",
     config_path="strategies.confluence:ConfluenceConfig",
 )
-NANOS_PER_MILLI: Final = 1_000_000
-WAIT_TIMER: Final = "bars-are-late"
-# After the last coin that is waited for: bars of the same moment still count, in whatever order they come.
-GRACE_MS: Final = 1.0
 COUNTED_SCORES_FROM: Final = 70
 SCORE_STEP: Final = 5
 
@@ -88,26 +84,20 @@ class ConfluenceStrategy(Strategy):
         self._names = names
         self._feed: ScoreFeed | None = None
         self._fed_ns = -1
-        self._fed: dict[int, FeedRound] = {}
         self.coins: dict[str, CoinDesk] = {
             name: CoinDesk(self, config, InstrumentId.from_str(name), self.counters) for name in names
         }
-        self.barrier = BarBarrier(names)
+        self.rounds = CloseRounds(self, names, config.bar_wait_ms, self._decide)
         self.guards = TradeGuards(loss_rules(config))
         self.universe = UniverseGate(config.universe_days)
-        self._attendance = Attendance(names)
         self._guard_log = GuardLog(self.guards)
         self._rules = portfolio_rules(config)
         self._signals_from = signals_from(config)
-        self._returns = ReturnHistory(names, config.correlation_bars, config.correlation_min_bars)
-        self._closed_at: deque[int] = deque(maxlen=config.correlation_bars)
-        self._context = MarketContext(context_of(config), config.ltf_secs)
         self.filter = make_filter(self.coins, config, context_of(config))
-        self._waiting: dict[int, dict[str, CoinBar]] = {}
+        self._past = PastCloses(config, names, context_of(config), self.filter)
         self._handlers: dict[str, Callable[[Bar], None]] = {}
         self._early: list[tuple[str, CoinDesk, Bar]] | None = None
         self._records = SignalRecords(self.filter, self.universe)
-        self._call_soon: CallSoon | None = None
         self._watches_equity = bool(config.max_daily_loss_pct or config.max_drawdown_pct)
 
     @property
@@ -134,10 +124,10 @@ class ConfluenceStrategy(Strategy):
         if self.config.model:
             fees = {name: (desk.market.maker_fee, desk.market.taker_fee) for name, desk in self.coins.items()}
             self.filter.model = signal_model(self.config, SPEC, fees, self.clock.timestamp_ns())
-        self._call_soon = live_call_soon(self.clock)
+        call_soon = self.rounds.call_soon = live_call_soon(self.clock)
         for name, desk in self.coins.items():
-            if self._call_soon is not None:
-                desk.watch_deadlines(self._call_soon)
+            if call_soon is not None:
+                desk.watch_deadlines(call_soon)
             self._listen(name, desk)
 
     def on_stop(self) -> None:
@@ -147,7 +137,7 @@ class ConfluenceStrategy(Strategy):
         self._handlers.clear()
         for desk in self.coins.values():
             desk.stop_setup()
-        self.counters["bars_late"] = self.barrier.late
+        self.counters["bars_late"] = self.rounds.barrier.late
 
     def on_save(self) -> dict[str, bytes]:
         """Return what the guards remember."""
@@ -210,7 +200,7 @@ class ConfluenceStrategy(Strategy):
             except ValueError as error:
                 self.coins[name].count("bars_refused")
                 self.log.warning(f"{name} bar left out: {error}")
-        self.barrier.pass_over(close_ns)
+        self.rounds.barrier.pass_over(close_ns)
         self._remember(close_ns, ArrivedBars(self._names, scored))
 
     def prepare_history(self, name: str, bars: Iterable[Levels]) -> None:
@@ -219,7 +209,7 @@ class ConfluenceStrategy(Strategy):
 
     def is_deciding(self, name: str) -> bool:
         """Tell whether a coin's bar waits for those of others."""
-        return any(name in one for one in self._waiting.values())
+        return self.rounds.is_deciding(name)
 
     def take_history(self, name: str, bars: Sequence[Levels]) -> None:
         """Take all bars of a coin again, those of before too that its warm-up did not have.
@@ -234,17 +224,7 @@ class ConfluenceStrategy(Strategy):
             Oldest first, up to the last one that the coin was shown.
         """
         self.prepare_history(name, bars)
-        last = self.coins[name].use_prepared()
-        closes = {one.close_ns: one.close for one in last}
-        if self._rules.correlation_sides != "off":
-            for closes_since, close_ns in enumerate(reversed(self._closed_at)):
-                if close_ns in closes:
-                    self._returns.put_late(name, closes[close_ns], closes_since)
-        if name == self._context.name:
-            self._context = MarketContext(name, self.config.ltf_secs)
-            for bar in last:
-                self._context.push(bar.close_ns, bar)
-        self.filter.renew(name, last)
+        self._past.renew(name, self.coins[name].use_prepared())
 
     def go_on(self) -> None:
         """Take the bars that arrived during the warm-up, and every later one as it comes."""
@@ -266,9 +246,7 @@ class ConfluenceStrategy(Strategy):
         for one in seen:
             assert one is not None
             digest.update(one.perceived())
-        for part in (self._returns.perceived(), self._context.perceived()):
-            digest.update(part)
-        digest.update(repr(list(self._closed_at)).encode())
+        digest.update(self._past.perceived())
         return digest.hexdigest()
 
     # -- bars ----------------------------------------------------------------------------------------------
@@ -309,13 +287,7 @@ class ConfluenceStrategy(Strategy):
         for name, bar in bars.scored():
             if bar.score >= COUNTED_SCORES_FROM:
                 self._count_score(self.coins[name], bar)
-        rounds = self.barrier.arrive_together(bars.present, close_ns)
-        self._fed[close_ns] = bars
-        if rounds:
-            self._decide_rounds(rounds)
-        else:
-            is_complete = self._attendance.is_complete(bars.present)
-            self._wait(close_ns, GRACE_MS if is_complete else self.config.bar_wait_ms)
+        self.rounds.take_together(close_ns, bars)
 
     def take_bar(self, name: str, desk: CoinDesk, bar: Bar) -> None:
         """Score a closed bar, and decide the close times that are complete with it."""
@@ -333,18 +305,8 @@ class ConfluenceStrategy(Strategy):
         self.counters["bars_ready"] = self.counters.get("bars_ready", 0) + scored.is_ready
         if scored.is_ready and scored.score >= COUNTED_SCORES_FROM:
             self._count_score(desk, scored)
-        late = self.barrier.late
-        rounds = self.barrier.arrive(name, scored.close_ns)
-        if self.barrier.late != late:
+        if not self.rounds.take(name, scored):
             self._take_late(desk, scored)
-            return
-        self._waiting.setdefault(scored.close_ns, {})[name] = scored
-        if rounds:
-            self._decide_rounds(rounds)
-        elif self._attendance.is_complete(self._waiting[scored.close_ns]):
-            self._wait(scored.close_ns, GRACE_MS)
-        elif len(self._waiting[scored.close_ns]) == 1:
-            self._wait(scored.close_ns, self.config.bar_wait_ms)
 
     def _count_score(self, desk: CoinDesk, bar: CoinBar) -> None:
         step = int(bar.score) // SCORE_STEP * SCORE_STEP
@@ -354,24 +316,6 @@ class ConfluenceStrategy(Strategy):
         if bar.side:
             desk.count(f"scores_signal_{side_name(direction)}_{step}")
 
-    def _wait(self, close_ns: int, wait_ms: float) -> None:
-        """Decide this close time so many milliseconds from now, whoever is missing then."""
-        until_ns = max(close_ns, self.clock.timestamp_ns()) + round(wait_ms * NANOS_PER_MILLI)
-        name = f"{WAIT_TIMER}-{close_ns}"
-        if name in self.clock.timer_names:
-            self.clock.cancel_timer(name)
-        self.clock.set_time_alert_ns(name, until_ns, lambda _event: self._on_wait_over(close_ns))
-
-    def _on_wait_over(self, close_ns: int) -> None:
-        if self._call_soon is not None:  # live timers call from another thread
-            self._call_soon(lambda: self._give_up(close_ns))
-        else:
-            self._give_up(close_ns)
-
-    def _give_up(self, close_ns: int) -> None:
-        if close_ns in self._waiting or close_ns in self._fed:
-            self._decide_rounds(self.barrier.give_up(close_ns))
-
     def _take_late(self, desk: CoinDesk, bar: CoinBar) -> None:
         """Take a bar whose close time was decided: it manages what is open, its signal is not traded.
 
@@ -379,12 +323,7 @@ class ConfluenceStrategy(Strategy):
         is what history gives. Its own signal is measured, and followed, only at the newest close time:
         later ones the market's window has left behind.
         """
-        closes_since = sum(one > bar.close_ns for one in self._closed_at)
-        if self._rules.correlation_sides != "off" and bar.close_ns in self._closed_at:
-            self._returns.put_late(desk.name, bar.close, closes_since)
-        if desk.name == self._context.name:
-            self._context.push(bar.close_ns, bar)
-        for ended in self.filter.push_late(desk.name, bar):
+        for ended in self._past.push_late(desk.name, bar):
             self._record_outcome(ended)
         desk.manage(bar)
         if self._is_signal(desk, bar):
@@ -392,25 +331,11 @@ class ConfluenceStrategy(Strategy):
             signal = self._signal(desk, bar)
             skip = Skip(SkipReason.STALE_DATA, late_ms, self.config.bar_wait_ms)
             if isinstance(signal, Signal):
-                if not closes_since:
+                if not self._past.closes_since(bar.close_ns):
                     self.filter.look(signal, bar.score)
                 self._records.record(desk, bar, Pick(signal, 0, skip), None)
 
     # -- decisions -----------------------------------------------------------------------------------------
-
-    def _decide_rounds(self, rounds: Iterable[Round]) -> None:
-        for one in rounds:
-            bars: CloseBars
-            if one.close_ns in self._fed:
-                bars = self._fed.pop(one.close_ns)
-            else:
-                bars = ArrivedBars(self._names, self._waiting.pop(one.close_ns, {}))
-            timer = f"{WAIT_TIMER}-{one.close_ns}"
-            if timer in self.clock.timer_names:
-                self.clock.cancel_timer(timer)
-            if self._attendance.decided(one.missing):
-                self.counters["rounds_incomplete"] = self.counters.get("rounds_incomplete", 0) + 1
-            self._decide(one.close_ns, bars)
 
     def _decide(self, close_ns: int, bars: CloseBars) -> None:
         """Manage what is open, then take the best signals of a close time; the order is that of the names."""
@@ -428,12 +353,7 @@ class ConfluenceStrategy(Strategy):
 
     def _remember(self, close_ns: int, bars: CloseBars) -> None:
         """Let everything that looks back see a close time."""
-        self._closed_at.append(close_ns)
-        if self._rules.correlation_sides != "off":
-            self._returns.push_closes(bars.closes)
-        if self._context.name:
-            self._context.push(close_ns, bars.get(self._context.name))
-        for ended in self.filter.push(close_ns, bars):
+        for ended in self._past.push(close_ns, bars):
             self._record_outcome(ended)
 
     def _is_signal(self, desk: CoinDesk, bar: CoinBar) -> bool:
@@ -448,8 +368,7 @@ class ConfluenceStrategy(Strategy):
                 self.filter.look(signal, bar.score)
                 signals.append(signal)
             else:
-                metadata = self._context.metadata(self._returns, name)
-                self._records.record_unpriced(self.coins[name], bar, signal, metadata)
+                self._records.record_unpriced(self.coins[name], bar, signal, self._past.metadata(name))
         sizes: dict[str, Size] = {}
         bound = ZERO
 
@@ -472,7 +391,7 @@ class ConfluenceStrategy(Strategy):
             ],
             self._rules,
             min_confidence=lambda name: self.coins[name].rules.min_confidence / 100,
-            correlation=self._returns.correlation,
+            correlation=self._past.returns.correlation,
             checks=(self._check,),
             size_check=size_check,
         )
@@ -483,7 +402,7 @@ class ConfluenceStrategy(Strategy):
                 self._enter(desk, bars[one.signal.instrument_id], one.signal, size)
 
     def _signal(self, desk: CoinDesk, bar: CoinBar) -> Signal | Skip:
-        return coin_signal(desk, bar, self.config, self._context.metadata(self._returns, desk.name))
+        return coin_signal(desk, bar, self.config, self._past.metadata(desk.name))
 
     def _check(self, signal: Signal) -> Skip | None:
         """Return why a signal must not be traded, whatever the others are."""

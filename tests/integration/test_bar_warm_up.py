@@ -70,9 +70,7 @@ def looked_back(strategy: Watched) -> list[Any]:
     coins = strategy.coins.values()
     return [
         [one.seen.perceived() for one in coins if one.seen is not None],
-        list(strategy._closed_at),
-        strategy._returns._returns.tobytes(),
-        list(strategy._context._closes),
+        strategy._past.perceived(),
     ]
 
 

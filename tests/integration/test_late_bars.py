@@ -44,7 +44,7 @@ def signals_with(late: str, after_ns: int) -> tuple[dict[tuple[int, str, str], d
         for one in strategy.published
         if isinstance(one, Decision) and one.kind in ("signal_taken", "signal_skipped")
     }
-    return found, strategy.barrier.late
+    return found, strategy.rounds.barrier.late
 
 
 @pytest.mark.parametrize("late", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.slow)])
