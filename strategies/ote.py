@@ -8,47 +8,26 @@ and target follow the position. When a zone ends after the fill, the position ke
 zone was a reason to enter, the plan says how to leave.
 """
 
-import hashlib
-from collections import deque
-from collections.abc import Callable, Iterable
-from decimal import Decimal
-from typing import Any, Final, Literal
+from collections.abc import Callable
+from typing import Final
 
-import numpy as np
-from nautilus_trader.model.data import Bar, MarkPriceUpdate, TradeTick
+from nautilus_trader.model.data import MarkPriceUpdate, TradeTick
 from nautilus_trader.model.enums import AggressorSide
 
-from indicators.engine import StructureEngine
-from indicators.events import EventTable, Scope
-from packet_builder.builder import VolumeBucketBuilder
+from indicators.events import EventTable
 from packet_builder.packet import PACKET_DTYPE
-from strategies.bar_times import close_of
-from strategies.bias_track import BiasTrack
 from strategies.deadline_watch import live_call_soon
-from strategies.decision_fields import side_name
 from strategies.dynamic_cancel import KEEP, load_policy
-from strategies.entry_gate import EntryGate, RearmRules
+from strategies.entry_gate import RearmRules
 from strategies.entry_judge import ApproachJudge, EntryJudge
-from strategies.gated_setup import GatedSetupStrategy
-from strategies.guards import Circumstances, GuardRules, blocked
-from strategies.ote_config import OteConfig, entry_rules, exit_rules, model_policy, perception, shadow_rules
-from strategies.perception_state import Perceiver, PerceptionState, encode, zone_states
+from strategies.ote_config import OteConfig, exit_rules, model_policy, perception, shadow_rules
+from strategies.perceiving_strategy import PerceivingStrategy
+from strategies.perception_state import PerceptionState
 from strategies.price_band import BandRules, PriceBand
 from strategies.registry import StrategySpec
 from strategies.row_struct import row_struct
-from strategies.trade_manager.plan import (
-    EntryPlan,
-    Funds,
-    Skip,
-    SkipReason,
-    Zone,
-    plan_entry,
-    reprice_distance,
-    side_allowed,
-)
 from strategies.trade_manager.setup import Setup
-from strategies.trade_manager.targets import target_price
-from strategies.trade_manager.zones import ZoneBook, ZoneChange, is_alive
+from strategies.zone_entries import ZoneEntries
 
 SPEC: Final = StrategySpec(
     name="ote",
@@ -72,18 +51,12 @@ CLOSED_BUCKET: Final = row_struct(
     "buy_qty",
     "is_tainted",
 )
-# Where only prices are asked for, and not what the account could buy.
-AMPLE_FUNDS: Final = Funds(Decimal(10**12), Decimal(10**12))
-_SCOPES: Final = {"external": Scope.EXTERNAL, "internal": Scope.INTERNAL}
-_BUSY: Final = frozenset({SkipReason.IN_POSITION, SkipReason.ENTRY_RESTING})
 type TradeHandler = Callable[[TradeTick], None]
 type TradeGate = Callable[["OteStrategy", TradeHandler], TradeHandler]
 """Called at the start with the strategy and its hot path; returns what is put on the message bus instead."""
-type Observer = Callable[[Any, EventTable], None]
-"""Called with each closed bucket (a row of ``PACKET_DTYPE``) and its structure events."""
 
 
-class OteStrategy(GatedSetupStrategy):
+class OteStrategy(PerceivingStrategy):
     """Trade the sweet spot of dealing ranges on one instrument.
 
     Parameters
@@ -93,28 +66,16 @@ class OteStrategy(GatedSetupStrategy):
     """
 
     def __init__(self, config: OteConfig) -> None:
-        super().__init__(config, config.instrument_id, TAG, exit_rules(config))
-        self.zones = ZoneBook(_SCOPES[config.structure])
-        self.bias: int | None = None if config.htf_bar_type is None else 0
-        self.bias_track: BiasTrack | None = None if config.htf_bar_type is None else BiasTrack()
-        self._entry_rules = entry_rules(config)
-        self._guard_rules = GuardRules(
-            config.trade_from_ns, config.max_data_age_secs, config.max_bucket_move_pct
-        )
+        super().__init__(config, TAG, exit_rules(config))
+        self.entries = ZoneEntries(self)
         self._is_guarded = self.guards.rules.watches_equity or self.guards.rules.watches_trades
-        self._observer: Observer | None = None
         self._saw_bad_trade = False
         self.band = PriceBand(BandRules(config.price_band_pct, config.price_band_pct))
         self._trades_topic = ""
-        # Zones to look at when the next bucket closes: new, waiting for a better moment, or to be followed.
-        self._waiting: dict[int, Zone] = {}
         # Stands between the trades and the hot path where trades may be missing: in a live node.
         self.trade_gate: TradeGate | None = None
-        self.recent_packets: deque[bytes] | None = None  # kept in a live node alone, see `adopt`
         self._rebind: Callable[[], None]
         self._mind_band: Callable[[], None]
-        self._push: Callable[[int, float, float, bool, int], int]
-        self._update_structure: Callable[..., Any]
         self._take_trade: TradeHandler
 
     # -- life ----------------------------------------------------------------------------------------------
@@ -152,7 +113,7 @@ class OteStrategy(GatedSetupStrategy):
         # Zero unless trades came out of the order of their ids: then buckets are wrong.
         self.count("trades_dropped", self.builder.counters.dropped_ids)
         for zone in list(self.zones.live.values()):
-            self._count_end(zone)
+            self.entries.count_end(zone)
         self.stop_asking()
 
     def make_judge(self) -> EntryJudge | None:
@@ -178,84 +139,11 @@ class OteStrategy(GatedSetupStrategy):
             )
         return None if config.cancel_policy == KEEP else ApproachJudge(load_policy(config.cancel_policy))
 
-    def build_perception(self) -> None:
-        """Make the bucket builder and the structure engine; a test puts its own in their place."""
-        market = self.market
-        buckets, structure = perception(self.config, market.tick_size, market.lot_size)
-        self.builder = VolumeBucketBuilder(buckets)
-        self.structure = StructureEngine(structure)
-        self._push = self.builder.push
-        self._update_structure = self.structure.update
-
-    def make_perceiver(self, state: PerceptionState | None = None) -> Perceiver:
-        """Return what builds this strategy's perception from history; ValueError for a state of others.
-
-        Not before the start: the instrument's increments are needed.
-        """
-        market = self.market
-        buckets, structure = perception(self.config, market.tick_size, market.lot_size)
-        scope = _SCOPES[self.config.structure]
-        return Perceiver(self.instrument_id.value, buckets, structure, scope, state)
-
     def adopt(self, state: PerceptionState) -> None:
-        """Go on from what was perceived before; raises as `make_perceiver`.
-
-        Zones of before are followed and not entered: whether they were traded, nobody knows here. Packets
-        are remembered from now on, for `perceived`.
-        """
-        perceiver = self.make_perceiver(state)
-        self.builder, self.structure, self.zones = perceiver.builder, perceiver.structure, perceiver.zones
-        self.recent_packets = perceiver.recent
-        self._push, self._update_structure = self.builder.push, self.structure.update
+        """Go on from what was perceived before, with the hot path too; raises as `make_perceiver`."""
+        super().adopt(state)
         self._rebind()
-        self.bucket_seq = self.builder.counters.packets - 1
-        self._waiting.clear()
-        packets = list(state.packet_rows())
-        if self.bias_track is not None:
-            self.bias_track.adopt(state.bias)
-            self.bias = self.bias_track.until(int(packets[-1]["ts_close_ns"]) if packets else 0)
-        if self.gate is not None:
-            for packet in packets:
-                self.gate.judge.observe(packet, self.structure, self.bias)
-
-    def perceived(self, names: Iterable[str] = ()) -> PerceptionState:
-        """Return what was perceived up to the last trade; `names` as in `PerceptionState`."""
-        return PerceptionState(
-            instrument_id=self.instrument_id.value,
-            last_trade_id=self.builder.last_trade_id,
-            names=tuple(names),
-            builder=self.builder.to_bytes(),
-            structure=self.structure.to_bytes(),
-            zones=tuple(zone_states(self.zones)),
-            packets=b"".join(self.recent_packets or ()),
-            bias=None if self.bias_track is None else self.bias_track.state(),
-        )
-
-    def warm_packets(self) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-        """Return the last closed buckets that are kept, shape (n,), dtype ``PACKET_DTYPE``, oldest first."""
-        return np.frombuffer(b"".join(self.recent_packets or ()), PACKET_DTYPE)
-
-    def perception_digest(self) -> str:
-        """Return the SHA-256 of `perceived`; empty before the start."""
-        if not hasattr(self, "builder"):
-            return ""
-        return hashlib.sha256(encode(self.perceived())).hexdigest()
-
-    def observe(self, observer: Observer) -> None:
-        """Let someone see each closed bucket with the structure events that became known on it.
-
-        Observers are told in the order in which they came.
-        """
-        before = self._observer
-        if before is None:
-            self._observer = observer
-            return
-
-        def tell_all(packet: Any, events: EventTable) -> None:
-            before(packet, events)
-            observer(packet, events)
-
-        self._observer = tell_all
+        self.entries.waiting.clear()
 
     # -- market data ---------------------------------------------------------------------------------------
 
@@ -275,18 +163,6 @@ class OteStrategy(GatedSetupStrategy):
             self.msgbus.unsubscribe(topic=topic, handler=self.handle_trade_tick)
             self.msgbus.subscribe(topic=topic, handler=self._take_trade)
             self._trades_topic = topic
-
-    def on_bar(self, bar: Bar) -> None:
-        """Take one closed higher-timeframe bar."""
-        if self.bias_track is not None:
-            bar_ns = int(bar.bar_type.spec.timedelta.total_seconds()) * 1_000_000_000
-            self.bias_track.take(close_of(bar.ts_event, bar_ns), bar.close.as_double())
-            self.bias = self.bias_track.value
-
-    def end_past(self) -> None:
-        """Note that the trades of before are in: bars count from now on as they come."""
-        if self.bias_track is not None:
-            self.bias = self.bias_track.end_past()
 
     def make_trade_handler(self) -> TradeHandler:
         """Return the hot path: a closure, because its cells are read faster than attributes."""
@@ -440,196 +316,18 @@ class OteStrategy(GatedSetupStrategy):
             if self.gate is not None:
                 self.gate.judge.observe(packets[index], self.structure, self.bias)
                 if self.gate.has_cancelled:
-                    self._send_again(self.gate, ts_ns, price)
+                    self.entries.send_again(self.gate, ts_ns, price)
             if len(events) and self.zones.concerns(events):
                 self.on_structure(events, ts_ns)
             if self._is_guarded:
                 self.mind_equity(ts_ns)
-            if self._waiting:
-                self._consider(ts_ns, price, move_ratio=(high - low) / low, is_tainted=is_tainted)
+            if self.entries.waiting:
+                self.entries.consider(ts_ns, price, move_ratio=(high - low) / low, is_tainted=is_tainted)
         self._saw_bad_trade = False
 
-    # -- zones ---------------------------------------------------------------------------------------------
-
     def on_structure(self, events: EventTable, ts_ns: int) -> None:
-        """Take the events of one closed bucket.
-
-        Parameters
-        ----------
-        events
-            Shape (n,), dtype ``EVENT_DTYPE``.
-        ts_ns
-            Time of the trade that closed the bucket, UNIX nanoseconds.
-        """
-        for change, zone in self.zones.take(events):
-            if change is ZoneChange.FORMED:
-                self.count("zones")
-                self._decide_zone("zone", zone, ts_ns)
-                self._waiting[zone.zone_id] = zone
-            elif change is ZoneChange.EXTENDED:
-                self._waiting[zone.zone_id] = zone
-            elif not is_alive(change):
-                self._end_zone(zone, change, ts_ns)
-
-    def _end_zone(self, zone: Zone, change: ZoneChange, ts_ns: int) -> None:
-        self._waiting.pop(zone.zone_id, None)
-        if self.gate is not None:
-            self.gate.end_zone(zone.zone_id, ts_ns)
-            self.on_setup_changed()  # its cancelled entry is no longer followed
-        self._count_end(zone)
-        self.count(f"zones_ended_{change}")
-        self._decide_zone("expired" if change is ZoneChange.EXPIRED else "zone_ended", zone, ts_ns, change)
-        setup = self.setup
-        if setup is not None and not setup.is_closed and setup.plan.zone_id == zone.zone_id:
-            self.carry_out(setup, setup.cancel_entry(change.value, ts_ns))
-
-    def _count_end(self, zone: Zone) -> None:
-        if not zone.is_used and zone.skip is not None:
-            self.count(f"zones_skipped_{zone.skip}")
-
-    def _consider(self, ts_ns: int, price: float, *, move_ratio: float, is_tainted: bool) -> None:
-        """Look at the zones that wait, newest first: enter, follow, or find out why not."""
-        setup = self.setup
-        is_busy = setup is not None and not setup.is_closed
-        now: Circumstances | None = None
-        for zone in reversed(list(self._waiting.values())):
-            if is_busy and not zone.is_used and zone.skip in _BUSY:
-                continue  # said already; the usual case, so it comes first
-            if now is None:
-                now = Circumstances(
-                    ts_ns=ts_ns,
-                    data_age_ns=self.clock.timestamp_ns() - ts_ns,
-                    is_halted=self.is_halted,
-                    is_tainted=is_tainted,
-                    bucket_move_ratio=move_ratio,
-                    bias=self.bias,
-                    is_held=bool(self.holds),
-                )
-            if zone.is_used:
-                self._follow(zone, now)
-            else:
-                self._enter(zone, now, price)
-
-    def _enter(self, zone: Zone, now: Circumstances, price: float) -> None:
-        if not side_allowed(zone.direction, self.config.side, shorts=self.market.shorts):
-            self._skip(zone, Skip(SkipReason.SIDE), now.ts_ns)
-            return
-        setup = self.setup
-        if setup is not None and not setup.is_closed:
-            reason: SkipReason | None = (
-                SkipReason.IN_POSITION if setup.is_in_position else SkipReason.ENTRY_RESTING
-            )
-        else:
-            reason = blocked(zone.direction, now, self._guard_rules)
-        # At or beyond the sweet spot the limit would take liquidity: the moment to wait there has passed.
-        if reason is None and (zone.is_touched or (price - zone.sweet) * zone.direction <= 0):
-            reason = SkipReason.TOUCHED
-        skip = self.paused(now.ts_ns) if reason is None else Skip(reason)
-        if skip is not None:
-            self._skip(zone, skip, now.ts_ns)
-            return
-        if self.was_used(zone.direction, zone.known_ts_ns, zone.zone_id) and not self._is_sent_again(zone):
-            self._skip(zone, Skip(SkipReason.USED), now.ts_ns)
-            return
-        plan = plan_entry(zone, self._entry_rules, self.market, self.funds())
-        if isinstance(plan, Skip):
-            self._skip(zone, plan, now.ts_ns)
-            return
-        zone.is_used = True
-        zone.skip = None
-        self._waiting.pop(zone.zone_id, None)
-        # A zone that is entered again needs an id of its own: a millisecond later for each time.
-        again = 0 if self.gate is None else self.gate.sent_again.get(zone.zone_id, 0)
-        self.open_setup(plan, zone.known_ts_ns + again * 1_000_000, now.ts_ns)
-
-    def _follow(self, zone: Zone, now: Circumstances) -> None:
-        """Move the unfilled entry after its range; small moves only move the target."""
-        setup = self.setup
-        is_own = setup is not None and setup.plan.zone_id == zone.zone_id
-        if setup is None or not is_own or not setup.is_unfilled:
-            self._waiting.pop(zone.zone_id, None)
-            self._move_shadow(zone, now.ts_ns)
-            return
-        tick = float(self.market.tick_size)
-        moved = abs(zone.sweet - float(setup.intended_entry_price))
-        if moved < reprice_distance(zone, self._entry_rules, tick):
-            target = target_price(
-                zone.direction, zone.low, zone.high, self.config.target, self.market.tick_size
-            )
-            setup.retarget(target, zone.low, zone.high)
-            self.on_setup_changed()  # the approach band reaches half the way to the end of the range
-        else:
-            if blocked(zone.direction, now, self._guard_rules) is not None:
-                return  # the entry stays where it is; looked at again when the next bucket closes
-            plan = plan_entry(zone, self._entry_rules, self.market, self.funds())
-            if isinstance(plan, EntryPlan):
-                self.carry_out(setup, setup.reprice(plan, now.ts_ns))
-            else:
-                self.carry_out(setup, setup.cancel_entry(plan.reason.value, now.ts_ns))
-        self._waiting.pop(zone.zone_id, None)
-
-    def _skip(self, zone: Zone, skip: Skip, ts_ns: int) -> None:
-        if zone.skip is not skip.reason:
-            zone.skip = skip.reason
-            self._decide_zone("zone_skipped", zone, ts_ns, skip.reason, figure=skip.figure, limit=skip.limit)
-        if zone.is_final_skip:
-            self._waiting.pop(zone.zone_id, None)  # until the range extends
-
-    def _decide_zone(
-        self,
-        kind: Literal["zone", "zone_skipped", "zone_ended", "expired"],
-        zone: Zone,
-        ts_ns: int,
-        reason: str = "",
-        **figures: float,
-    ) -> None:
-        self.decide(
-            kind,
-            ts_ns=ts_ns,
-            side=side_name(zone.direction),
-            zone_id=zone.zone_id,
-            reason=str(reason),
-            price=repr(zone.sweet),
-            detail={"low": zone.low, "high": zone.high, **figures},
-        )
-
-    # -- zones whose entry the policy took back --------------------------------------------------------------
-
-    def _send_again(self, gate: EntryGate, ts_ns: int, price: float) -> None:
-        """Look whether a zone may be entered again."""
-        if self.setup is not None and not self.setup.is_closed:
-            return
-        sweets = {one.zone_id: one.sweet for one in self.zones.live.values() if not one.is_touched}
-        for zone_id in gate.zones_to_send_again(ts_ns, price, sweets):
-            zone = self.zones.live[zone_id]
-            zone.is_used = False
-            self._waiting[zone_id] = zone
-            self.count("entries_sent_again")
-
-    def _is_sent_again(self, zone: Zone) -> bool:
-        return self.gate is not None and self.gate.sent_again.get(zone.zone_id, 0) > 0
-
-    def _move_shadow(self, zone: Zone, ts_ns: int) -> None:
-        """Let the cancelled entry follow its range as it would have done at the venue.
-
-        Its size stays: the account of now is not the one it would have had, which another trade may hold.
-        """
-        shadows = None if self.gate is None else self.gate.shadows
-        entry = None if shadows is None else shadows.intended_entry(zone.zone_id)
-        if shadows is None or entry is None:
-            return
-        rules, market = self._entry_rules, self.market
-        if abs(zone.sweet - entry) < reprice_distance(zone, rules, float(market.tick_size)):
-            target = target_price(zone.direction, zone.low, zone.high, rules.target, market.tick_size)
-            shadows.retarget(zone.zone_id, float(target))
-        else:
-            plan = plan_entry(zone, rules, market, AMPLE_FUNDS)
-            if isinstance(plan, EntryPlan):
-                prices = float(plan.entry_price), float(plan.stop_price), float(plan.target_price)
-                shadows.move(zone.zone_id, ts_ns, *prices)
-            else:
-                shadows.end_zone(zone.zone_id, ts_ns)  # it pays no more: it would have been taken back
-        self.on_setup_changed()
+        """Take the events of one closed bucket, see `ZoneEntries.take`."""
+        self.entries.take(events, ts_ns)
 
 
 def _is_number(text: str) -> bool:

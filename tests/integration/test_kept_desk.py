@@ -122,7 +122,7 @@ def test_a_zone_is_not_entered_again_after_a_restart(tmp_path: Path) -> None:
             assert strategy.setup is None  # the closed one is only listened to
             for zone in strategy.zones.live.values():
                 zone.is_used = False
-                strategy._waiting[zone.zone_id] = zone
+                strategy.entries.waiting[zone.zone_id] = zone
 
     forget = Forgetful(tmp_path, {14})
 

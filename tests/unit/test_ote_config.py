@@ -8,7 +8,7 @@ import pytest
 from nautilus_trader.model.identifiers import InstrumentId
 
 from strategies.dynamic_cancel import KeepPolicy, load_policy
-from strategies.ote import OteConfig, entry_rules, exit_rules, perception
+from strategies.ote_config import OteConfig, entry_rules, exit_rules, perception
 
 XRP = InstrumentId.from_str("XRPUSDT.BINANCE")
 
