@@ -1,6 +1,6 @@
 """What `tests.paper_confluence` says of two accounts' decisions: differences are found, or explained."""
 
-from tests.paper_confluence import Decision, compared
+from tests.paper_confluence import Decision, compared, is_alike
 
 
 def signal(ts_ns: int, coin: str, *, taken: bool = True, reason: str = "", qty: str = "1") -> Decision:
@@ -39,3 +39,24 @@ def test_a_difference_of_equal_accounts_is_found() -> None:
     same = compared(LIVE, LIVE, 0)
     assert not any(same[name] for name in (*DIFFERENT, "in_one_alone"))
     assert same["signals_of_same_holdings"] == 3
+
+
+def test_what_is_held_explains_no_other_decision() -> None:
+    """Another size, or a skip for something that has nothing to do with what is held."""
+    history = [LIVE[0], LIVE[2], LIVE[3]]
+    assert compared(LIVE, history, 0)["different_unexplained"] == []
+    for other in (LIVE[2]._replace(qty="2"), signal(3, "A", taken=False, reason="stop_too_near")):
+        assert compared(LIVE, [history[0], other, history[2]], 0)["different_unexplained"] == ["3 A"]
+
+
+def test_accounts_that_never_hold_the_same_prove_nothing() -> None:
+    """No difference is found, and still the two do not count as alike."""
+    live = [
+        signal(1, "A"),
+        *(signal(ts_ns, "B", taken=False, reason="max_positions") for ts_ns in range(2, 9)),
+    ]
+    history = [live[0], closed(1, "A"), *live[1:]]
+    found = compared(live, history, 0)
+    assert not any(found[name] for name in DIFFERENT)
+    assert not is_alike(found)
+    assert is_alike(compared(live, live, 0))
