@@ -14,6 +14,9 @@ BYBIT_RESET: Final = "x-bapi-limit-reset-timestamp"
 # Bybit counts over one second; a reset much further away is a wrong clock.
 BYBIT_LONGEST_SECS: Final = 5.0
 MINUTE_SECS: Final = 60.0
+BANNED, TOO_MANY = 418, 429
+# What a refusal without Retry-After means: the shortest ban, and a pause.
+DEFAULT_SECS: Final[Mapping[int, float]] = {BANNED: 120.0, TOO_MANY: 60.0}
 # Longer than a venue bans (3 days); what asks for more is no number of seconds.
 LONGEST_BAN_SECS: Final = 7 * 86_400.0
 
@@ -49,6 +52,7 @@ class HostBudget:
         self._in_flight = 0
         self._blocked_until = 0.0
         self._ban_until = 0.0
+        self._limited_until = 0.0
         self.ban_status = 0
 
     def allow(self, per_window: int, window_secs: float = MINUTE_SECS) -> None:
@@ -75,6 +79,24 @@ class HostBudget:
     def ban_secs(self) -> float:
         """Seconds until the host's ban ends, 0 without one."""
         return max(0.0, self._ban_until - self._clock())
+
+    @property
+    def silence_secs(self) -> float:
+        """Seconds in which the host wants no request at all, banned or over its limit; 0 when it takes them.
+
+        Who only asks may wait for its end (`wait_secs`); an order that waited would be another order.
+        """
+        return max(self.ban_secs, self._limited_until - self._clock())
+
+    @property
+    def silence_status(self) -> int:
+        """Return the status by which the host asked for silence."""
+        return self.ban_status if self.ban_secs > 0 else TOO_MANY
+
+    @property
+    def in_flight(self) -> int:
+        """Return the weight of what was sent and has no answer yet."""
+        return self._in_flight
 
     def wait_secs(self, weight: int, *, is_reserved: bool = False) -> float:
         """Return how long to wait before a request of that weight may be sent, 0 when it may be now.
@@ -130,6 +152,31 @@ class HostBudget:
     def block(self, secs: float) -> None:
         """Send nothing for so many seconds."""
         self._blocked_until = max(self._blocked_until, self._clock() + secs)
+
+    def limit(self, secs: float) -> None:
+        """Note that the host has answered 429: it wants nothing at all for so many seconds."""
+        self.block(secs)
+        self._limited_until = max(self._limited_until, self._clock() + secs)
+
+    def heed(self, status: int, headers: Mapping[str, str]) -> float:
+        """Take what Binance's status and ``Retry-After`` ask for; return the seconds of silence, 0 for none.
+
+        Parameters
+        ----------
+        status
+            418 is a ban, 429 a limit; all others ask for nothing.
+        headers
+            Names in lower case.
+        """
+        if status not in DEFAULT_SECS:
+            return 0.0
+        asked_secs = retry_after_secs(headers)
+        secs = DEFAULT_SECS[status] if asked_secs is None else asked_secs
+        if status == BANNED:
+            self.ban(secs, status)
+        else:
+            self.limit(secs)
+        return secs
 
     def ban(self, secs: float, status: int) -> None:
         """Note that the host has banned this address for so many seconds, and by which status it said so."""

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from runtime.download.budget import HostBudget, retry_after_secs
+from runtime.download.budget import BANNED, TOO_MANY, HostBudget, retry_after_secs
 from runtime.errors import VenueError
 from runtime.settings import DownloadSettings
 
@@ -27,12 +27,8 @@ PARTIAL: Final = 206
 FORBIDDEN: Final = 403
 NOT_FOUND: Final = 404
 RANGE_BEYOND_END: Final = 416
-BANNED: Final = 418
-TOO_MANY: Final = 429
 OTHER_LOCATION: Final = 451
 SERVER_ERROR: Final = 500
-# A ban without Retry-After: Binance's shortest.
-SHORTEST_BAN_SECS: Final = 120.0
 JITTER: Final = 0.5
 SHOWN_BODY: Final = 200
 USER_AGENT: Final = "smcbot (market data download)"
@@ -320,11 +316,11 @@ class Http:
         status, asked_secs = answer.status, retry_after_secs(answer.headers)
         said = f": {answer.text}" if answer.text else ""
         if status == TOO_MANY:
-            # All workers wait, not only this one: their requests would earn the ban.
-            budget.block(self._backoff_secs(attempt) if asked_secs is None else asked_secs)
+            # All workers wait, not only this one, and a node's adapter: their requests would earn the ban.
+            budget.limit(self._backoff_secs(attempt) if asked_secs is None else asked_secs)
             return Passing("429, too many requests", 0.0)
         if status == BANNED:
-            budget.ban(SHORTEST_BAN_SECS if asked_secs is None else asked_secs, status)
+            budget.heed(status, answer.headers)
             self._refuse_if_banned(url)
         if status >= SERVER_ERROR:
             return Passing(f"server error {status}")

@@ -119,11 +119,13 @@ def make_dead_man(context: Any) -> DeadManActor | None:
         is_usdm = venue.venue == "binance" and venue.market == "usdm"
         if (is_usdm and settings.binance_usdm) or (venue.venue == "bybit" and settings.bybit):
             per_window, window_secs = (USDM_LIMIT, 60.0) if is_usdm else (BYBIT_LIMIT, 1.0)
+            address = addresses_of(venue).http
             calls[venue.venue_name] = SignedCalls(
-                addresses_of(venue).http,
+                address,
                 require_keys(venue),
                 per_window=per_window,
                 window_secs=window_secs,
+                host=context.rest.http.budget(address),
                 now_ms=partial(their_ms, context.clock_offsets, venue.venue_name),
             )
     return DeadManActor(context, calls) if calls else None

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from nautilus_trader.core.datetime import millis_to_nanos
 
+from runtime.download.budget import HostBudget
 from runtime.errors import DataError, VenueError
 from runtime.live.context import LiveContext
 from runtime.live.freshness import (
@@ -34,6 +35,7 @@ INSTRUMENTS_TOPIC: Final = "data.instrument.*"
 # A look more often than this finds nothing that matters.
 LEAST_LOOK_SECS: Final = 0.05
 RECONCILE_SECS: Final = 30.0
+LONGEST_DELAY: Final = 0.25  # of a period, for a moment in which nothing else is under way to the host
 LONGEST_PAUSE_SECS: Final = 60.0  # between comparisons that fail
 
 type Reconcile = Callable[[], Awaitable[bool]]
@@ -97,6 +99,8 @@ class FreshnessActor(HoldingActor):
         By venue name: who tells its symbols, and the Nautilus id of each symbol that is traded.
     offsets
         Receives the offset of each venue's clock.
+    budgets
+        By venue name: what its host allows. Nothing is asked while it wants silence.
     """
 
     def __init__(
@@ -110,11 +114,13 @@ class FreshnessActor(HoldingActor):
         call_soon: Callable[[Callable[[], Any]], Any],
         listings: Mapping[str, tuple[Listing, Mapping[str, str]]] | None = None,
         offsets: dict[str, ClockOffset] | None = None,
+        budgets: Mapping[str, HostBudget] | None = None,
     ) -> None:
         super().__init__()
         self.tower = Watchtower()
         self.offsets: dict[str, ClockOffset] = {} if offsets is None else offsets
         self._listings = dict(listings or {})
+        self._budgets = dict(budgets or {})
         self._listed_ns: dict[str, int] = {}
         self._closed: set[str] = set()
         self._settings = settings
@@ -180,18 +186,37 @@ class FreshnessActor(HoldingActor):
         for name in self.tower.look(now_ns):
             self._hold_stale(name, now_ns)
         for venue in self._clocks:
-            if now_ns - self._asked_ns.get(venue, 0) >= self._settings.heartbeat_secs * NANOS:
-                self._asked_ns[venue] = now_ns
-                self.begin(self._ask_time(venue))
-        for venue in self._listings:
-            since_ns = self._listed_ns.setdefault(venue, now_ns)  # the start has just read them
-            if now_ns - since_ns >= self._settings.instrument_secs * NANOS:
-                self._listed_ns[venue] = now_ns
-                self.begin(self._ask_terms(venue))
+            self._ask(venue, now_ns)
         returned = self.tower.returned
         if returned and not self._is_reconciling and now_ns >= self._compare_from_ns:
             self._is_reconciling = True
             self.begin(self._compare(returned))
+
+    def _ask(self, venue: str, now_ns: int) -> None:
+        """Ask a venue for its time or its symbols, one at a time, where either is due."""
+        since_ns = self._asked_ns.get(venue, 0)
+        if self._asks_now(venue, now_ns - since_ns, self._settings.heartbeat_secs):
+            self._asked_ns[venue] = now_ns
+            self.begin(self._ask_time(venue))
+        elif venue in self._listings:
+            since_ns = self._listed_ns.setdefault(venue, now_ns)  # the start has just read them
+            if self._asks_now(venue, now_ns - since_ns, self._settings.instrument_secs):
+                self._listed_ns[venue] = now_ns
+                self.begin(self._ask_terms(venue))
+
+    def _asks_now(self, venue: str, passed_ns: int, every_secs: float) -> bool:
+        """Tell whether to ask a venue something that is due so often.
+
+        Not while its host wants silence. And a quarter of a period late rather than beside other requests: of
+        those that are under way together each one meets a limit that the first would have told of.
+        """
+        if passed_ns < every_secs * NANOS:
+            return False
+        budget = self._budgets.get(venue)
+        if budget is None:
+            return True
+        is_late = passed_ns >= (1 + LONGEST_DELAY) * every_secs * NANOS
+        return budget.silence_secs == 0 and (budget.in_flight == 0 or is_late)
 
     def _watch_new_streams(self, now_ns: int) -> None:
         trades, bars = self._subscriptions()
@@ -327,6 +352,8 @@ class FreshnessActor(HoldingActor):
     def judge_clock(self, venue: str, offset: ClockOffset) -> None:
         """Hold a venue's entries while our clock is certainly too far from its clock.
 
+        An answer that came so late that it proves neither leaves everything as it was.
+
         Parameters
         ----------
         venue
@@ -334,8 +361,11 @@ class FreshnessActor(HoldingActor):
         offset
             As measured.
         """
+        limit_ns = self._settings.max_clock_offset_secs * NANOS
+        is_wrong = offset.least_ns > limit_ns
+        if not is_wrong and offset.uncertainty_ns > limit_ns:
+            return
         self.offsets[venue] = offset
-        is_wrong = offset.least_ns > self._settings.max_clock_offset_secs * NANOS
         if is_wrong == (venue in self._wrong_clocks):
             return
         text = f"{venue}: its clock is {offset.offset_ns / NANOS:+.3f} s from this machine's"
@@ -392,6 +422,7 @@ def make_freshness(
         call_soon=context.call_soon,
         listings=listings_of(context),
         offsets=context.clock_offsets,
+        budgets={one.venue_name: context.rest.budget_of(one) for one in context.settings.live.venues},
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any, Final, Protocol
 import msgspec
 from nautilus_trader.model.enums import AccountType
 
-from runtime.download.budget import HostBudget
 from runtime.download.venue_rows import understood
 from runtime.errors import ConfigurationError, DataError, VenueError
 from runtime.live.addresses import addresses_of
@@ -81,25 +80,21 @@ class BinanceIncome:
     Parameters
     ----------
     rest
-        Signed questions.
-    budget
-        Of the host: nothing is asked during a ban.
+        Signed questions; it sends none while the host asks for silence.
 
     References
     ----------
     Binance, "Get Income History": weight 30, at most 1000 rows, oldest first.
     """
 
-    def __init__(self, rest: SignedRest, budget: HostBudget) -> None:
-        self._rest, self._budget = rest, budget
+    def __init__(self, rest: SignedRest) -> None:
+        self._rest = rest
 
     async def payments(self, since_ms: int, until_ms: int) -> list[VenuePayment]:
         """Return the account's payments of a span; raises VenueError, ConfigurationError or DataError."""
         found: list[VenuePayment] = []
         cursor = since_ms
         while True:
-            if self._budget.ban_secs:
-                raise VenueError(f"not asked: the host asks for silence, {self._budget.ban_secs:.0f} s left")
             asked = {"incomeType": "FUNDING_FEE", "startTime": str(cursor), "endTime": str(until_ms)}
             rows = await self._rest.binance(INCOME, asked | {"limit": str(INCOME_ROWS)})
             with understood(INCOME):
@@ -288,8 +283,10 @@ def record_of(context: LiveContext, venue: LiveVenue) -> FundingRecord:
         return context.clock_offsets.get(venue.venue_name)
 
     if venue.venue == "binance":
-        signed = SignedRest(address, keys, now_ms=lambda: time.time_ns() // MS + shift_ms(offset()))
-        return BinanceIncome(signed, budget)
+        signed = SignedRest(
+            address, keys, budget=budget, now_ms=lambda: time.time_ns() // MS + shift_ms(offset())
+        )
+        return BinanceIncome(signed)
     rest = BybitRest(address, keys.key, keys.secret)
     rest.follow_clock(offset)
     rest.share(budget)

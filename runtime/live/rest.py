@@ -5,6 +5,7 @@ from typing import Self
 
 import msgspec
 
+from runtime.download.budget import HostBudget
 from runtime.download.http import Http
 from runtime.live.addresses import addresses_of
 from runtime.live.settings import LiveVenue
@@ -56,6 +57,11 @@ class PublicRest:
                 self.http, settings_for(self._settings, venue), venue.venue, venue.market
             )
         return self._made[name]
+
+    def budget_of(self, venue: LiveVenue) -> HostBudget:
+        """Return what the host of that interface allows; who else asks the host shares it."""
+        hosts = settings_for(self._settings, venue).hosts
+        return self.http.budget(getattr(hosts, _HOSTS[venue.venue, venue.market]))
 
     def of_instrument(self, instrument_id: str) -> VenueRest:
         """Return the interface of the market of a traded instrument; KeyError when no account trades it."""

@@ -4,8 +4,8 @@ Nautilus paces requests by their number, does not know what the venue counted, a
 which makes the ban longer. Here every request of a Binance client passes a gate that shares its knowledge
 with our own public client of the same host (`runtime.download.budget.HostBudget`):
 
-* after 418 or 429 nothing at all is sent until the time of ``Retry-After``; who asked gets the venue's own
-  refusal, which is true: the request was not executed;
+* after 418 or 429, whoever met it, nothing at all is sent until the time of ``Retry-After``; who asked gets
+  the venue's own refusal, which is true: the request was not executed;
 * above the share of the limit that `download.budget_ratio` names, questions wait for the next minute. Orders
   and cancellations do not: the rest is reserved for them.
 """
@@ -20,15 +20,11 @@ import nautilus_trader.adapters.binance.http.client as binance_http
 from nautilus_trader.adapters.binance.http.error import BinanceClientError
 from nautilus_trader.core.nautilus_pyo3 import HttpMethod
 
-from runtime.download.budget import USED_WEIGHT, HostBudget, retry_after_secs
+from runtime.download.budget import USED_WEIGHT, HostBudget
 from runtime.live.exchanged_class import exchanged
 from runtime.live.freshness import ClockOffset
 
-TOO_MANY: Final = 429
-BANNED: Final = 418
 TOO_MANY_CODE: Final = -1003
-# What a refusal without Retry-After means: the shortest ban, and a pause.
-DEFAULT_SECS: Final[Mapping[int, float]] = {BANNED: 120.0, TOO_MANY: 60.0}
 # Unknown here; the venue's own count comes back with every answer.
 WEIGHT: Final = 1
 SIGNATURE: Final = "signature="
@@ -69,15 +65,15 @@ class GuardedClient:
         Raises
         ------
         BinanceClientError
-            While the host has banned us: nothing was sent.
+            While the host asks for silence: nothing was sent.
         """
-        self._refuse_if_banned()
+        self._refuse_if_silenced()
         if method == HttpMethod.GET:
             longest_secs = LONGEST_SIGNED_WAIT_SECS if SIGNATURE in url else LONGEST_WAIT_SECS
             wait_secs = min(self._budget.wait_secs(WEIGHT), longest_secs)
             if wait_secs > 0:
                 await self._sleep(wait_secs)
-                self._refuse_if_banned()
+                self._refuse_if_silenced()
         self._budget.sent(WEIGHT)
         headers: Mapping[str, str] | None = None
         try:
@@ -85,20 +81,20 @@ class GuardedClient:
             headers = {name.lower(): value for name, value in dict(response.headers).items()}
         finally:
             self._budget.answered(WEIGHT, headers)
-        if response.status in DEFAULT_SECS:
-            asked_secs = retry_after_secs(headers)
-            secs = DEFAULT_SECS[response.status] if asked_secs is None else asked_secs
-            self._budget.ban(secs, response.status)
-            self._warn(f"{url.partition('?')[0]}: status {response.status}, nothing is sent for {secs:g} s")
+        silence_secs = self._budget.heed(response.status, headers)
+        if silence_secs > 0:
+            self._warn(
+                f"{url.partition('?')[0]}: status {response.status}, nothing is sent for {silence_secs:g} s"
+            )
         return response
 
-    def _refuse_if_banned(self) -> None:
-        left_secs = self._budget.ban_secs
+    def _refuse_if_silenced(self) -> None:
+        left_secs = self._budget.silence_secs
         if left_secs > 0:
             self.not_sent += 1
             words = f"not sent: the host asks for silence, {left_secs:.0f} s left"
             message = {"code": TOO_MANY_CODE, "msg": words}
-            status = self._budget.ban_status
+            status = self._budget.silence_status
             raise BinanceClientError(status, message, {})  # type: ignore[no-untyped-call]
 
 

@@ -17,6 +17,7 @@ from nautilus_trader.adapters.binance.common.credentials import (
 )
 from nautilus_trader.core.nautilus_pyo3 import ed25519_signature
 
+from runtime.download.budget import HostBudget
 from runtime.errors import ConfigurationError, VenueError
 from runtime.live.keys import Keys
 
@@ -26,6 +27,8 @@ OK: Final = 200
 NOT_FOUND: Final = 404
 SERVER_ERROR: Final = 500
 BYBIT_OK: Final = 0
+# Unknown here; Binance's own count comes back with every answer.
+WEIGHT: Final = 1
 # "Timestamp outside of the receive window": also of a machine so busy that a request leaves late.
 TOO_LATE: Final = frozenset({-1021, 10002})
 ATTEMPTS: Final = 3
@@ -48,6 +51,8 @@ class SignedRest:
         REST interface of the venue.
     keys
         Of the account.
+    budget
+        What all that ask this host know of its limits and bans; None where nobody else asks it.
     transport
         Replaces the network in tests.
     now_ms
@@ -59,10 +64,12 @@ class SignedRest:
         address: str,
         keys: Keys,
         *,
+        budget: HostBudget | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._address, self._keys, self._transport, self._now_ms = address, keys, transport, now_ms
+        self._budget = HostBudget(time.monotonic) if budget is None else budget
 
     async def binance(self, path: str, params: Mapping[str, str] | None = None) -> Any:
         """Ask Binance.
@@ -72,7 +79,7 @@ class SignedRest:
         ConfigurationError
             When the venue refuses the key.
         VenueError
-            When it cannot be reached or fails.
+            When it cannot be reached or fails, or wants no request now (429, 418): then none is sent.
 
         References
         ----------
@@ -117,10 +124,17 @@ class SignedRest:
         return answer["result"]
 
     async def _get(self, path: str, headers: Mapping[str, str], shown: str) -> Any:
-        where = f"{self._address}{shown}"
+        where, budget = f"{self._address}{shown}", self._budget
+        if budget.silence_secs > 0:
+            raise VenueError(
+                f"{where}: not asked, the host asks for silence, {budget.silence_secs:.0f} s left"
+            )
+        budget.sent(WEIGHT)
+        answered: Mapping[str, str] | None = None
         try:
             async with httpx.AsyncClient(transport=self._transport, timeout=TIMEOUT_SECS) as client:
                 response = await client.get(f"{self._address}{path}", headers=dict(headers))
+            answered = response.headers
             answer = response.json()
         except httpx.HTTPError as error:
             raise VenueError(f"{where} cannot be reached: {type(error).__name__}") from error
@@ -128,6 +142,11 @@ class SignedRest:
             if response.status_code == NOT_FOUND:
                 raise NotToldError(f"{where}: there is no such question here") from error
             raise VenueError(f"{where}: the answer is no JSON (status {response.status_code})") from error
+        finally:
+            budget.answered(WEIGHT, answered)
+        silence_secs = budget.heed(response.status_code, response.headers)
+        if silence_secs > 0:
+            raise VenueError(f"{where}: status {response.status_code}, ask again in {silence_secs:.0f} s")
         if response.status_code == NOT_FOUND:
             raise NotToldError(f"{where}: there is no such question here")
         if response.status_code >= SERVER_ERROR:

@@ -12,17 +12,14 @@ from urllib.parse import urlencode
 
 import httpx
 
-from runtime.download.budget import HostBudget, retry_after_secs
+from runtime.download.budget import HostBudget
 from runtime.errors import VenueError
 from runtime.live.keys import Keys
 from runtime.live.signed import BYBIT_OK, OK, RECV_WINDOW_MS, signature
 
 TIMEOUT_SECS: Final = 10.0
-TOO_MANY: Final = 429
-BANNED: Final = 418
 # Of a venue's limit, for what is no order: the adapter's orders need the rest.
 SHARE: Final = 0.25
-BAN_SECS: Final = 120.0
 
 
 class SignedCalls:
@@ -36,6 +33,8 @@ class SignedCalls:
         Of the account.
     per_window, window_secs
         The venue's limit: weight within so many seconds; a quarter of it is used.
+    host
+        What all that ask this host know of its limits and bans; None where nobody else asks it.
     transport
         Replaces the network in tests.
     now_ms
@@ -49,6 +48,7 @@ class SignedCalls:
         *,
         per_window: int,
         window_secs: float = 60.0,
+        host: HostBudget | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         clock: Callable[[], float] = time.monotonic,
@@ -56,6 +56,7 @@ class SignedCalls:
         self._address, self._keys, self._now_ms = address, keys, now_ms
         self._budget = HostBudget(clock, SHARE)
         self._budget.allow(per_window, window_secs)
+        self._host = HostBudget(clock) if host is None else host
         self._client = httpx.AsyncClient(transport=transport, timeout=TIMEOUT_SECS)
 
     async def close(self) -> None:
@@ -97,11 +98,12 @@ class SignedCalls:
         return answer["result"]
 
     async def _send(self, request: httpx.Request, path: str, weight: int) -> Any:
-        where, budget = f"{self._address}{path}", self._budget
-        if budget.ban_secs or (wait_secs := budget.wait_secs(weight)) > 0:
-            left_secs = budget.ban_secs or wait_secs
+        where, budget, host = f"{self._address}{path}", self._budget, self._host
+        left_secs = host.silence_secs or budget.wait_secs(weight)
+        if left_secs > 0:
             raise VenueError(f"{where}: not sent, no budget for {left_secs:.0f} s")
         budget.sent(weight)
+        host.sent(weight)
         headers: Mapping[str, str] | None = None
         try:
             response = await self._client.send(request)
@@ -113,9 +115,8 @@ class SignedCalls:
             answer = {}
         finally:
             budget.answered(weight, headers)
-        if response.status_code in (TOO_MANY, BANNED):
-            asked_secs = retry_after_secs(response.headers)
-            budget.ban(BAN_SECS if asked_secs is None else asked_secs, response.status_code)
+            host.answered(weight, headers)
+        host.heed(response.status_code, response.headers)
         if response.status_code != OK:
             words = f"{answer.get('msg', 'no reason')} ({answer.get('code', response.status_code)})"
             raise VenueError(f"{where} refuses: {words}")

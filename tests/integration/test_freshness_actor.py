@@ -15,6 +15,7 @@ from nautilus_trader.model.identifiers import InstrumentId, TradeId, TraderId
 from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.portfolio.portfolio import Portfolio
 
+from runtime.download.budget import HostBudget
 from runtime.errors import VenueError
 from runtime.instruments import make_instrument
 from runtime.live.freshness import DataSettings
@@ -39,15 +40,27 @@ class Node:
     ahead_ms: int = 0
     comparisons: int = 0
     listed: list[Any] = field(default_factory=list)
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    late_secs: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.budget = HostBudget(lambda: self.clock.timestamp_ns() / SECOND)
+
+    def _note(self, what: str) -> None:
+        self.asked.append((what, (self.clock.timestamp_ns() - START) // (SECOND // 2)))
 
     async def server_ms(self) -> int:
         """Return the venue's time, or fail as when the network is cut."""
+        self._note("time")
         if not self.answers:
             raise VenueError("no connection")
-        return int(self.clock.timestamp_ns() // 1_000_000) + self.ahead_ms
+        told_ms = int(self.clock.timestamp_ns() // 1_000_000) + self.ahead_ms
+        self.clock.set_time(self.clock.timestamp_ns() + round(self.late_secs * SECOND))
+        return told_ms
 
     async def symbols(self) -> list[Any]:
         """Return what the venue lists."""
+        self._note("symbols")
         if not self.answers:
             raise VenueError("no connection")
         return self.listed
@@ -69,6 +82,7 @@ class Node:
             subscriptions=lambda: ([XRP], self.bars),
             reconcile=self.reconcile,
             call_soon=lambda call: call(),
+            budgets={"BINANCE": self.budget},
             listings={"BINANCE": (self, {"XRPUSDT": XRP.value})} if self.listed else None,
         )
         self.actor.register_base(Portfolio(self.bus, cache, self.clock), self.bus, cache, self.clock)
@@ -188,6 +202,66 @@ def test_a_wrong_clock_holds_until_it_is_right_again() -> None:
         await node.advance(6, ticks=True)
 
     assert run(scenario).said == [("hold", "clock", XRP.value), ("release", "clock", XRP.value)]
+
+
+def test_an_answer_that_came_late_does_not_clear_a_wrong_clock() -> None:
+    """It waited six seconds in a queue: three of uncertainty neither prove nor disprove two."""
+
+    async def scenario(node: Node) -> None:
+        node.ahead_ms = 2000
+        await node.advance(6, ticks=True)
+        known = node.actor.offsets["BINANCE"]
+        node.late_secs = 6.0
+        await node.advance(6, ticks=True)
+        assert node.actor.offsets["BINANCE"] == known
+
+    assert run(scenario).said == [("hold", "clock", XRP.value)]
+
+
+def test_nothing_is_asked_while_the_host_wants_silence() -> None:
+    """F10: neither the time nor the symbols; afterwards both, one after the other."""
+
+    async def scenario(node: Node) -> None:
+        await node.advance(6, ticks=True)
+        node.asked.clear()
+        node.budget.limit(12.25)
+        await node.advance(12, ticks=True)
+        assert node.asked == []
+        await node.advance(3, ticks=True)
+
+    settings = DataSettings(heartbeat_secs=5, stale_secs=8, instrument_secs=5)
+    assert [what for what, _ in run(scenario, settings, [terms()]).asked] == ["time", "symbols"]
+
+
+def test_two_questions_are_never_asked_in_the_same_moment() -> None:
+    """F10: each of them would meet the limit that the first one tells of."""
+
+    async def scenario(node: Node) -> None:
+        await node.advance(60, ticks=True)
+
+    settings = DataSettings(heartbeat_secs=5, stale_secs=8, instrument_secs=5)
+    asked = run(scenario, settings, [terms()]).asked
+    assert {what for what, _ in asked} == {"time", "symbols"}
+    assert len({moment for _, moment in asked}) == len(asked)
+
+
+def test_a_question_waits_for_those_that_are_under_way_but_not_long() -> None:
+    """The history of a warm-up is under way for minutes; that the venue lives must be known all the same."""
+
+    async def scenario(node: Node) -> None:
+        await node.advance(1, ticks=True)
+        node.asked.clear()
+        node.budget.sent(1)
+        await node.advance(5.5, ticks=True)
+        assert node.asked == []
+        await node.advance(1, ticks=True)
+        assert [what for what, _ in node.asked] == ["time"]
+        node.budget.answered(1)
+        node.asked.clear()
+        await node.advance(5, ticks=True)
+        assert [what for what, _ in node.asked] == ["time"]
+
+    assert run(scenario).said == []
 
 
 def test_another_tick_size_holds_the_instrument_until_a_restart() -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.download.budget import HostBudget
 from runtime.errors import VenueError
 from runtime.live.dead_man import (
     COUNTDOWN_PATH,
@@ -179,6 +180,26 @@ def test_nothing_is_sent_during_a_ban() -> None:
 
     asyncio.run(main())
     assert asked == [0.0, 61.0]
+
+
+def test_a_countdown_and_the_others_of_the_host_know_the_same_of_it() -> None:
+    """F10: what one of them meets keeps all of them silent."""
+    venue = CountingVenue()
+    host = HostBudget(lambda: venue.now_s)
+
+    async def main() -> None:
+        calls = calls_to(venue, clock=lambda: venue.now_s, host=host)
+        host.limit(30)
+        with pytest.raises(VenueError, match="not sent"):
+            await calls.binance(COUNTDOWN_PATH, {"symbol": XRP, "countdownTime": "1000"}, 10)
+        venue.now_s, venue.ban_secs = 30.0, 60
+        with pytest.raises(VenueError, match="refuses"):
+            await calls.binance(COUNTDOWN_PATH, {"symbol": XRP, "countdownTime": "1000"}, 10)
+        await calls.close()
+
+    asyncio.run(main())
+    assert venue.requests == []
+    assert (host.silence_secs, host.silence_status) == (60.0, 418)
 
 
 def test_a_quarter_of_the_limit_is_used() -> None:

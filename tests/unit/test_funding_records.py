@@ -25,7 +25,9 @@ from runtime.live.funding import (
     VenuePayment,
     record_of,
 )
+from runtime.live.keys import Keys
 from runtime.live.settings import LiveVenue
+from runtime.live.signed import SignedRest
 from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.funding import FundingPayment
 from strategies.trade_manager.setup_rules import ExitRules
@@ -58,19 +60,28 @@ class Income:
 def test_binances_income_comes_in_pages_each_payment_once(count: int) -> None:
     """Also where two of the same moment lie on both sides of a page's end."""
     rest = Income(count)
-    record = BinanceIncome(rest, SimpleNamespace(ban_secs=0.0))  # type: ignore[arg-type]
+    record = BinanceIncome(rest)  # type: ignore[arg-type]
     found = asyncio.run(record.payments(0, 10**12))
     assert [one.amount for one in found] == [D(f"{n}.5") for n in range(1, count + 1)]
     assert {one.ts_ns % (60_000 * MS) for one in found} <= {0}
 
 
 def test_a_banned_host_is_not_asked() -> None:
-    """The ban would grow."""
-    rest = Income(3)
-    record = BinanceIncome(rest, SimpleNamespace(ban_secs=30.0))  # type: ignore[arg-type]
-    with pytest.raises(VenueError, match="30 s left"):
-        asyncio.run(record.payments(0, 10**12))
-    assert rest.asked == []
+    """Nor is it asked again: the ban would grow. What this question meets, the others of the host know."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(429, headers={"Retry-After": "30"}, json={"code": -1003, "msg": "too many"})
+
+    budget = HostBudget(time.monotonic)
+    keys, transport = Keys(key="key", secret="secret"), httpx.MockTransport(answer)
+    record = BinanceIncome(SignedRest("http://venue", keys, budget=budget, transport=transport))
+    for words in ("again in 30 s", "not asked"):
+        with pytest.raises(VenueError, match=words):
+            asyncio.run(record.payments(0, 10**12))
+    assert asked == ["/fapi/v1/income"]
+    assert 0 < budget.silence_secs <= 30
 
 
 class Executions:

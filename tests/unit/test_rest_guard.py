@@ -1,6 +1,7 @@
 """The gate in front of an adapter's REST client: silence during a ban, and room for orders."""
 
 import asyncio
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -14,9 +15,20 @@ from nautilus_trader.common.component import LiveClock
 from nautilus_trader.core.nautilus_pyo3 import HttpMethod
 
 from runtime.download.budget import HostBudget
+from runtime.download.http import Http
+from runtime.errors import VenueError
 from runtime.live.freshness import ClockOffset
 from runtime.live.rest_guard import GuardedClient, follow_clock, guard_client, telling_limits
-from tests.local_server import local_server
+from runtime.settings import DownloadSettings
+from tests.local_server import LocalServer, local_server
+
+
+@pytest.fixture
+def local_http() -> Iterator[tuple[LocalServer, Http]]:
+    """Give a host of a script and our public client, which tries nothing twice."""
+    with local_server(lambda _path, _query: (200, {}, b"{}")) as server:
+        yield server, Http(DownloadSettings(retries=0))
+
 
 URL = "https://venue.example/fapi/v1/order"
 
@@ -78,6 +90,42 @@ def test_nothing_is_sent_before_the_time_that_the_host_named(status: int) -> Non
     assert len(host.seen) == 2
     assert client.not_sent == 3
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("status", [418, 429])
+def test_what_our_own_questions_meet_keeps_the_adapter_silent(
+    status: int, local_http: tuple[LocalServer, Http]
+) -> None:
+    """F10: our look at the clock met the limit; neither a cancellation nor a look of the adapter follows."""
+    server, http = local_http
+    server.script.append((status, {"Retry-After": "30"}, b""))
+    host, said = Host(), list[str]()
+    client = GuardedClient(host, http.budget(server.address), said.append)
+
+    async def run() -> None:
+        with pytest.raises(VenueError):
+            await http.get_json(f"{server.address}/time")
+        for method in (HttpMethod.GET, HttpMethod.POST, HttpMethod.DELETE):
+            with pytest.raises(BinanceClientError, match="not sent") as refused:
+                await client.request(method, URL)
+            assert refused.value.status == status
+
+    asyncio.run(run())
+    assert host.seen == []
+    assert client.not_sent == 3
+
+
+@pytest.mark.parametrize("status", [418, 429])
+def test_what_the_adapter_meets_keeps_our_own_questions_back(status: int) -> None:
+    """F10: a question may wait for the end of a limit, so that it goes on by itself; a ban it does not."""
+    client, host, clock, _said = guarded()
+    host.status, host.headers = status, {"Retry-After": "30"}
+    budget = client._budget
+    asyncio.run(client.request(HttpMethod.DELETE, URL))
+    assert budget.silence_secs == 30.0
+    assert (budget.ban_secs, budget.wait_secs(1)) == ((30.0, 0.0) if status == 418 else (0.0, 30.0))
+    clock.now_s += 30.0
+    assert budget.silence_secs == budget.wait_secs(1) == 0.0
 
 
 def test_the_last_of_the_budget_is_for_orders_and_cancels() -> None:
