@@ -46,10 +46,12 @@ class _Handler(BaseHTTPRequestHandler):
             webhook.changed.notify_all()
         if behaviour == "hang":
             webhook.released.wait(30)
-        elif behaviour == "drip":  # each line comes in time, the answer never; a client takes 100 of them
-            self.wfile.write(b"HTTP/1.0 200 OK\r\n")
+        elif (
+            behaviour == "drip"
+        ):  # each byte comes in time, the end of the first header after an hour and a half
+            self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Drip: ")
             while not webhook.released.wait(0.1):
-                self.wfile.write(b"X-Drip: 1\r\n")
+                self.wfile.write(b"1")
         else:
             self.send_response(200 if behaviour == "ok" else 500)
             self.end_headers()

@@ -120,7 +120,9 @@ class AppriseChannel:
         self.name = address.name
         self.tags = address.tags
         self._redact = Redactor([address.url, *re.split(r"[/@:?&=]+", address.url)[1:]])
-        asset = apprise.AppriseAsset(app_id="smcbot", async_mode=False)
+        # With a limit on the whole call, which is there by default, apprise sends in a pool whose threads
+        # Python waits for when it ends: a channel that drips for ever would hold up the end of the node.
+        asset = apprise.AppriseAsset(app_id="smcbot", async_mode=False, service_timeout=0)
         service = apprise.Apprise.instantiate(address.url, asset=asset, suppress_exceptions=True)
         if service is None:
             raise ConfigurationError(
@@ -138,11 +140,7 @@ class AppriseChannel:
         }
 
     def send(self, message: Message, timeout_secs: float) -> None:
-        """Deliver, or raise ChannelError with what apprise said, secrets taken out.
-
-        Apprise's own limit on the whole call is not used: it runs sends in a pool whose threads Python waits
-        for when it ends, so a hanging channel would hold up the end of the node.
-        """
+        """Deliver, or raise ChannelError with what apprise said, secrets taken out."""
         del timeout_secs
         try:
             result = self._apprise.notify(
