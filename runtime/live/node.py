@@ -27,6 +27,7 @@ from runtime.live.late_hearing import LateHearing
 from runtime.live.limits import risk_engine_config
 from runtime.live.paper import PaperExecClientConfig, SandboxLiveExecClientFactory
 from runtime.live.plan import LivePlan
+from runtime.live.query_text import encode_queries_fast
 from runtime.live.rest_guard import telling_limits
 from runtime.live.settings import LiveSettings, LiveVenue
 from runtime.live.trade_frames import read_trades_fast
@@ -174,6 +175,7 @@ def make_node(
         When a live account has no keys.
     """
     node = TradingNode(config=node_config(plan, folder, session_id), loop=loop)
+    encode_queries_fast()
 
     def tell(client: Any) -> None:
         start_eagerly(client, loop)
