@@ -72,7 +72,7 @@ class TelemetryActor(Actor):
         Tells whether anybody listens; developing buckets are for those who do.
     """
 
-    # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
+    # Methods that may hear of an order after it has left (runtime.live.late_hearing).
     HEARD_LATE: ClassVar = ("_on_decision", "_on_shadow", "_on_order", "_tell_bucket")
 
     def __init__(

@@ -8,7 +8,7 @@ does what it is given while the caller waits:
 * data go to the strategies within the adapter's handler, in the order in which they came;
 * a command goes to the venue's client within the strategy's call, and the client's coroutine runs up to the
   request on the wire before that call returns (an entry's up to its intent's sync, `runtime.live.intents`);
-* those who only write down hear of a trade's decisions and cancels once these have left
+* those who only write down hear of decisions and orders once these have left
   (`runtime.live.late_hearing`);
 * an event is handled at once where nothing else is being handled; else after the event that is being handled,
   or with the loop's next turn where that is a trade or a command: strategies hear of one thing after the
@@ -44,7 +44,7 @@ class HandOver:
     loop
         Of the node.
     late
-        Told of each trade's beginning and end, and of each command.
+        Told of the beginning and end of each trade and event, and of each command.
     """
 
     def __init__(self, kernel: Any, loop: asyncio.AbstractEventLoop, late: LateHearing) -> None:
@@ -104,11 +104,19 @@ class HandOver:
         try:
             while events:
                 try:
-                    execution._handle_event_with_tracking(events.popleft())
+                    self._handle_event(events.popleft())
                 except Exception as error:  # as Nautilus' own queue does
                     execution._handle_queue_exception(error, "event")
         finally:
             self._busy -= 1
+
+    def _handle_event(self, event: Any) -> None:
+        late = self._late
+        late.begin_event()
+        try:
+            self._execution._handle_event_with_tracking(event)
+        finally:
+            late.end_event()
 
     def _trade(self, engine: Any) -> Take:
         """Return what handles data: who only writes down hears of what follows when it is done."""
@@ -124,8 +132,8 @@ class HandOver:
         return take
 
     def _new(self, engine: Any) -> Take:
-        """Return what handles orders to send or change: everybody has heard of everything before."""
-        handle, tell = engine._execute_command, self._late.tell
+        """Return what handles orders to send or change: who may refuse has heard of everything before."""
+        handle, tell = engine._execute_command, self._late.tell_refusing
 
         def take(command: Any) -> None:
             tell()
@@ -134,7 +142,7 @@ class HandOver:
         return take
 
     def _sent(self, engine: Any) -> Take:
-        """Return what hands commands to the venue's client: a cancel has left when everybody hears of it."""
+        """Return what hands commands to the venue's client: they have left when everybody hears of them."""
         handle, tell = engine._execute_command, self._late.tell
 
         def take(command: Any) -> None:

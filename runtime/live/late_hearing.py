@@ -1,13 +1,15 @@
-"""Lets those who only write down what happens hear of it after the cancel that a trade leads to has left.
+"""Lets those who only write down what happens hear of it after the order that it leads to has left.
 
 A decision and the cancel that follows from it are heard by journal, metrics, watchdog, notifications and
 terminals: half of the time from a trade to its cancel on the wire. While a trade is handled they wait, in the
-order of what happened, until the cancel is with the HTTP client, or the trade is done. Before an order that
-is new or changed leaves they have heard everything: what was not journaled must not begin
-(docs/decisions/0018-nothing-waits-in-a-live-node.md).
+order of what happened, until the cancel is with the HTTP client, or the trade is done. While an event of a
+venue is handled, metrics, watchdog, notifications and terminals wait in the same way for the stop or the
+target that a fill leads to.
 
-A bug in one of them is logged and goes no further: it must cost neither the order that is about to leave nor
-the node. The journal alone refuses (`REFUSES`): its error keeps what is new from leaving.
+The journal alone (`REFUSES`) does not wait for an event, and has heard everything of a trade before an order
+that is new or changed leaves: what was not journaled must not begin, so its error keeps that from leaving
+(docs/decisions/0018-nothing-waits-in-a-live-node.md). A bug in one of the others is logged and goes no
+further: it must cost neither the order that is about to leave nor the node.
 """
 
 import logging
@@ -21,7 +23,7 @@ type Hear = Callable[[Any], object]
 
 
 class LateHearing:
-    """What happened while a trade was handled, and who has not heard of it yet.
+    """What happened while a trade or an event was handled, and who has not heard of it yet.
 
     Examples
     --------
@@ -38,46 +40,64 @@ class LateHearing:
     """
 
     def __init__(self) -> None:
-        self._depth = 0
+        self._trades = 0  # that are being handled
+        self._handled = 0  # these, and events
+        self._refusing: deque[tuple[Hear, Any]] = deque()
         self._waiting: deque[tuple[Hear, Any]] = deque()
 
-    def later(self, hear: Hear) -> Hear:
+    def later(self, hear: Hear, *, refuses: bool = False) -> Hear:
         """Return what is subscribed in the place of a listener.
 
         Parameters
         ----------
         hear
             Takes a message of the bus; may be told when the call that published it has returned.
+        refuses
+            It is told before anything new leaves, and may raise; it waits for trades alone.
         """
-        waiting = self._waiting
+        waiting = self._refusing if refuses else self._waiting
 
         def take(message: Any) -> None:
             waiting.append((hear, message))
-            if not self._depth:
+            if not self._handled:
                 self.tell()
+            elif refuses and not self._trades:
+                self.tell_refusing()
 
         return take
 
     def begin(self) -> None:
         """Begin with a trade: from now on listeners wait."""
-        self._depth += 1
+        self._trades += 1
+        self._handled += 1
 
     def end(self) -> None:
         """Be done with it; tell what nobody has heard."""
-        self._depth -= 1
-        if self._waiting and not self._depth:
+        self._trades -= 1
+        self.end_event()
+
+    def begin_event(self) -> None:
+        """Begin with an event of a venue: who refuses nothing waits."""
+        self._handled += 1
+
+    def end_event(self) -> None:
+        """Be done with it; tell what nobody has heard."""
+        self._handled -= 1
+        if not self._handled:
             self.tell()
 
     def tell(self) -> None:
-        """Tell everything that waits, oldest first.
+        """Tell everything that waits: first who may refuse, then the others, each oldest first.
 
         One that refuses by raising keeps the others waiting until the next call; what it did not take is
         gone, as it is with Nautilus' own bus.
         """
-        waiting = self._waiting
-        while waiting:
-            hear, message = waiting.popleft()
-            hear(message)
+        self.tell_refusing()
+        tell_all(self._waiting)
+
+    def tell_refusing(self) -> None:
+        """Tell what waits for those who may refuse: something new is about to leave."""
+        tell_all(self._refusing)
 
     def attach(self, actors: Iterable[Any]) -> None:
         """Let actors that have not started hear late, with the methods that their `HEARD_LATE` names.
@@ -87,10 +107,17 @@ class LateHearing:
         """
         for actor in actors:
             for name in getattr(actor, "HEARD_LATE", ()):
-                hear = getattr(actor, name)
-                if not getattr(actor, "REFUSES", False):
+                hear, refuses = getattr(actor, name), getattr(actor, "REFUSES", False)
+                if not refuses:
                     hear = getattr(actor, "_guarded", guarded)(hear)
-                setattr(actor, name, self.later(hear))
+                setattr(actor, name, self.later(hear, refuses=refuses))
+
+
+def tell_all(waiting: deque[tuple[Hear, Any]]) -> None:
+    """Tell what waits, and what comes meanwhile."""
+    while waiting:
+        hear, message = waiting.popleft()
+        hear(message)
 
 
 def guarded(hear: Hear) -> Hear:

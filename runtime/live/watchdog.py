@@ -145,7 +145,7 @@ class WatchdogActor(Actor):
         Runs a function in the thread of the node.
     """
 
-    # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
+    # Methods that may hear of an order after it has left (runtime.live.late_hearing).
     HEARD_LATE: ClassVar = ("on_any_order",)
 
     def __init__(

@@ -44,7 +44,7 @@ class Meter(Actor):
         Gives the strategies whose setups are looked at.
     """
 
-    # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
+    # Methods that may hear of an order after it has left (runtime.live.late_hearing).
     HEARD_LATE: ClassVar = ("_on_order",)  # a decision is timed when it is made
 
     def __init__(self, config: MeterConfig, strategies: Callable[[], Iterable[Any]] = tuple) -> None:

@@ -51,7 +51,7 @@ class NotifyActor(Actor):
         Gives the strategies whose guards and gates are looked at.
     """
 
-    # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
+    # Methods that may hear of an order after it has left (runtime.live.late_hearing).
     HEARD_LATE: ClassVar = ("_on_decision", "_on_trade", "_on_order")
 
     def __init__(

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,6 +70,10 @@ class Node:
         self.handled.append(f"begin {event}")
         self.while_handled(event)
         self.handled.append(f"end {event}")
+
+    def hear(self, who: str, what: str) -> None:
+        """Note that somebody heard of something."""
+        self.handled.append(f"{who}: {what}")
 
     def start(self) -> None:
         """Start the engines whose queues are looked at."""
@@ -176,17 +181,21 @@ def test_an_event_within_a_trade_is_handled_after_the_trade() -> None:
     run(story)
 
 
-@pytest.mark.parametrize(("endpoint", "expected"), [
-    (COMMANDS, ["sent order", "heard cancel_asked", "heard pending", "trade ends", "heard ended"]),
-    (RISK, ["heard cancel_asked", "heard pending", "new order", "trade ends", "heard ended"]),
+@pytest.mark.parametrize(("endpoint", "refuses", "expected"), [
+    (COMMANDS, False, ["sent order", "heard cancel_asked", "heard pending", "trade ends", "heard ended"]),
+    (COMMANDS, True, ["sent order", "heard cancel_asked", "heard pending", "trade ends", "heard ended"]),
+    (RISK, True, ["heard cancel_asked", "heard pending", "new order", "trade ends", "heard ended"]),
+    (RISK, False, ["new order", "trade ends", "heard cancel_asked", "heard pending", "heard ended"]),
 ])  # fmt: skip
-def test_who_writes_down_hears_after_a_cancel_and_before_a_new_order(
-    endpoint: str, expected: list[str]
+def test_who_writes_down_hears_after_a_cancel_and_the_journal_before_a_new_order(
+    endpoint: str, refuses: bool, expected: list[str]
 ) -> None:
     """In the order of what happened, and never later than the end of the trade that caused it."""
 
     async def story(node: Node) -> None:
-        actor = SimpleNamespace(hear=lambda what: node.handled.append(f"heard {what}"), HEARD_LATE=("hear",))
+        actor = SimpleNamespace(
+            hear=lambda what: node.handled.append(f"heard {what}"), HEARD_LATE=("hear",), REFUSES=refuses
+        )
         node.late.attach([actor])
         node.bus.subscribe(topic="decisions.*", handler=actor.hear)
         node.start()
@@ -297,14 +306,70 @@ def test_a_listener_without_a_guard_of_its_own_is_guarded_and_the_journal_is_not
 
 
 def test_what_no_trade_causes_is_heard_at_once() -> None:
-    """A fill is journaled before its strategy acts on it."""
+    """A timer's decisions, for instance."""
 
     async def story(node: Node) -> None:
         node.bus.subscribe(topic="decisions.*", handler=node.late.later(node.handled.append))
         node.start()
-        node.bus.publish(topic="decisions.X", msg="filled")
+        node.bus.publish(topic="decisions.X", msg="closed by hand")
         node.handled.append("acted")
-        assert node.handled == ["filled", "acted"]
+        assert node.handled == ["closed by hand", "acted"]
+
+    run(story)
+
+
+def test_a_fill_is_journaled_at_once_and_told_to_others_when_its_stop_has_left() -> None:
+    """One after the other: the journal, the stop, metrics and people, the rest of the event."""
+
+    async def story(node: Node) -> None:
+        for who, refuses in (("journal", True), ("people", False)):
+            hear = partial(Node.hear, node, who)
+            node.bus.subscribe(topic="decisions.*", handler=node.late.later(hear, refuses=refuses))
+        node.risk_engine._execute_command = lambda command: node.bus.send(endpoint=COMMANDS, msg=command)
+        HandOver(SimpleNamespace(**vars(node), msgbus=node.bus), asyncio.get_running_loop(), node.late)
+        node.start()
+
+        def protect(_event: str) -> None:
+            node.bus.publish(topic="decisions.X", msg="filled")
+            node.bus.send(endpoint=RISK, msg="stop")
+            node.bus.publish(topic="decisions.X", msg="protected")
+
+        node.while_handled = protect
+        node.bus.send(endpoint=EVENTS, msg="fill")
+        assert node.handled == [
+            "begin fill",
+            "journal: filled",
+            "sent stop",
+            "people: filled",
+            "journal: protected",
+            "end fill",
+            "people: protected",
+        ]
+
+    run(story)
+
+
+def test_a_bug_in_an_event_keeps_nobody_waiting() -> None:
+    """Listeners hear what it told before, and the events behind it are handled."""
+
+    async def story(node: Node) -> None:
+        told: list[str] = []
+        node.exec_engine._handle_queue_exception = lambda error, _what: told.append(str(error))
+        node.bus.subscribe(topic="decisions.*", handler=node.late.later(node.handled.append))
+        node.start()
+
+        def fail(event: str) -> None:
+            node.bus.publish(topic="decisions.X", msg=f"decided by {event}")
+            if event == "first":
+                node.bus.send(endpoint=EVENTS, msg="second")
+                raise RuntimeError("a bug")
+
+        node.while_handled = fail
+        node.bus.send(endpoint=EVENTS, msg="first")
+        assert node.handled == [
+            "begin first", "decided by first", "begin second", "end second", "decided by second"
+        ]  # fmt: skip
+        assert told == ["a bug"]
 
     run(story)
 
