@@ -20,6 +20,7 @@ from nautilus_trader.live.node import TradingNode
 
 from runtime.live.adapters import data_config, data_factory, exec_config, exec_factory
 from runtime.live.context import LiveContext
+from runtime.live.event_log import silent
 from runtime.live.hand_over import HandOver, start_eagerly
 from runtime.live.history import leave_history
 from runtime.live.keys import keys_of, require_keys
@@ -69,7 +70,7 @@ def node_config(plan: LivePlan, folder: Path, session_id: str = "") -> TradingNo
     live = plan.settings.live
     return TradingNodeConfig(
         trader_id=live.trader_id,
-        strategies=plan.configs,
+        strategies=[silent(one) for one in plan.configs],
         data_clients={one.venue_name: _data_client(plan, one) for one in plan.venues},
         exec_clients={one.venue_name: _exec_client(plan, one, folder, session_id) for one in plan.venues},
         data_engine=LiveDataEngineConfig(

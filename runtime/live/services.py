@@ -7,6 +7,7 @@ from runtime.live.bar_warmup import make_bar_warm_up
 from runtime.live.command_actor import make_command_actor
 from runtime.live.context import LiveContext
 from runtime.live.dead_man_actor import make_dead_man
+from runtime.live.event_log import make_event_log
 from runtime.live.freshness_actor import make_freshness, make_hold_book
 from runtime.live.funding import make_funding
 from runtime.live.limit_watch import make_limit_watch
@@ -111,4 +112,5 @@ SERVICES: Final[list[Service]] = [
     arm_dead_man,
     make_memory_watch,
     make_telemetry,
+    make_event_log,
 ]
