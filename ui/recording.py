@@ -85,7 +85,7 @@ class RecordingWriter:
         self._file.write(MAGIC + _LENGTH.pack(len(head)) + head)
         self._blocks: list[Block] = []
         self._raw = bytearray()
-        self._count = 0
+        self._end_bytes = self._count = 0
         self._first_ns = self._last_ns = 0
 
     def write(self, message: Message) -> None:
@@ -93,9 +93,11 @@ class RecordingWriter:
         if not self._raw:
             self._first_ns = message.ts_ns
             self._put(message._replace(seq=message.seq - 1, kind=SNAP, payload=self._known))
+            # A snapshot of many symbols is larger than a block: without this each message would be one.
+            self._end_bytes = len(self._raw) + max(BLOCK_BYTES, len(self._raw))
         self._put(message)
         self._last_ns = message.ts_ns
-        if len(self._raw) >= BLOCK_BYTES or message.ts_ns - self._first_ns >= self._block_ns:
+        if len(self._raw) >= self._end_bytes or message.ts_ns - self._first_ns >= self._block_ns:
             self._end()
 
     def go_on(self) -> None:

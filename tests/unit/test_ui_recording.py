@@ -96,6 +96,20 @@ class TestRecording:
         assert plain(state) == folded(made[: upto + 1])
         assert seq == made[upto].seq
 
+    def test_a_block_holds_no_less_of_messages_than_of_what_was_known(self, tmp_path: Path) -> None:
+        """Where a snapshot alone is larger than a block, each message would be written with one."""
+        state = TerminalState()
+        for n in range(60):
+            state.apply("log", p.LogLine(ts=n, level="INFO", src="", text="known before"))
+        writer = RecordingWriter(tmp_path / "r", state)
+        for message in messages(200):
+            state.apply(message.kind, message.payload)
+            writer.write(message)
+        writer.close()
+        found = Recording(tmp_path / "r")
+        assert [one.messages for one in found.blocks[:-1] if one.messages < 20] == []
+        assert len(found.blocks) > 1
+
     def test_what_was_known_before_the_first_message_is_part_of_it(self, tmp_path: Path) -> None:
         """A session that is recorded from its middle on has buckets from before."""
         state = TerminalState()
