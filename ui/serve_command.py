@@ -17,6 +17,7 @@ from runtime.journal.place import journal_url
 from runtime.settings import Settings, load_settings
 from ui.attached.opened import open_audit
 from ui.server.accounts import Accounts
+from ui.server.addresses import LOOPBACK, Network, network
 from ui.server.settings import DEFAULT_HOST, DEFAULT_PORT, ServerSettings, persisted_secret, why_not_bind
 
 FOLDER: Final = Path("var/terminal")
@@ -70,7 +71,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--behind-proxy",
         action="store_true",
-        help="a proxy with TLS stands before it, whose X-Forwarded-For is believed",
+        help="a proxy with TLS stands before it, whose X-Forwarded-For is believed; others are refused",
+    )
+    parser.add_argument(
+        "--proxy",
+        action="append",
+        default=[],
+        metavar="ADDR[/BITS]",
+        help="where that proxy is, default: on this machine; may be given again",
     )
     parser.add_argument(
         "--name",
@@ -166,7 +174,7 @@ def serve(
     from ui.server.hub import FrameThread, Hub
     from ui.server.listening import Listener
 
-    accounts, certificate = _accounts(), _certificate(arguments)
+    accounts, certificate, proxies = _accounts(), _certificate(arguments), _proxies(arguments)
     is_encrypted = certificate is not None or arguments.behind_proxy
     _require_safe(arguments, accounts, is_encrypted=is_encrypted)
     secret = _secret(arguments.folder)
@@ -180,6 +188,7 @@ def serve(
             names=tuple(arguments.name),
             is_encrypted=is_encrypted,
             is_proxied=arguments.behind_proxy,
+            proxies=proxies,
         )
         audit = parts.enter_context(open_audit(settings, arguments.config, mode, arguments.folder))
         hub = Hub(max_clients=server.max_clients)
@@ -218,6 +227,20 @@ def _certificate(arguments: argparse.Namespace) -> tuple[Path, Path] | None:
         if file is None or not file.is_file():
             raise ConfigurationError(f"{option}: {file or 'is missing'}: expected a file in PEM")
     return files
+
+
+def _proxies(arguments: argparse.Namespace) -> tuple[Network, ...]:
+    if arguments.proxy and not arguments.behind_proxy:
+        raise ConfigurationError("--proxy: is for --behind-proxy; give both, or neither")
+    found = []
+    for text in arguments.proxy:
+        try:
+            found.append(network(text))
+        except ValueError:
+            raise ConfigurationError(
+                f"--proxy {text}: expected an address, or a network such as 10.0.0.0/8"
+            ) from None
+    return tuple(found) or LOOPBACK
 
 
 def _require_safe(arguments: argparse.Namespace, accounts: Accounts, *, is_encrypted: bool) -> None:

@@ -23,6 +23,7 @@ from tests.ui_server import (
 from ui.__main__ import main
 from ui.server.access import _PUBLIC
 from ui.server.accounts import Accounts
+from ui.server.addresses import network
 from ui.server.sessions import Sessions
 from ui.server.settings import ServerSettings, persisted_secret, why_not_bind
 
@@ -86,6 +87,63 @@ class TestAddress:
             monkeypatch.setenv(name, value)
         assert main(["serve", "--host", "0.0.0.0", "--port", "0"]) == 2
         assert "plain text" in capsys.readouterr().err
+
+
+class TestProxies:
+    """What a proxy says of others is believed, and of nobody else."""
+
+    def test_only_the_proxy_is_answered(self) -> None:
+        """On this machine, unless an address is given; the refusal names who really asked."""
+        server = make_server(is_proxied=True)
+        assert server.client().get("/health").status_code == 200
+        assert server.client(REMOTE_ADDR="::1").get("/health").status_code == 200
+        for path in ("/health", "/login", "/socket.io/?EIO=4&transport=websocket"):
+            refused = server.client(REMOTE_ADDR="192.168.1.9").get(
+                path, headers={"X-Forwarded-For": "10.9.9.9"}
+            )
+            assert (refused.status_code, refused.headers["X-Frame-Options"]) == (403, "DENY")
+        assert {note[1:] for note in server.audit.notes} == {
+            ("rest 192.168.1.9", "request", "refused", "not by the proxy")
+        }
+        given = make_server(is_proxied=True, proxies=(network("192.168.1.0/24"),))
+        assert given.client(REMOTE_ADDR="192.168.1.9").get("/health").status_code == 200
+        assert given.client(REMOTE_ADDR="::ffff:192.168.1.9").get("/health").status_code == 200
+        assert given.client().get("/health").status_code == 403
+
+    @pytest.mark.usefixtures("cheap_hashes")
+    def test_an_address_of_the_proxy_is_counted_and_audited(self) -> None:
+        """The last one that stands in the header: what the asker wrote himself stands before it."""
+        server = make_server(is_proxied=True)
+        for number in range(6):
+            headers = {"X-Forwarded-For": f"10.0.0.{number}, 10.9.9.9"}
+            answer = server.client().post("/login", json={"password": "x"}, headers=headers)
+        assert answer.status_code == 429
+        assert {note[1] for note in server.audit.notes} == {"rest 10.9.9.9"}
+
+    @pytest.mark.usefixtures("cheap_hashes")
+    def test_without_a_proxy_the_header_means_nothing(self, server: Server) -> None:
+        """Neither for limits nor for the audit."""
+        for number in range(6):
+            headers = {"X-Forwarded-For": f"10.0.0.{number}"}
+            answer = server.client().post("/login", json={"password": "x"}, headers=headers)
+        assert answer.status_code == 429
+        assert {note[1] for note in server.audit.notes} == {"rest 127.0.0.1"}
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (["--proxy", "10.0.0.1"], "give both"),
+            (["--behind-proxy", "--proxy", "proxy.example"], "expected"),
+        ],
+    )
+    def test_a_proxy_that_makes_no_sense_ends_the_start(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+        words: list[str], says: str,
+    ) -> None:  # fmt: skip
+        """Exit 2 and one line."""
+        monkeypatch.chdir(tmp_path)
+        assert main(["serve", "--port", "0", *words]) == 2
+        assert says in capsys.readouterr().err
 
 
 class TestAccounts:

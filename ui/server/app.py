@@ -13,7 +13,7 @@ from ui.server import access, errors
 from ui.server.accounts import Accounts
 from ui.server.api import modules
 from ui.server.commands import CommandDesk
-from ui.server.guard import Guard
+from ui.server.guard import Guard, PeerGuard
 from ui.server.hub import Hub
 from ui.server.pages.views import add_pages
 from ui.server.ports import Audit, Node
@@ -108,5 +108,7 @@ def _wrap(app: Flask, known: Services, sockets: Sockets) -> None:
             "unknown", f"socket {address}" if what == "connect" else f"rest {address}", what, reason
         )
 
-    guarded: Any = Guard(app.wsgi_app, known.settings, sockets.may_open, refused)
-    app.wsgi_app = ProxyFix(guarded, x_for=1, x_host=0) if known.settings.is_proxied else guarded  # type: ignore[method-assign]
+    outer: Any = Guard(app.wsgi_app, known.settings, sockets.may_open, refused)
+    if known.settings.is_proxied:
+        outer = PeerGuard(ProxyFix(outer, x_for=1, x_host=0), known.settings.proxies, refused)
+    app.wsgi_app = outer  # type: ignore[method-assign]

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from ui.server.addresses import Network, is_within
 from ui.server.settings import ServerSettings
 
 SOCKET_PATH: Final = "/socket.io"
@@ -97,6 +98,36 @@ class Guard:
         if self._sockets >= self._settings.max_clients + SPARE_SOCKETS:
             return 503, "full"
         return self._may_connect(environ)
+
+
+class PeerGuard:
+    """The layer before all others where a proxy stands: only that one is spoken to.
+
+    Anybody else could write into ``X-Forwarded-For`` what he likes, be counted as another address with each
+    request, and stand in the audit as one.
+
+    Parameters
+    ----------
+    inner
+        Believes what the proxy says.
+    proxies
+        Where the proxy is.
+    refused
+        Told of refusals: ``(address, what, reason)``.
+    """
+
+    def __init__(
+        self, inner: Wsgi, proxies: tuple[Network, ...], refused: Callable[[str, str, str], None]
+    ) -> None:
+        self._inner, self._proxies, self._refused = inner, proxies, refused
+
+    def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        """Answer a request."""
+        address = address_of(environ)
+        if is_within(address, self._proxies):
+            return self._inner(environ, start)
+        self._refused(address, "request", "not by the proxy")
+        return _answer(start, 403, "proxy")
 
 
 def is_elsewhere(environ: Environ) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ui.server.addresses import LOOPBACK, Network
+
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8790
 MAX_CLIENTS: Final = 50
@@ -31,6 +33,8 @@ class ServerSettings:
         Browsers speak TLS with it, or with the proxy before it.
     is_proxied
         A proxy stands before it, whose ``X-Forwarded-For`` is believed.
+    proxies
+        Where that proxy is: whoever else connects is refused.
     max_clients
         Browsers served at once.
     session_secs
@@ -46,6 +50,7 @@ class ServerSettings:
     names: tuple[str, ...] = ()
     is_encrypted: bool = False
     is_proxied: bool = False
+    proxies: tuple[Network, ...] = LOOPBACK
     max_clients: int = MAX_CLIENTS
     session_secs: int = SESSION_SECS
     logins: str = "5/minute;30/hour"

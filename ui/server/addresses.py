@@ -1,0 +1,43 @@
+"""Addresses of who asks: whom a forwarded one is believed from, and as what they are counted."""
+
+import ipaddress
+from typing import Final
+
+type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LOOPBACK: Final[tuple[Network, ...]] = (
+    ipaddress.ip_network("127.0.0.0/8"),
+    ipaddress.ip_network("::1/128"),
+)
+
+
+def network(text: str) -> Network:
+    """Return the network of an address or of ``ADDRESS/BITS``; ValueError where it is neither.
+
+    Examples
+    --------
+    >>> network("10.0.0.7"), network("10.0.0.7/8")
+    (IPv4Network('10.0.0.7/32'), IPv4Network('10.0.0.0/8'))
+    """
+    return ipaddress.ip_network(text.strip(), strict=False)
+
+
+def is_within(address: str, networks: tuple[Network, ...]) -> bool:
+    """Tell whether an address is in one of some networks; what is no address is in none.
+
+    Examples
+    --------
+    >>> is_within("::ffff:127.0.0.1", LOOPBACK), is_within("10.0.0.7", LOOPBACK), is_within("", LOOPBACK)
+    (True, False, False)
+    """
+    try:
+        known = _plain(address)
+    except ValueError:
+        return False
+    return any(known in one for one in networks)
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return an address; a socket for both protocols tells one of IPv4 in the words of IPv6."""
+    known = ipaddress.ip_address(address.partition("%")[0])
+    return (known.ipv4_mapped or known) if isinstance(known, ipaddress.IPv6Address) else known
