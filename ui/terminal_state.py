@@ -4,7 +4,7 @@ Pure, and the same on all sides: the node folds what it publishes to answer newc
 receives, a replay what it reads.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
@@ -14,11 +14,14 @@ from ui.protocol import Bar, Bucket, Snapshot, key_of
 NODE_BUCKETS: Final = 2_000
 SERVER_BUCKETS: Final = 20_000
 MAX_BARS: Final = 2_000
-# Of each, the last so many are kept (and up to 31 more); zones and orders that live are never dropped.
+# Of those that have ended, the last so many of each kind are kept.
 MAX_KEPT: Final = 500
 MAX_ZONES: Final = 1_000
+# Of those that live: far more than there ever are, so that nothing a node tells makes it grow without end.
+MAX_LIVING: Final = 10_000
 SINGLE: Final = ("st", "acct", "risk", "lat", "hb")
 LISTED: Final = ("sig", "fill", "log")
+KEYED: Final = ("dev", "zone", "mdl", "ord", "pos", "cancel")
 ENDED_ZONES: Final = frozenset({"filled", "mitigated", "expired"})
 ENDED_ORDERS: Final = frozenset({"FILLED", "CANCELED", "CANCELLED", "EXPIRED", "REJECTED", "DENIED"})
 
@@ -47,9 +50,9 @@ class TerminalState:
     def _clear(self) -> None:
         self._single: dict[str, Any] = {}
         self._listed: dict[str, deque[Any]] = {kind: deque(maxlen=MAX_KEPT) for kind in LISTED}
-        self._keyed: dict[str, dict[tuple[str, ...], Any]] = {
-            kind: {} for kind in ("dev", "zone", "mdl", "ord", "pos", "cancel")
-        }
+        self._keyed: dict[str, dict[tuple[str, ...], Any]] = {kind: {} for kind in KEYED}
+        # Which of them have ended, in the order in which they did.
+        self._ended: dict[str, OrderedDict[tuple[str, ...], None]] = {kind: OrderedDict() for kind in KEYED}
         self._buckets: dict[str, deque[Bucket]] = {}
         self._bars: dict[tuple[str, str], deque[Bar]] = {}
 
@@ -78,8 +81,8 @@ class TerminalState:
         with_buckets
             Without them it is small; they are fetched by HTTP.
         """
-        keyed, listed = self._keyed, self._listed
-        fields: dict[str, Any] = {kind: list(values) for kind, values in listed.items()}
+        fields: dict[str, Any] = {kind: list(values) for kind, values in self._listed.items()}
+        keyed = self._keyed
         fields |= {kind: list(keyed[kind].values()) for kind in ("mdl", "ord", "pos", "cancel")}
         fields |= {kind: _of(keyed[kind].values(), ins) for kind in ("dev", "zone")}
         if with_buckets:
@@ -169,12 +172,18 @@ class TerminalState:
     def _put(self, kind: str, keyed: dict[tuple[str, ...], Any], payload: Any) -> None:
         key = key_of(kind, payload)
         assert key is not None
+        ended = self._ended[kind]
         keyed.pop(key, None)  # what changed last stands last
+        ended.pop(key, None)
         if kind == "pos" and payload.side == "flat":
             return
         keyed[key] = payload
-        if kind not in ("dev", "pos"):
-            _keep(keyed, kind, MAX_ZONES if kind == "zone" else MAX_KEPT)
+        if _has_ended(kind, payload):
+            ended[key] = None
+            if len(ended) > (MAX_ZONES if kind == "zone" else MAX_KEPT):
+                del keyed[ended.popitem(last=False)[0]]
+        elif len(keyed) - len(ended) > MAX_LIVING:
+            del keyed[next(one for one in keyed if one not in ended)]
 
     def _rings(self, ins: str | None) -> Iterator[deque[Bucket]]:
         return (ring for known, ring in self._buckets.items() if ins in (None, known))
@@ -189,16 +198,10 @@ def _joining(older: Iterable[Bucket], first: Bucket) -> list[Bucket]:
     return kept if kept and kept[-1].i == first.i - 1 else []
 
 
-def _keep(keyed: dict[tuple[str, ...], Any], kind: str, limit: int) -> None:
-    """Drop the oldest that have ended, many at a time, so that it costs little per message."""
-    if len(keyed) <= limit or len(keyed) % 32:
-        return
-    ended = (key for key, one in keyed.items() if _has_ended(kind, one))
-    for key in list(islice(ended, len(keyed) - limit)):
-        del keyed[key]
-
-
 def _has_ended(kind: str, payload: Any) -> bool:
+    """Tell whether nothing is to come of it; decisions and cancels are over when they are told."""
     if kind == "zone":
         return payload.state in ENDED_ZONES
-    return kind != "ord" or payload.status in ENDED_ORDERS
+    if kind == "ord":
+        return payload.status in ENDED_ORDERS
+    return kind in ("mdl", "cancel")

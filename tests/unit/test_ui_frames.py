@@ -353,9 +353,31 @@ class TestState:
         snapshot = state.snapshot()
         assert "old" in {one.id for one in snapshot.zone}
         assert "old" in {one.coid for one in snapshot.ord}
-        assert len(snapshot.zone) < 1_100
-        assert len(snapshot.ord) < 600
+        assert len(snapshot.zone) == 1_001
+        assert len(snapshot.ord) == 501
         assert snapshot.zone[-1].id == "z2999"
+
+    def test_what_never_ends_is_bounded_too(self) -> None:
+        """A node that forgets to tell of ends must not fill the memory of who hears it; the newest stay."""
+        state = TerminalState()
+        for number in range(10_500):
+            state.apply("zone", zone(f"z{number}"))
+            state.apply("ord", order(f"o{number}"))
+            state.apply("pos", p.PositionView(
+                ins=XRP, setup=f"S{number}", side="long", qty="1", avg="1", rpnl="0", since=0
+            ))  # fmt: skip
+        snapshot = state.snapshot()
+        assert [len(snapshot.zone), len(snapshot.ord), len(snapshot.pos)] == [10_000] * 3
+        assert snapshot.zone[-1].id == "z10499"
+
+    def test_what_has_ended_and_lives_again_is_not_dropped_as_ended(self) -> None:
+        """A dealing range that is extended, for one."""
+        state = TerminalState()
+        state.apply("zone", zone("again", "expired"))
+        state.apply("zone", zone("again"))
+        for number in range(3_000):
+            state.apply("zone", zone(f"z{number}", "expired"))
+        assert state.snapshot().zone[0].id == "again"
 
     def test_a_flat_position_is_gone(self) -> None:
         """It is told once, as flat."""
