@@ -178,6 +178,23 @@ class TestRecords:
         found = ask(server, "/api/v1/positions")["positions"]
         assert [(one["ins"], one["side"], one["unprotected_ms"]) for one in found] == [(COIN, "long", 0.0)]
 
+    @pytest.mark.parametrize("name", ["positions", "orders"])
+    def test_what_stands_says_how_old_it_is(self, name: str) -> None:
+        """A program must see that the node has been away since."""
+        clock = [0.0]
+        hub = Hub(clock_s=lambda: clock[0], clock_ns=lambda: round(clock[0] * 1e9))
+        server = make_server(hub)
+        never = ask(server, f"/api/v1/{name}")
+        assert (never[name], never["link"], never["age_ms"], never["is_synced"]) == ([], "away", None, False)
+        state = TerminalState()
+        state.apply("st", p.NodeState(mode="paper", session="s"))
+        hub.take([p.Message("e", 1, 0, p.SNAP, state.snapshot())])
+        found = []
+        for clock[0] in (1.0, 5.0, 60.0):
+            now = ask(server, f"/api/v1/{name}")
+            found.append((now["link"], now["age_ms"], now["is_synced"]))
+        assert found == [("live", 1_000.0, True), ("stale", 5_000.0, True), ("away", 60_000.0, True)]
+
     def test_without_a_journal_the_answer_says_so(self) -> None:
         """And is no error of the server."""
         answer = (

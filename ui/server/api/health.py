@@ -1,7 +1,7 @@
 """Whether the terminal is up, and whether it hears its node."""
 
 import time
-from typing import Final
+from typing import Final, Literal
 
 from flask import Blueprint, Response
 
@@ -17,6 +17,13 @@ _STARTED_S: Final = time.monotonic()
 api = Blueprint("health", __name__)
 
 
+def link_of(age_ms: float | None) -> Literal["live", "stale", "away"]:
+    """Return how the node is heard whose newest message is so old; None: it never was."""
+    if age_ms is None or age_ms > AWAY_MS:
+        return "away"
+    return "stale" if age_ms > STALE_MS else "live"
+
+
 @api.get("/health")
 @api.get("/api/v1/health")
 @public
@@ -30,7 +37,7 @@ def detailed() -> Response:
     """Tell how server and node are."""
     hub = services().hub
     age_ms, node = hub.age_ms(), hub.node()
-    link = "away" if age_ms is None or age_ms > AWAY_MS else "stale" if age_ms > STALE_MS else "live"
+    link = link_of(age_ms)
     with hub.lock:
         latency, beat = hub.feed.state.get("lat"), hub.feed.state.get("hb")
         is_synced, gaps = hub.feed.is_synced, hub.feed.gaps

@@ -202,6 +202,19 @@ def _list_of(name: str, item: Plain | None = None) -> Plain:
     }
 
 
+def _of_node(name: str, item: Plain, *, is_always: bool = True) -> Plain:
+    """Return the schema of what the node said last, with how long ago that was."""
+    schema = _list_of(name, item)
+    schema["properties"] |= {
+        "link": {"type": "string", "enum": ["live", "stale", "away"]},
+        "age_ms": {"type": ["number", "null"], "description": "of the newest message of the node"},
+        "is_synced": {"type": "boolean", "description": "false while something of it is missing"},
+    }
+    if is_always:
+        schema["required"] += ["link", "age_ms", "is_synced"]
+    return schema
+
+
 def _paths() -> Plain:
     return {**_terminal_paths(), **_market_paths(), **_record_paths(), **_backtest_paths()}
 
@@ -292,7 +305,7 @@ def _record_paths() -> Plain:
     }
     since = (*_SHARED, _time("from", "included"))
     setup = {"name": "setup", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 100}}
-    orders = _list_of("orders", {"anyOf": [_ref(OrderView), _OBJECT]})
+    orders = _of_node("orders", {"anyOf": [_ref(OrderView), _OBJECT]}, is_always=False)
     source = _choice("source", "what stands now, or the journal of all events", ("node",), "node")
     return {
         **lists,
@@ -312,7 +325,7 @@ def _record_paths() -> Plain:
         "/api/v1/orders": {"get": _operation("Return orders", (source, _instrument()), found=orders)},
         "/api/v1/positions": {
             "get": _operation("Return positions with their time without a stop", (_instrument(),),
-                              found=_list_of("positions", _ref(PositionView)))
+                              found=_of_node("positions", _ref(PositionView)))
         },
         "/api/v1/events": {
             "get": _operation("Return what was decided before a time",

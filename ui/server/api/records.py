@@ -7,6 +7,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from ui.server.answers import answer
+from ui.server.api.health import link_of
 from ui.server.ports import Journal, Plain, QuestionError, Unavailable
 from ui.server.questions import LAST_NS, Question
 from ui.server.services import services
@@ -79,14 +80,14 @@ def orders() -> Response:
         return _list("orders", {"setup": "setup_id", "event": "event"}, ("source",))
     asked = Question(request.args, ("source", "instrument"))
     asked.choice("source", ("node", "journal"), "node")
-    return answer({"orders": _of_node("ord", asked.instrument("instrument", ""))})
+    return _of_node("orders", "ord", asked.instrument("instrument", ""))
 
 
 @api.get("/positions")
 def positions() -> Response:
     """Return the positions that the node has now, with the time without a stop."""
     asked = Question(request.args, ("instrument",))
-    return answer({"positions": _of_node("pos", asked.instrument("instrument", ""))})
+    return _of_node("positions", "pos", asked.instrument("instrument", ""))
 
 
 @api.get("/fills")
@@ -207,8 +208,11 @@ def _cursor(text: str) -> tuple[int, str, int] | None:
     return int(ts_ns), session, int(seq)
 
 
-def _of_node(kind: str, instrument: str) -> list[Any]:
+def _of_node(name: str, kind: str, instrument: str) -> Response:
+    """Answer with what the node said last, and how long ago: it may be away, and have others by now."""
     hub = services().hub
     with hub.lock:
         found = getattr(hub.feed.state.snapshot(with_buckets=False), kind)
-    return [one for one in found if instrument in ("", one.ins)]
+        age_ms, is_synced = hub.age_ms(), hub.feed.is_synced
+    rows = [one for one in found if instrument in ("", one.ins)]
+    return answer({name: rows, "link": link_of(age_ms), "age_ms": age_ms, "is_synced": is_synced})
