@@ -497,6 +497,55 @@ class TestRates:
         )
         assert any(note[2:5] == ("login", "refused", "too many attempts") for note in server.audit.notes)
 
+    def test_all_addresses_of_a_subscriber_are_one(self, server: Server) -> None:
+        """Whoever has a /64 of IPv6 has 2^64 addresses; the next /64 is another's."""
+        statuses = [
+            server.client(REMOTE_ADDR=f"2001:db8:1:2:{number:x}::9").post("/login", json={"password": "x"})
+            for number in range(6)
+        ]
+        assert [one.status_code for one in statuses] == [401] * 5 + [429]
+        assert {note[1] for note in server.audit.notes} >= {"rest 2001:db8:1:2:1::9", "rest 2001:db8:1:2:5::9"}
+        other = server.client(REMOTE_ADDR="2001:db8:1:3::9")
+        assert other.post("/login", json={"password": "x"}).status_code == 401
+        for number in range(5):
+            headers = {"X-Shared-Secret": "x"}
+            server.client(REMOTE_ADDR=f"2001:db8:5::{number}").get("/api/v1/pairs", headers=headers)
+        guess = server.client(REMOTE_ADDR="2001:db8:5::77").get(
+            "/api/v1/pairs", headers={"X-Shared-Secret": SECRET}
+        )
+        assert guess.status_code == 429
+
+    def test_sockets_and_refusals_are_counted_so_as_well(self, server: Server) -> None:
+        """Each refusal is a write to the disk."""
+        for number in range(100):
+            asker = server.client(REMOTE_ADDR=f"2001:db8::{number:x}")
+            asker.get("/health", headers={"Origin": "http://evil.example"})
+        assert len(server.audit.notes) == 60
+        few = make_server(connects="3/minute")
+        statuses = [
+            few.client(REMOTE_ADDR=f"2001:db8::{number}")
+            .get("/socket.io/?EIO=4&transport=websocket", headers={"Origin": ORIGIN})
+            .status_code
+            for number in range(5)
+        ]
+        assert statuses == [401] * 3 + [429] * 2
+
+    def test_a_name_that_is_guessed_from_everywhere_is_guessed_slowly(self, cheap_hashes: None) -> None:
+        """One attempt of each address from then on; its owner gets in all the same, and others as ever."""
+        people = f"{person()} {person('bob', 'operator', 'battery staple')}"
+        accounts = Accounts.of({"SMCBOT_TERMINAL_USERS": people})
+        server = make_server(accounts=accounts, failures="10/hour")
+
+        def log_in(address: str, name: str, password: str) -> int:
+            given = {"name": name, "password": password}
+            return server.client(REMOTE_ADDR=address).post("/login", json=given).status_code
+
+        assert {log_in(f"10.0.0.{number}", "anna", "x") for number in range(10)} == {401}
+        assert [log_in("10.0.1.1", "anna", "x") for _ in range(2)] == [401, 429]
+        assert log_in("10.0.2.1", "anna", "correct horse") == 200
+        assert [log_in("10.0.3.1", "bob", "x") for _ in range(2)] == [401, 401]
+        assert log_in("10.0.3.1", "bob", "battery staple") == 200
+
     def test_the_eleventh_command_within_ten_seconds_is_refused_and_kill_is_not(self, server: Server) -> None:
         """It must get through whatever else goes on."""
         browser, headers = server.browser()

@@ -7,6 +7,7 @@ from typing import Any, Final
 from flask import Flask, Response, current_app, g, request, session
 
 from ui.server.accounts import Person
+from ui.server.addresses import counted_as
 from ui.server.errors import ApiError
 from ui.server.guard import ENCRYPTED, HEADERS, is_elsewhere
 from ui.server.services import services
@@ -68,7 +69,7 @@ def origin() -> str:
 
 
 def _check() -> None:
-    known, address = services(), request.remote_addr or "unknown"
+    known, address = services(), counted_as(request.remote_addr or "unknown")
     view = _view()
     g.person = None
     who = _counted_as(address)

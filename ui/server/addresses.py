@@ -3,6 +3,8 @@
 import ipaddress
 from typing import Final
 
+SUBSCRIBER_BITS: Final = 64
+
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOOPBACK: Final[tuple[Network, ...]] = (
@@ -35,6 +37,23 @@ def is_within(address: str, networks: tuple[Network, ...]) -> bool:
     except ValueError:
         return False
     return any(known in one for one in networks)
+
+
+def counted_as(address: str) -> str:
+    """Return as what an address is counted: one subscriber has 2^64 of IPv6, and one of IPv4.
+
+    Examples
+    --------
+    >>> counted_as("2001:db8:1:2:aaaa::7"), counted_as("::ffff:10.0.0.7"), counted_as("unknown")
+    ('2001:db8:1:2::/64', '10.0.0.7', 'unknown')
+    """
+    try:
+        known = _plain(address)
+    except ValueError:
+        return address
+    if isinstance(known, ipaddress.IPv4Address):
+        return str(known)
+    return str(ipaddress.ip_network((known, SUBSCRIBER_BITS), strict=False))
 
 
 def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

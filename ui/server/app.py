@@ -17,7 +17,7 @@ from ui.server.guard import Guard, PeerGuard
 from ui.server.hub import Hub
 from ui.server.pages.views import add_pages
 from ui.server.ports import Audit, Node
-from ui.server.services import KEY, Services, limits_of, may_send
+from ui.server.services import KEY, Services, limits_of, may_note, may_send
 from ui.server.sessions import Sessions
 from ui.server.settings import ServerSettings
 from ui.server.sockets import Sockets
@@ -74,7 +74,7 @@ def create_app(
         audit,
         hub.node,
         lambda person, action: may_send(limits, person, action),
-        may_note=lambda origin: limits.allows("refusal", origin),
+        may_note=lambda origin: may_note(limits, origin),
     )
     sessions = Sessions(accounts, settings.session_secs, ended_file, key=settings.secret)
     known = Services(settings, accounts, sessions, hub, audit, desk, limits, dict(ports or {}))

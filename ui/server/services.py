@@ -9,6 +9,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from ui.server.accounts import Accounts, Person
+from ui.server.addresses import counted_as
 from ui.server.commands import CommandDesk
 from ui.server.hub import Hub
 from ui.server.ports import Audit
@@ -66,8 +67,26 @@ class Services:
 
     def note_refusal(self, actor: str, origin: str, action: str, reason: str) -> None:
         """Audit a refusal; of an address that is refused without end only some: each is a write to disk."""
-        if self.limits.allows("refusal", origin):
+        if may_note(self.limits, origin):
             self.audit.access(actor, origin, action, "refused", reason)
+
+    def may_log_in(self, name: str, address: str) -> bool:
+        """Count an attempt to log in; fewer are taken while a name is being guessed from everywhere.
+
+        Nobody is locked out: whoever has made no attempt from his address may still make one.
+        """
+        who = counted_as(address)
+        if not self.limits.allows("login", who):
+            return False
+        is_guessed = self.limits.is_exceeded("failure", self._guessed(name))
+        return not is_guessed or self.limits.allows("slow login", who)
+
+    def note_failed_login(self, name: str) -> None:
+        """Count a wrong password of a name, from wherever it came."""
+        self.limits.allows("failure", self._guessed(name))
+
+    def _guessed(self, name: str) -> str:
+        return name if name in self.accounts.people else ""
 
 
 def limits_of(settings: ServerSettings) -> Limits:
@@ -75,6 +94,8 @@ def limits_of(settings: ServerSettings) -> Limits:
     return Limits(
         {
             "login": settings.logins,
+            "slow login": settings.slow_logins,
+            "failure": settings.failures,
             "secret": settings.logins,
             "request": settings.requests,
             "command": settings.commands,
@@ -84,6 +105,12 @@ def limits_of(settings: ServerSettings) -> Limits:
             "event": settings.events,
         }
     )
+
+
+def may_note(limits: Limits, origin: str) -> bool:
+    """Tell whether one more refusal of an origin, such as ``rest 127.0.0.1``, is audited."""
+    kind, _, address = origin.rpartition(" ")
+    return limits.allows("refusal", f"{kind} {counted_as(address)}")
 
 
 def may_send(limits: Limits, person: Person, action: str) -> bool:

@@ -42,6 +42,8 @@ class ServerSettings:
     logins, requests, commands, kills, connects, events
         Rate limits in the words of the package `limits`: of an address; commands and kills of a person,
         events of a socket.
+    failures, slow_logins
+        So many wrong passwords of one name, from everywhere, and fewer logins are taken of each address.
     """
 
     host: str = DEFAULT_HOST
@@ -54,6 +56,8 @@ class ServerSettings:
     max_clients: int = MAX_CLIENTS
     session_secs: int = SESSION_SECS
     logins: str = "5/minute;30/hour"
+    failures: str = "100/hour"
+    slow_logins: str = "1/minute;6/hour"
     requests: str = "1200/minute"
     commands: str = "10/10 seconds"
     kills: str = "30/10 seconds"

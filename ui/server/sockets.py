@@ -16,6 +16,7 @@ from flask_socketio import SocketIO
 from werkzeug.wrappers import Request
 
 from ui.protocol import VERSION
+from ui.server.addresses import counted_as
 from ui.server.frames import GREETING_SECS, Frame, Window
 from ui.server.guard import Environ, address_of
 from ui.server.services import Services
@@ -89,7 +90,7 @@ class Sockets:
 
     def may_open(self, environ: Environ) -> tuple[int, str] | None:
         """Return why a socket is refused before it opens: nobody is logged in, or too many attempts."""
-        if not self._known.limits.allows("connect", address_of(environ)):
+        if not self._known.limits.allows("connect", counted_as(address_of(environ))):
             return 429, "rate"
         cookie = self._app.session_interface.open_session(self._app, Request(environ))  # type: ignore[arg-type]
         if cookie is None or self._known.sessions.read(cookie) is None:

@@ -87,11 +87,12 @@ def log_in() -> AnyResponse:
     if not isinstance(name, str) or not isinstance(password, str):
         raise ApiError(422, "field", "expected text", "password")
     shown = name[:32] if name.isalnum() else "-"
-    if not known.limits.allows("login", address):
+    if not known.may_log_in(name, address):
         known.note_refusal(shown, origin(), "login", "too many attempts")
         return _refused(TOO_MANY, 429)
     person = known.accounts.log_in(name, password)
     if person is None:
+        known.note_failed_login(name)
         known.note_refusal(shown, origin(), "login", "wrong name or password")
         return _refused("wrong name or password", 401)
     begun = known.sessions.begin(session, person)
