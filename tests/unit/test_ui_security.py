@@ -2,6 +2,7 @@
 
 import re
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from ui.__main__ import main
 from ui.server.access import _PUBLIC
 from ui.server.accounts import Accounts
 from ui.server.addresses import network
+from ui.server.frames import Window
+from ui.server.guard import ROLE, SOCKET_PATH, Environ, Guard, Start
+from ui.server.hub import Hub
 from ui.server.sessions import Sessions
 from ui.server.settings import ServerSettings, persisted_secret, why_not_bind
 
@@ -504,7 +508,10 @@ class TestRates:
             for number in range(6)
         ]
         assert [one.status_code for one in statuses] == [401] * 5 + [429]
-        assert {note[1] for note in server.audit.notes} >= {"rest 2001:db8:1:2:1::9", "rest 2001:db8:1:2:5::9"}
+        assert {note[1] for note in server.audit.notes} >= {
+            "rest 2001:db8:1:2:1::9",
+            "rest 2001:db8:1:2:5::9",
+        }
         other = server.client(REMOTE_ADDR="2001:db8:1:3::9")
         assert other.post("/login", json={"password": "x"}).status_code == 401
         for number in range(5):
@@ -625,6 +632,69 @@ class TestRates:
                 content_type="application/json",
             )  # fmt: skip
             assert answer.status_code == 400
+
+
+class TestPlaces:
+    """Who watches keeps nobody out who acts."""
+
+    @staticmethod
+    def admitted(hub: Hub, who: list[tuple[str, str]]) -> list[bool]:
+        """Return who of names and roles gets a place, in turn."""
+        return [
+            hub.admit(f"{number} {name}", Window(None, role, name=name))
+            for number, (name, role) in enumerate(who)
+        ]
+
+    def test_a_tenth_of_the_places_is_kept_for_operators(self) -> None:
+        """Viewers get the others."""
+        hub = Hub(max_clients=50)
+        viewers = [(f"v{number}", "viewer") for number in range(46)]
+        assert self.admitted(hub, viewers) == [True] * 45 + [False]
+        operators = [(f"o{number}", "operator") for number in range(6)]
+        assert self.admitted(hub, operators) == [True] * 5 + [False]
+
+    def test_nobody_gets_more_than_ten(self) -> None:
+        """Until one of them is closed; others are not held up."""
+        hub = Hub(max_clients=50)
+        assert self.admitted(hub, [("anna", "operator")] * 11) == [True] * 10 + [False]
+        assert self.admitted(hub, [("bob", "viewer")]) == [True]
+        hub.leave("3 anna")
+        assert self.admitted(hub, [("anna", "operator")]) == [True]
+
+    def test_sockets_that_say_nothing_keep_no_operator_out(self, server: Server) -> None:
+        """A viewer may hold as many as there are places, and a few more; an operator's still opens."""
+        inside, opened = threading.Event(), threading.Semaphore(0)
+
+        def stay(environ: Environ, start: Start) -> list[bytes]:
+            opened.release()
+            assert inside.wait(60)
+            return []
+
+        settings = ServerSettings(max_clients=10)
+        (host,) = {one for one in settings.hosts if one.startswith("127")}
+        base = {"HTTP_HOST": host, "HTTP_ORIGIN": f"http://{host}", "PATH_INFO": SOCKET_PATH}
+
+        def may_open(environ: Environ) -> None:
+            environ[ROLE] = environ["role"]
+
+        guard, said = Guard(stay, settings, may_open, lambda *_: None), []
+
+        def knock(role: str) -> None:
+            guard({**base, "role": role}, lambda status, _headers: said.append(status))
+
+        threads = [threading.Thread(target=knock, args=("viewer",)) for _ in range(9 + 8)]
+        for one in threads:
+            one.start()
+            assert opened.acquire(timeout=60)
+        knock("viewer")
+        assert said == ["503 Service Unavailable"]
+        threads.append(threading.Thread(target=knock, args=("operator",)))
+        threads[-1].start()
+        assert opened.acquire(timeout=60)
+        inside.set()
+        for one in threads:
+            one.join()
+        assert len(said) == 1
 
 
 class TestHeaders:

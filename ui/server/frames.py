@@ -45,10 +45,12 @@ class Window:
         ``viewer`` or ``operator``, said in snapshots.
     ready_s
         Send nothing before (monotonic seconds): Socket.IO would deliver it before its own greeting.
+    name
+        Of the person.
     """
 
-    def __init__(self, ins: str | None, role: str, ready_s: float = float("-inf")) -> None:
-        self.ins, self.role, self._ready_s = ins, role, ready_s
+    def __init__(self, ins: str | None, role: str, ready_s: float = float("-inf"), name: str = "") -> None:
+        self.ins, self.role, self.name, self._ready_s = ins, role, name, ready_s
         self.epoch, self.seq = "", -1
         self._wants_snap = True
         self._snap_at_s = float("-inf")

@@ -6,15 +6,21 @@ which a page that rebinds its name to this address can set both.
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ui.server.addresses import Network, is_within
+from ui.server.hub import places_of_viewers
 from ui.server.settings import ServerSettings
 
 SOCKET_PATH: Final = "/socket.io"
 # Sockets of browsers that are being refused or are leaving.
 SPARE_SOCKETS: Final = 16
+# Of those, so many are no viewer's: who opens sockets and says nothing must not keep an operator out.
+SPARE_OF_OPERATORS: Final = 8
+# Where `may_connect` leaves the role of who is logged in.
+ROLE: Final = "smcbot.role"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -46,7 +52,8 @@ class Guard:
     settings
         Hosts and origins.
     may_connect
-        ``(environ) -> reason``: why a socket is refused before it opens, None to open it.
+        ``(environ) -> reason``: why a socket is refused before it opens, None to open it; the role of its
+        login is left in `environ` then.
     refused
         Told of refusals: ``(address, what, reason)``.
     """
@@ -61,7 +68,8 @@ class Guard:
         self._inner, self._settings, self._may_connect = inner, settings, may_connect
         self._refused = refused
         self._hosts, self._origins = settings.hosts, frozenset(settings.origins)
-        self._sockets, self._lock = 0, threading.Lock()
+        self._sockets: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
         """Answer a request."""
@@ -75,13 +83,14 @@ class Guard:
             return self._inner(environ, start)
         if isinstance(wire := environ.get("werkzeug.socket"), socket.socket):
             wire.settimeout(None)  # with a timeout, what simple-websocket sends could be cut short
+        role = environ.get(ROLE, "viewer")
         with self._lock:
-            self._sockets += 1
+            self._sockets[role] += 1
         try:
             return self._inner(environ, start)
         finally:  # with threads the call lasts as long as the socket
             with self._lock:
-                self._sockets -= 1
+                self._sockets[role] -= 1
 
     def _refusal(self, environ: Environ, *, is_socket: bool) -> tuple[int, str] | None:
         if environ.get("HTTP_HOST", "").lower() not in self._hosts:
@@ -95,9 +104,17 @@ class Guard:
             return None
         if origin is None:
             return 403, "origin"
-        if self._sockets >= self._settings.max_clients + SPARE_SOCKETS:
-            return 503, "full"
-        return self._may_connect(environ)
+        return self._may_connect(environ) or self._crowd(environ)
+
+    def _crowd(self, environ: Environ) -> tuple[int, str] | None:
+        """Return that there is no place for one more socket of this role, None where there is."""
+        places = self._settings.max_clients
+        with self._lock:
+            is_full = self._sockets.total() >= places + SPARE_SOCKETS
+            if environ.get(ROLE) != "operator":
+                spare = SPARE_SOCKETS - SPARE_OF_OPERATORS
+                is_full = is_full or self._sockets["viewer"] >= places_of_viewers(places) + spare
+        return (503, "full") if is_full else None
 
 
 class PeerGuard:

@@ -14,6 +14,18 @@ from ui.server.frames import FRAME_HZ, Frame, FrameMaker, Window
 log = logging.getLogger("smcbot.terminal")
 
 STOP_SECS: Final = 2.0
+MAX_PER_PERSON: Final = 10
+
+
+def places_of_viewers(max_clients: int) -> int:
+    """Return how many browsers of viewers are served where there are so many places.
+
+    Examples
+    --------
+    >>> places_of_viewers(50), places_of_viewers(3)
+    (45, 3)
+    """
+    return max_clients - max_clients // 10
 
 
 class Transport(Protocol):
@@ -34,7 +46,9 @@ class Hub:
     feed
         Of the node.
     max_clients
-        Browsers served at once.
+        Browsers served at once; a tenth of the places is kept for operators.
+    max_per_person
+        Of one name.
     clock_s, clock_ns
         Monotonic seconds, and the wall clock in UNIX nanoseconds.
     """
@@ -43,11 +57,13 @@ class Hub:
         self,
         feed: Feed | None = None,
         max_clients: int = 50,
+        max_per_person: int = MAX_PER_PERSON,
+        *,
         clock_s: Callable[[], float] = time.monotonic,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.feed = feed or Feed()
-        self.max_clients = max_clients
+        self.max_clients, self.max_per_person = max_clients, max_per_person
         # Held for every look at the feed or a window; never while something is sent.
         self.lock = threading.RLock()
         self.messages = self.frames = self.dismissed = 0
@@ -73,9 +89,17 @@ class Hub:
     # -- browsers -----------------------------------------------------------------------------------------
 
     def admit(self, client: str, window: Window) -> bool:
-        """Serve a browser from now on; return False where there is no place."""
+        """Serve a browser from now on; return False where there is no place.
+
+        Whoever watches must not keep out who acts, and nobody's forgotten tabs all others.
+        """
         with self.lock:
-            if len(self._windows) >= self.max_clients:
+            others = self._windows.values()
+            is_full = len(others) >= self.max_clients or (
+                window.role != "operator"
+                and sum(one.role != "operator" for one in others) >= places_of_viewers(self.max_clients)
+            )
+            if is_full or sum(one.name == window.name for one in others) >= self.max_per_person:
                 return False
             self._windows[client] = window
             return True

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Request
 from ui.protocol import VERSION
 from ui.server.addresses import counted_as
 from ui.server.frames import GREETING_SECS, Frame, Window
-from ui.server.guard import Environ, address_of
+from ui.server.guard import ROLE, Environ, address_of
 from ui.server.services import Services
 from ui.server.sessions import Login
 
@@ -89,12 +89,17 @@ class Sockets:
         self.io.on_error_default(_failed)
 
     def may_open(self, environ: Environ) -> tuple[int, str] | None:
-        """Return why a socket is refused before it opens: nobody is logged in, or too many attempts."""
+        """Return why a socket is refused before it opens: nobody is logged in, or too many attempts.
+
+        For one that is not, `environ` says the role from then on.
+        """
         if not self._known.limits.allows("connect", counted_as(address_of(environ))):
             return 429, "rate"
         cookie = self._app.session_interface.open_session(self._app, Request(environ))  # type: ignore[arg-type]
-        if cookie is None or self._known.sessions.read(cookie) is None:
+        login = None if cookie is None else self._known.sessions.read(cookie)
+        if login is None:
             return 401, "auth"
+        environ[ROLE] = login.person.role
         return None
 
     # -- the hub's transport --------------------------------------------------------------------------------
@@ -135,7 +140,8 @@ class Sockets:
                 self._wires[client] = wire
             ins = auth.get("ins")
             ready_s = time.monotonic() + GREETING_SECS
-            window = Window(ins if self._is_known(ins) else None, login.person.role, ready_s)
+            chosen = ins if self._is_known(ins) else None
+            window = Window(chosen, login.person.role, ready_s, login.person.name)
             if not self._known.hub.admit(client, window):
                 reason = "full"
                 self._forget(client)

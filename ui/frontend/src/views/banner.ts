@@ -5,7 +5,7 @@ import { symbolOf, words } from '../lib/format.ts';
 import { ageText } from './pieces.ts';
 
 const REFUSALS: Record<string, string> = {
-  full: 'the terminal serves its largest number of browsers already; trying again',
+  full: 'the terminal has no place for one more browser of yours; trying again',
   host: 'the server does not answer to this host name',
   origin: 'the server does not answer to pages of this origin',
   proto: 'this page is older than the server: reload it',
