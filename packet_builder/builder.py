@@ -394,6 +394,12 @@ class VolumeBucketBuilder:
         return columns
 
     @property
+    def is_tainted(self) -> bool:
+        """Whether trades are missing in the open bucket; without a kernel, and so at once the first time."""
+        self._flush()
+        return self._word("room") != self._word("bucket_units") and self._word("missing_ids") > 0
+
+    @property
     def last_trade_id(self) -> int:
         """The last id taken, -1 before the first: what a reconnect asks the venue to continue after."""
         self._flush()

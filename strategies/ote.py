@@ -294,7 +294,7 @@ class OteStrategy(PerceivingStrategy):
 
     def before_fill(self, setup: Setup) -> None:
         """Taint the trade if trades are missing in the bucket that is still open."""
-        if self._saw_bad_trade or self.builder.forming.get("is_tainted"):
+        if self._saw_bad_trade or self.builder.is_tainted:
             setup.taint()
 
     def _on_packets(self, ts_ns: int, price: float) -> None:

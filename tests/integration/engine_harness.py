@@ -131,7 +131,7 @@ class ScriptedPerception:
         self.tainted = set(tainted)
         self.number = -1
         self.closed = np.zeros(1, PACKET_DTYPE)
-        self.forming: dict[str, bool] = {}
+        self.is_tainted = False
         self.counters = Counters(packets=0, missing_ids=0, dropped_ids=0, ignored_sizes=0)
         self.snapshot = None
         self.snapshot_bytes = memoryview(bytes(SNAPSHOT_DTYPE.itemsize))  # before the first bar

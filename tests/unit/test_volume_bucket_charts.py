@@ -284,6 +284,20 @@ def test_the_forming_bucket_can_be_watched() -> None:
     assert builder.to_bytes() == before
 
 
+def test_the_forming_bucket_tells_whether_trades_are_missing_in_it() -> None:
+    """As its columns do, after each trade: none missing, a gap, the next bucket, a gap nobody numbered."""
+    builder = VolumeBucketBuilder(config(1_000))
+    seen = [builder.is_tainted]
+    for number, size in ((1, 0.4), (3, 0.4), (4, 0.4), (5, 0.8), (6, 0.4)):
+        if number == 6:
+            builder.taint()
+            assert not builder.is_tainted  # no trade in it yet
+        builder.push(NOON, 1.0, size, True, number)
+        assert builder.is_tainted is bool(builder.forming.get("is_tainted", False))
+        seen.append(builder.is_tainted)
+    assert seen == [False, False, True, False, False, True]
+
+
 INCREMENTS = ["0.01", "0.0001", "0.5", "0.00000001", "0.25", "0.03", "1", "10", "0.1", "0.00005"]
 
 
