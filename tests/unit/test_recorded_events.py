@@ -1,0 +1,48 @@
+"""A session's rows of events are, byte for byte, what Nautilus' serializer writes."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.events import OrderEvent
+from nautilus_trader.model.objects import Price, Quantity
+from nautilus_trader.serialization.serializer import MsgSpecSerializer
+from nautilus_trader.test_kit.providers import TestInstrumentProvider
+from nautilus_trader.test_kit.stubs.events import TestEventStubs
+from nautilus_trader.test_kit.stubs.execution import TestExecStubs
+
+from runtime.live.recording import event_bytes
+
+INSTRUMENT = TestInstrumentProvider.btcusdt_perp_binance()
+SERIALIZER = MsgSpecSerializer(encoding=msgspec.json)
+NAMES = (
+    "order_accepted", "order_canceled", "order_expired", "order_pending_cancel", "order_pending_update",
+    "order_rejected", "order_released", "order_submitted", "order_triggered", "order_updated",
+)  # fmt: skip
+
+
+def order() -> Any:
+    """Return an order with all that a bracket's target has."""
+    return TestExecStubs.limit_order(
+        instrument=INSTRUMENT,
+        order_side=OrderSide.SELL,
+        price=Price.from_str("50000.1"),
+        quantity=Quantity.from_str("0.123"),
+        tags=["TARGET"],
+    )
+
+
+def events() -> list[Any]:
+    """Return events of orders and accounts."""
+    made = [order().init_event, TestEventStubs.order_filled(order(), INSTRUMENT)]
+    made += [getattr(TestEventStubs, name)(order()) for name in NAMES]
+    return [*made, TestEventStubs.cash_account_state(), TestEventStubs.margin_account_state()]
+
+
+@pytest.mark.parametrize("event", events(), ids=lambda event: type(event).__name__)
+def test_an_event_is_written_as_nautilus_does_and_read_back(event: OrderEvent) -> None:
+    """So a replay reads recordings of before and after alike."""
+    written = event_bytes(event)
+    assert written == SERIALIZER.serialize(event)
+    assert SERIALIZER.deserialize(written) == event
