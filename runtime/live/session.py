@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import fcntl
-import gc
 import logging
 import os
 import signal
@@ -25,6 +24,7 @@ from runtime.journal.session import SessionJournal, code_version
 from runtime.live.clean_stderr import CleanStderr
 from runtime.live.context import LiveContext
 from runtime.live.freshness import ClockOffset
+from runtime.live.garbage import look_between
 from runtime.live.late_hearing import LateHearing
 from runtime.live.node import LOG_NAME, add_services, make_node
 from runtime.live.plan import LivePlan
@@ -44,8 +44,6 @@ log = logging.getLogger("smcbot.node")
 
 LOGS: Final = "logs"
 LOCK: Final = "node.lock"
-# New objects before the young, young looks before the middle-aged, those before all are looked at.
-GC_THRESHOLDS: Final = (1_000, 5, 400)
 SWITCH_SECS: Final = 0.0001
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -230,7 +228,7 @@ class _Session:
                 f"within {self.plan.settings.live.connection_secs:g} s: look for the "
                 f"cause in {self.folder / LOGS}/node.jsonl, at the venue's status page and at the network"
             )
-        keep_what_is_there()
+        look_between(asyncio.get_running_loop())
         hurry_others()
         say(f"{self.plan.mode} node {self.session_id} trades {len(self.plan.instruments)} instruments")
         await shutdown.wait(context)
@@ -274,18 +272,6 @@ def _binding_of(url: str) -> Binding:
     from runtime.journal.database import binding_of  # brings SQLAlchemy, half a second before protection
 
     return binding_of(url)
-
-
-def keep_what_is_there() -> None:
-    """Tell the garbage collector that modules, settings and instruments will not go away.
-
-    It would look at all of them again and again, and nothing else happens meanwhile: 150 to 220 ms each time
-    were measured in a node on twenty instruments, and trades and fills waited. What comes later is looked at
-    in small portions, and all of it rarely: that takes 30 to 60 ms after minutes of busy trading.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def hurry_others() -> None:
