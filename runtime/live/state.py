@@ -134,7 +134,9 @@ class StateFile:
         is_changed, desk = self._written.get(key) != data, self._new_memory(key[:2], memory)
         if not is_changed and desk is None:
             return
-        with self._transaction(is_synced=is_intent):
+        # What SQLite is told in one statement needs no words around it: a stop waits for this.
+        is_single = desk is None and key in self._numbers and key in self._used and not setup.is_closed
+        with self._transaction(is_synced=is_intent, is_single=is_single):
             if is_changed:
                 self._write_setup(key, data, is_closed=setup.is_closed)
             if desk is not None:
@@ -148,6 +150,23 @@ class StateFile:
             self._written.pop(key)  # a late report is rare, memory is not for ever
 
     def _write_setup(self, key: Key, data: bytes, *, is_closed: bool) -> None:
+        if not (key in self._numbers and self._write_over(key, data, is_closed=is_closed)):
+            self._insert(key, data, is_closed=is_closed)
+        if key not in self._used:
+            self._db.execute("INSERT OR IGNORE INTO used VALUES (?, ?, ?)", key)
+        if is_closed and key not in self._closed:
+            self._forget_oldest(key)
+
+    def _write_over(self, key: Key, data: bytes, *, is_closed: bool) -> bool:
+        """Write over what is stored, a third of the pages that a replacement takes; False where none is."""
+        changed = self._db.execute(
+            "UPDATE setups SET is_closed = ?, state = ? "
+            "WHERE strategy_id = ? AND instrument_id = ? AND setup_id = ?",
+            (is_closed, data, *key),
+        )
+        return changed.rowcount > 0
+
+    def _insert(self, key: Key, data: bytes, *, is_closed: bool) -> None:
         if key not in self._numbers:
             self._numbers[key] = self._next_number
             self._next_number += 1
@@ -155,10 +174,6 @@ class StateFile:
             "INSERT OR REPLACE INTO setups VALUES (?, ?, ?, ?, ?, ?)",
             (*key, self._numbers[key], is_closed, data),
         )
-        if key not in self._used:
-            self._db.execute("INSERT OR IGNORE INTO used VALUES (?, ?, ?)", key)
-        if is_closed and key not in self._closed:
-            self._forget_oldest(key)
 
     def _new_memory(self, key: tuple[str, str], memory: DeskMemory | None) -> bytes | None:
         """Return what a desk knows as it is stored; None where that stands there already."""
@@ -250,11 +265,15 @@ class StateFile:
         self._db.close()
 
     @contextmanager
-    def _transaction(self, *, is_synced: bool) -> Iterator[None]:
+    def _transaction(self, *, is_synced: bool, is_single: bool = False) -> Iterator[None]:
+        """Put what is executed within on the disk together; a single statement is whole by itself."""
         try:
             if is_synced is not self._is_synced:  # not inside a transaction, where SQLite ignores it
                 self._db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
                 self._is_synced = is_synced
+            if is_single:
+                yield
+                return
             self._db.execute("BEGIN")
             yield
             self._db.execute("COMMIT")

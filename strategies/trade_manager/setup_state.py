@@ -5,6 +5,7 @@ those anew. A restored setup answers every later event exactly as the original w
 """
 
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -119,20 +120,20 @@ NOT_KEPT: Final = frozenset(
 KEPT: Final = frozenset(
     {*_PUBLIC, *(f"_{name}" for name in _PRIVATE), "orders", "_entry", "_seen_fills"},
 )
+_FIELDS: Final = (*_PUBLIC, *_PRIVATE)
+_READ: Final = attrgetter(*_PUBLIC, *(f"_{name}" for name in _PRIVATE))
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(SetupState)
 
 
 def state_of(setup: Setup) -> SetupState:
     """Return all that a setup knows; it shares the setup's lists, so encode it at once."""
-    fields = {name: getattr(setup, name) for name in _PUBLIC}
-    fields |= {name: getattr(setup, f"_{name}") for name in _PRIVATE}
     return SetupState(
         version=VERSION,
         orders=list(setup.orders.values()),
         entry_id=setup.entry_id,
         seen_fills=sorted(setup._seen_fills),  # noqa: SLF001 - this module is the other half of Setup
-        **fields,
+        **dict(zip(_FIELDS, _READ(setup), strict=True)),
     )
 
 

@@ -85,6 +85,51 @@ def test_what_was_stored_survives_a_kill(tmp_path: Path) -> None:
     assert StateFile(path).living() == [(*NAMES, "x")]
 
 
+def test_what_was_written_over_survives_a_kill(tmp_path: Path) -> None:
+    """The second write of a setup, one statement without words around it, as an exit's intent is."""
+    path = tmp_path / "state.sqlite"
+    code = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from runtime.live.state import StateFile\n"
+        "from tests.unit.test_state_file import setup_named\n"
+        f"file, setup = StateFile(Path({str(path)!r})), setup_named('x')\n"
+        "file.put_setup(setup, is_intent=True)\n"
+        "setup.last_price = 7.0\n"
+        "file.put_setup(setup, is_intent=False)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == -9
+    (state,) = StateFile(path).setups(*NAMES)
+    assert state.last_price == 7.0
+
+
+def test_a_setup_that_was_forgotten_is_stored_anew(tmp_path: Path) -> None:
+    """There is nothing to write over any more: a late report of its orders brings it back."""
+    path = tmp_path / "state.sqlite"
+    file, late = StateFile(path), setup_named("late", is_closed=True)
+    file.put_setup(late, is_intent=False)
+    file._db.execute("DELETE FROM setups")
+    late.last_price = 7.0
+    file.put_setup(late, is_intent=False)
+    file.close()
+    assert [one.last_price for one in StateFile(path).setups(*NAMES)] == [7.0]
+
+
+def test_a_disk_that_refuses_a_single_statement_is_an_os_error(tmp_path: Path) -> None:
+    """And the next write, when it takes them again, is whole."""
+    file, setup = StateFile(tmp_path / "state.sqlite"), setup_named("x")
+    file.put_setup(setup, is_intent=True)
+    setup.last_price = 7.0
+    file._db.execute("ALTER TABLE setups RENAME TO away")
+    with pytest.raises(OSError, match="setups"):
+        file.put_setup(setup, is_intent=False)
+    file._db.execute("ALTER TABLE away RENAME TO setups")
+    file.put_setup(setup, is_intent=False)
+    assert [one.last_price for one in file.setups(*NAMES)] == [7.0]
+
+
 def test_only_one_process_has_it(tmp_path: Path) -> None:
     """A second node on the same state would undo what the first does."""
     path = tmp_path / "state.sqlite"
