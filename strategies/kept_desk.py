@@ -21,7 +21,7 @@ from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC, HoldEntries, Holds,
 from strategies.protection import VenueCapabilities
 from strategies.setup_keeper import DeskMemory, SetupKeeper
 from strategies.trade_manager.catch_up import VenueOrder, catch_up, orphans
-from strategies.trade_manager.client_ids import base36, parsed, setup_id
+from strategies.trade_manager.client_ids import base36, parsed, setup_and_leg, setup_id
 from strategies.trade_manager.increments import round_down
 from strategies.trade_manager.lifecycle import IllegalTransition
 from strategies.trade_manager.orders import ZERO, Action, Fill, Leg, OrderKind
@@ -29,6 +29,7 @@ from strategies.trade_manager.plan import EntryPlan
 from strategies.trade_manager.setup import Setup
 from strategies.trade_manager.setup_rules import ExitRules, Identity
 from strategies.trade_manager.stops import stop_limit
+from strategies.trade_manager.strangers import newest, part
 
 # Setups whose orders may still report something late (a fill after its cancellation was confirmed).
 REMEMBERED_SETUPS: Final = 16
@@ -79,6 +80,7 @@ class KeptDesk(AccountView, ABC):
         self._dust_value = ZERO
         self.kept_halt = ""
         """Why this desk halted by itself, until a rearm; the kill file keeps a halt of the whole node."""
+        self._booked: set[str] = set()  # trade ids of what others closed
         self.began_ns = 0
         """When the desk was made ready, UNIX nanoseconds: what venues date before is history."""
 
@@ -311,11 +313,60 @@ class KeptDesk(AccountView, ABC):
     # -- what others do in our account ---------------------------------------------------------------------
 
     def settle_difference(self, price: Decimal) -> Decimal:
-        """Book what the account does not hold any more as closed by somebody else; return how much, base.
+        """Book what the account does not hold any more, and nobody sold, at a price; return how much, base.
 
-        On spot only after the venue was asked for the balance: the one known here may be old.
+        On spot only after the venue was asked for its balance and its trades: a withdrawal has no price.
         """
-        return self._settle(price)  # recordings listen to this name: what comes from outside alone
+        # Recordings listen to this name and the next: what comes from outside alone.
+        missing, ts_ns = self.missing_qty(), self._host.clock.timestamp_ns()
+        if missing:
+            text = f"{missing} left the account by no trade that is known: booked at the last price {price}"
+            self._book([Fill(ts_ns, f"external-{ts_ns}", missing, price)], text, "estimated")
+        return missing
+
+    def settle_by_fills(self, fills: list[Fill]) -> Decimal:
+        """Book what the account does not hold any more by what others sold; return how much, base.
+
+        Parameters
+        ----------
+        fills
+            As `strange_fills` returns them.
+        """
+        taken = newest(fills, self.missing_qty())
+        qty = sum((one.qty for one in taken), ZERO)
+        if taken:
+            self._book(taken, f"{qty} were closed by somebody else", "reduced")
+        return qty
+
+    def _book(self, fills: list[Fill], text: str, reason: str) -> None:
+        setup = self.setup
+        if setup is None:
+            return
+        self._booked.update(one.trade_id for one in fills)
+        self.hold_for_external(f"{text}; the setup had {setup.position_qty}")
+        self.carry_out(setup, setup.on_external(fills, self._host.clock.timestamp_ns(), reason))
+
+    def strange_fills(self) -> list[Fill]:
+        """Return what others traded against the living position and nobody has booked, oldest first.
+
+        As Nautilus' cache has it: by the venue's own fills (`runtime.live.open_reports`).
+        """
+        setup = self.setup
+        if setup is None or setup.is_closed or not setup.is_in_position:
+            return []
+        ledger, is_long = setup.ledger, setup.plan.direction > 0
+        # What was before the start was booked by the node before, if it came before that one's last exit.
+        events = [
+            event
+            for order in self._host.cache.orders(instrument_id=self.instrument_id)
+            if order.is_buy != is_long and not setup_and_leg(order.client_order_id.value)[0]
+            for event in order.events
+            if isinstance(event, OrderFilled)
+            and event.trade_id.value not in self._booked
+            and event.ts_event >= ledger.entry_ts_ns
+            and (event.ts_event >= self.began_ns or event.ts_event > ledger.exit_ts_ns)
+        ]
+        return sorted((self.fill_of(one) for one in events), key=lambda one: one.ts_ns)
 
     def missing_qty(self) -> Decimal:
         """Return what the account holds less than the living setup, base currency; 0 below a lot.
@@ -327,16 +378,6 @@ class KeptDesk(AccountView, ABC):
             return ZERO
         missing = setup.position_qty - self.held_qty(setup.plan.direction)
         return missing if missing >= self.market.lot_size else ZERO
-
-    def _settle(self, price: Decimal, at_most: Decimal | None = None) -> Decimal:
-        setup, missing = self.setup, self.missing_qty()
-        missing = missing if at_most is None else min(missing, at_most)
-        if setup is None or not missing:
-            return ZERO
-        ts_ns = self._host.clock.timestamp_ns()
-        self.hold_for_external(f"{missing} of {setup.position_qty} were closed by somebody else")
-        self.carry_out(setup, setup.on_external(missing, price, ts_ns))
-        return missing
 
     def carried_stop(self, plan: EntryPlan) -> Decimal | None:
         """Return the price of the stop that an entry carries: beyond ours, so that ours is always first.
@@ -371,12 +412,12 @@ class KeptDesk(AccountView, ABC):
             return
         if parsed(self.tag, self.instrument_id.symbol.value, client_id) is not None:
             return  # of a setup long gone, or the close of a position that nobody planned: not of this one
-        if self.account_kind() == "cash":
-            # Coins that no setup holds may be sold by anyone, and the balance known here may be old.
-            self._settle(price, at_most=qty)
-        else:
-            ts_ns = self._host.clock.timestamp_ns()
-            self.carry_out(setup, setup.on_external(min(qty, setup.position_qty), price, ts_ns))
+        # Coins that no setup holds may be sold by anyone: the venue is asked how many are left, and what is
+        # missing is booked by this fill then, whichever of the two was told first.
+        if self.account_kind() != "cash":
+            fill = part(self.fill_of(event), setup.position_qty)
+            self._booked.add(fill.trade_id)
+            self.carry_out(setup, setup.on_external([fill], self._host.clock.timestamp_ns()))
 
     def hold_for_external(self, reason: str) -> None:
         """Open nothing on this instrument until a person has looked, and says so by a rearm."""

@@ -46,13 +46,20 @@ class BalanceCheck:
         self._tell = tell
         self._held: set[str] = set()
 
-    async def is_known(self, desk: Any) -> bool:
+    async def is_known(self, desk: Any, *, is_doubted: bool = False) -> bool:
         """Ask about coins that a setup misses (spot); False while nobody answers, and entries are held.
 
         Positions of contracts come from the venue's own reports: they are not asked for again.
+
+        Parameters
+        ----------
+        desk
+            Of the setup.
+        is_doubted
+            Some may be missing of which the account has not told yet: it is asked in any case.
         """
         name = desk.instrument_id.value
-        if desk.account_kind() == "cash" and desk.missing_qty():
+        if desk.account_kind() == "cash" and (is_doubted or desk.missing_qty()):
             try:
                 async with asyncio.timeout(ANSWER_SECS):
                     await self._ask(desk.instrument_id)

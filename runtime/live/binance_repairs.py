@@ -88,6 +88,9 @@ class StreamRepairs(OpenReports, Client):
                 await stream.disconnect()
                 stream._is_recovery_failed = True  # noqa: SLF001
 
+    def _ask_soon(self, client_id: str) -> None:
+        self._missed.ask_soon(client_id)
+
     async def _query_order(self, command: QueryOrder) -> None:
         if self._cache.order(command.client_order_id) is None:
             await super()._query_order(command)

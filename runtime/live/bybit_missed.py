@@ -20,6 +20,8 @@ from nautilus_trader.model.orders import Order
 
 from runtime.errors import VenueError
 from runtime.live.bybit_rest import BybitRest
+from runtime.live.untold_trades import tell_trades
+from strategies.trade_manager.client_ids import setup_and_leg
 
 LOOK_SECS: Final = 0.5
 # What is missing may be on its way: it is looked for once more before it counts.
@@ -57,7 +59,7 @@ class MissedReports:
         self._client, self._rest = client, rest
         self._task: asyncio.Task[None] | None = None
         self._active_ns = 0
-        self._since_ms = 0
+        self._since_ms = self._began_ms = 0
         self._missing: dict[str, InstrumentId] = {}
         self._handed: Counter[str] = Counter()
         self._gone: set[str] = set()
@@ -65,7 +67,7 @@ class MissedReports:
 
     def begin(self) -> None:
         """Look from now on."""
-        self._since_ms = self._client._clock.timestamp_ns() // MS  # noqa: SLF001 - of our own subclass
+        self._since_ms = self._began_ms = self._client._clock.timestamp_ns() // MS  # noqa: SLF001 - our subclass
         self._task = self._client._loop.create_task(self._run())  # noqa: SLF001
 
     def end(self) -> None:
@@ -126,10 +128,10 @@ class MissedReports:
     # -- fills ---------------------------------------------------------------------------------------------
 
     async def _missing_fills(self, category: str, since_ms: int) -> dict[str, InstrumentId]:
-        """Return the executions of our orders that the cache does not have ("Get Trade History")."""
+        """Return the executions in our account that the cache does not have ("Get Trade History")."""
         asked = {"category": category, "startTime": str(since_ms), "limit": str(PAGE)}
         rows = await self._pages("/v5/execution/list", asked)
-        found = ((row["execId"], self._missing_in(row)) for row in rows)
+        found = ((row["execId"], self._missing_in(row, category)) for row in rows)
         return {trade_id: instrument_id for trade_id, instrument_id in found if instrument_id is not None}
 
     async def _pages(self, path: str, asked: dict[str, str]) -> list[dict[str, Any]]:
@@ -142,7 +144,7 @@ class MissedReports:
             if not cursor or not result["list"]:
                 return rows
 
-    def _missing_in(self, row: dict[str, Any]) -> InstrumentId | None:
+    def _missing_in(self, row: dict[str, Any], category: str) -> InstrumentId | None:
         """Return the instrument of an execution that the cache lacks."""
         if row.get("execType", "Trade") != "Trade":  # funding is an execution there as well
             return None
@@ -151,10 +153,20 @@ class MissedReports:
         if client_id is None and row.get("orderLinkId"):
             client_id = ClientOrderId(row["orderLinkId"])
         order = None if client_id is None else cache.order(client_id)
+        if order is None:
+            return self._strange_in(row, category)
         # An order that is not acknowledged yet is asked about by those who wait for it.
-        if order is None or order.venue_order_id is None or TradeId(row["execId"]) in order.trade_ids:
+        if order.venue_order_id is None or TradeId(row["execId"]) in order.trade_ids:
             return None
         return order.instrument_id
+
+    def _strange_in(self, row: dict[str, Any], category: str) -> InstrumentId | None:
+        """Return the instrument of somebody else's execution; None where nobody here trades it."""
+        if setup_and_leg(row.get("orderLinkId") or "")[0] or int(row["execTime"]) < self._began_ms:
+            return None
+        venue = self._client.venue
+        instrument_id = InstrumentId.from_str(f"{row['symbol']}-{category.upper()}.{venue}")
+        return None if self._client._cache.instrument(instrument_id) is None else instrument_id  # noqa: SLF001
 
     async def _report_fills(self, late: dict[str, InstrumentId]) -> None:
         for instrument_id in set(late.values()):  # of others the adapter may know no precision, and fail
@@ -173,11 +185,15 @@ class MissedReports:
                 ts_init=now_ns,
             )
         )
-        for report in sorted(reports, key=lambda one: one.ts_event):
-            if report.trade_id.value in late:
-                self.found_fills += 1
-                client._log.warning(f"The stream missed fill {report.trade_id}: taken now")  # noqa: SLF001
-                client._send_fill_report(report)  # noqa: SLF001
+        wanted = [one for one in reports if one.trade_id.value in late]
+        if any(client._cache.client_order_id(one.venue_order_id) is None for one in wanted):  # noqa: SLF001
+            since_ns = min(one.ts_event for one in wanted)
+            self.found_fills += await tell_trades(client, instrument_id, since_ns)
+            return
+        for report in sorted(wanted, key=lambda one: one.ts_event):
+            self.found_fills += 1
+            client._log.warning(f"The stream missed fill {report.trade_id}: taken now")  # noqa: SLF001
+            client._send_fill_report(report)  # noqa: SLF001
 
     # -- orders --------------------------------------------------------------------------------------------
 

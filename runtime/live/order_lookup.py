@@ -74,7 +74,7 @@ async def look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> L
     if not report.filled_qty.as_decimal():
         return Lookup(Answer.FOUND, report)
     try:
-        fills = await _fills(client, instrument_id, question, report.venue_order_id)
+        fills = await newest_fills(client, instrument_id, report.venue_order_id)
     except Exception:
         return Lookup(Answer.SILENT)
     own = tuple(one for one in fills if one.venue_order_id == report.venue_order_id)
@@ -124,7 +124,7 @@ def hand_over(cache: Any, answer: Lookup, send: Callable[[Any], Any]) -> list[An
         The fills that the engine did not know.
     """
     report = answer.report
-    order = cache.order(report.client_order_id)
+    order = _order_of(cache, report)
     if report.filled_qty > 0 and (order is None or order.status in _UNACKNOWLEDGED):
         # Not a copy: Nautilus' own kind of object loses what the engine logs.
         status, report.order_status = report.order_status, OrderStatus.ACCEPTED
@@ -132,7 +132,7 @@ def hand_over(cache: Any, answer: Lookup, send: Callable[[Any], Any]) -> list[An
             send(report)
         finally:
             report.order_status = status
-        order = cache.order(report.client_order_id)
+        order = _order_of(cache, report)
     if order is None:
         send(report)
         return []
@@ -142,6 +142,12 @@ def hand_over(cache: Any, answer: Lookup, send: Callable[[Any], Any]) -> list[An
     if not order.is_closed and order.filled_qty == report.filled_qty:
         send(report)
     return unknown
+
+
+def _order_of(cache: Any, report: Any) -> Any:
+    """Return the engine's order of a report; one placed by hand may have no client id at the venue."""
+    client_id = report.client_order_id or cache.client_order_id(report.venue_order_id)
+    return None if client_id is None else cache.order(client_id)
 
 
 async def withdraw(client: Any, instrument_id: InstrumentId, client_id: str) -> None:
@@ -198,9 +204,16 @@ async def binance_fills(client: Any, instrument_id: InstrumentId, venue_order_id
     ]
 
 
-async def _fills(
-    client: Any, instrument_id: InstrumentId, question: GenerateOrderStatusReport, venue_order_id: Any
-) -> list[Any]:
+async def newest_fills(client: Any, instrument_id: InstrumentId, venue_order_id: Any = None) -> list[Any]:
+    """Return the newest fills of an instrument, Nautilus' `FillReport` of each.
+
+    Parameters
+    ----------
+    client, instrument_id
+        As in `look_up`.
+    venue_order_id
+        Others need not be among them; None for all.
+    """
     if hasattr(client, "_http_account"):
         return await binance_fills(client, instrument_id, venue_order_id)
     reports: list[Any] = await client.generate_fill_reports(
@@ -210,7 +223,7 @@ async def _fills(
             start=None,
             end=None,
             command_id=UUID4(),
-            ts_init=question.ts_init,
+            ts_init=client._clock.timestamp_ns(),  # noqa: SLF001 - Nautilus offers no public name
         )
     )
     return reports
@@ -277,4 +290,13 @@ async def _bybit_knows(client: Any, instrument_id: InstrumentId, client_id: str)
     return Answer.ABSENT if found is None else Answer.FOUND
 
 
-__all__ = ["Answer", "Lookup", "binance_fills", "hand_over", "is_asking_about", "look_up", "withdraw"]
+__all__ = [
+    "Answer",
+    "Lookup",
+    "binance_fills",
+    "hand_over",
+    "is_asking_about",
+    "look_up",
+    "newest_fills",
+    "withdraw",
+]

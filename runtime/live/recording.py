@@ -36,6 +36,7 @@ from runtime.recorder import order_record
 from strategies.deadline_watch import hear_calls
 from strategies.perception_state import encode
 from strategies.trade_manager.catch_up import VenueOrder
+from strategies.trade_manager.orders import Fill
 
 SERIALIZER: Final = MsgSpecSerializer(encoding=msgspec.json)
 # Behind the simulated venue, whose account states come before a print, and before every strategy.
@@ -60,6 +61,7 @@ DESK_CALLS: Final[Mapping[str, Any]] = {
     "sweep_orphans": list[Any],
     "take_picture": tuple[dict[str, VenueOrder]],
     "settle_difference": tuple[Decimal],
+    "settle_by_fills": tuple[list[Fill]],
     "protect_unplanned": tuple[float],
 }
 RECORDINGS: Final = "recordings"

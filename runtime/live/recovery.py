@@ -18,6 +18,8 @@ from typing import Any, Final
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.model.enums import AccountType
+from nautilus_trader.model.events import AccountState
 from nautilus_trader.model.identifiers import ClientOrderId
 from nautilus_trader.model.orders import Order
 
@@ -29,9 +31,11 @@ from runtime.live.holdings_watch import HoldingsWatch
 from runtime.live.intents import EntryBarrier, IntentSync
 from runtime.live.late_records import late_records
 from runtime.live.limits import make_room
+from runtime.live.missing_coins import AskTrades, MissingCoins
 from runtime.live.order_lookup import Answer, Lookup, hand_over, look_up
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.state import StateFile, StateKeeper
+from runtime.live.untold_trades import tell_trades
 from runtime.notify.actor import EVENTS_TOPIC
 from runtime.notify.events import Event, EventKind, Severity
 from strategies.entry_halt import (
@@ -54,9 +58,7 @@ SWEEP_TIMER: Final = "sweep-orphans"
 # An order that was given up and arrived, or one whose cancellation got lost, is found within this time.
 SWEEP_SECS: Final = 60
 NANOS: Final = 1_000_000_000
-# How often, and how long apart, an account must hold less than a setup before somebody else has sold it.
-MISSING_LOOKS: Final = 4
-MISSING_SECS: Final = 0.5
+ACCOUNTS: Final = "events.account.*"
 
 type LookUp = Callable[[Any, str], Any]
 """``await look_up(instrument_id, client_order_id)`` gives a `Lookup`."""
@@ -77,6 +79,8 @@ class RecoveryActor(Actor):
         Asks a venue about one order.
     ask_balance
         Asks a venue what an account has; see `BalanceCheck`.
+    ask_trades
+        Asks a venue for its trades; see `MissingCoins`.
     reconcile_report
         Hands a report to Nautilus' execution engine.
     call_soon
@@ -95,6 +99,7 @@ class RecoveryActor(Actor):
         strategies: Callable[[], Iterable[Any]],
         lookup: LookUp,
         ask_balance: AskBalance,
+        ask_trades: AskTrades,
         reconcile_report: Callable[[Any], Any],
         call_soon: Callable[[Callable[[], Any]], Any],
         journal: Callable[[Any], Any],
@@ -114,14 +119,15 @@ class RecoveryActor(Actor):
         self._noted: set[str] = set()
         self._is_looking = False
         self._holdings = HoldingsWatch()
-        self._balances = BalanceCheck(
+        balances = BalanceCheck(
             ask_balance,
             lambda topic, message: self.msgbus.publish(topic=topic, msg=message),
             lambda: self.clock.timestamp_ns(),
             self._tell,
         )
+        self._coins = MissingCoins(balances, ask_trades, self._tell)
         self._task: asyncio.Task[None] | None = None
-        self._looks: set[asyncio.Task[None]] = set()
+        self._looks: dict[asyncio.Task[None], str] = {}
         points = armed_points()
         for strategy in strategies():
             memory = keeper.file.strategy(strategy.id.value)
@@ -146,6 +152,7 @@ class RecoveryActor(Actor):
         hold = HoldEntries(ts_ns=now_ns, source=SOURCE, reason="the state of orders and positions is unknown")
         self.msgbus.publish(topic=HOLD_TOPIC, msg=hold)
         self.msgbus.subscribe(topic=HOLD_TOPIC, handler=self._on_hold)
+        self.msgbus.subscribe(topic=ACCOUNTS, handler=self._on_account)
         self._call_soon(self._begin)
         self.clock.set_timer_ns(
             MEMORY_TIMER,
@@ -231,8 +238,7 @@ class RecoveryActor(Actor):
     async def _all_looked_at(self) -> bool:
         try:
             for desk in self._started():
-                await self._let_arrive(desk)
-                if not await self._may_book(desk):
+                if not await self._coins.may_book(desk):
                     return False
                 self.look_at_strangers(desk)
         except Exception as error:  # held for ever in silence otherwise
@@ -267,37 +273,29 @@ class RecoveryActor(Actor):
         if hold.source == EXTERNAL and self.is_done and not self._is_looking:
             self._call_soon(lambda: self._begin_look(hold.instrument_id))
 
+    def _on_account(self, state: AccountState) -> None:
+        """Look where coins are gone: nothing else may tell of somebody else's sale, or of a withdrawal."""
+        if state.account_type != AccountType.CASH or not self.is_done:
+            return
+        for desk in self._started():
+            name = desk.instrument_id.value
+            if desk.missing_qty() and desk.account_kind() == "cash" and name not in self._looks.values():
+                self._call_soon(partial(self._begin_look, name))
+
     def _begin_look(self, name: str) -> None:
         task = asyncio.get_running_loop().create_task(self._look_again(name))
-        self._looks.add(task)
-        task.add_done_callback(self._looks.discard)
+        self._looks[task] = name
+        task.add_done_callback(self._looks.pop)
 
     async def _look_again(self, name: str) -> None:
         for desk in self._started():
             if desk.instrument_id.value == name:
-                await self._let_arrive(desk)
-                may_book = await self._may_book(desk)
+                may_book = await self._coins.may_book(desk)
                 self._is_looking = True  # what is found is a hold again
                 try:
                     self.look_at_strangers(desk, may_book=may_book)
                 finally:
                     self._is_looking = False
-
-    async def _let_arrive(self, desk: KeptDesk) -> None:
-        """Wait for our own fills: the account is told of them before the setup is."""
-        for _ in range(MISSING_LOOKS):
-            if not desk.missing_qty():
-                return
-            await asyncio.sleep(MISSING_SECS)
-
-    async def _may_book(self, desk: KeptDesk) -> bool:
-        """Tell whether what is missing is so by the venue's own word of now, our own fills aside."""
-        if not desk.missing_qty():
-            return await self._balances.is_known(desk)
-        if not await self._balances.is_known(desk):
-            return False
-        await self._let_arrive(desk)  # the answer may hold a fill of ours whose event is still on its way
-        return True
 
     def _tell(self, text: str) -> None:
         self.log.error(text)
@@ -323,11 +321,13 @@ class RecoveryActor(Actor):
         may_book
             False where nobody knows whether coins are missing: the position stays as it is, with its stop.
         """
-        price = desk.last_price()
-        if price is None and desk.setup is not None:
-            price = desk.setup.plan.entry_price
-        if price is not None and may_book:
-            desk.settle_difference(price)
+        if may_book and desk.missing_qty():
+            desk.settle_by_fills(desk.strange_fills())
+            price = desk.last_price()
+            if price is None and desk.setup is not None:
+                price = desk.setup.plan.entry_price
+            if price is not None and desk.missing_qty():
+                desk.settle_difference(price)
         qty = desk.unplanned_qty()
         if abs(qty) >= desk.market.lot_size:
             self.unplanned.append(f"{desk.instrument_id} {qty}")
@@ -388,12 +388,16 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
     async def ask_balance(instrument_id: Any) -> None:
         await ask_client(clients[instrument_id.venue])
 
+    async def ask_trades(instrument_id: Any, since_ns: int) -> None:
+        await tell_trades(clients[instrument_id.venue], instrument_id, since_ns)
+
     return RecoveryActor(
         StateKeeper(file, context.loop.call_later, _entries_wait(context, file, clients.values())),
         settings_of(context),
         strategies=context.strategies,
         lookup=ask,
         ask_balance=ask_balance,
+        ask_trades=ask_trades,
         reconcile_report=engine.reconcile_execution_report,
         call_soon=context.call_soon,
         journal=context.journal.append,

@@ -5,6 +5,7 @@ Nautilus, a clock or a socket. Times are those of the trades and reports, so a b
 take the same decisions. After every fact the exits are compared with the position (`strategies.protection`).
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -349,27 +350,28 @@ class Setup(WatchedSetup):
         self._entry = order
         return self.on_filled(order.client_id, fill)
 
-    def on_external(self, qty: Decimal, price: Decimal, ts_ns: int) -> list[Action]:
+    def on_external(self, fills: Iterable[Fill], ts_ns: int, reason: str = "reduced") -> list[Action]:
         """Take that somebody else closed a part of the position: by hand, a liquidation, a deleveraging.
 
         Parameters
         ----------
-        qty
-            How much, base currency, > 0.
-        price
-            At which it is booked, quote currency.
+        fills
+            Of the other's order, not more than the position.
         ts_ns
-            UNIX nanoseconds.
+            Now, UNIX nanoseconds.
+        reason
+            For the journal: ``reduced`` by fills of the venue, or ``estimated``.
         """
         if self.stage not in IN_POSITION:
             return []
         self._signal(Signal.EXIT_FILLED)
-        fill = Fill(ts_ns, f"external-{ts_ns}", min(qty, self.ledger.position_qty), price)
-        self.ledger.leave(fill)
-        self._left_at.add(fill, None, is_market=True)
+        actions: list[Action] = []
+        for fill in fills:
+            self.ledger.leave(fill)
+            self._left_at.add(fill, None, is_market=True)
+            actions.append(self._note("external", reason, price=fill.price, qty=fill.qty))
         self._exit_reason = ExitReason.EXTERNAL.value
         self._exit_bucket_seq = self._bucket_seq
-        actions: list[Action] = [self._note("external", "reduced", price=price, qty=fill.qty)]
         self._unwant_entry(actions, "external")
         return self._settle(actions, ts_ns)
 

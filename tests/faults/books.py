@@ -189,9 +189,11 @@ def _compare_trades(node: LiveNode, venue: FaultVenue, state: Row) -> None:
         assert Decimal(trade["qty"]) == total(entries), f"{trade['setup_id']}: quantity"
         side = entries[0]["side"] if entries else "BUY"
         direction = 1 if side == "BUY" else -1
-        quote_fees = sum((Decimal(one["fee"]) for one in fills if one["fee_asset"] == "USDT"), ZERO)
-        # What others sold closed it, too. No adapter tells the fee of an order that is not ours.
-        exits += closed_by_others(state, entries, side)
+        theirs = closed_by_others(state, entries, side)
+        quote_fees = sum(
+            (Decimal(one["fee"]) for one in [*fills, *theirs] if one["fee_asset"] == "USDT"), ZERO
+        )
+        exits += theirs  # what others sold closed it, too
         dust = Decimal(trade["dust_qty"]) * value(exits) / total(exits) if exits else ZERO
         gross = (value(exits) - value(entries)) * direction
         pnl = gross - quote_fees + Decimal(trade["funding"] or 0) + dust - carried

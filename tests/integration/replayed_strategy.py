@@ -12,6 +12,7 @@ from strategies.deadline_watch import DeadlineWatch, live_call_soon
 from strategies.entry_halt import HaltEntries, RearmEntries, listen_to_halts
 from strategies.entry_limits import EntryIntent
 from strategies.trade_manager.catch_up import VenueOrder
+from strategies.trade_manager.orders import Fill
 from strategies.trade_manager.record import Decision
 
 WAIT_NS = 3_000_000
@@ -85,6 +86,10 @@ class Nervous(Strategy):
     def settle_difference(self, price: Decimal) -> None:
         """Say at which price."""
         self.decide("expired", f"settled: {price * 2}")
+
+    def settle_by_fills(self, fills: list[Fill]) -> None:
+        """Say what they came to."""
+        self.decide("expired", f"sold by others: {sum(one.qty * one.price for one in fills)}")
 
     def take_picture(self, at_venue: Mapping[str, VenueOrder], *, is_complete: bool) -> None:
         """Say what the venue has."""

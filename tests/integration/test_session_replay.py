@@ -24,6 +24,7 @@ from runtime.live.replay import SessionReplay
 from strategies.entry_halt import HaltEntries, RearmEntries
 from strategies.entry_limits import EntryLimits, LimitRules
 from strategies.trade_manager.catch_up import VenueOrder
+from strategies.trade_manager.orders import Fill
 from tests.integration.engine_harness import instrument_of
 from tests.integration.paper_harness import Running, run_node
 from tests.integration.test_paper_parity import random_walk
@@ -213,6 +214,7 @@ def test_timers_messages_and_commands_come_back(tmp_path: Path) -> None:
         name = strategy.config.instrument_id
         await running.push([MarkPriceUpdate(name, Price.from_str("0.5000"), 1, 1)])
         strategy.settle_difference(Decimal("0.5"))
+        strategy.settle_by_fills([Fill(1, "x", Decimal(2), Decimal("0.25"), Decimal("0.01"))])
         order = VenueOrder("A-1", is_open=False, qty=Decimal(3), filled_qty=Decimal(2))
         strategy.take_picture({"A-1": order}, is_complete=True)
         await asyncio.sleep(0.01)
@@ -224,7 +226,13 @@ def test_timers_messages_and_commands_come_back(tmp_path: Path) -> None:
     rows = list(read_rows(folder))
     said = [json.loads(row[4])["reason"] for row in rows if row[2] == RowKind.DECISION]
     assert {"timer", "self", "disk", "someone", "someone: enough", "before", "after", "may"} < set(said)
-    assert {"watchdog: 2.5", "marked: 0.5000", "settled: 1.0", "picture: 2 True"} < set(said)
+    assert {
+        "watchdog: 2.5",
+        "marked: 0.5000",
+        "settled: 1.0",
+        "sold by others: 0.50",
+        "picture: 2 True",
+    } < set(said)
     assert said.count("4 entries within 60 s, limit 4") == 6
     found = SessionReplay(folder).run()
     assert found.first is None

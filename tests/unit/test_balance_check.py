@@ -1,4 +1,4 @@
-"""Spot: a balance message that got lost must not look like a sale by somebody else."""
+"""Spot: a lost balance message is no sale by somebody else, and a sale is booked by its own fills."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from nautilus_trader.common.component import MessageBus, TestClock
 from nautilus_trader.model.identifiers import InstrumentId, TraderId
 from nautilus_trader.test_kit.stubs.component import TestComponentStubs
 
-from runtime.live import recovery
+from runtime.live import missing_coins
 from runtime.live.balance_check import ask_client
 from runtime.live.recovery import RecoveryActor
 from runtime.notify.actor import EVENTS_TOPIC
 from strategies.entry_halt import HOLD_TOPIC, RELEASE_TOPIC
 from strategies.setup_desk import SetupDesk
-from strategies.trade_manager.orders import Leg
+from strategies.trade_manager.orders import Fill, Leg, Note
 from tests.unit.test_market_pieces import entered
 from tests.unit.test_protection_of_setups import NANOS
 
@@ -42,6 +42,8 @@ class SpotDesk(SetupDesk):
         self.market = SimpleNamespace(lot_size=Decimal("0.1"))  # type: ignore[assignment]
         self.instrument = SimpleNamespace(base_currency=SimpleNamespace(code="XYZ"))
         self.known_qty = Decimal(0)
+        self.sold: list[Fill] = []
+        self.notes: list[tuple[str, Decimal | None, Decimal | None]] = []
 
     def account_kind(self) -> Any:
         """Return spot."""
@@ -50,6 +52,10 @@ class SpotDesk(SetupDesk):
     def held_qty(self, direction: int) -> Decimal:
         """Return what the node was told that the account holds."""
         return self.known_qty * direction
+
+    def strange_fills(self) -> list[Fill]:
+        """Return what others are known to have sold, but for what is booked."""
+        return [one for one in self.sold if one.trade_id not in self._booked]
 
     def last_price(self) -> Decimal | None:
         """Return a price."""
@@ -62,18 +68,25 @@ class SpotDesk(SetupDesk):
     def carry_out(self, setup: Any, actions: Any) -> None:
         """Let the venue of the test do it."""
         del setup
-        self.orders.take(list(actions))
+        actions = list(actions)
+        self.notes += [
+            (one.reason, one.price, one.qty)
+            for one in actions
+            if isinstance(one, Note) and one.kind == "external"
+        ]
+        self.orders.take(actions)
 
 
 class Rig:
     """A recovery that is done, one desk, and a venue that answers as a test says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answer: Callable[[SpotDesk], None]) -> None:
-        monkeypatch.setattr(recovery, "MISSING_SECS", 0.0)
+        monkeypatch.setattr(missing_coins, "ARRIVE_SECS", 0.0)
         self.messages: list[tuple[str, Any]] = []
         self.desk = SpotDesk(self.messages)
         self.answer = answer
         self.asked = 0
+        self.trades: Callable[[SpotDesk], None] = lambda _desk: None
         clock = TestClock()
         bus = MessageBus(trader_id=TraderId("T-001"), clock=clock)
         for topic in (HOLD_TOPIC, RELEASE_TOPIC, EVENTS_TOPIC):
@@ -86,6 +99,7 @@ class Rig:
             strategies=lambda: [strategy],
             lookup=lambda *_words: None,
             ask_balance=self._ask,
+            ask_trades=self._ask_trades,
             reconcile_report=lambda _report: None,
             call_soon=lambda function: function(),
             journal=lambda _record: None,
@@ -97,6 +111,11 @@ class Rig:
     async def _ask(self, _instrument_id: Any) -> None:
         self.asked += 1
         self.answer(self.desk)
+
+    async def _ask_trades(self, _instrument_id: Any, since_ns: int) -> None:
+        assert self.desk.setup is not None
+        assert since_ns == self.desk.setup.ledger.entry_ts_ns
+        self.trades(self.desk)
 
     def sweep(self, rounds: int = ROUNDS) -> None:
         """Look at the holdings as often as the timer does, each time to the end."""
@@ -167,6 +186,94 @@ def test_coins_that_the_venue_says_are_gone_are_booked(monkeypatch: pytest.Monke
     assert rig.desk.setup is not None
     assert rig.desk.setup.position_qty == 4
     assert rig.sources(HOLD_TOPIC) == ["external"]
+    assert rig.desk.notes == [("estimated", Decimal(103), Decimal(6))]  # no trade: sent away, it has no price
+
+
+SALES = (Fill(NANOS, "a", Decimal(4), Decimal(99), Decimal("0.4")), Fill(NANOS, "b", Decimal(3), Decimal(98)))
+
+
+def sell(desk: SpotDesk, *, left: int | None = 4, fills: tuple[Fill, ...] = SALES) -> None:
+    """Let somebody sell: what the node hears of the coins that are left, and of the fills."""
+    if left is not None:
+        desk.known_qty = Decimal(left)
+    desk.sold += [one for one in fills if one not in desk.sold]
+
+
+def heard_first(rig: Rig, what: str) -> None:
+    """Let one message of the sale come, another later or never, and look."""
+    desk = rig.desk
+    desk.known_qty = Decimal(10)
+    if what == "fills":
+        sell(desk, left=None)
+    elif what == "balance":
+        desk.known_qty = Decimal(4)
+    else:
+        sell(desk)
+
+    async def look() -> None:
+        rig.actor._begin_look(desk.instrument_id.value)
+        await asyncio.gather(*rig.actor._looks)
+
+    asyncio.run(look())
+
+
+@pytest.mark.parametrize("first", ["fills", "balance", "both"])
+def test_a_sale_by_others_is_booked_by_its_fills(monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    """Whichever message comes first, or alone: the newest fills, as many as are missing, with their fee."""
+    rig = Rig(monkeypatch, lambda desk: sell(desk, fills=()))
+    rig.trades = lambda desk: sell(desk, left=None)
+    heard_first(rig, first)
+    assert rig.desk.notes == [("reduced", Decimal(99), Decimal(3)), ("reduced", Decimal(98), Decimal(3))]
+    assert rig.desk.setup is not None
+    assert rig.desk.setup.position_qty == 4
+    assert rig.desk.setup.ledger.exit_value == 3 * 99 + 3 * 98
+    assert (
+        rig.desk.setup.ledger.fees_taken_quote - Decimal("0.3")
+        == entered("cash", most=None).setup.ledger.fees
+    )
+    heard_first(rig, "nothing more")
+    assert len(rig.desk.notes) == 2
+
+
+def test_coins_of_nobody_that_others_sell_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account held more than the setup: all of that is there still."""
+    rig = Rig(monkeypatch, lambda desk: sell(desk, left=11, fills=()))
+    heard_first(rig, "fills")
+    assert rig.asked == 1
+    assert rig.desk.notes == []
+
+
+def test_trades_that_cannot_be_had_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Booked at the last price then, marked as an estimate, and people are told."""
+
+    def silent(_desk: SpotDesk) -> None:
+        raise ConnectionError("no route")
+
+    rig = Rig(monkeypatch, lambda desk: sell(desk, fills=()))
+    rig.trades = silent
+    heard_first(rig, "balance")
+    assert rig.desk.notes == [("estimated", Decimal(103), Decimal(6))]
+    (event,) = [one.text for name, one in rig.messages if name == EVENTS_TOPIC]
+    assert "trades that explain what is missing are not known" in event
+    assert "no route" in event
+
+
+def test_a_fill_of_ours_that_was_lost_is_no_sale_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The venue's trades bring it: the setup has what the account has."""
+    rig = Rig(monkeypatch, lambda desk: sell(desk, fills=()))
+
+    def own(desk: SpotDesk) -> None:
+        setup = desk.setup
+        assert setup is not None
+        stop = desk.orders.id_of(Leg.STOP)
+        if setup.position_qty == 10:
+            desk.orders.take(setup.on_filled(stop, Fill(NANOS, "s", Decimal(6), Decimal(97))))
+
+    rig.trades = own
+    heard_first(rig, "balance")
+    assert rig.desk.notes == []
+    assert rig.desk.setup is not None
+    assert rig.desk.setup.position_qty == 4
 
 
 @pytest.mark.parametrize("has_update", [True, False])

@@ -9,6 +9,7 @@ from nautilus_trader.adapters.bybit.constants import BYBIT_VENUE
 from nautilus_trader.model.enums import OrderStatus
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, TradeId, VenueOrderId
 
+from runtime.live import bybit_missed
 from runtime.live.bybit_missed import HAND_OVERS, ORDERS_EVERY, MissedReports
 
 IID = InstrumentId.from_str("BTCUSDT-LINEAR.BYBIT")
@@ -32,7 +33,8 @@ class Venue:
 
     def execute(self, name: str, order_id: str, **more: Any) -> None:
         """Let an order fill."""
-        self.executions.append({"execId": name, "orderId": order_id, "orderLinkId": "", **more})
+        said = {"execId": name, "orderId": order_id, "orderLinkId": "", "symbol": "BTCUSDT", "execTime": "9"}
+        self.executions.append(said | more)
 
 
 class Cache:
@@ -51,6 +53,11 @@ class Cache:
             )
             for name in names
         }
+
+    def add(self, name: str, trade_id: str) -> None:
+        """Know an order of somebody else, with a fill."""
+        self.open[name] = Cache(name).open[name]
+        self.open[name].trade_ids.append(TradeId(trade_id))
 
     def orders_open(self, venue: Any) -> list[Any]:
         """Return them."""
@@ -71,9 +78,13 @@ class Cache:
         """Return an order."""
         return self.open.get(client_id.value.removeprefix("C-"))
 
-    def instrument(self, _instrument_id: InstrumentId) -> Any:
+    def instrument(self, instrument_id: InstrumentId) -> Any:
         """Return what settles in USDT."""
-        return SimpleNamespace(settlement_currency=SimpleNamespace(code="USDT"))
+        return (
+            None
+            if instrument_id != IID
+            else SimpleNamespace(settlement_currency=SimpleNamespace(code="USDT"))
+        )
 
 
 class Client:
@@ -93,7 +104,12 @@ class Client:
     async def generate_fill_reports(self, _command: Any) -> list[Any]:
         """Return the venue's executions."""
         return [
-            SimpleNamespace(trade_id=TradeId(one["execId"]), order_id=one["orderId"], ts_event=number)
+            SimpleNamespace(
+                trade_id=TradeId(one["execId"]),
+                order_id=one["orderId"],
+                venue_order_id=VenueOrderId(one["orderId"]),
+                ts_event=number,
+            )
             for number, one in enumerate(self._bybit.executions)
         ]
 
@@ -159,14 +175,25 @@ def test_a_fill_that_the_engine_never_takes_is_given_up_and_holds_nothing_back(r
     assert client.ended == ["8"]
 
 
-def test_executions_of_strangers_and_funding_are_left_alone() -> None:
-    """Neither is a fill of an order of ours."""
+def test_executions_of_others_are_told_once_they_are_missing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where we trade; not funding, nor what is of before the start or ours by its name."""
     venue, cache = Venue(), Cache("7")
     venue.open_ids = ["7"]
-    venue.execute("f1", "99")
-    venue.execute("f2", "7", execType="Funding")
+    for number, more in enumerate(({"symbol": "ETHUSDT"}, {"orderLinkId": "OTE-BTCUSDT-L1-S1"})):
+        venue.execute(f"left{number}", "98", **more)
+    venue.execute("left2", "7", execType="Funding")
+    venue.execute("f1", "99", orderLinkId="web_1")
     client = Client(venue, cache)
-    looked(client, venue, 4)
+    told: list[tuple[InstrumentId, int]] = []
+
+    async def tell(_client: Any, instrument_id: InstrumentId, since_ns: int) -> int:
+        told.append((instrument_id, since_ns))
+        cache.add("99", "f1")
+        return 1
+
+    monkeypatch.setattr(bybit_missed, "tell_trades", tell)
+    assert looked(client, venue, 6).found_fills == 1
+    assert told == [(IID, 3)]
     assert client.handed == []
 
 

@@ -189,12 +189,12 @@ def test_what_somebody_else_closed_is_booked_as_external() -> None:
     desk.take(desk.setup.on_filled(entry.client_id, entry.fills[0]))
     desk.accept(Leg.STOP)
     desk.accept(Leg.TARGET)
-    desk.take(desk.setup.on_external(D(4), D("101.00"), 9))
+    desk.take(desk.setup.on_external([Fill(9, "x1", D(4), D("101.00"))], 9))
     assert desk.setup.position_qty == D(6)
     assert {one.order.qty for one in desk.submits[-1:]} | {
         one.qty for one in desk.requests if isinstance(one, Change)
     } == {D(6)}
-    desk.take(desk.setup.on_external(D(6), D("100.00"), 10))
+    desk.take(desk.setup.on_external([Fill(10, "x2", D(6), D("100.00"))], 10))
     for name in [one.client_id for one in desk.setup.orders.values() if one.is_alive]:
         desk.take(desk.setup.on_canceled(name, 11))
     if not desk.trades:
