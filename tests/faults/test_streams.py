@@ -35,6 +35,10 @@ SPOT_QUICK = pytest.mark.parametrize("kind", [NUMBERED[0], pytest.param(NUMBERED
 FILL = dict.fromkeys(NUMBERED, "private.order") | dict.fromkeys(NAMED, "private.execution")
 # Messages of one fill: Bybit tells order, execution, wallet and, of a contract, position.
 FILL_MESSAGES = dict.fromkeys(NUMBERED, 3) | {"bybit_linear": 4, "bybit_spot": 3}
+SPOT = ["binance_spot", "bybit_spot"]
+# How the account's stream tells of coins; a fill and the orders that follow it take far less than so many.
+BALANCE = {"binance_spot": "private.balance", "bybit_spot": "private.wallet"}
+BALANCE_MESSAGES = 40
 CUTS = [
     *((kind, secs) for kind in NUMBERED for secs in (5.0, 60.0)),
     *((kind, 5.0) for kind in NAMED),
@@ -248,6 +252,31 @@ def test_F04_a_fill_that_nobody_is_told(pair: StartPair, kind: str) -> None:
     venue.resume_pulse()
     done = "the one message that tells of a fill is dropped: of the entry, the stop, the target"
     finish(node, venue, "F04 lost", done, **measured)
+
+
+@pytest.mark.parametrize("kind", SPOT)
+def test_F04_a_balance_that_nobody_is_told(pair: StartPair, kind: str) -> None:
+    """The coins are there and the node was not told: it asks, its stop rests in time, and nobody is held."""
+    venue, node = pair(kind, live=RECORDED)
+    node.start()
+    for wanted in (None, "0.04"):
+        node.enter()
+        venue.fault("drop", kind=BALANCE[kind], count=BALANCE_MESSAGES)
+        if wanted is None:
+            venue.fill_entry()
+        else:  # in two parts, and the stop of the first is to grow
+            venue.fill_entry(wanted)
+            venue.fill_entry()
+        node.wait_protected()
+        venue.fault("clear")
+        books_agree(node, venue)
+        assert not node.desk()["held"]
+        if wanted is None:
+            leave(node, venue)
+    measured = {"stop_after_lost_balance_secs": secs_naked(venue)}
+    assert not node.decisions("external")
+    done = "every message with the account's balances is dropped from the entry's fill until the stop rests"
+    finish(node, venue, "F04 balance lost", done, **measured)
 
 
 def secs_naked(venue: FaultVenue) -> float:
