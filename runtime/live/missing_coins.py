@@ -46,8 +46,9 @@ class MissingCoins:
         had, which is said. False where nobody knows what the account holds.
         """
         is_theirs = bool(desk.strange_fills())
-        if not is_theirs:
-            await _let_arrive(desk)
+        await _let_arrive(desk)
+        if _agrees(desk):
+            return True  # balance and sale have both come: nothing is left to ask
         failure = ""
         for _ in range(LOOKS):
             # After a sale by others the balance known here is the one of before it, as often as not.
@@ -78,14 +79,26 @@ class MissingCoins:
 def _is_explained(desk: Any) -> bool:
     """Tell whether what others are known to have sold comes to what is missing, if anything is."""
     missing = desk.missing_qty()
-    sold = sum((one.qty for one in desk.strange_fills()), Decimal(0)) if missing else Decimal(0)
-    return bool(missing - sold < desk.market.lot_size)
+    return bool(not missing or missing - _sold(desk) < desk.market.lot_size)
+
+
+def _agrees(desk: Any) -> bool:
+    """Tell whether coins are missing, and exactly so many as others are known to have sold."""
+    missing = desk.missing_qty()
+    return bool(missing and abs(missing - _sold(desk)) < desk.market.lot_size)
+
+
+def _sold(desk: Any) -> Decimal:
+    return sum((one.qty for one in desk.strange_fills()), Decimal(0))
 
 
 async def _let_arrive(desk: Any) -> None:
-    """Wait for our own fills: the account is told of them before the setup is."""
+    """Wait for our own fills, of which the account is told before the setup is; and for their other half.
+
+    That is the balance after a sale by others, or the sale after the balance.
+    """
     waited_secs = 0.0
-    while desk.missing_qty() and waited_secs < ARRIVE_SECS:
+    while (desk.missing_qty() or desk.strange_fills()) and waited_secs < ARRIVE_SECS and not _agrees(desk):
         await asyncio.sleep(POLL_SECS)
         waited_secs += POLL_SECS
 

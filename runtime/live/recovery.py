@@ -119,13 +119,13 @@ class RecoveryActor(Actor):
         self._noted: set[str] = set()
         self._is_looking = False
         self._holdings = HoldingsWatch()
-        balances = BalanceCheck(
+        self._balances = BalanceCheck(
             ask_balance,
             lambda topic, message: self.msgbus.publish(topic=topic, msg=message),
             lambda: self.clock.timestamp_ns(),
             self._tell,
         )
-        self._coins = MissingCoins(balances, ask_trades, self._tell)
+        self._coins = MissingCoins(self._balances, ask_trades, self._tell)
         self._task: asyncio.Task[None] | None = None
         self._looks: dict[asyncio.Task[None], str] = {}
         points = armed_points()
@@ -296,6 +296,8 @@ class RecoveryActor(Actor):
                     self.look_at_strangers(desk, may_book=may_book)
                 finally:
                     self._is_looking = False
+                if may_book:
+                    await self._balances.is_known(desk)  # what was held for want of an answer goes on
 
     def _tell(self, text: str) -> None:
         self.log.error(text)

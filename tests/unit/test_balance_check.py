@@ -199,15 +199,15 @@ def sell(desk: SpotDesk, *, left: int | None = 4, fills: tuple[Fill, ...] = SALE
     desk.sold += [one for one in fills if one not in desk.sold]
 
 
-def heard_first(rig: Rig, what: str) -> None:
+def heard_first(rig: Rig, what: str, left: int = 10) -> None:
     """Let one message of the sale come, another later or never, and look."""
     desk = rig.desk
-    desk.known_qty = Decimal(10)
+    desk.known_qty = Decimal(left)
     if what == "fills":
         sell(desk, left=None)
     elif what == "balance":
         desk.known_qty = Decimal(4)
-    else:
+    elif what == "both":
         sell(desk)
 
     async def look() -> None:
@@ -223,6 +223,7 @@ def test_a_sale_by_others_is_booked_by_its_fills(monkeypatch: pytest.MonkeyPatch
     rig = Rig(monkeypatch, lambda desk: sell(desk, fills=()))
     rig.trades = lambda desk: sell(desk, left=None)
     heard_first(rig, first)
+    assert rig.asked == 1
     assert rig.desk.notes == [("reduced", Decimal(99), Decimal(3)), ("reduced", Decimal(98), Decimal(3))]
     assert rig.desk.setup is not None
     assert rig.desk.setup.position_qty == 4
@@ -231,8 +232,23 @@ def test_a_sale_by_others_is_booked_by_its_fills(monkeypatch: pytest.MonkeyPatch
         rig.desk.setup.ledger.fees_taken_quote - Decimal("0.3")
         == entered("cash", most=None).setup.ledger.fees
     )
-    heard_first(rig, "nothing more")
+    heard_first(rig, "nothing more", left=4)
     assert len(rig.desk.notes) == 2
+
+
+def test_a_sale_that_is_told_whole_needs_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Balance and fills agree: it is booked though the venue answers nobody now."""
+
+    def silent(_desk: SpotDesk) -> None:
+        raise ConnectionError("banned")
+
+    rig = Rig(monkeypatch, silent)
+    rig.trades = silent
+    sell(rig.desk, left=None)
+    rig.desk.known_qty = Decimal(3)
+    heard_first(rig, "nothing more", left=3)
+    assert rig.asked == 0
+    assert rig.desk.notes == [("reduced", Decimal(99), Decimal(4)), ("reduced", Decimal(98), Decimal(3))]
 
 
 def test_coins_of_nobody_that_others_sell_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
