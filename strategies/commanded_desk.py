@@ -178,6 +178,33 @@ class CommandedDesk(KeptDesk, ABC):
         self.carry_out(setup, setup.close(ExitReason.MANUAL.value, ts_ns))
         return True
 
+    def close_unplanned_by_hand(self, reason: str, who: str) -> bool:
+        """Close at market what no setup of ours explains, because a person wants it.
+
+        The command is the journal's account of it: a decision of the strategy it is not.
+
+        Parameters
+        ----------
+        reason
+            In the person's words.
+        who
+            Whom to ask about it.
+
+        Returns
+        -------
+        bool
+            False when there was nothing to close, or it is on its way already.
+        """
+        qty = self.unplanned_qty()
+        if abs(qty) < self.market.lot_size or self._unplanned.is_closing():
+            return False
+        said = f"close of {qty} that no setup explains asked for by {who}: {reason or 'no reason'}"
+        self._host.log.warning(f"{self.instrument_id} {said}")
+        self.count("commanded_close_unplanned")
+        self._make_room(abs(qty))
+        self._unplanned.close(qty, self._host.clock.timestamp_ns())
+        return True
+
     def cancel_entry_by_hand(self, who: str, reason: str = "") -> bool:
         """Take an entry back that waits, because a person wants it; a position keeps its exits.
 

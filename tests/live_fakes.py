@@ -88,6 +88,14 @@ class FakeDesk:
                 self.answer()
         return True
 
+    def close_unplanned_by_hand(self, reason: str, who: str) -> bool:
+        """Send one market order for what is somebody else's."""
+        del reason, who
+        self.venue_calls.append("exit of others")
+        if self.answers:
+            self.others_qty = Decimal(0)
+        return True
+
     def answer(self) -> None:
         """Let the venue confirm all that was asked."""
         setup = self.setup

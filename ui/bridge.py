@@ -295,6 +295,7 @@ class TelemetryActor(Actor):
         if now_ns - self._beat_ns >= BEAT_NS:
             self._beat_ns = now_ns
             looks.positions(now_ns)
+            looks.externals(now_ns)
             beat = Heartbeat(last_tick_age_ms=looks.tick_age_ms(now_ns), loop_lag_ms=looks.lag_ms)
             self._sink.publish("hb", beat, now_ns)
         if now_ns - self._slow_ns >= SLOW_NS:

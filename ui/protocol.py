@@ -192,7 +192,10 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
-    """``pos``: a position of a setup; `unprotected_ms` is how long it was without a stop at the venue."""
+    """``pos``: a position of a setup; `unprotected_ms` is how long it was without a stop at the venue.
+
+    One that no setup explains has the `setup` "external": neither stop nor target of ours.
+    """
 
     ins: str
     setup: str

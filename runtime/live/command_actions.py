@@ -27,7 +27,10 @@ from strategies.kept_desk import EXTERNAL
 OPERATOR: Final = "operator"
 KILL: Final = "kill"
 REMEDY: Final = "when its cause is gone: `live_node.py ctl rearm`"
-OTHERS_REMEDY: Final = "close it at the venue (live.protection.unplanned: protect would have taken it over)"
+OTHERS_REMEDY: Final = (
+    "close it at the venue, or here with `close --external` "
+    "(live.protection.unplanned: protect would have taken it over)"
+)
 
 
 class NodeActions:
@@ -141,40 +144,47 @@ class NodeActions:
     def _close(self, command: Command) -> Doing:
         if (unknown := self._unknown(command)) is not None:
             return unknown
-        doing = self._flatten(command)
+        doing = self._flatten(command, with_others=bool(command.args.get("external")))
         if not any(doing.detail.values()):
             return Doing("refused", f"{command.instrument}: nothing is open there", doing.detail)
         return doing
 
-    def _flatten(self, command: Command) -> Doing:
+    def _flatten(self, command: Command, *, with_others: bool = False) -> Doing:
+        """Close what setups of ours hold, and what they do not explain where that was asked for by name."""
         if (unknown := self._unknown(command)) is not None:
             return unknown
         waiting = self._entering(command.instrument)
-        held = [
-            desk for _, desk in self._desks() if concerns(desk, command.instrument) and is_in_position(desk)
-        ]
+        concerned = [desk for _, desk in self._desks() if concerns(desk, command.instrument)]
+        held = [desk for desk in concerned if is_in_position(desk)]
+        others = [desk for desk in concerned if with_others and others_qty(desk)]
         errors = []
-        for desk in [*held, *(one for one in waiting if one not in held)]:
+        ours = ((desk, close_position) for desk in [*held, *(one for one in waiting if one not in held)])
+        for desk, close in [*ours, *((desk, close_others) for desk in others)]:
             try:
-                close_position(desk, command)
+                close(desk, command)
             except Exception as error:  # one desk's bug must not keep the others open
                 errors.append(f"{desk.instrument_id}: {type(error).__name__}: {error}")
-        left = self._left_alone(command.instrument)
+        left = [] if with_others else self._left_alone(command.instrument)
         detail = {"closed": names_of(held), "entries_cancelled": names_of(waiting)}
+        if others:
+            detail["external_closed"] = names_of(others)
         if left:
             detail["left_alone"] = left
-        concerned = [*held, *waiting]
         if errors:
             return Doing("failed", "; ".join(errors), detail)
-        text = f"{len(held)} positions closed, {len(waiting)} entries taken back"
+        text = f"{len(held) + len(others)} positions closed, {len(waiting)} entries taken back"
         if left:
             text += f"; left alone, because no setup of ours explains it: {', '.join(left)}; {OTHERS_REMEDY}"
         return Doing(
             "failed" if left else "done",
             text,
             detail,
-            (lambda: self._still(concerned, is_open)) if concerned else None,
+            (lambda: self._still_open(held + waiting, others)) if held or waiting or others else None,
         )
+
+    def _still_open(self, ours: list[Any], others: list[Any]) -> str | None:
+        left = [self._still(ours, is_open), self._still(others, lambda desk: bool(others_qty(desk)))]
+        return ", ".join(one for one in left if one) or None
 
     # -- everything ----------------------------------------------------------------------------------------
 
@@ -344,6 +354,11 @@ def close_position(desk: Any, command: Command) -> None:
     """Close at market, once: an exit that is on its way is not doubled."""
     if not is_leaving(desk):
         desk.close_by_hand(reason=command.reason, who=command.who)
+
+
+def close_others(desk: Any, command: Command) -> None:
+    """Close at market what no setup of the desk explains, once."""
+    desk.close_unplanned_by_hand(reason=command.reason, who=command.who)
 
 
 def names_of(desks: Iterable[Any]) -> list[str]:

@@ -27,7 +27,7 @@ ARGUMENTS: Final[dict[str, dict[str, type[Any]]]] = {
     "status": {},
     "pause": {"instrument": str, "reason": str},
     "resume": {"instrument": str, "reason": str},
-    "close": {"instrument": str, "reason": str, "wait_secs": float},
+    "close": {"instrument": str, "external": bool, "reason": str, "wait_secs": float},
     "cancel-all": {"instrument": str, "reason": str},
     "flatten": {"instrument": str, "reason": str, "wait_secs": float},
     "kill": {"flatten": bool, "reason": str, "wait_secs": float},

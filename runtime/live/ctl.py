@@ -140,7 +140,9 @@ def _add_action(actions: "argparse._SubParsersAction[Any]", action: str, meaning
     parser = add_command(
         actions, action, run_ctl, meaning, f"live_node.py ctl {action} --mode paper{instrument}"
     )
-    parser.set_defaults(action=action, instrument=None, reason=None, flatten=False, wait_secs=None, yes=False)
+    parser.set_defaults(
+        action=action, instrument=None, reason=None, flatten=False, external=False, wait_secs=None, yes=False
+    )
     parser.add_argument("--mode", choices=MODES, default="paper", help="of which node, default: paper")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings, default: config.yaml")
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
@@ -150,6 +152,9 @@ def _add_action(actions: "argparse._SubParsersAction[Any]", action: str, meaning
         )
     if action != "status":
         parser.add_argument("--reason", metavar="TEXT", help="for the journal")
+    if action == "close":
+        text = "also what no setup of ours explains: traded by hand, or by others"
+        parser.add_argument("--external", action="store_true", help=text)
     if action == "kill":
         parser.add_argument("--flatten", action="store_true", help="close all positions too")
     if action in ("close", "flatten", "kill"):
@@ -167,8 +172,7 @@ def run_ctl(arguments: argparse.Namespace) -> int:
         for name in ("instrument", "reason", "wait_secs")
         if (value := getattr(arguments, name)) is not None
     }
-    if arguments.flatten:
-        args["flatten"] = True
+    args |= {name: True for name in ("flatten", "external") if getattr(arguments, name)}
     try:
         command = new_command(arguments.action, operator_name(), args, now_ns=time.time_ns())
     except CommandError as error:

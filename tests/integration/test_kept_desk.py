@@ -322,6 +322,7 @@ class Stranger:
         self.desk.venue = VENUES["BINANCE", "margin"]
         self.desk.unplanned_qty = lambda: Decimal(-7)
         self.desk.instrument = SimpleNamespace(size_precision=0)
+        host.log = SimpleNamespace(warning=lambda _text: None)
         self.desk.decide = lambda *words, **_facts: words
 
     def _market(self, **words: Any) -> Any:
@@ -357,6 +358,19 @@ def test_what_closes_a_strangers_position_is_sent_once_at_a_time() -> None:
     stranger.sent[0].is_closed = True  # refused: the next one may go
     assert stranger.watchdog_after(2.1) == 2
     assert len({one.client_order_id for one in stranger.sent}) == 2
+
+
+def test_a_person_closes_a_strangers_position_once() -> None:
+    """Reduce-only, at market, the side that ends it; asked again while the order is out, nothing leaves."""
+    stranger = Stranger()
+    desk = stranger.desk
+    assert [desk.close_unplanned_by_hand("enough", "anna") for _ in range(2)] == [True, False]
+    (order,) = stranger.sent
+    assert (str(order.quantity), order.order_side.name, order.reduce_only) == ("7", "BUY", True)
+    desk.unplanned_qty = lambda: Decimal("0.5")  # less than a lot
+    order.is_closed = True
+    assert not desk.close_unplanned_by_hand("enough", "anna")
+    assert desk.counters["commanded_close_unplanned"] == 1
 
 
 def test_a_strangers_position_is_closed_in_pieces_that_the_venue_takes() -> None:

@@ -4,13 +4,17 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from nautilus_trader.backtest.engine import BacktestEngine
+from nautilus_trader.model.enums import OrderSide
 
 from indicators.events import EventKind
+from strategies.order_forms import quantity_in
 from strategies.trade_manager.record import CancelShadow
-from tests.integration.engine_harness import Trade, event, run
+from tests.integration.engine_harness import CheckedStrategy, Trade, event, run
 from ui.bridge import TelemetryActor
 from ui.protocol import Message, decode, encode
+from ui.telemetry.looks import Looks
 from ui.telemetry.sources import TelemetrySources
 from ui.terminal_state import TerminalState
 
@@ -177,3 +181,43 @@ def test_a_terminal_that_cannot_be_told_harms_nothing() -> None:
     with_broken = watch_by(told, [*DOWN, *TO_TARGET])
     assert told.messages
     assert with_broken.decisions == without.decisions
+
+
+def test_what_no_setup_explains_is_told_and_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A position bought by hand: its side, size and worth, and that it is gone once it was closed."""
+    told = Told()
+    # The harness knows planned positions alone.
+    monkeypatch.setattr(CheckedStrategy, "check_against_cache", lambda _self: None)
+
+    def hook(number: int, strategy: CheckedStrategy) -> None:
+        if number == 1:
+            sources = TelemetrySources(
+                mode="live", session="S1", strategies=lambda: [strategy], equity=lambda: None
+            )
+            strategy.looks = Looks(sources, told, strategy.cache, "T-001", lambda _name: True)
+        if number == 2:
+            strategy.looks.externals(1)
+            hundred = quantity_in(strategy.instrument, Decimal(100))
+            strategy.submit_order(
+                strategy.order_factory.market(strategy.instrument_id, OrderSide.BUY, hundred)
+            )
+        if number == 10:
+            strategy.looks.externals(2)
+            assert [strategy.close_unplanned_by_hand("enough", "anna") for _ in range(2)] == [True, False]
+        if number == 18:
+            strategy.looks.externals(3)
+            strategy.looks.externals(4)
+
+    run([(1.0, 100.0, "b")] * 4 + [(1.01, 100.0, "b")] * 20, {}, hook=hook)
+    held, gone = told.of("pos")
+    assert (held.setup, held.side, held.qty, held.stop, held.targets) == (
+        "external",
+        "long",
+        "100.0",
+        None,
+        [],
+    )
+    assert Decimal(held.avg) < Decimal("1.01")
+    assert Decimal(held.upnl) == (Decimal("1.01") - Decimal(held.avg)) * 100
+    assert (gone.setup, gone.side) == ("external", "flat")
+    assert told.state.snapshot().pos == []

@@ -269,6 +269,26 @@ def test_flatten_names_what_it_leaves_alone(tmp_path: Path) -> None:
     assert answers[0].detail["closed"] == [XRP]
 
 
+def test_close_closes_what_is_somebody_elses_when_it_is_named(tmp_path: Path) -> None:
+    """A person looked at it, and asked for that: together with our own of the instrument, and of no other."""
+    own, other = FakeDesk(XRP, position=1), FakeDesk(ADA)
+    own.others_qty, other.others_qty = Decimal(3), Decimal(-7)
+    actions, _ = actions_of(tmp_path, own, other)
+    answer = one(run([command("close", instrument=XRP, external=True)], actions, Log()))
+    assert (answer.outcome, own.venue_calls, other.venue_calls) == ("done", ["exit", "exit of others"], [])
+    assert (answer.detail["closed"], answer.detail["external_closed"]) == ([XRP], [XRP])
+
+
+def test_close_says_when_somebody_elses_position_is_still_open(tmp_path: Path) -> None:
+    """Sent is not done, here as well."""
+    desk = FakeDesk(XRP, answers=False)
+    desk.others_qty = Decimal(3)
+    actions, _ = actions_of(tmp_path, desk)
+    answer = one(run([command("close", instrument=XRP, external=True, wait_secs=0)], actions, Log()))
+    assert answer.detail["is_finished"] is False
+    assert f"still open: {XRP}" in answer.reason
+
+
 def test_kill_halts_until_rearm(tmp_path: Path) -> None:
     """The file stands as long as the kill does; positions stay unless they were to be closed."""
     desk = FakeDesk(XRP, entering=1, position=2)

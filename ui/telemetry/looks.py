@@ -97,6 +97,26 @@ class Looks:
             view = views.position_view(name, setup, price, 1e3 * longest.get(name, 0.0))
             self._tell("pos", view, now_ns, key=f"pos {name}")
 
+    def externals(self, now_ns: int) -> None:
+        """Tell positions that no setup explains.
+
+        Not at a fill: until all have heard of it, the node's cache and the setup may differ by just that.
+        """
+        for desk in self._desks():
+            name, key = desk.instrument_id.value, f"external {desk.instrument_id.value}"
+            held = self._cache.positions_open(instrument_id=desk.instrument_id)
+            qty = desk.unplanned_qty() if held and hasattr(desk, "market") else Decimal(0)
+            if qty and abs(qty) < desk.market.lot_size:
+                qty = Decimal(0)
+            if not qty and (key not in self._told or self._told[key].side == "flat"):
+                continue
+            last = last_known_price(self._cache, desk.instrument_id)
+            price = None if last is None else Decimal(last.as_decimal())
+            opened = held[0] if qty else None
+            avg = Decimal(0) if opened is None else Decimal(str(opened.avg_px_open))
+            since_ns = now_ns if opened is None else opened.ts_opened
+            self._tell("pos", views.external_view(name, qty, avg, since_ns, price), now_ns, key=key)
+
     def pay(self, fee: Decimal, currency: str, price: Decimal, instrument_id: Any) -> None:
         """Take a fee; one in a third currency is not known in the quote currency, and is left out."""
         instrument = self._cache.instrument(instrument_id)

@@ -25,6 +25,8 @@ from ui.protocol import (
 )
 
 MS: Final = 1_000_000
+# In the place of a setup's id, of a position that no setup explains.
+EXTERNAL_SETUP: Final = "external"
 ROLES: Final = {"E": "entry", "S": "stop", "T": "target", "X": "exit"}
 # Decisions that a person should read among the events, and how loud they are.
 _WORDS: Final[Mapping[str, str]] = {
@@ -268,6 +270,34 @@ def position_view(ins: str, setup: Any, last: Decimal | None, unprotected_ms: fl
     )
 
 
+def external_view(ins: str, qty: Decimal, avg: Decimal, since_ns: int, last: Decimal | None) -> PositionView:
+    """Return a position that no setup explains: traded by hand, by another program, or by the venue.
+
+    Parameters
+    ----------
+    ins
+        Instrument id.
+    qty
+        Signed, base currency; 0 where it is gone.
+    avg
+        Price at which the instrument's whole position was opened, quote currency: of a part nobody knows.
+    since_ns
+        When that was, UNIX nanoseconds.
+    last
+        Last price, None before the first.
+    """
+    return PositionView(
+        ins=ins,
+        setup=EXTERNAL_SETUP,
+        side="long" if qty > 0 else "short" if qty < 0 else "flat",
+        qty=format(abs(qty), "f"),
+        avg=format(_rounded(avg), "f"),
+        upnl=None if last is None or not qty else format(_rounded((last - avg) * qty), "f"),
+        rpnl="0",
+        since=since_ns // MS,
+    )
+
+
 def _columns(packet: Any) -> dict[str, Any]:
     """Return the columns that closed and developing buckets share."""
     if isinstance(packet, np.void):  # asked for them one by one, numpy takes many times as long
@@ -314,11 +344,13 @@ def _rounded(value: Decimal) -> Decimal:
 
 
 __all__ = [
+    "EXTERNAL_SETUP",
     "bar_view",
     "bucket_view",
     "cancelled_entry",
     "developing_view",
     "ended_shadow",
+    "external_view",
     "model_decision",
     "order_view",
     "position_view",
