@@ -1,25 +1,29 @@
-import { describe, expect, it } from 'vitest';
+// @vitest-environment happy-dom
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { App } from '../app.ts';
-import type { Status } from '../net/protocol.ts';
+import type { Position, Status } from '../net/protocol.ts';
 import { Link } from '../store/link.ts';
 import { Store } from '../store/store.ts';
 import { Commander } from './commands.ts';
-import { resume, togglePause } from './control.ts';
+import { perform, resume, togglePause } from './control.ts';
 
 const XRP = 'XRPUSDT.BINANCE';
 
-function app(paused: string[]): { app: App; sent: [string, unknown][] } {
+function app(paused: string[], ...positions: Position[]): { app: App; sent: [string, unknown][]; all: Record<string, unknown>[] } {
   const sent: [string, unknown][] = [];
+  const all: Record<string, unknown>[] = [];
   const [store, link] = [new Store(() => undefined), new Link()];
   store.apply('st', { mode: 'paper', paused, halted: [], killed: false } as unknown as Status);
+  for (const position of positions) store.apply('pos', position);
   link.frame(0, performance.now());
   const ask = async <T,>(_event: string, data: unknown): Promise<T> => {
     const { action, args } = data as { action: string; args: Record<string, unknown> };
     sent.push([action, args['instrument']]);
+    all.push(args);
     return { outcome: 'done' } as T;
   };
   const commands = new Commander({ open: () => undefined, send: () => undefined, ask }, store, link, () => 'operator');
-  return { app: { store, link, commands } as unknown as App, sent };
+  return { app: { store, link, commands } as unknown as App, sent, all };
 }
 
 describe('pausing', () => {
@@ -35,5 +39,26 @@ describe('pausing', () => {
     const { app: own, sent } = app([XRP, 'ADAUSDT.BINANCE']);
     await resume(own);
     expect(sent).toEqual([['resume', XRP], ['resume', 'ADAUSDT.BINANCE']]);
+  });
+});
+
+const held = (side: Position['side'], qty: string, setup = 'S1'): Position => ({ ins: XRP, setup, side, qty, avg: '0.5', upnl: '1', rpnl: '0', r: null, stop: null, targets: [], since: 0, unprotected_ms: 0 });
+const lines = (): string => document.querySelector('.effects')?.textContent ?? '';
+const confirm = (): boolean => document.querySelector('form')!.dispatchEvent(new Event('submit', { cancelable: true }));
+
+describe('closing', () => {
+  beforeEach(() => document.body.replaceChildren());
+
+  it('of what no setup explains is said to the node, and a flatten says that it leaves it alone', async () => {
+    const { app: own, all } = app([], held('long', '3'), held('long', '7', 'external'));
+    const closed = perform(own, 'close', XRP);
+    expect(lines()).toContain('external long 7');
+    confirm();
+    await closed;
+    const flattened = perform(own, 'flatten');
+    expect(lines()).toContain('Left alone, close it by itself: XRPUSDT: external long 7');
+    confirm();
+    await flattened;
+    expect(all).toEqual([{ instrument: XRP, external: true }, {}]);
   });
 });

@@ -2,11 +2,12 @@
 import type { App } from '../app.ts';
 import { decimal, signed, symbolOf } from '../lib/format.ts';
 import type { Position } from '../net/protocol.ts';
+import { isExternal } from '../store/store.ts';
 import { gradeOf, LABELS, pauseOf, wordOf, type Action } from './commands.ts';
 import { ask } from './dialog.ts';
 
 const describe = (position: Position): string =>
-  `${symbolOf(position.ins)}: ${position.side} ${decimal(position.qty)} at ${decimal(position.avg)}` +
+  `${symbolOf(position.ins)}: ${isExternal(position) ? 'external ' : ''}${position.side} ${decimal(position.qty)} at ${decimal(position.avg)}` +
   (position.upnl === null ? '' : `, open PnL ${signed(Number(position.upnl), 2)}`);
 const MAX_LINES = 6;
 
@@ -16,6 +17,7 @@ export async function perform(app: App, action: Action, ins: string | null = nul
   if (app.commands.obstacle(action)) return;
   const grade = gradeOf(action, mode);
   const word = grade === 'typed' ? wordOf(action) : undefined;
+  const described = closing(app, action, ins);
   if (grade !== 'none') {
     const where = mode === 'live' ? 'LIVE, real money' : (mode ?? 'the node is not known: it may be LIVE');
     const yes = await ask({
@@ -28,24 +30,33 @@ export async function perform(app: App, action: Action, ins: string | null = nul
     // The world may have changed while the dialog was open.
     if (!yes || app.commands.obstacle(action)) return;
   }
-  await app.commands.send(action, ins ? { instrument: ins } : {}, word);
+  const external = action === 'close' && described.some(isExternal) ? { external: true } : {};
+  await app.commands.send(action, { ...(ins ? { instrument: ins } : {}), ...external }, word);
+}
+
+/** Positions that an action closes: a flatten leaves alone what no setup explains. */
+function closing(app: App, action: Action, ins: string | null): Position[] {
+  return app.store.openPositions(ins ?? undefined).filter((one) => action !== 'flatten' || !isExternal(one));
 }
 
 function effects(app: App, action: Action, ins: string | null): string[] {
   const { store } = app;
   const entries = store.workingOrders(ins ?? undefined).filter((order) => order.role === 'entry');
-  const positions = store.openPositions(ins ?? undefined);
+  const positions = closing(app, action, ins);
+  const left = store.openPositions(ins ?? undefined).filter(isExternal);
+  const ours = positions.filter((one) => !isExternal(one)).length;
   const taken = `${entries.length} waiting ${entries.length === 1 ? 'entry is' : 'entries are'} taken back`;
   switch (action) {
     case 'resume':
       return [ins ? `The strategy opens positions in ${symbolOf(ins)} again.` : 'The strategy opens positions again, but in symbols that are paused by themselves.'];
     case 'close':
+      return [...linesOf('Close at market', positions), `${taken}.`];
     case 'flatten':
-      return [...closing(positions), `${taken}.`];
+      return [...linesOf('Close at market', positions), ...(left.length ? linesOf('Left alone, close it by itself', left) : []), `${taken}.`];
     case 'cancel-all':
       return [`${taken}; stops and targets stay.`, 'New entries may follow: pause to prevent them.'];
     case 'kill':
-      return [`Entries are halted until a rearm, also over restarts; ${taken}.`, `${positions.length} open ${positions.length === 1 ? 'position keeps its stops' : 'positions keep their stops'}.`];
+      return [`Entries are halted until a rearm, also over restarts; ${taken}.`, `${ours} open ${ours === 1 ? 'position keeps its stops' : 'positions keep their stops'}.`];
     case 'rearm':
       return [`Ends the halt${store.status?.kill_reason ? ` (${store.status.kill_reason})` : ''}: entries are allowed again.`];
     case 'pause':
@@ -53,9 +64,9 @@ function effects(app: App, action: Action, ins: string | null): string[] {
   }
 }
 
-function closing(positions: Position[]): string[] {
+function linesOf(what: string, positions: Position[]): string[] {
   if (positions.length === 0) return ['No position is open.'];
-  const lines = positions.slice(0, MAX_LINES).map((position) => `Close at market: ${describe(position)}`);
+  const lines = positions.slice(0, MAX_LINES).map((position) => `${what}: ${describe(position)}`);
   if (positions.length > MAX_LINES) lines.push(`… and ${positions.length - MAX_LINES} more`);
   return lines;
 }

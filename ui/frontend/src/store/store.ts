@@ -29,6 +29,8 @@ function append<T>(list: T[], value: T): void {
 /** A setup is asked about at several buckets; the reasons of one answer may come later. */
 export const decisionKey = (decision: Decision): string => `${decision.ins} ${decision.setup} ${decision.i}`;
 export const positionKey = (position: Position): string => `${position.ins} ${position.setup}`;
+/** Traded by hand, by another program, or by the venue: no setup explains it, and it has no stop of ours. */
+export const isExternal = (position: Position): boolean => position.setup === 'external';
 export const isWorking = (order: Order): boolean => !CLOSED_ORDER.has(order.status.toUpperCase());
 
 /** What lives is never dropped; a decision and a line of the ledger have ended at once. */

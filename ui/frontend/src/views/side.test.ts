@@ -17,4 +17,12 @@ describe('the position in the side panel', () => {
     expect([found.textContent, found.nextElementSibling!.className]).toEqual(['Longest unprotected', '']);
     expect(names.some((one) => one.textContent === 'Stop (planned)')).toBe(true);
   });
+
+  it('says of one that no setup explains that it is external and has no stop', () => {
+    const store = new Store(() => undefined, 'X');
+    store.apply('pos', { ...POSITION, setup: 'external', stop: null });
+    const { element } = new SidePanel({ store, commands: { obstacle: () => null } } as unknown as App);
+    const pairs = [...element.querySelectorAll('.position dt')].map((one) => [one.textContent, one.nextElementSibling!.textContent, one.nextElementSibling!.className]);
+    expect(pairs.slice(1)).toEqual([['Stop', 'none', 'warn'], ['Setup', 'none: external', 'warn']]);
+  });
 });

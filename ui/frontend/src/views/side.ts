@@ -5,6 +5,7 @@ import { h, replace } from '../lib/dom.ts';
 import { arrowed, decimal, duration, fixed, signed, symbolOf } from '../lib/format.ts';
 import { zoneOf } from '../chart/annotations.ts';
 import type { Decision, Position, Zone } from '../net/protocol.ts';
+import { isExternal } from '../store/store.ts';
 import { decisionCard, explain, zoneCard } from './explain.ts';
 import { panelCard } from './pieces.ts';
 
@@ -71,12 +72,14 @@ export class SidePanel {
     const close = takesCommands(this.app)
       ? h('button.btn.tiny', { type: 'button', disabled: obstacle !== null, title: obstacle ?? 'close at market (C)', 'aria-label': `close ${symbolOf(position.ins)}`, onclick: () => void perform(this.app, 'close', position.ins) }, 'Close')
       : null;
+    const isOthers = isExternal(position);
     const isPlan = !this.app.store.hasStop(position);
     const pairs: [string, string, string?][] = [
       ['Entry', priceText(this.app, position.ins, position.avg)], [isPlan && position.stop !== null ? 'Stop (planned)' : 'Stop', position.stop === null ? 'none' : this.level(position, position.stop), isPlan ? 'warn' : ''],
       ...position.targets.map((target, index): [string, string] => [`Target ${index + 1}`, this.level(position, target)]),
-      ['Realized', signed(Number(position.rpnl), 2)],
-      ['Longest unprotected', duration(position.unprotected_ms)],
+      ...(isOthers
+        ? [['Setup', 'none: external', 'warn'] as [string, string, string]]
+        : [['Realized', signed(Number(position.rpnl), 2)], ['Longest unprotected', duration(position.unprotected_ms)]] as [string, string][]),
     ];
     const list = h('dl.pairs');
     for (const [label, value, mark] of pairs) list.append(h('dt', {}, label), h(`dd${mark ? `.${mark}` : ''}`, {}, value));
