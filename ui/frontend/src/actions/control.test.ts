@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { App } from '../app.ts';
 import type { Position, Status } from '../net/protocol.ts';
 import { Link } from '../store/link.ts';
@@ -49,6 +49,31 @@ const confirm = (): boolean => document.querySelector('form')!.dispatchEvent(new
 describe('closing', () => {
   beforeEach(() => document.body.replaceChildren());
 
+  it.each([
+    ['another side', held('short', '3')], ['another size', held('long', '2')], ['another setup', held('long', '3', 'S2')], ['nothing', held('flat', '0')],
+  ])('is asked again when there is %s at the confirmation', async (_name, later) => {
+    const { app: own, sent } = app([], held('long', '3'));
+    const done = perform(own, 'close', XRP);
+    expect(lines()).toContain('XRPUSDT: long 3');
+    if (later.setup !== 'S1') own.store.apply('pos', held('flat', '0'));
+    own.store.apply('pos', later);
+    confirm();
+    await vi.waitFor(() => expect(lines()).toContain('has changed'));
+    expect(sent).toEqual([]);
+    confirm();
+    await done;
+    expect(sent).toEqual([['close', XRP]]);
+  });
+
+  it('goes on when prices alone have moved', async () => {
+    const { app: own, sent } = app([], held('long', '3'));
+    const done = perform(own, 'close', XRP);
+    own.store.apply('pos', { ...held('long', '3.0'), upnl: '-7' });
+    confirm();
+    await done;
+    expect(sent).toEqual([['close', XRP]]);
+  });
+
   it('of what no setup explains is said to the node, and a flatten says that it leaves it alone', async () => {
     const { app: own, all } = app([], held('long', '3'), held('long', '7', 'external'));
     const closed = perform(own, 'close', XRP);
@@ -60,5 +85,19 @@ describe('closing', () => {
     confirm();
     await flattened;
     expect(all).toEqual([{ instrument: XRP, external: true }, {}]);
+  });
+});
+
+describe('killing', () => {
+  it('asks once, whatever changes meanwhile', async () => {
+    const { app: own, sent } = app([], held('long', '3'));
+    const done = perform(own, 'kill');
+    own.store.apply('pos', held('short', '3'));
+    const input = document.querySelector('input')!;
+    input.value = 'KILL';
+    input.dispatchEvent(new Event('input'));
+    confirm();
+    await done;
+    expect(sent).toEqual([['kill', undefined]]);
   });
 });

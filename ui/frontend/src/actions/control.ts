@@ -10,9 +10,14 @@ const describe = (position: Position): string =>
   `${symbolOf(position.ins)}: ${isExternal(position) ? 'external ' : ''}${position.side} ${decimal(position.qty)} at ${decimal(position.avg)}` +
   (position.upnl === null ? '' : `, open PnL ${signed(Number(position.upnl), 2)}`);
 const MAX_LINES = 6;
+/** What was not described is not closed. */
+const CHANGED = 'What is open has changed since you were asked: look again.';
+
+/** What a confirmation of these would close; prices and profits move all the time, and change nothing of it. */
+const identity = (positions: Position[]): string => positions.map(({ ins, setup, side, qty }) => `${ins} ${setup} ${side} ${Number(qty)}`).sort().join('|');
 
 /** Confirm in proportion to the danger, then send; `ins` narrows close, cancel-all and flatten. */
-export async function perform(app: App, action: Action, ins: string | null = null): Promise<void> {
+export async function perform(app: App, action: Action, ins: string | null = null, note: string | null = null): Promise<void> {
   const mode = app.store.status?.mode ?? null;
   if (app.commands.obstacle(action)) return;
   const grade = gradeOf(action, mode);
@@ -22,13 +27,15 @@ export async function perform(app: App, action: Action, ins: string | null = nul
     const where = mode === 'live' ? 'LIVE, real money' : (mode ?? 'the node is not known: it may be LIVE');
     const yes = await ask({
       title: `${LABELS[action]}${ins ? ` ${symbolOf(ins)}` : ''} — ${where}`,
-      effects: effects(app, action, ins),
+      effects: [...(note === null ? [] : [note]), ...effects(app, action, ins)],
       confirm: LABELS[action],
       danger: action === 'kill' || action === 'flatten' || mode === 'live' || mode === null,
       ...(word ? { word } : {}),
     });
     // The world may have changed while the dialog was open.
     if (!yes || app.commands.obstacle(action)) return;
+    const closes = action === 'close' || action === 'flatten';
+    if (closes && identity(closing(app, action, ins)) !== identity(described)) return perform(app, action, ins, CHANGED);
   }
   const external = action === 'close' && described.some(isExternal) ? { external: true } : {};
   await app.commands.send(action, { ...(ins ? { instrument: ins } : {}), ...external }, word);
