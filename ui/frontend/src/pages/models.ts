@@ -3,17 +3,20 @@ import type { App } from '../app.ts';
 import { h, replace } from '../lib/dom.ts';
 import { fixed, percent, signed, symbolOf, verdictTone, words } from '../lib/format.ts';
 import { every, fill, section, type Page } from './page.ts';
-import { facts, reliability, shareBars, tiles } from './parts.ts';
+import { facts, reliability, scopeTag, shareBars, tiles, type Scope } from './parts.ts';
 
 const REFRESH_MS = 10_000;
-const ROWS = 1000;
+/** Of what is served here, the newest; a backtest or the other mode says nothing of it. */
+const ROWS = { mode: 'served', limit: 1000 };
 const BINS = 10;
 
 interface TradeRow {
+  session_id: string;
   setup_id: string;
   r_multiple: number | null;
 }
 interface DecisionRow {
+  session_id: string;
   setup_id: string;
   probability: number | null;
 }
@@ -45,8 +48,8 @@ export function open(app: App): Page {
   const cancelled = h('div');
   const stop = every(REFRESH_MS, () => {
     drawLoaded(app, loaded);
-    void fill(kept, judged(app), (bins) => keptParts(bins));
-    void fill(cancelled, app.api.get<{ cancels: CancelRow[] }>('/api/v1/cancels', { limit: ROWS }), ({ cancels }) => ledgerParts(cancels));
+    void fill(kept, judged(app), ({ bins, of }) => [scopeTag(of), ...keptParts(bins)]);
+    void fill(cancelled, app.api.get<{ cancels: CancelRow[]; of: Scope }>('/api/v1/cancels', ROWS), ({ cancels, of }) => [scopeTag(of), ...ledgerParts(cancels)]);
   });
   void fill(passports, app.api.get<{ models: ModelInfo[] }>('/api/v1/models'), ({ models }) => (models.length ? models.map(passportCard) : [h('p.muted', {}, 'no model in the folder of models')]));
   const element = h(
@@ -84,20 +87,21 @@ interface Bin {
   count: number;
 }
 
-/** The last probability of each traded setup against whether it won. */
-async function judged(app: App): Promise<Bin[]> {
-  const [{ trades }, { decisions }] = await Promise.all([
-    app.api.get<{ trades: TradeRow[] }>('/api/v1/trades', { limit: ROWS }),
-    app.api.get<{ decisions: DecisionRow[] }>('/api/v1/decisions', { limit: ROWS }),
+/** The last probability of each traded setup against whether it won; two sessions may have a setup of the same id. */
+async function judged(app: App): Promise<{ bins: Bin[]; of: Scope }> {
+  const [{ trades, of }, { decisions }] = await Promise.all([
+    app.api.get<{ trades: TradeRow[]; of: Scope }>('/api/v1/trades', ROWS),
+    app.api.get<{ decisions: DecisionRow[] }>('/api/v1/decisions', { ...ROWS, kind: 'cancel_asked' }),
   ]);
+  const keyOf = ({ session_id, setup_id }: TradeRow | DecisionRow): string => `${session_id} ${setup_id}`;
   const asked = new Map<string, number>();
   // Newest first: the last answer counts.
-  for (const { setup_id, probability } of decisions) if (probability !== null && !asked.has(setup_id)) asked.set(setup_id, probability);
-  const pairs = trades.flatMap(({ setup_id, r_multiple }): [number, boolean][] => {
-    const p = asked.get(setup_id);
-    return p === undefined || r_multiple === null ? [] : [[p, r_multiple > 0]];
+  for (const one of decisions) if (one.probability !== null && !asked.has(keyOf(one))) asked.set(keyOf(one), one.probability);
+  const pairs = trades.flatMap((one): [number, boolean][] => {
+    const p = asked.get(keyOf(one));
+    return p === undefined || one.r_multiple === null ? [] : [[p, one.r_multiple > 0]];
   });
-  return binned(pairs);
+  return { bins: binned(pairs), of };
 }
 
 export function binned(pairs: [number, boolean][]): Bin[] {

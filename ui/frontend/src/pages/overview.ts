@@ -4,7 +4,7 @@ import { h, replace } from '../lib/dom.ts';
 import { arrowed, decimal, fixed, percent, signed, symbolOf, words } from '../lib/format.ts';
 import { VirtualTable, type ColumnSpec } from '../views/table.ts';
 import { every, failure, fill, section, type Page } from './page.ts';
-import { shareBars, tiles, type Tile } from './parts.ts';
+import { scopeTag, shareBars, tiles, type Scope, type Tile } from './parts.ts';
 
 const REFRESH_MS = 15_000;
 const NS_PER_MS = 1e6;
@@ -18,6 +18,7 @@ interface SignalSummary {
 }
 
 interface SignalStats {
+  of: Scope;
   signals: number;
   taken: number;
   skipped: number;
@@ -26,6 +27,7 @@ interface SignalStats {
 }
 
 interface TradeStats {
+  of: Scope;
   trades: number;
   wins: number;
   average_r: number | null;
@@ -47,12 +49,12 @@ interface Scan {
 }
 
 export function open(app: App): Page {
-  const figures = h('div.tiles');
+  const figures = h('div');
   const skips = h('div');
   const symbols = symbolsTable(app);
   const stop = every(REFRESH_MS, () => {
     void symbols.load();
-    void fill(figures, stats(app), (all) => tiles(all));
+    void fill(figures, stats(app), ({ now, past, of }) => [h('div.tiles', {}, ...tiles(now)), scopeTag(of), h('div.tiles', {}, ...tiles(past))]);
     void fill(skips, app.api.get<SignalStats>('/api/v1/signals/stats'), ({ skip_reasons, skipped }) =>
       skipped ? [shareBars(skip_reasons.map(({ reason, signals }): [string, number] => [words(reason) || 'no reason given', signals]))] : [h('p.muted', {}, 'no signal was skipped')],
     );
@@ -65,19 +67,25 @@ export function open(app: App): Page {
   return { element, leave: stop };
 }
 
-async function stats(app: App): Promise<Tile[]> {
+/** What stands now is the node's; what happened is of the mode or session that is served. */
+async function stats(app: App): Promise<{ now: Tile[]; past: Tile[]; of: Scope }> {
   const [signals, trades] = await Promise.all([app.api.get<SignalStats>('/api/v1/signals/stats'), app.api.get<TradeStats>('/api/v1/trades/stats')]);
-  return [
-    ['Symbols', String(app.store.status?.instruments.length ?? 0)],
-    ['Open positions', String(app.store.openPositions().length)],
-    ['Working orders', String(app.store.workingOrders().length)],
-    ['Signals', fixed(signals.signals, 0)],
-    ['Taken', signals.signals ? percent(signals.taken / signals.signals) : '–'],
-    ['Trades', fixed(trades.trades, 0)],
-    ['Won', trades.trades ? percent(trades.wins / trades.trades) : '–'],
-    ['Mean R', signed(trades.average_r, 2), trades.average_r],
-    ['Sum R', signed(trades.total_r, 1), trades.total_r],
-  ];
+  return {
+    of: trades.of,
+    now: [
+      ['Symbols', String(app.store.status?.instruments.length ?? 0)],
+      ['Open positions', String(app.store.openPositions().length)],
+      ['Working orders', String(app.store.workingOrders().length)],
+    ],
+    past: [
+      ['Signals', fixed(signals.signals, 0)],
+      ['Taken', signals.signals ? percent(signals.taken / signals.signals) : '–'],
+      ['Trades', fixed(trades.trades, 0)],
+      ['Won', trades.trades ? percent(trades.wins / trades.trades) : '–'],
+      ['Mean R', signed(trades.average_r, 2), trades.average_r],
+      ['Sum R', signed(trades.total_r, 1), trades.total_r],
+    ],
+  };
 }
 
 interface SymbolRow {

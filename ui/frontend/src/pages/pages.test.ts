@@ -10,6 +10,7 @@ import { open as openBacktests } from './backtests.ts';
 import { open as openJournal } from './journal.ts';
 import { open as openModels } from './models.ts';
 import { open as openOverview } from './overview.ts';
+import { scopeWords } from './parts.ts';
 
 const STRATEGIES: Strategy[] = [
   { name: 'breakout', version: '1', summary: 'a breakout', parameters: [] },
@@ -23,13 +24,14 @@ const STRATEGIES: Strategy[] = [
   },
 ];
 const TRADE = { setup_id: 'S1', session_id: 'T', instrument_id: 'XRPUSDT.BINANCE', side: 'long', ts_ns: 1.7e18, entry_ts_ns: 1.7e18, r_multiple: 1.5, pnl: '12.50', exit_reason: 'target' };
+const OF = { mode: 'paper', session: null };
 const ANSWERS: Record<string, unknown> = {
-  '/api/v1/signals/stats': { signals: 10, taken: 4, skipped: 6, average_confidence: 0.7, skip_reasons: [{ reason: 'in_position', signals: 6 }] },
-  '/api/v1/trades/stats': { trades: 4, wins: 3, average_r: 0.5, total_r: 2 },
+  '/api/v1/signals/stats': { signals: 10, taken: 4, skipped: 6, average_confidence: 0.7, of: OF, skip_reasons: [{ reason: 'in_position', signals: 6 }] },
+  '/api/v1/trades/stats': { trades: 4, wins: 3, average_r: 0.5, total_r: 2, of: OF },
   '/api/v1/signals/summary': { instruments: [{ instrument_id: 'XRPUSDT.BINANCE', signals: 10, taken: 4, last_24h: 2, last_ts_ns: 1.7e18 }] },
-  '/api/v1/trades': { trades: [TRADE], next: null },
-  '/api/v1/decisions': { decisions: [{ setup_id: 'S1', probability: 0.7 }], next: null },
-  '/api/v1/cancels': { cancels: [{ step: 'shadow', probability: 0.2, outcome: 'stop_hit', net_r: -1 }], next: null },
+  '/api/v1/trades': { trades: [TRADE], next: null, of: OF },
+  '/api/v1/decisions': { decisions: [{ session_id: 'other', setup_id: 'S1', probability: 0.1 }, { session_id: 'T', setup_id: 'S1', probability: 0.7 }], next: null, of: OF },
+  '/api/v1/cancels': { cancels: [{ step: 'shadow', probability: 0.2, outcome: 'stop_hit', net_r: -1 }], next: null, of: OF },
   '/api/v1/trades/S1/explain': { trade: TRADE, session: {}, probability: 0.7, threshold: 0.4, steps: [{ ts_ns: 1.7e18, table: 'decisions', what: 'zone', facts: { reason: 'impulse' } }] },
   '/api/v1/models': { models: [
     { name: 'sample', error: null, passport: { verdict: 'skill', kind: 'cancel', features: ['vpin'], reasons: [], metrics: { auc: 0.61, reliability: [{ predicted: 0.5, observed: 0.55, n: 80 }] } } },
@@ -41,8 +43,12 @@ const ANSWERS: Record<string, unknown> = {
   '/api/v1/backtests/j1': { id: 'j1', state: 'done', progress: 1, asked: { strategy: 'ote' }, by: 'me', created: 1e12, started: 1e12, ended: 1e12 + 5000, error: null, result: { pnl: 12.5, win_rate: 0.6 }, files: {} },
 };
 
+const asked: string[] = [];
+
 function app(): App {
+  asked.length = 0;
   const api = new Api(async (input) => {
+    asked.push(String(input));
     const body = ANSWERS[String(input).split('?')[0]!];
     return body ? Response.json(body) : Response.json({ error: { code: 'absent', message: 'no such thing' } }, { status: 404 });
   });
@@ -84,6 +90,30 @@ describe('pages', () => {
     expect(text(page.element)).toContain('tornrefusednot a passport');
     page.leave();
   });
+
+  it('models asks for what is served alone, and says of what the figures are', async () => {
+    const page = openModels(app());
+    await vi.waitFor(() => expect(page.element.querySelectorAll('.scope')).toHaveLength(2));
+    const rows = asked.filter((one) => /trades|decisions|cancels/.test(one));
+    expect(rows).toHaveLength(3);
+    expect(rows.every((one) => one.includes('mode=served'))).toBe(true);
+    expect(asked.find((one) => one.includes('decisions'))).toContain('kind=cancel_asked');
+    expect(page.element.querySelector('.scope')!.textContent).toBe('of all paper sessions');
+    // Of the session of the trade, not of another one's setup of the same id.
+    expect(Number(page.element.querySelector('.reliability-dot')!.getAttribute('cx'))).toBeCloseTo(0.7 * 220);
+    page.leave();
+  });
+
+  it('overview says of what the figures are', async () => {
+    const page = openOverview(app());
+    await vi.waitFor(() => expect(page.element.querySelector('.scope')!.textContent).toBe('of all paper sessions'));
+    page.leave();
+  });
+
+  it.each([
+    [{ mode: 'live', session: null }, 'of all LIVE sessions'], [{ mode: null, session: 'S1' }, 'of the session S1'],
+    [{ mode: null, session: null }, 'of all modes: live, paper and backtests'],
+  ])('figures of %j are called so', (scope, said) => expect(scopeWords(scope)).toBe(said));
 
   it('journal lists trades and tells the story of one', async () => {
     const page = openJournal(app());

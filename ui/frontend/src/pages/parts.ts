@@ -27,6 +27,22 @@ export function shareBars(counts: [string, number][]): HTMLElement {
   return list;
 }
 
+/** Of which mode and session rows and figures are; null is all of them. */
+export interface Scope {
+  mode: string | null;
+  session: string | null;
+}
+
+/** What figures are of, in words. */
+export function scopeWords({ mode, session }: Scope): string {
+  if (session) return `of the session ${session}${mode ? ` (${mode})` : ''}`;
+  return mode ? `of all ${mode === 'live' ? 'LIVE' : mode} sessions` : 'of all modes: live, paper and backtests';
+}
+
+export function scopeTag(scope: Scope): HTMLElement {
+  return h('p.muted.small.scope', {}, scopeWords(scope));
+}
+
 const SVG = 'http://www.w3.org/2000/svg';
 const [WIDTH, HEIGHT] = [640, 160];
 
