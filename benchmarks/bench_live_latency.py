@@ -1,6 +1,6 @@
 """Measure a live node: trade received to cancel request sent, and fill to stop acknowledged.
 
-    python benchmarks/bench_live_latency.py [--account binance_usdm] [--secs 60] [--rate 1000]
+    python benchmarks/bench_live_latency.py [--account binance_usdm] [--secs 60] [--rate 1000] [--fills]
 
 `live_node.py --mode live` with OTE on twenty symbols against the local exchange, each a process of its own,
 real trades at `--rate` per second over all symbols. Cancels are those that OTE sends: a zone ended or
@@ -26,7 +26,9 @@ from typing import Any, Final
 from benchmarks.bench_publish import listening
 from benchmarks.live_bench import (
     ACCOUNTS,
+    BUSY,
     BUSY_LARGEST_USD,
+    FILLED,
     ProbedNode,
     line_of,
     load,
@@ -55,7 +57,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     with VenueProcess(
         "--venues", account.simulator, "--tape", str(tape), "--wait", "--latency-ms", str(LATENCY_MS)
     ) as venue:
-        node = ProbedNode(settings_of(account, venue, folder / "node"))
+        strategy = FILLED if arguments.fills else BUSY
+        node = ProbedNode(settings_of(account, venue, folder / "node", strategy=strategy))
         terminal = node.folder / "live" / TELEMETRY_FILE
         with node, listening(terminal) if arguments.terminal else nullcontext():
             node.until_trading()
@@ -203,6 +206,9 @@ def main() -> int:
     parser.add_argument("--account", choices=ACCOUNTS, default="binance_usdm")
     parser.add_argument("--secs", type=float, default=60.0, help="measured after 10 s of warm-up (60)")
     parser.add_argument("--rate", type=float, default=1_000.0, help="trades per second of all symbols (1000)")
+    parser.add_argument(
+        "--fills", action="store_true", help="take no entries back: many fills and stops, few cancels"
+    )
     parser.add_argument("--repeat", type=int, default=1, help="runs; all are printed (1)")
     parser.add_argument(
         "--terminal", action="store_true", help="let a terminal's end read what the node tells"
