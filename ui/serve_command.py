@@ -62,9 +62,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder",
         type=Path,
-        default=FOLDER,
         metavar="DIR",
-        help=f"of its secret and jobs, default: {FOLDER}",
+        help=f"of its secret and jobs, default: {FOLDER}/MODE, or {FOLDER}/replay",
     )
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate, PEM; speak TLS")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, PEM")
@@ -104,6 +103,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = load_settings(arguments.config)
     folder = Path(settings.live.folder)
+    # Of its own, or a login at the terminal of a paper node would be one at that of a live node.
+    arguments.folder = arguments.folder or FOLDER / arguments.mode
 
     def feed(hub: Any, parts: ExitStack) -> None:
         reasons = NodeReasons(_models(settings))

@@ -32,6 +32,7 @@ from ui.server.sessions import Sessions
 from ui.server.settings import ServerSettings, persisted_secret, why_not_bind
 
 COMMANDS = "/api/v1/commands"
+COOKIE = ServerSettings().cookie
 # What needs no login; everything else does.
 PUBLIC = {
     "/", "/<name>", "/assets/<path:name>", "/pages/<name>", "/docs", "/login", "/health",
@@ -252,15 +253,42 @@ class TestSessions:
     def test_a_cookie_that_was_changed_is_none(self, server: Server) -> None:
         """It is signed with this server's secret."""
         browser, _ = server.browser()
-        cookie = browser.get_cookie("smcbot_session", domain="127.0.0.1")
+        cookie = browser.get_cookie(COOKIE, domain="127.0.0.1")
         assert cookie is not None
         other, _ = make_server().browser()
-        foreign = other.get_cookie("smcbot_session", domain="127.0.0.1")
+        foreign = other.get_cookie(COOKIE, domain="127.0.0.1")
         assert foreign is not None
         for value, status in [(cookie.value, 200), (cookie.value[:-2] + "AA", 401), (foreign.value, 401)]:
             asked = server.client()
-            asked.set_cookie("smcbot_session", value, domain="127.0.0.1")
+            asked.set_cookie(COOKIE, value, domain="127.0.0.1")
             assert asked.get("/api/v1/session").status_code == status
+
+    def test_terminals_of_a_host_do_not_log_each_other_out(self) -> None:
+        """A browser sends a host's cookies to all of its ports, and keeps one of a name."""
+        names = set()
+        for port in (8790, 8791):
+            server, host = make_server(port=port), f"http://127.0.0.1:{port}"
+            answer = server.client().post("/login", json={"password": OPERATOR_TOKEN}, base_url=host)
+            names.add(answer.headers["Set-Cookie"].partition("=")[0])
+        assert names == {"smcbot_session_8790", "smcbot_session_8791"}
+
+    def test_each_mode_has_secrets_of_its_own(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Else a login at the terminal of a paper node would be one at that of a live node."""
+        folders: list[str] = []
+
+        def serve(arguments: Any, *_: Any) -> int:
+            folders.append(str(arguments.folder))
+            return 0
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("ui.serve_command.serve", serve)
+        monkeypatch.setattr("ui.replay_command.serve", serve)
+        monkeypatch.setattr("ui.replay_command.open_recording", lambda *_: None)
+        for words in (["serve", "--mode", "paper"], ["serve", "--mode", "live"], ["replay", "last"]):
+            assert main(words) == 0
+            assert main([*words, "--folder", "elsewhere"]) == 0
+        assert folders[::2] == [f"var/terminal/{name}" for name in ("paper", "live", "replay")]
+        assert folders[1::2] == ["elsewhere"] * 3
 
     def test_it_ends_after_its_time_and_by_log_out_also_as_a_copy(self, tmp_path: Path) -> None:
         """And stays ended over a restart."""
@@ -280,11 +308,11 @@ class TestSessions:
     def test_log_out_ends_the_session_of_a_copied_cookie(self, server: Server, token: str) -> None:
         """Over HTTP, whatever the role."""
         browser, headers = server.browser(token)
-        cookie = browser.get_cookie("smcbot_session", domain="127.0.0.1")
+        cookie = browser.get_cookie(COOKIE, domain="127.0.0.1")
         assert cookie is not None
         assert browser.post("/logout", headers=headers).status_code == 200
         thief = server.client()
-        thief.set_cookie("smcbot_session", cookie.value, domain="127.0.0.1")
+        thief.set_cookie(COOKIE, cookie.value, domain="127.0.0.1")
         assert thief.get("/api/v1/session").status_code == 401
 
     @pytest.mark.usefixtures("cheap_hashes")

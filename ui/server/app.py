@@ -23,7 +23,6 @@ from ui.server.settings import ServerSettings
 from ui.server.sockets import Sockets
 
 MAX_BODY_BYTES: Final = 256_000
-COOKIE: Final = "smcbot_session"
 
 
 class Application(NamedTuple):
@@ -82,7 +81,7 @@ def create_app(
     app.extensions[KEY] = known
     app.config.update(
         SECRET_KEY=settings.secret,
-        SESSION_COOKIE_NAME=COOKIE,
+        SESSION_COOKIE_NAME=settings.cookie,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",
         SESSION_COOKIE_SECURE=settings.is_encrypted,

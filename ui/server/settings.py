@@ -12,6 +12,7 @@ from ui.server.addresses import LOOPBACK, Network
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8790
 MAX_CLIENTS: Final = 50
+COOKIE: Final = "smcbot_session"
 SESSION_SECS: Final = 12 * 3600
 LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 SECRET_BYTES: Final = 32
@@ -63,6 +64,11 @@ class ServerSettings:
     kills: str = "30/10 seconds"
     connects: str = "300/minute"
     events: str = "200/10 seconds"
+
+    @property
+    def cookie(self) -> str:
+        """Return the name of the session's cookie: a browser sends those of a host to all of its ports."""
+        return f"{COOKIE}_{self.port}"
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ from ui.server.api.records import SCOPES, SIDES
 from ui.server.commands import CommandRequest, CommandResult
 from ui.server.jobs import Job
 from ui.server.questions import INSTRUMENT
+from ui.server.settings import COOKIE, DEFAULT_PORT
 
 VERSION: Final = "1.0.0"
 STRUCTS: Final[tuple[type[Any], ...]] = (CommandRequest, CommandResult, Wanted, Job, OrderView, PositionView)
@@ -123,7 +124,12 @@ _TIMEFRAME: Final = _choice("timeframe", "of the candles", TIMEFRAMES, "1h")
 
 _SECURITY: Final[Plain] = {
     "secret": {"type": "apiKey", "in": "header", "name": "X-Shared-Secret"},
-    "cookie": {"type": "apiKey", "in": "cookie", "name": "smcbot_session"},
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": f"{COOKIE}_{DEFAULT_PORT}",
+        "description": "named after the port at which the server listens",
+    },
 }
 _SCHEMAS: Final[Plain] = {
     "Error": {
