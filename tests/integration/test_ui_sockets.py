@@ -171,12 +171,13 @@ class TestFrames:
         assert tab.call("view", {"ins": "NONE.SUCH"}) == {"ok": False}
         assert tab.call("view", ["nonsense"]) == {"ok": False}
 
-    def test_who_sends_events_without_end_is_thrown_out(self, server: Server, tab: Tab) -> None:
-        """Before the server is busy with it."""
+    @pytest.mark.parametrize("event", ["resync", "nonsense", "message"])
+    def test_who_sends_events_without_end_is_thrown_out(self, server: Server, tab: Tab, event: str) -> None:
+        """Before the server is busy with it, also with events that nobody knows."""
         for _ in range(250):
             if tab.io.connected:
                 with contextlib.suppress(socketio.exceptions.SocketIOError):
-                    tab.io.emit("resync")
+                    tab.io.emit(event)
         wait_for(lambda: not tab.io.connected)
         assert any(note[2:] == ("disconnect", "done", "too many events") for note in server.audit.notes)
 

@@ -84,6 +84,7 @@ class Sockets:
             ("view", self._view),
             ("cmd", self._command),
             ("replay", self._steer),
+            ("*", lambda *_: None),  # no such event, which costs a thread all the same
         ):
             self.io.on_event(name, self._unless_flooded(handle))
         self.io.on_error_default(_failed)
