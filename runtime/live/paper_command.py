@@ -82,9 +82,10 @@ def reset(folder: Path, *, is_sure: bool) -> None:
     # The adapters come with these, and other commands need none of them.
     from runtime.live.limit_watch import STATE_FILE as EQUITY_FILE
     from runtime.live.recovery import STATE_FILE as SETUPS_FILE
+    from runtime.live.telemetry import DAY_FILE
 
     # After the account: memory without it is of trades that somebody closed, coins without one are nobody's.
-    for name in (SETUPS_FILE, f"{SETUPS_FILE}-wal", f"{SETUPS_FILE}-shm", EQUITY_FILE):
+    for name in (SETUPS_FILE, f"{SETUPS_FILE}-wal", f"{SETUPS_FILE}-shm", EQUITY_FILE, DAY_FILE):
         (folder / name).unlink(missing_ok=True)
 
 

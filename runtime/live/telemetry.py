@@ -15,7 +15,7 @@ from strategies.exposure import notionals
 from strategies.guards import LossRules, TradeGuards
 from ui.bridge import TelemetryActor
 from ui.endpoint import TELEMETRY_FILE
-from ui.telemetry.ledger import FILE_NAME
+from ui.telemetry.ledger import FILE_NAME as DAY_FILE
 from ui.telemetry.publisher import TelemetryPublisher
 from ui.telemetry.sources import TelemetrySources
 
@@ -74,7 +74,7 @@ def make_telemetry(context: LiveContext) -> TelemetryActor | None:
         latencies=lambda: context.facts["latency"]() if "latency" in context.facts else {},
         events_topic=EVENTS_TOPIC,
         call_soon=context.call_soon,
-        day_file=context.folder / FILE_NAME,
+        day_file=context.folder / DAY_FILE,
     )
     return TelemetryActor(
         sources, publisher, publisher.answer_newcomers, publisher.close, lambda: publisher.is_watched
@@ -94,4 +94,4 @@ def _losses(rules: LossRules, guards: Mapping[str, TradeGuards]) -> Iterator[tup
                 yield f"{name} of {venue}, %", max(0.0, 100 * (1 - state.last_equity / since)), most
 
 
-__all__ = ["make_telemetry"]
+__all__ = ["DAY_FILE", "make_telemetry"]

@@ -198,14 +198,15 @@ def test_status_and_reset(tmp_path: Path) -> None:
     assert not status(folder)["running"]
     with pytest.raises(ConfigurationError, match="--yes"):
         reset(folder, is_sure=False)
-    for name in ("state.sqlite", "state.sqlite-wal", "limits.json", "KILL"):
+    for name in ("state.sqlite", "state.sqlite-wal", "limits.json", "day.json", "KILL"):
         (folder / name).touch()
     reset(folder, is_sure=True)
     assert status(folder)["accounts"] == []
     # No trade of the account that is gone is looked for in the new one; a kill is a person's word.
     kept = {one.name for one in folder.iterdir()}
     assert "KILL" in kept
-    assert not kept & {"state.sqlite", "state.sqlite-wal", "limits.json"}
+    # Nor is anything lost from what the other one was worth at its best.
+    assert not kept & {"state.sqlite", "state.sqlite-wal", "limits.json", "day.json"}
 
 
 def test_reset_leaves_the_folder_of_live_trading_alone(tmp_path: Path) -> None:
