@@ -39,6 +39,7 @@ class MemoryAudit:
 
     def __init__(self) -> None:
         self.notes: list[tuple[str, ...]] = []
+        self.refused: str | None = None
 
     def access(self, actor: str, origin: str, action: str, outcome: str, reason: str = "") -> None:
         """Note a login or the like."""
@@ -51,6 +52,10 @@ class MemoryAudit:
     def recent(self, limit: int) -> list[Plain]:
         """Return the newest."""
         return [{"note": list(one)} for one in self.notes[: -limit - 1 : -1]]
+
+    def trouble(self) -> str | None:
+        """Return what a test put there."""
+        return self.refused
 
 
 @dataclass

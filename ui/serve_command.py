@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,7 +208,7 @@ def serve(
         feed(hub, parts)
         listener.start(made.app)
         _greet(server, accounts, arguments.folder)
-        _wait_for_signal(getattr(arguments, "with_parent", None))
+        _wait_for_signal(getattr(arguments, "with_parent", None), audit.look_again)
         say(f"stopped {datetime.now(UTC):%H:%M:%S}")
     return EXIT_DONE
 
@@ -291,11 +291,12 @@ def _greet(server: ServerSettings, accounts: Accounts, folder: Path) -> None:
     say(f"nobody is configured; log in with what {path} holds, good until the end")
 
 
-def _wait_for_signal(parent_pid: int | None) -> None:
-    """Wait for a signal, or until the parent is gone where one is named."""
+def _wait_for_signal(parent_pid: int | None, meanwhile: Callable[[], None]) -> None:
+    """Wait for a signal, or until the parent is gone where one is named; do something twice a second."""
     ended = threading.Event()
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: ended.set())
     while not ended.wait(0.5):  # a wait without end would not be woken by a signal everywhere
         if parent_pid is not None and os.getppid() != parent_pid:
             return
+        meanwhile()

@@ -1,6 +1,7 @@
 """The terminal as a process: starts, answers, audits to the spool, ends; a replay plays."""
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ import pytest
 
 from runtime.journal.records import AccessRecord, CommandRecord, SessionEnd
 from runtime.journal.segments import JOURNAL, LaneReader
-from tests.ui_server import OPERATOR_TOKEN, command, environment, make_server, wait_for
+from tests.ui_server import OPERATOR_TOKEN, SECRET, command, environment, make_server, wait_for
 from ui import protocol as p
 from ui.attached.audit import JournalAudit
 from ui.recording import RECORDING_FILE, RecordingWriter
@@ -161,6 +162,36 @@ def test_the_audit_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
     assert isinstance(received, CommandRecord)
     assert (received.command_id, received.args, received.nonce) == ("c1", {"instrument": "X.Y"}, "n" * 16)
     assert [one["action"] for one in audit.recent(5)] == ["pause", "login"]
+    audit.close()
+
+
+def test_an_audit_that_the_disk_refuses_says_so_and_catches_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost, and the health tells it meanwhile."""
+    audit = JournalAudit(tmp_path, "terminal-1", "paper")
+    server = make_server()
+    monkeypatch.setattr(server.audit, "trouble", audit.trouble)
+    server.made.services.hub.trouble = audit.trouble
+
+    def told() -> str | None:
+        answer = server.client().get("/api/v1/health/detailed", headers={"X-Shared-Secret": SECRET}).json
+        trouble: str | None = answer["audit"]["trouble"]
+        return trouble
+
+    assert told() is None
+    write = os.write
+
+    def refuse(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", refuse)
+    audit.access("anna", "rest 10.0.0.1", "login", "done")
+    assert "no space left" in str(told())
+    monkeypatch.setattr(os, "write", write)
+    audit.look_again()
+    assert told() is None
+    assert [one.action for one in records(tmp_path) if isinstance(one, AccessRecord)] == ["login"]
     audit.close()
 
 

@@ -147,6 +147,19 @@ class TestFrames:
         node.close()
         wait_for(lambda: tab.frames[-1]["age_ms"] > 1_000)
 
+    def test_an_audit_that_is_not_written_is_told_everybody(self, server: Server, tab: Tab) -> None:
+        """As long as it is so; commands are executed all the same, a kill above all."""
+        assert "warn" not in tab.frames[0]
+        server.audit.refused = "no space left"
+        wait_for(lambda: tab.frames[-1].get("warn") == "no space left")
+        late = Tab(server).connect()
+        wait_for(lambda: late.frames)
+        assert late.frames[0]["warn"] == "no space left"
+        assert late.call("cmd", command("kill", word="KILL"))["outcome"] == "done"
+        late.close()
+        server.audit.refused = None
+        wait_for(lambda: "warn" not in tab.frames[-1])
+
     def test_who_acknowledges_nothing_is_thrown_out_and_others_are_not(
         self, server: Server, tab: Tab, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -17,6 +17,9 @@ RECENT: Final = 1_000
 class JournalAudit:
     """Writes into a journal session of the terminal's own; every note is on the disk when it returns.
 
+    On a disk that refuses they wait in memory and commands are executed all the same: a kill must never wait
+    for a disk. `trouble` says so meanwhile.
+
     Parameters
     ----------
     spool
@@ -64,6 +67,16 @@ class JournalAudit:
         """Return the last notes of this server, newest first."""
         with self._lock:
             return list(self._recent)[: -limit - 1 : -1]
+
+    def trouble(self) -> str | None:
+        """Return why notes do not reach the disk, None while they do; costs nothing."""
+        refusal = self._journal.refusal()
+        return None if refusal is None else f"{refusal.reason}; {refusal.remedy}"
+
+    def look_again(self) -> None:
+        """Write what waits in memory, where the disk refused it; call it every second or so."""
+        if self._journal.refusal() is not None:
+            self._journal.spool.retry()
 
     def close(self, reason: str = "stopped") -> None:
         """End the session."""

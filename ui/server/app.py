@@ -67,6 +67,7 @@ def create_app(
         See :class:`ui.server.sessions.Sessions`.
     """
     hub = hub or Hub(max_clients=settings.max_clients)
+    hub.trouble = audit.trouble
     limits = limits_of(settings)
     desk = CommandDesk(
         node,

@@ -123,10 +123,20 @@ class FrameMaker:
         self.feed = feed
         self._made: dict[tuple[Any, ...], Any] = {}
         self._age_ms: float | None = None
+        self._trouble: str | None = None
 
-    def begin(self, now_s: float, now_ns: int) -> None:
-        """Forget what was made: time has passed, or the feed has moved on."""
+    def begin(self, now_s: float, now_ns: int, trouble: str | None = None) -> None:
+        """Forget what was made: time has passed, or the feed has moved on.
+
+        Parameters
+        ----------
+        now_s, now_ns
+            Monotonic seconds; UNIX nanoseconds.
+        trouble
+            What is wrong with the server itself; frames say it as ``warn``.
+        """
         self._made.clear()
+        self._trouble = trouble
         self._age_ms = self.feed.age_ms(now_s, now_ns)
 
     def reaches(self, epoch: str, seq: int) -> bool:
@@ -171,7 +181,9 @@ class FrameMaker:
 
     def _head(self, kind: str) -> dict[str, Any]:
         feed = self.feed
+        warned = {} if self._trouble is None else {"warn": self._trouble}
         return {
+            **warned,
             "t": kind,
             "epoch": feed.epoch,
             "seq": feed.seq,

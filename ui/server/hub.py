@@ -67,6 +67,8 @@ class Hub:
         # Held for every look at the feed or a window; never while something is sent.
         self.lock = threading.RLock()
         self.messages = self.frames = self.dismissed = 0
+        # Returns what is wrong with the server itself, for everybody who watches.
+        self.trouble: Callable[[], str | None] = lambda: None
         self._maker = FrameMaker(self.feed)
         self._windows: dict[str, Window] = {}
         self._clock_s, self._clock_ns = clock_s, clock_ns
@@ -148,7 +150,7 @@ class Hub:
         due: list[tuple[str, int, Frame]] = []
         stuck: list[str] = []
         with self.lock:
-            self._maker.begin(now_s, self._clock_ns())
+            self._maker.begin(now_s, self._clock_ns(), self.trouble())
             for client, window in self._windows.items():
                 if window.is_stuck(now_s):
                     stuck.append(client)

@@ -60,6 +60,9 @@ class Audit(Protocol):
     def recent(self, limit: int) -> list[Plain]:
         """Return the last notes, newest first."""
 
+    def trouble(self) -> str | None:
+        """Return why notes do not reach the disk, None while they do; costs nothing."""
+
 
 class Journal(Protocol):
     """Reads the journal; see :class:`runtime.journal.queries.JournalQueries`."""

@@ -41,9 +41,11 @@ def detailed() -> Response:
     with hub.lock:
         latency, beat = hub.feed.state.get("lat"), hub.feed.state.get("hb")
         is_synced, gaps = hub.feed.is_synced, hub.feed.gaps
+    trouble = services().audit.trouble()
     return answer(
         {
-            "status": "ok" if link == "live" and is_synced else "degraded",
+            "status": "ok" if link == "live" and is_synced and trouble is None else "degraded",
+            "audit": {"trouble": trouble},
             "node": {
                 "link": link,
                 "age_ms": age_ms,

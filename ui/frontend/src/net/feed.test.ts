@@ -53,6 +53,16 @@ const delta = (from: number, e: DeltaFrame['e']): DeltaFrame => ({ t: 'd', epoch
 describe('feed', () => {
   beforeEach(() => void vi.stubGlobal('window', globalThis));
 
+  it('hands on what is wrong with the server, and that it is right again', () => {
+    const { feed, link } = setup(1);
+    feed.take({ ...snap(1), warn: 'no space left' });
+    expect(link.warning).toBe('no space left');
+    feed.take({ ...delta(7, []), warn: 'no space left' });
+    expect(link.warning).toBe('no space left');
+    feed.take(delta(7, []));
+    expect(link.warning).toBeNull();
+  });
+
   it('loads the newest 20,000 buckets and joins live ones without a gap', async () => {
     const { feed, store, fixture } = setup(23_000);
     feed.take(snap(23_000));

@@ -56,6 +56,7 @@ export class Feed {
 
   take(frame: Frame): void {
     this.link.frame(frame.age_ms, performance.now());
+    this.link.warning = frame.warn ?? null;
     this.store.touch('link');
     const verdict = this.reducer.judge(frame);
     if (verdict === 'resync') this.resync();

@@ -262,6 +262,8 @@ export interface SnapFrame {
   seq: number;
   ts: number;
   age_ms: number | null;
+  /** What is wrong with the server itself. */
+  warn?: string;
   role: Role;
   /** The instrument that it is of: the first one where none was asked for. */
   ins: string | null;
@@ -276,6 +278,7 @@ export interface DeltaFrame {
   seq: number;
   ts: number;
   age_ms: number | null;
+  warn?: string;
   e: [number, Kind, Payloads[Kind]][];
 }
 

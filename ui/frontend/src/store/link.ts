@@ -10,6 +10,8 @@ export class Link {
   connected = false;
   /** Why the server refused the connection, for the banner. */
   refusal: string | null = null;
+  /** What is wrong with the server itself, for the banner. */
+  warning: string | null = null;
   private ageAtFrame = Infinity;
   private frameAt = 0;
   private tickAge: number | null = null;

@@ -44,6 +44,7 @@ export class Banner {
       if (store.status?.mode === 'replay') return ['info', 'The recording is being read'];
       return ['bad', `The node has said nothing for ${Number.isFinite(age) ? ageText(age) : 'long'} — only Kill is possible`];
     }
+    if (link.warning) return ['bad', `What is done here is not written down: ${link.warning}`];
     const { status } = store;
     if (!status) return null;
     if (status.killed) return ['bad', `Killed${status.kill_reason ? `: ${words(status.kill_reason)}` : ''} — no entries until Rearm`];
