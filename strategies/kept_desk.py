@@ -155,13 +155,16 @@ class KeptDesk(AccountView, ABC):
         return min((max(one.entry_ts_ns, one.funded_ns) for one in ledgers), default=None)
 
     def trade_of_funding(self, ts_ns: int) -> Setup | None:
-        """Return the trade that was open at a funding time (UNIX nanoseconds) and has not booked it."""
+        """Return the trade that was open at a funding time (UNIX nanoseconds), None where there was none.
+
+        Whether it has booked that time is in its ledger (`Ledger.funded_ns`).
+        """
         held = [
             one
             for one in self._remembered
             if 0 < one.ledger.entry_ts_ns <= ts_ns and (not one.is_closed or ts_ns <= one.ledger.exit_ts_ns)
         ]
-        return held[-1] if held and held[-1].ledger.funded_ns < ts_ns else None
+        return held[-1] if held else None
 
     def remember(self, setup: Setup) -> None:
         """Listen to the orders of a setup, and to those of the oldest no more."""

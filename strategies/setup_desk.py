@@ -285,15 +285,13 @@ class SetupDesk(CommandedDesk):
     def book_funding(self, payment: FundingPayment) -> None:
         """Book a payment into the trade of its time, once, whoever tells of it how often."""
         ts_ns = payment.ts_ns
-        held = [
-            one
-            for one in self._remembered
-            if 0 < one.ledger.entry_ts_ns <= ts_ns and (not one.is_closed or ts_ns <= one.ledger.exit_ts_ns)
-        ]
-        if not held:
+        setup = self.trade_of_funding(ts_ns)
+        if setup is None:
+            # Of a position that somebody else held, or of one that the venue closed a moment ago.
             self.count("funding_without_a_trade")
+            self._host.log.warning(f"{self.instrument_id} funding {payment.amount:+f} belongs to no trade")
+            self.decide("funding", ts_ns=ts_ns, reason="no_trade", **payment_fields(payment))
             return
-        setup = held[-1]
         if ts_ns <= setup.ledger.funded_ns:
             return
         setup.ledger.fund(payment.amount, ts_ns)

@@ -27,6 +27,7 @@ from runtime.live.settings import LiveVenue
 from runtime.live.signed import SignedRest
 from runtime.notify.events import Severity
 from strategies.trade_manager.funding import FundingPayment, funding_topic
+from strategies.trade_manager.orders import ZERO
 
 NANOS: Final = 1_000_000_000
 MS: Final = 1_000_000
@@ -163,6 +164,7 @@ class FundingActor(HoldingActor):
     ) -> None:
         super().__init__()
         self.told = 0
+        self._of_no_trade: set[VenuePayment] = set()
         self._records = records
         self._strategies = strategies
         self._call_soon = call_soon
@@ -221,7 +223,7 @@ class FundingActor(HoldingActor):
             for payment in found:
                 desk, until_ns = desks.get(payment.symbol, (None, 0))
                 if desk is not None and payment.ts_ns > until_ns:
-                    self._tell_desk(desk, desk.trade_of_funding(payment.ts_ns), payment)
+                    self._tell_desk(desk, payment)
 
     def _concerned(self, venue: str, now_ns: int) -> dict[str, tuple[Any, int]]:
         """Return desk, and until when its funding is booked, by the venue's symbols."""
@@ -235,11 +237,17 @@ class FundingActor(HoldingActor):
                     found[str(desk.instrument.raw_symbol.value)] = desk, until_ns
         return found
 
-    def _tell_desk(self, desk: Any, setup: Any, payment: VenuePayment) -> None:
-        if setup is None:
-            return  # of no trade of ours, or one that has it already
-        qty = payment.qty if payment.qty is not None else setup.position_qty
-        direction = setup.plan.direction
+    def _tell_desk(self, desk: Any, payment: VenuePayment) -> None:
+        setup = desk.trade_of_funding(payment.ts_ns)
+        if setup is None:  # of no trade of ours: no ledger has it, so nothing else keeps it from coming again
+            if payment in self._of_no_trade:
+                return
+            self._of_no_trade.add(payment)
+        elif payment.ts_ns <= setup.ledger.funded_ns:
+            return
+        held = ZERO if setup is None else setup.position_qty
+        qty = payment.qty if payment.qty is not None else held
+        direction = 1 if setup is None else setup.plan.direction
         instrument_id = desk.instrument_id.value
         self.told += 1
         message = FundingPayment(

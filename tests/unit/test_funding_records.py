@@ -144,7 +144,7 @@ def test_an_execution_of_nobody_waits_until_the_venue_says_what_it_is(number: in
 
 
 def test_each_trade_is_told_of_its_own_payments_alone() -> None:
-    """Not of those that it has booked, nor of what others paid; a desk without a trade asks nobody."""
+    """Not of those that it has booked; what belongs to none is told once; a desk without one asks nobody."""
 
     class Record:
         def __init__(self) -> None:
@@ -152,12 +152,14 @@ def test_each_trade_is_told_of_its_own_payments_alone() -> None:
 
         async def payments(self, since_ms: int, until_ms: int) -> list[VenuePayment]:
             self.asked.append(since_ms)
-            made = [("BTCUSDT", 1, "-1"), ("ETHUSDT", 2, "-9"), ("BTCUSDT", 3, "2"), ("BTCUSDT", 4, "7")]
+            made = [("BTCUSDT", 1, "-1"), ("ETHUSDT", 2, "-9"), ("BTCUSDT", 3, "2"), ("BTCUSDT", 5, "7")]
+            made.append(("BTCUSDT", 2, "4"))  # booked by another way meanwhile
             return [
                 VenuePayment(symbol=symbol, ts_ns=NOW_NS + n * MS, amount=D(text)) for symbol, n, text in made
             ]
 
-    setup = SimpleNamespace(position_qty=D("0.5"), plan=SimpleNamespace(direction=-1))
+    ledger = SimpleNamespace(funded_ns=NOW_NS + 2 * MS)
+    setup = SimpleNamespace(position_qty=D("0.5"), plan=SimpleNamespace(direction=-1), ledger=ledger)
     booked: dict[str, int | None] = {"BTCUSDT": NOW_NS + MS, "XRPUSDT": None}
     desks = [
         SimpleNamespace(
@@ -184,19 +186,15 @@ def test_each_trade_is_told_of_its_own_payments_alone() -> None:
         actor.register_base(Portfolio(bus, cache, clock), bus, cache, clock)
         bus.subscribe(topic="funding.*", handler=told.append)
         await actor.look()
+        ledger.funded_ns = NOW_NS + 3 * MS
+        await actor.look()
 
     asyncio.run(main())
-    assert record.asked == [NOW_NS // MS + 1]
+    assert record.asked == [NOW_NS // MS + 1] * 2
+    words = {"instrument_id": NAME, "strategy_id": "S-1", "rate": None, "price": None}
     assert told == [
-        FundingPayment(
-            ts_ns=NOW_NS + 3 * MS,
-            instrument_id=NAME,
-            strategy_id="S-1",
-            rate=None,
-            price=None,
-            signed_qty=D("-0.5"),
-            amount=D(2),
-        )
+        FundingPayment(ts_ns=NOW_NS + 3 * MS, signed_qty=D("-0.5"), amount=D(2), **words),
+        FundingPayment(ts_ns=NOW_NS + 5 * MS, signed_qty=D(0), amount=D(7), **words),
     ]
 
 
@@ -249,5 +247,24 @@ def test_funding_of_the_trade_before_is_not_lost_with_the_next_entry() -> None:
     assert desk.trade_of_funding(55 * MS) is None
     assert desk.trade_of_funding(70 * MS) is now
     before.ledger.funded_ns = 40 * MS
-    assert desk.trade_of_funding(40 * MS) is None
     assert desk.funded_until_ns(0) == 40 * MS
+
+
+def test_funding_of_no_trade_is_journaled_and_booked_nowhere() -> None:
+    """Somebody else's position on our contract paid it: a line, a count, a decision."""
+    said: list[str] = []
+    host = SimpleNamespace(
+        id=SimpleNamespace(value="S-1"), log=SimpleNamespace(warning=said.append), counters={}
+    )
+    counters: dict[str, int] = {}
+    desk: Any = SetupDesk(host, InstrumentId.from_str(NAME), "T", ExitRules(), counters)
+    desk.keeper = SimpleNamespace(keep=lambda *_words, **_named: True)
+    decided: list[dict[str, Any]] = []
+    desk.decide = lambda kind, **words: decided.append({"kind": kind, **words})
+    words = {"instrument_id": NAME, "strategy_id": "S-1", "rate": None, "price": None}
+    desk.on_funding(FundingPayment(ts_ns=40 * MS, signed_qty=D(0), amount=D("-1.5"), **words))
+    assert counters["funding_without_a_trade"] == 1
+    assert [(one["kind"], one["reason"], one["detail"]["amount"]) for one in decided] == [
+        ("funding", "no_trade", "-1.5")
+    ]
+    assert "-1.5 belongs to no trade" in said[0]
