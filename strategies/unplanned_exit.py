@@ -74,6 +74,7 @@ class UnplannedExit:
 
     def close(self, qty: Decimal, ts_ns: int) -> None:
         """Send the orders that close a quantity (signed, base currency) at a time, UNIX nanoseconds."""
+        self._grow()
         most, left, lot = self._most(), abs(qty), self._desk.market.lot_size
         self._sent = []
         self._last_ms = max(ts_ns // 1_000_000, self._last_ms + 1)  # no id twice
@@ -100,6 +101,21 @@ class UnplannedExit:
             client_order_id=client_id,
         )
         self._host.submit_order(order)
+
+    def _grow(self) -> None:
+        """Let the largest order double after a closing of which everything filled.
+
+        The venue may allow more by now, or refused for the depth of a moment; within one closing the same
+        refusal would come again with every second round.
+        """
+        orders = [self._host.cache.order(one) for one in self._sent]
+        is_whole = bool(orders) and self._left < self._desk.market.lot_size
+        if self._learnt_most is None or not is_whole:
+            return
+        if all(
+            one is not None and isinstance(one.last_event, OrderFilled) and one.is_closed for one in orders
+        ):
+            self._learnt_most *= 2
 
     def _most(self) -> Decimal | None:
         """Return the largest order at market: as it is told, or half of what was refused as too large."""

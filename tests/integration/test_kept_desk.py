@@ -16,6 +16,9 @@ from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.events import OrderRejected
 from nautilus_trader.model.identifiers import AccountId, ClientOrderId, InstrumentId, StrategyId, TraderId
+from nautilus_trader.test_kit.providers import TestInstrumentProvider
+from nautilus_trader.test_kit.stubs.events import TestEventStubs
+from nautilus_trader.test_kit.stubs.execution import TestExecStubs
 
 from runtime.live.state import StateFile, StateKeeper
 from strategies.entry_halt import HaltEntries, Holds, RearmEntries, listen_to_holds
@@ -343,6 +346,13 @@ class Stranger:
             AccountId("BINANCE-1"), reason, UUID4(), 0, 0,
         )  # fmt: skip
 
+    def fill(self, order: Any) -> None:
+        """Let the venue fill an order."""
+        order.is_closed = True
+        order.last_event = TestEventStubs.order_filled(
+            TestExecStubs.limit_order(), TestInstrumentProvider.default_fx_ccy("AUD/USD")
+        )
+
     def watchdog_after(self, secs: float) -> int:
         """Let the watchdog ask again; return how many orders were sent so far."""
         self.now_ns += round(secs * 1_000_000_000)
@@ -396,6 +406,21 @@ def test_a_strangers_position_is_closed_by_halves_where_nobody_told_the_limit() 
     stranger.refuse(stranger.sent[1], "{'code': -4005, 'msg': 'Quantity greater than max quantity.'}")
     stranger.watchdog_after(2.1)
     assert [str(one.quantity) for one in stranger.sent] == ["7", "7", "3", "2", "2"]
+
+
+def test_a_limit_learnt_from_a_stranger_grows_again() -> None:
+    """It doubles with each position that left whole, not between the pieces of one."""
+    stranger = Stranger()
+    stranger.watchdog_after(0)
+    stranger.refuse(stranger.sent[0], "{'code': -4005, 'msg': 'Quantity greater than max quantity.'}")
+    sizes = []
+    for _ in range(3):
+        before = len(stranger.sent)
+        stranger.watchdog_after(2.1)
+        sizes.append([str(one.quantity) for one in stranger.sent[before:]])
+        for order in stranger.sent[before:]:
+            stranger.fill(order)
+    assert sizes == [["3", "2", "2"], ["4", "3"], ["7"]]
 
 
 def test_pieces_of_a_strangers_position_leave_a_few_at_a_time() -> None:
