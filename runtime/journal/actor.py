@@ -11,6 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import wraps
+from threading import get_ident
 from typing import Any, ClassVar, Final, Protocol
 
 from nautilus_trader.common.actor import Actor
@@ -134,8 +136,37 @@ class MarketMarks:
         return math.sqrt(sum(step * step for step in returns)) * 100
 
 
+def written[M](hear: Callable[["JournalActor", M], None]) -> Callable[["JournalActor", M], None]:
+    """Return a handler whose own bug closes entries in a node, instead of going to who told it.
+
+    That may be a fill that must be protected, or a stop that is about to leave. A backtest ends with it, and
+    a node does not start: nobody would hear of the halt yet.
+    """
+
+    @wraps(hear)
+    def take(self: "JournalActor", message: M) -> None:
+        try:
+            hear(self, message)
+        except Exception as error:
+            if self._loop is None:
+                raise
+            text = f"{type(message).__name__} is not in the journal"
+            self.log.exception(text, error)  # noqa: TRY401 - Nautilus' logger asks for it
+            self.refuse(
+                Trouble(
+                    f"the journal could not write down {type(message).__name__} ({error!r})",
+                    "look for this error in the log, restart with a version in which it is mended",
+                )
+            )
+        else:
+            if (refusal := self.refused()) is not None:
+                self.refuse(refusal)
+
+    return take
+
+
 class JournalActor(Actor):
-    """Journals a node.
+    """Journals a node. What cannot be journaled must not begin: entries halt, exits go on.
 
     Parameters
     ----------
@@ -147,7 +178,7 @@ class JournalActor(Actor):
 
     # Methods that may hear of a cancel after it has left (runtime.live.late_hearing).
     HEARD_LATE: ClassVar = ("on_order", "on_decision", "on_closed_trade", "on_command", "on_shadow")
-    # What it cannot write down must not begin: its error goes to who publishes, whatever others' do.
+    # What it cannot write down must not begin: it minds its own errors, and halts entries.
     REFUSES: ClassVar = True
 
     def __init__(self, config: JournalActorConfig, sink: Sink) -> None:
@@ -156,6 +187,7 @@ class JournalActor(Actor):
         self._has_halted = False
         self._made_ns = time.time_ns()
         self._loop: Any = None
+        self._thread = get_ident()
         self._watch_ns = round(config.watch_secs * NANOS)
         self._mark_from_ns = config.mark_from_ns
         self._timeframes = config.timeframes
@@ -201,21 +233,23 @@ class JournalActor(Actor):
 
     # -- when it cannot be journaled -------------------------------------------------------------------------
 
-    def _append(self, record: Any) -> None:
-        """Journal a record; what cannot be journaled must not begin."""
-        self._sink.append(record)
-        if not self._has_halted and (refusal := self._sink.refusal()) is not None:
-            self._halt(refusal)
+    def refused(self) -> Trouble | None:
+        """Return why the last record is not on the disk, None where it is or entries are halted already."""
+        return None if self._has_halted else self._sink.refusal()
 
-    def _on_watch(self, event: Any) -> None:
-        if not self._has_first_mark:
-            self._mark_first(event.ts_event)
-        if self._has_halted or (trouble := self._sink.trouble()) is None:
-            return
-        if self._loop is not None:  # live timers call from another thread
+    def refuse(self, trouble: Trouble) -> None:
+        """Halt entries, from whatever thread; exits go on."""
+        if self._loop is not None and get_ident() != self._thread:  # live timers call from another
             self._loop.call_soon_threadsafe(self._halt, trouble)
         else:
             self._halt(trouble)
+
+    @written
+    def _on_watch(self, event: Any) -> None:
+        if not self._has_first_mark:
+            self._mark_first(event.ts_event)
+        if not self._has_halted and (trouble := self._sink.trouble()) is not None:
+            self.refuse(trouble)
 
     def _mark_first(self, ts_ns: int) -> None:
         """Journal what a node began with: once everything has a price, or nothing trades for a while."""
@@ -224,7 +258,7 @@ class JournalActor(Actor):
         is_priced = bool(names) and all(last_known_price(self.cache, one) is not None for one in names)
         if self.cache.accounts() and (is_priced or self._looks >= FIRST_MARK_LOOKS):
             self._has_first_mark = True
-            self._append(EquityRecord(ts_ns=ts_ns, equity=str(account_equity(self.cache))))
+            self._sink.append(EquityRecord(ts_ns=ts_ns, equity=str(account_equity(self.cache))))
 
     def _halt(self, trouble: Trouble) -> None:
         if self._has_halted:
@@ -245,16 +279,17 @@ class JournalActor(Actor):
 
     # -- decisions -----------------------------------------------------------------------------------------
 
+    @written
     def on_decision(self, decision: Decision) -> None:
         """Journal a decision, and the signal, cancel or features that it stands for."""
-        self._append(decision)
+        self._sink.append(decision)
         match decision.kind:
             case "signal_taken" | "signal_skipped" | "zone_skipped":
                 if decision.kind == "signal_taken":
                     _remember(
                         self._signals, (decision.strategy_id, decision.instrument_id, decision.zone_id), None
                     )
-                self._append(self._signal(decision, is_taken=decision.kind == "signal_taken"))
+                self._sink.append(self._signal(decision, is_taken=decision.kind == "signal_taken"))
             case "entry_submitted":
                 self._on_entry(decision)
             case "cancel_asked":
@@ -269,7 +304,7 @@ class JournalActor(Actor):
         setup = (decision.instrument_id, decision.setup_id)
         signal = (decision.strategy_id, decision.instrument_id, decision.zone_id)
         if setup not in self._setups and signal not in self._signals:
-            self._append(self._signal(decision, is_taken=True))
+            self._sink.append(self._signal(decision, is_taken=True))
         _remember(self._setups, setup, None)
 
     def _signal(self, decision: Decision, *, is_taken: bool) -> SignalRecord:
@@ -332,21 +367,22 @@ class JournalActor(Actor):
     def _on_asked(self, decision: Decision) -> None:
         _remember(self._asked, (decision.instrument_id, decision.setup_id), decision)
         verdict = str(decision.detail.get("action", decision.reason))
-        self._append(_features(decision, verdict=verdict))
+        self._sink.append(_features(decision, verdict=verdict))
         if verdict == "cancel":
-            self._append(_cancel(decision, "asked", decision.reason, decision))
+            self._sink.append(_cancel(decision, "asked", decision.reason, decision))
 
     def _on_outcome(self, decision: Decision) -> None:
         asked = self._asked.get((decision.instrument_id, decision.setup_id))
-        self._append(_cancel(decision, "venue", decision.reason, asked))
+        self._sink.append(_cancel(decision, "venue", decision.reason, asked))
         if asked is not None:
-            self._append(_features(asked, verdict="cancel", outcome=decision.reason))
+            self._sink.append(_features(asked, verdict="cancel", outcome=decision.reason))
 
+    @written
     def on_shadow(self, shadow: CancelShadow) -> None:
         """Journal what a cancelled entry would have become, and its features with that outcome."""
         setup_id, _leg = setup_and_leg(shadow.client_order_id)
         asked = self._asked.get((shadow.instrument_id, setup_id))
-        self._append(
+        self._sink.append(
             CancelRecord(
                 ts_ns=shadow.ts_ns,
                 strategy_id=shadow.strategy_id,
@@ -363,34 +399,38 @@ class JournalActor(Actor):
         )
         if asked is not None and shadow.net_r is not None:
             outcome = f"would_have_{shadow.outcome}"
-            self._append(_features(asked, verdict="cancel", outcome=outcome, r_multiple=shadow.net_r))
+            self._sink.append(_features(asked, verdict="cancel", outcome=outcome, r_multiple=shadow.net_r))
 
     # -- the rest ------------------------------------------------------------------------------------------
 
+    @written
     def on_closed_trade(self, trade: ClosedTrade) -> None:
         """Journal a trade, and the features that the model let it enter on together with its outcome."""
-        self._append(trade)
+        self._sink.append(trade)
         asked = self._asked.pop((trade.instrument_id, trade.setup_id), None)
         if asked is not None:
             outcome = {"outcome": trade.exit_reason, "r_multiple": trade.r_multiple}
-            self._append(_features(asked, verdict="keep", **outcome))
+            self._sink.append(_features(asked, verdict="keep", **outcome))
 
+    @written
     def on_order(self, event: Any) -> None:
         """Journal an order event; a fill also as an execution."""
-        self._append(order_of(event))
+        self._sink.append(order_of(event))
         if type(event).__name__ == "OrderFilled":
-            self._append(fill_of(event))
+            self._sink.append(fill_of(event))
 
+    @written
     def on_command(self, command: Any) -> None:
         """Journal a command that the node was sent over the bus."""
         if isinstance(command, CommandRecord):
-            self._append(command)
+            self._sink.append(command)
 
+    @written
     def _on_mark(self, event: Any) -> None:
         if self._context is not None:
             self._marks.push(float(self._context_price(event.ts_event)))
         if event.ts_event >= self._mark_from_ns:
-            self._append(EquityRecord(ts_ns=event.ts_event, equity=str(account_equity(self.cache))))
+            self._sink.append(EquityRecord(ts_ns=event.ts_event, equity=str(account_equity(self.cache))))
 
 
 def order_of(event: Any) -> OrderRecord:

@@ -29,12 +29,16 @@ from nautilus_trader.model.identifiers import (
 )
 from nautilus_trader.portfolio.portfolio import Portfolio
 from nautilus_trader.test_kit.stubs.data import TestDataStubs
+from nautilus_trader.test_kit.stubs.events import TestEventStubs
+from nautilus_trader.test_kit.stubs.execution import TestExecStubs
 
-from runtime.journal.actor import JournalActor
+from runtime.journal.actor import JournalActor, JournalActorConfig
+from runtime.journal.records import CommandRecord
 from runtime.live.hand_over import COMMANDS, DATA, EVENTS, RISK, HandOver, start_eagerly
 from runtime.live.intents import EntryBarrier, IntentSync
 from runtime.live.late_hearing import LateHearing
 from runtime.notify.actor import NotifyActor, NotifyActorConfig
+from strategies.entry_halt import HALT_TOPIC, HaltEntries
 from strategies.trade_manager.record import Decision
 from ui.bridge import TelemetryActor
 from ui.telemetry.sources import TelemetrySources
@@ -272,6 +276,49 @@ def test_a_bug_of_who_tells_people_or_terminals_costs_neither_the_order_nor_the_
         assert broken.calls == 2
         assert told == []
         assert node.handled == ["new protective stop"]
+
+    run(story)
+
+
+ORDER = TestExecStubs.limit_order()
+COMMAND = CommandRecord(ts_ns=1, command_id="c", actor="a", origin="test", action="status")
+
+
+@pytest.mark.parametrize(
+    ("topic", "message"),
+    [
+        ("decisions.S-1", halted()),
+        ("trades.S-1", halted()),
+        ("events.order.S-1", TestEventStubs.order_submitted(ORDER)),
+        ("commands.x", COMMAND),
+        ("shadows.x", halted()),
+    ],
+)
+def test_a_bug_of_the_journal_halts_entries_and_keeps_no_exit_back(topic: str, message: Any) -> None:
+    """The real actor raises within a trade: people are told why, the stop leaves, no engine hears of it."""
+
+    async def story(node: Node) -> None:
+        told: list[str] = []
+        halts: list[HaltEntries] = []
+        for engine in (node.data_engine, node.risk_engine, node.exec_engine):
+            engine._handle_queue_exception = lambda error, what: told.append(f"{what} {error!r}")
+        broken = Broken()
+        sink = SimpleNamespace(append=broken.fail, refusal=lambda: None, trouble=lambda: None)
+        started(node, JournalActor(JournalActorConfig(), sink))
+        node.bus.subscribe(topic=HALT_TOPIC, handler=halts.append)
+        node.start()
+
+        def on_trade(_trade: TradeTick) -> None:
+            for _ in range(2):
+                node.bus.publish(topic=topic, msg=message)
+                node.bus.send(endpoint=RISK, msg="protective stop")
+
+        node.bus.subscribe(topic=TRADES, handler=on_trade)
+        node.bus.send(endpoint=DATA, msg=TestDataStubs.trade_tick())
+        assert node.handled == ["new protective stop"] * 2
+        assert told == []
+        assert [one.source for one in halts] == ["journal"]
+        assert "the journal could not write down" in halts[0].reason
 
     run(story)
 
