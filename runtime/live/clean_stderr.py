@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Final, Self, TextIO
 
 from runtime.nautilus_log import nautilus_record
+from runtime.own_modules import module_command, module_environment
 from runtime.redact import Redactor
 
 # The last line of a node that ends in order.
@@ -47,12 +48,13 @@ class CleanStderr:
         sys.stderr.flush()
         original = os.dup(2)
         # A session of its own: Ctrl-C is for the node, whose last words must still be read.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.live.clean_stderr"],
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            module_command("runtime.live.clean_stderr"),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=original,
             start_new_session=True,
+            env=module_environment(),
         )
         assert self._process.stdin is not None
         os.dup2(self._process.stdin.fileno(), 2)

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
+from runtime.own_modules import module_environment
+
 POLL_SECS: Final = 0.5
 BACKOFF_SECS: Final = 1.0
 BACKOFF_MAX_SECS: Final = 60.0
@@ -35,7 +37,7 @@ class KeptProcess:
     hopeless
         Exit codes after which it is not started again.
     environment
-        Of the process; None for that of this one.
+        Of the process; None for that of this one. Our modules are found with either.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class KeptProcess:
     ) -> None:
         self._command, self._what, self._log = list(command), what, log
         self._hopeless = frozenset(hopeless)
-        self._environment = environment
+        self._environment = module_environment(environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=what, daemon=True)

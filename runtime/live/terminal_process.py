@@ -7,13 +7,13 @@ serves browsers, so it gets none of the secrets of the node: no keys of venues, 
 
 import logging
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from runtime.errors import EXIT_MISUSE
 from runtime.live.kept_process import KeptProcess
+from runtime.own_modules import module_command
 from runtime.redact import SECRET_NAME
 from runtime.secret_urls import url_secrets
 
@@ -38,7 +38,7 @@ def terminal_command(mode: str, port: int | None, config: str | None, live_folde
     live_folder
         Of the settings; the terminal keeps its secret and its jobs in the mode's part of it.
     """
-    command = [sys.executable, "-m", "ui", "serve", "--with-parent", str(os.getpid())]
+    command = [*module_command("ui"), "serve", "--with-parent", str(os.getpid())]
     command += ["--mode", mode, "--folder", str(Path(live_folder) / mode / FOLDER)]
     command += [] if port is None else ["--port", str(port)]
     return command if config is None else [*command, "--config", config]

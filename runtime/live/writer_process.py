@@ -2,13 +2,13 @@
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from runtime.live.kept_process import POLL_SECS, KeptProcess
+from runtime.own_modules import module_command
 
 log = logging.getLogger("smcbot.journal-writer")
 
@@ -28,7 +28,7 @@ def writer_command(spool: Path, config: str | None, logs: Path) -> list[str]:
         Folder of its logs.
     """
     # Told, not asked for: a node that is killed while the writer starts is nobody's parent any more.
-    command = [sys.executable, "-m", "runtime.journal", "write", "--with-parent", str(os.getpid())]
+    command = [*module_command("runtime.journal"), "write", "--with-parent", str(os.getpid())]
     command += ["--spool", str(spool), "--logs", str(logs)]
     return command if config is None else [*command, "--config", config]
 

@@ -14,6 +14,7 @@ from runtime.errors import EXIT_MISUSE
 from runtime.live import kept_process
 from runtime.live.kept_process import KeptProcess
 from runtime.live.terminal_process import kept_terminal, terminal_command
+from runtime.own_modules import module_command
 from tests.ui_server import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,21 @@ def test_one_that_cannot_start_is_left_alone(caplog: pytest.LogCaptureFixture) -
     with kept_terminal(refused) as kept:
         wait_for(lambda: "is not started again" in caplog.text)
         assert kept.starts == 1
+
+
+@pytest.mark.parametrize("module", ["ui", "runtime.journal", "runtime.live.clean_stderr"])
+def test_our_modules_are_found_from_any_folder(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: str
+) -> None:
+    """Also where the folder has a stranger's of the same name; or it would be started again for ever."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    for name in ("ui", "runtime"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit(7)")
+    with KeptProcess([*module_command(module), "--help"], "the helper", log, hopeless=(0,)):
+        wait_for(lambda: "the helper ended with" in caplog.text)
+    assert "the helper ended with 0 and is not started again" in caplog.text
 
 
 def test_one_that_does_not_end_is_killed(

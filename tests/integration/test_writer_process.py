@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from runtime.live.writer_process import writer_command
-
-ROOT = Path(__file__).resolve().parents[2]
+from runtime.own_modules import module_environment
 
 
 def test_a_writer_whose_node_died_before_it_began_ends_by_itself(tmp_path: Path) -> None:
@@ -18,6 +17,10 @@ def test_a_writer_whose_node_died_before_it_began_ends_by_itself(tmp_path: Path)
     assert command[command.index("--with-parent") + 1] == str(os.getpid())
     command[command.index("--with-parent") + 1] = str(gone.pid)
     ended = subprocess.run(
-        [*command, "--url", f"sqlite:///{tmp_path / 'journal.sqlite'}"], cwd=ROOT, timeout=120, check=False
+        [*command, "--url", f"sqlite:///{tmp_path / 'journal.sqlite'}"],
+        cwd=tmp_path,
+        env=module_environment(),
+        timeout=120,
+        check=False,
     )
     assert ended.returncode == 0
