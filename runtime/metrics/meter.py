@@ -75,17 +75,30 @@ class Meter(Actor):
 
     def on_start(self) -> None:
         """Subscribe, and look at the account by timer."""
-        self.msgbus.subscribe(topic=DECISIONS_TOPIC, handler=self._on_decision)
-        self.msgbus.subscribe(topic=TRADES_TOPIC, handler=self._on_trade)
-        self.msgbus.subscribe(topic=ORDERS_TOPIC, handler=self._on_order)
+        self.msgbus.subscribe(topic=DECISIONS_TOPIC, handler=self._guarded(self._on_decision))
+        self.msgbus.subscribe(topic=TRADES_TOPIC, handler=self._guarded(self._on_trade))
+        self.msgbus.subscribe(topic=ORDERS_TOPIC, handler=self._guarded(self._on_order))
         if self._mark_ns:
             self.clock.set_timer_ns(
                 MARK_TIMER,
                 self._mark_ns,
                 self.clock.timestamp_ns(),
                 0,
-                lambda event: self._mark(event.ts_event),
+                self._guarded(lambda event: self._mark(event.ts_event)),
             )
+
+    def _guarded(self, hear: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return a handler that logs its own bugs: a figure must cost neither an order nor the node."""
+
+        def handler(message: Any) -> None:
+            try:
+                hear(message)
+            except Exception as error:
+                self.log.error(  # noqa: TRY400 - Nautilus' logger
+                    f"{type(message).__name__} not counted: {type(error).__name__}: {error}"
+                )
+
+        return handler
 
     @property
     def drawdown_ratio(self) -> float:

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from nautilus_trader.cache.cache import Cache
 from nautilus_trader.common.component import MessageBus, TestClock
 from nautilus_trader.model.data import TradeTick
@@ -49,3 +50,18 @@ def test_each_part_is_measured_by_our_own_clock() -> None:
         meter.cancel_to_ack_sum_ns,
     )
     assert sums == (1 * MS, 2 * MS, 3 * MS, 17 * MS)
+
+
+@pytest.mark.parametrize("topic", ["decisions.X", "trades.X", "events.order.X"])
+def test_a_bug_of_the_meter_is_nobody_elses(topic: str) -> None:
+    """What it cannot read goes no further: who published it may be about to protect a position."""
+    clock = TestClock()
+    bus, cache = MessageBus(TraderId("T-001"), clock), Cache()
+    meter = Meter(MeterConfig(mark_secs=0))
+    meter.register_base(Portfolio(MessageBus(TraderId("T-002"), clock), cache, clock), bus, cache, clock)
+    meter.start()
+    heard: list[Any] = []
+    bus.subscribe(topic=topic, handler=heard.append)
+    bus.publish(topic=topic, msg=SimpleNamespace())
+    assert len(heard) == 1
+    assert not meter.decisions + meter.order_events
