@@ -80,7 +80,7 @@ class KeptDesk(AccountView, ABC):
         self._dust_value = ZERO
         self.kept_halt = ""
         """Why this desk halted by itself, until a rearm; the kill file keeps a halt of the whole node."""
-        self._booked: set[str] = set()  # trade ids of what others closed
+        self._judged: set[str] = set()  # trade ids of others: booked, or found to have sold nobody's coins
         self.began_ns = 0
         """When the desk was made ready, UNIX nanoseconds: what venues date before is history."""
 
@@ -345,12 +345,20 @@ class KeptDesk(AccountView, ABC):
         setup = self.setup
         if setup is None:
             return
-        self._booked.update(one.trade_id for one in fills)
+        self._judged.update(one.trade_id for one in fills)
         self.hold_for_external(f"{text}; the setup had {setup.position_qty}")
         self.carry_out(setup, setup.on_external(fills, self._host.clock.timestamp_ns(), reason))
 
+    def set_aside(self, fills: list[Fill]) -> None:
+        """Note that others sold coins of nobody: these explain nothing that is missing later."""
+        self._judged.update(one.trade_id for one in fills)
+
+    def has_living_exit(self) -> bool:
+        """Tell whether an exit of ours may have sold what the account does not hold any more."""
+        return self.setup is not None and self.setup.has_living_exit
+
     def strange_fills(self) -> list[Fill]:
-        """Return what others traded against the living position and nobody has booked, oldest first.
+        """Return what others traded against the living position and nobody has judged, oldest first.
 
         As Nautilus' cache has it: by the venue's own fills (`runtime.live.open_reports`).
         """
@@ -365,7 +373,7 @@ class KeptDesk(AccountView, ABC):
             if order.is_buy != is_long and not setup_and_leg(order.client_order_id.value)[0]
             for event in order.events
             if isinstance(event, OrderFilled)
-            and event.trade_id.value not in self._booked
+            and event.trade_id.value not in self._judged
             and event.ts_event >= ledger.entry_ts_ns
             and (event.ts_event >= self.began_ns or event.ts_event > ledger.exit_ts_ns)
         ]
@@ -419,7 +427,7 @@ class KeptDesk(AccountView, ABC):
         # missing is booked by this fill then, whichever of the two was told first.
         if self.account_kind() != "cash":
             fill = part(self.fill_of(event), setup.position_qty)
-            self._booked.add(fill.trade_id)
+            self._judged.add(fill.trade_id)
             self.carry_out(setup, setup.on_external([fill], self._host.clock.timestamp_ns()))
 
     def hold_for_external(self, reason: str) -> None:

@@ -42,29 +42,31 @@ class MissingCoins:
     async def may_book(self, desk: Any) -> bool:
         """Tell whether what is missing now (`KeptDesk.missing_qty`) is so by the venue's own word.
 
-        True as well when nothing is missing, or when the venue's trades do not explain it or could not be
-        had, which is said. False where nobody knows what the account holds.
+        True as well when nothing is missing, or when the venue's trades do not explain it. False where
+        nobody knows what the account holds; and while an exit of ours is alive and the trades cannot be had,
+        for what is missing may be what that exit sold.
         """
-        is_theirs = bool(desk.strange_fills())
         await _let_arrive(desk)
-        if _agrees(desk):
-            return True  # balance and sale have both come: nothing is left to ask
+        if _agrees(desk) and not desk.has_living_exit():
+            return True  # balance and sale have both come, and nobody else can have sold it
         failure = ""
         for _ in range(LOOKS):
             # After a sale by others the balance known here is the one of before it, as often as not.
-            if not await self._balances.is_known(desk, is_doubted=is_theirs):
+            theirs = desk.strange_fills()
+            if not await self._balances.is_known(desk, is_doubted=bool(theirs)):
                 return False
-            if _is_explained(desk):
+            if not desk.missing_qty():
+                desk.set_aside(theirs)
                 return True
             failure = await self._hear_trades(desk)
-            if _is_explained(desk):
+            if not desk.missing_qty() or (_is_explained(desk) and not (failure and desk.has_living_exit())):
                 return True
             await _let_arrive(desk)
-        if failure and not _is_explained(desk):
+        if failure:
             self._tell(
                 f"{desk.instrument_id}: the trades that explain what is missing are not known: {failure}"
             )
-        return True
+        return not (failure and desk.has_living_exit())
 
     async def _hear_trades(self, desk: Any) -> str:
         """Ask for the trades since the entry; return what went wrong."""

@@ -63,6 +63,7 @@ DESK_CALLS: Final[Mapping[str, Any]] = {
     "settle_difference": tuple[Decimal],
     "settle_by_fills": tuple[list[Fill]],
     "protect_unplanned": tuple[float],
+    "close_unplanned_by_hand": list[Any],
 }
 RECORDINGS: Final = "recordings"
 MEGABYTE: Final = 1_000_000

@@ -189,6 +189,11 @@ class SetupFacts:
         """Return how much of the position stops and market exits cover, see `protection.protected_qty`."""
         return protected_qty(self._exits())
 
+    @property
+    def has_living_exit(self) -> bool:
+        """Whether an exit is at the venue or may be, as far as is known."""
+        return any(order.is_alive for order in self._exits())
+
     def knows_fill(self, client_id: str, trade_id: str) -> bool:
         """Tell whether a fill of an order was counted already."""
         return (client_id, trade_id) in self._seen_fills

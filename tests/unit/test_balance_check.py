@@ -55,7 +55,7 @@ class SpotDesk(SetupDesk):
 
     def strange_fills(self) -> list[Fill]:
         """Return what others are known to have sold, but for what is booked."""
-        return [one for one in self.sold if one.trade_id not in self._booked]
+        return [one for one in self.sold if one.trade_id not in self._judged]
 
     def last_price(self) -> Decimal | None:
         """Return a price."""
@@ -237,13 +237,14 @@ def test_a_sale_by_others_is_booked_by_its_fills(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_sale_that_is_told_whole_needs_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Balance and fills agree: it is booked though the venue answers nobody now."""
+    """They took our stop away and sold; balance and fills agree: booked though the venue answers nobody."""
 
     def silent(_desk: SpotDesk) -> None:
         raise ConnectionError("banned")
 
     rig = Rig(monkeypatch, silent)
     rig.trades = silent
+    monkeypatch.setattr(rig.desk, "has_living_exit", lambda: False)
     sell(rig.desk, left=None)
     rig.desk.known_qty = Decimal(3)
     heard_first(rig, "nothing more", left=3)
@@ -268,6 +269,10 @@ def test_trades_that_cannot_be_had_are_said(monkeypatch: pytest.MonkeyPatch) -> 
     rig = Rig(monkeypatch, lambda desk: sell(desk, fills=()))
     rig.trades = silent
     heard_first(rig, "balance")
+    assert rig.desk.notes == []  # our stop is alive: it may have sold them
+    rig.messages.clear()
+    monkeypatch.setattr(rig.desk, "has_living_exit", lambda: False)
+    heard_first(rig, "balance")
     assert rig.desk.notes == [("estimated", Decimal(103), Decimal(6))]
     (event,) = [one.text for name, one in rig.messages if name == EVENTS_TOPIC]
     assert "trades that explain what is missing are not known" in event
@@ -290,6 +295,50 @@ def test_a_fill_of_ours_that_was_lost_is_no_sale_by_others(monkeypatch: pytest.M
     assert rig.desk.notes == []
     assert rig.desk.setup is not None
     assert rig.desk.setup.position_qty == 4
+
+
+def test_a_fill_of_our_own_gets_time_to_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account is told of it first: nobody is asked."""
+    rig = Rig(monkeypatch, lambda desk: sell(desk, fills=()))
+    monkeypatch.setattr(missing_coins, "ARRIVE_SECS", 30.0)
+    setup, stop = rig.desk.setup, rig.desk.orders.id_of(Leg.STOP)
+    assert setup is not None
+    rig.desk.known_qty = Decimal(4)
+
+    async def look() -> None:
+        rig.actor._begin_look(rig.desk.instrument_id.value)
+        await asyncio.sleep(0.1)
+        rig.desk.orders.take(setup.on_filled(stop, Fill(NANOS, "s", Decimal(6), Decimal(97))))
+        await asyncio.gather(*rig.actor._looks)
+
+    asyncio.run(look())
+    assert rig.asked == 0
+    assert rig.desk.notes == []
+    assert setup.position_qty == 4
+
+
+@pytest.mark.parametrize("is_looked_at", [True, False])
+def test_a_sale_of_nobodys_coins_explains_no_fill_of_ours(
+    monkeypatch: pytest.MonkeyPatch, is_looked_at: bool
+) -> None:
+    """The account had more than the setup; then our stop sells, and the balance tells it first."""
+    rig = Rig(monkeypatch, lambda _desk: None)
+    if is_looked_at:
+        heard_first(rig, "fills")  # 7 of 17: all of ours are there
+    else:
+        sell(rig.desk, left=None)
+    setup, stop = rig.desk.setup, rig.desk.orders.id_of(Leg.STOP)
+    assert setup is not None
+
+    def own(desk: SpotDesk) -> None:
+        if setup.position_qty == 10:
+            desk.orders.take(setup.on_filled(stop, Fill(NANOS, "s", Decimal(7), Decimal(97))))
+
+    rig.trades = own
+    heard_first(rig, "nothing more", left=3)
+    assert rig.desk.notes == []
+    assert setup.position_qty == 3
+    assert rig.desk.orders.alive(Leg.STOP) == [3]
 
 
 @pytest.mark.parametrize("has_update", [True, False])

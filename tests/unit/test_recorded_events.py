@@ -12,7 +12,10 @@ from nautilus_trader.test_kit.providers import TestInstrumentProvider
 from nautilus_trader.test_kit.stubs.events import TestEventStubs
 from nautilus_trader.test_kit.stubs.execution import TestExecStubs
 
-from runtime.live.recording import event_bytes
+from runtime.live.recording import DESK_CALLS, event_bytes
+from strategies.commanded_desk import CommandedDesk
+from strategies.kept_desk import KeptDesk
+from strategies.setup_desk import SetupDesk
 
 INSTRUMENT = TestInstrumentProvider.btcusdt_perp_binance()
 SERIALIZER = MsgSpecSerializer(encoding=msgspec.json)
@@ -46,3 +49,13 @@ def test_an_event_is_written_as_nautilus_does_and_read_back(event: OrderEvent) -
     written = event_bytes(event)
     assert written == SERIALIZER.serialize(event)
     assert SERIALIZER.deserialize(written) == event
+
+
+def test_everything_that_is_done_to_a_desk_from_outside_is_a_row() -> None:
+    """By name: a replay would know nothing of a call that is not recorded, and differ from there."""
+    named = {
+        name for name in vars(SetupDesk) | vars(KeptDesk) | vars(CommandedDesk) if name.endswith("_by_hand")
+    }
+    named |= {name for name in vars(KeptDesk) if name.startswith("settle_")}
+    assert named
+    assert named <= set(DESK_CALLS)

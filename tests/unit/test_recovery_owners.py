@@ -1,15 +1,13 @@
 """A start must not forget a position because somebody edited the settings."""
 
-import asyncio
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from runtime.errors import ConfigurationError
-from runtime.live import recovery
 from runtime.live.holdings_watch import HoldingsWatch
 from runtime.live.recovery import RecoveryActor, require_owners
 
@@ -50,23 +48,6 @@ def test_orphans_are_swept_again_but_not_before_everything_is_known() -> None:
     for _ in range(3):
         RecoveryActor.sweep(actor)
     assert actor.swept == ["OTE-XRPUSDT-L1-E1", "OTE-XRPUSDT-L2-T1"]
-
-
-@pytest.mark.parametrize(("arrives_after", "looks"), [(0, 1), (2, 3), (99, 4)])
-def test_a_fill_of_our_own_gets_time_to_arrive(
-    monkeypatch: pytest.MonkeyPatch, arrives_after: int, looks: int
-) -> None:
-    """The account is told first: only what stays away was sold by somebody else."""
-    monkeypatch.setattr(recovery, "MISSING_SECS", 0.0)
-    asked: list[int] = []
-
-    def missing_qty() -> Decimal:
-        asked.append(1)
-        return Decimal(len(asked) <= arrives_after)
-
-    desk: Any = SimpleNamespace(missing_qty=missing_qty)
-    asyncio.run(RecoveryActor._let_arrive(cast("Any", None), desk))
-    assert len(asked) == looks
 
 
 class Holding:
