@@ -7,7 +7,6 @@ orders. That is a twentieth of the documented limit of 50 a second.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -27,6 +26,8 @@ LOOK_SECS: Final = 0.5
 # What is missing may be on its way: it is looked for once more before it counts.
 AGAIN_SECS: Final = 0.3
 HAND_OVERS: Final = 3
+# So many failures to hand a fill over count as one hand-over: a venue that cannot be asked comes back.
+FAILURES: Final = 20
 LINGER_SECS: Final = 60.0
 # Between looks while the host has banned us: nothing leaves, and saying so twice a second helps nobody.
 BANNED_SECS: Final = 30.0
@@ -61,7 +62,7 @@ class MissedReports:
         self._active_ns = 0
         self._since_ms = self._began_ms = 0
         self._missing: dict[str, InstrumentId] = {}
-        self._handed: Counter[str] = Counter()
+        self._handed: dict[str, float] = {}
         self._gone: set[str] = set()
         self._looks = 0
 
@@ -103,13 +104,10 @@ class MissedReports:
             missing |= await self._missing_fills(category, self._since_ms - OVERLAP_MS)
         # What the engine does not take after so many times it will never take (it may know the fill by an id
         # of its own); the others must not wait behind it.
-        missing = {one: where for one, where in missing.items() if self._handed[one] < HAND_OVERS}
+        missing = {one: where for one, where in missing.items() if self._handed.get(one, 0.0) < HAND_OVERS}
         late = {one: where for one, where in missing.items() if one in self._missing}
         self._missing = missing
         if late:
-            self._handed.update(late.keys())
-            for one in (one for one in late if self._handed[one] == HAND_OVERS):
-                client._log.error(f"Execution {one} was handed to the engine {HAND_OVERS} times: given up")  # noqa: SLF001
             await self._report_fills(late)
             return
         if not missing:
@@ -169,8 +167,13 @@ class MissedReports:
         return None if self._client._cache.instrument(instrument_id) is None else instrument_id  # noqa: SLF001
 
     async def _report_fills(self, late: dict[str, InstrumentId]) -> None:
-        for instrument_id in set(late.values()):  # of others the adapter may know no precision, and fail
-            await self._report_fills_of(instrument_id, late)
+        for instrument_id in set(late.values()):
+            try:
+                await self._report_fills_of(instrument_id, late)
+            except Exception as error:  # of some the adapter may know no precision: the others go on
+                self._client._log.warning(f"{instrument_id}: cannot take missed fills: {error!r}")  # noqa: SLF001
+                for trade_id in (one for one, where in late.items() if where == instrument_id):
+                    self._count(trade_id, 1 / FAILURES)
 
     async def _report_fills_of(self, instrument_id: InstrumentId, late: dict[str, InstrumentId]) -> None:
         client = self._client
@@ -185,15 +188,28 @@ class MissedReports:
                 ts_init=now_ns,
             )
         )
-        wanted = [one for one in reports if one.trade_id.value in late]
-        if any(client._cache.client_order_id(one.venue_order_id) is None for one in wanted):  # noqa: SLF001
-            since_ns = min(one.ts_event for one in wanted)
-            self.found_fills += await tell_trades(client, instrument_id, since_ns)
-            return
-        for report in sorted(wanted, key=lambda one: one.ts_event):
+        # Those of our orders at once and directly: a stop's size waits for them.
+        strange = []
+        for report in sorted(reports, key=lambda one: one.ts_event):
+            if report.trade_id.value not in late:
+                continue
+            if client._cache.client_order_id(report.venue_order_id) is None:  # noqa: SLF001
+                strange.append(report)
+                continue
             self.found_fills += 1
             client._log.warning(f"The stream missed fill {report.trade_id}: taken now")  # noqa: SLF001
             client._send_fill_report(report)  # noqa: SLF001
+            self._count(report.trade_id.value)
+        if strange:
+            self.found_fills += await tell_trades(client, instrument_id, strange[0].ts_event)
+            for report in strange:
+                self._count(report.trade_id.value)
+
+    def _count(self, trade_id: str, share: float = 1.0) -> None:
+        """Note that the engine was given a fill, or could not be; one that it does not take is given up."""
+        self._handed[trade_id] = count = self._handed.get(trade_id, 0.0) + share
+        if count >= HAND_OVERS:
+            self._client._log.error(f"Execution {trade_id} is not taken by the engine: given up")  # noqa: SLF001
 
     # -- orders --------------------------------------------------------------------------------------------
 

@@ -36,7 +36,8 @@ async def tell_trades(client: Any, instrument_id: InstrumentId, since_ns: int) -
     Raises
     ------
     VenueError
-        When the venue does not say whose order a trade is of; the transport's own errors pass as well.
+        When the venue does not tell of an order that has traded, after all others were handed over; the
+        transport's own errors pass as well.
     """
     if not (hasattr(client, "_http_account") or hasattr(client, "pyo3_account_id")):
         return 0
@@ -44,20 +45,29 @@ async def tell_trades(client: Any, instrument_id: InstrumentId, since_ns: int) -
     for fill in await newest_fills(client, instrument_id):
         if fill.ts_event >= since_ns and not _is_known(client, fill):
             untold.setdefault(fill.venue_order_id, []).append(fill)
-    for venue_order_id, fills in untold.items():
+    untellable = ""
+    # Ours first: a stop's size waits for them, and not for what the venue says of others' orders.
+    for venue_order_id, fills in sorted(untold.items(), key=lambda one: not _is_ours(client, one[0])):
         report = await client.generate_order_status_report(_question(client, instrument_id, venue_order_id))
         if report is None:
-            raise VenueError(f"order {venue_order_id} of {instrument_id} has traded and is not told")
+            untellable = f"order {venue_order_id} of {instrument_id} has traded and is not told"
+            continue
         told = [one for one in fills if not _is_known(client, one)]  # others may have told them meanwhile
         for fill in told:
             client._log.warning(f"The stream missed trade {fill.trade_id} of order {venue_order_id}")  # noqa: SLF001
         hand_over(client._cache, Lookup(Answer.FOUND, report, tuple(told)), lambda one: send(client, one))  # noqa: SLF001
+    if untellable:
+        raise VenueError(untellable)
     return sum(len(fills) for fills in untold.values())
 
 
 def send(client: Any, report: Any) -> None:
     """Hand a report to the engine, past what a client of ours does with it."""
     client._msgbus.send(endpoint=RECONCILE, msg=report)  # noqa: SLF001
+
+
+def _is_ours(client: Any, venue_order_id: VenueOrderId) -> bool:
+    return client._cache.client_order_id(venue_order_id) is not None  # noqa: SLF001
 
 
 def _is_known(client: Any, fill: Any) -> bool:

@@ -9,8 +9,9 @@ from nautilus_trader.adapters.bybit.constants import BYBIT_VENUE
 from nautilus_trader.model.enums import OrderStatus
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, TradeId, VenueOrderId
 
+from runtime.errors import VenueError
 from runtime.live import bybit_missed
-from runtime.live.bybit_missed import HAND_OVERS, ORDERS_EVERY, MissedReports
+from runtime.live.bybit_missed import FAILURES, HAND_OVERS, ORDERS_EVERY, MissedReports
 
 IID = InstrumentId.from_str("BTCUSDT-LINEAR.BYBIT")
 
@@ -195,6 +196,33 @@ def test_executions_of_others_are_told_once_they_are_missing_twice(monkeypatch: 
     assert looked(client, venue, 6).found_fills == 1
     assert told == [(IID, 3)]
     assert client.handed == []
+
+
+def test_an_order_of_others_that_is_not_told_hides_no_fill_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours is taken though it fills while the venue keeps failing; theirs is tried for long, not for ever."""
+    venue, cache = Venue(), Cache("7", "8")
+    venue.open_ids = ["7"]  # the end of the other was not told
+    venue.execute("theirs", "99")
+    client = Client(venue, cache)
+
+    async def tell(_client: Any, _instrument_id: InstrumentId, _since_ns: int) -> int:
+        raise VenueError("not told")
+
+    monkeypatch.setattr(bybit_missed, "tell_trades", tell)
+    missed = looked(client, venue, HAND_OVERS + 2)
+    venue.execute("ours", "7")
+
+    async def go_on(times: int) -> None:
+        for _ in range(times):
+            await missed.look()
+
+    asyncio.run(go_on(2))
+    assert client.handed == ["ours"]
+    assert client.ended == []
+    asyncio.run(go_on(HAND_OVERS * FAILURES + ORDERS_EVERY))
+    assert len([one for one in client.errors if "theirs" in one]) == 1
+    assert client.handed == ["ours"]
+    assert client.ended == ["8"]
 
 
 def test_nothing_is_asked_while_nothing_is_open() -> None:
