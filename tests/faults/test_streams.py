@@ -39,6 +39,7 @@ SPOT = ["binance_spot", "bybit_spot"]
 # How the account's stream tells of coins; a fill and the orders that follow it take far less than so many.
 BALANCE = {"binance_spot": "private.balance", "bybit_spot": "private.wallet"}
 BALANCE_MESSAGES = 40
+LOOKED_SECS = 5.0
 CUTS = [
     *((kind, secs) for kind in NUMBERED for secs in (5.0, 60.0)),
     *((kind, 5.0) for kind in NAMED),
@@ -269,6 +270,9 @@ def test_F04_a_balance_that_nobody_is_told(pair: StartPair, kind: str) -> None:
             venue.fill_entry()
         node.wait_protected()
         venue.fault("clear")
+        # The account tells of other money: now its coins seem to be gone, and the venue is asked.
+        venue.ctl("balance", asset="USDT", amount="1")
+        time.sleep(LOOKED_SECS)
         books_agree(node, venue)
         assert not node.desk()["held"]
         if wanted is None:
