@@ -135,6 +135,10 @@ class CoinDesk(SetupDesk):
                 self.count("bars_refused")
                 self._host.log.warning(f"{self.name} bar left out: {error}")
 
+    def forget_prepared(self) -> None:
+        """Begin to prepare anew: what was prepared may be of bars that the next try does not have."""
+        self._anew, self._anew_bars = None, deque()
+
     def use_prepared(self) -> Sequence[CoinBar]:
         """Let the bars that were prepared take the place of those that were seen; return the last of them."""
         self.seen, self._anew = self._anew or self.seen, None

@@ -203,6 +203,10 @@ class ConfluenceStrategy(Strategy):
         self.rounds.barrier.pass_over(close_ns)
         self._remember(close_ns, ArrivedBars(self._names, scored))
 
+    def begin_history(self, name: str) -> None:
+        """Begin to read the bars of before of a coin once more, from the first one on."""
+        self.coins[name].forget_prepared()
+
     def prepare_history(self, name: str, bars: Iterable[Levels]) -> None:
         """Score a part of the bars of before of a coin; `take_history` is called with all of them."""
         self.coins[name].prepare_bars(bars)

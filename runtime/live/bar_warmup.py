@@ -188,13 +188,22 @@ class BarWarmUpActor(HoldingActor):
         waiting, pauses = sorted(failed), iter(AGAIN_SECS)
         while waiting:
             await asyncio.sleep(next(pauses, AGAIN_SECS[-1]))
-            waiting = [name for name in waiting if not await self._mended(strategy, name, start_ns)]
+            waiting = [name for name in waiting if not await self._tried(strategy, name, start_ns)]
+
+    async def _tried(self, strategy: Any, name: str, start_ns: int) -> bool:
+        """Tell whether a coin could be mended; an error that nobody expects costs this try, not the coin."""
+        try:
+            return await self._mended(strategy, name, start_ns)
+        except Exception as error:
+            self.log.exception(f"{name}: reading its bars of before failed, tried again", error)  # noqa: TRY401
+            return False
 
     async def _mended(self, strategy: Any, name: str, start_ns: int) -> bool:
         """Read all bars of a coin and put them in the place of what it has; tell whether it was possible."""
         config, source = strategy.config, self._source_of(name)
         bars = BarsSoFar(config.ltf_secs * NANOS)
         history: list[Levels] = []
+        strategy.begin_history(name)
         await self._read_catalog(bars, name, config, start_ns)
         await self._read_kept(bars, name, config, start_ns)
         interval = interval_of_bar_type(str(bar_type_of(InstrumentId.from_str(name), config.ltf_secs)))

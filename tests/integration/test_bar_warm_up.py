@@ -178,6 +178,8 @@ NOW = 1_700_000_000_000_000_000 // BAR_NS * BAR_NS + 1
 class Klines:
     """A market that closes one more bar each time it is asked for its second coin."""
 
+    error: Exception = VenueError("banned")
+
     def __init__(self, clock: Any, *, refuses: str = "", times: int = 99) -> None:
         self.clock = clock
         self.refuses, self.times = refuses, times
@@ -189,7 +191,7 @@ class Klines:
         self.asked.append((symbol, start_ns))
         if symbol == self.refuses and self.times:
             self.times -= 1
-            raise VenueError("banned")
+            raise self.error if self.times < 2 else VenueError("banned")
         closed_ns = min(end_ns, self.clock.timestamp_ns()) // BAR_NS * BAR_NS
         opens = range(start_ns // BAR_NS * BAR_NS, closed_ns, BAR_NS)
         rows = [[one // 1_000_000, "1.5", "1.6", "1.4", "1.55", "10"] for one in opens]
@@ -208,6 +210,7 @@ class Listening:
         self.coins = {name: SimpleNamespace(last=None) for name in names}
         self.steps: list[Any] = []
         self.histories: dict[str, list[Levels]] = {}
+        self.prepared: dict[str, list[Levels]] = {}
 
     def hold_back(self) -> None:
         """Note it."""
@@ -227,11 +230,17 @@ class Listening:
         """Tell that none is."""
         return name not in self.coins
 
+    def begin_history(self, name: str) -> None:
+        """Forget what was prepared."""
+        self.prepared[name] = []
+
     def prepare_history(self, name: str, bars: Sequence[Levels]) -> None:
-        """Note nothing: all of them come in the end."""
+        """Note the bars: all of them come in the end."""
+        self.prepared[name] += bars
 
     def take_history(self, name: str, bars: Sequence[Levels]) -> None:
         """Note the bars."""
+        assert list(bars) == self.prepared[name]
         self.histories[name] = list(bars)
 
 
@@ -352,8 +361,15 @@ def test_a_coin_without_bars_stays_held() -> None:
     ]
 
 
-def test_a_coin_that_was_left_behind_is_asked_for_again() -> None:
-    """Refused in the warm-up and twice after it: then it has all its bars up to the live one, and trades."""
+@pytest.mark.parametrize("error", [VenueError("banned"), TimeoutError(), KeyError("a bug")])
+def test_a_coin_that_was_left_behind_is_asked_for_again(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused in the warm-up and often after it: then it has all its bars up to the live one, and trades.
+
+    Also where a try fails with what nobody expects. No try goes on with what another one has prepared.
+    """
+    monkeypatch.setattr(Klines, "error", error)
     strategy, _market, said = warm(refuses="BTCUSDT", times=10, wait_for=3)
     btc = "BTCUSDT-PERP.BINANCE"
     assert [name for kind, name in said if kind == "release"][-1] == btc
