@@ -156,10 +156,10 @@ class BarWarmUpActor(HoldingActor):
             start_ns = min(start_ns, self._watches[strategy].universe.wanted_from_ns(began_ns))
         for name in names:
             await self._read_catalog(bars, name, config, start_ns)
-        await asyncio.gather(*(self._read_kept(bars, name, config, start_ns) for name in names))
         with ExitStack() as shares:
             for budget in {id(one): one for one in map(self._budget_of, names) if one is not None}.values():
                 shares.enter_context(budget.share(self._settings.warm_up_ratio))
+            await asyncio.gather(*(self._read_kept(bars, name, config, start_ns) for name in names))
             failed = await self._fetch(strategy, bars, names, (start_ns, began_ns), self._note_done)
             # What closed while the others were fetched: once more, in a moment.
             newest_ns = bars.taken_ns or start_ns
@@ -323,7 +323,7 @@ class BarWarmUpActor(HoldingActor):
         try:
             found = await asyncio.to_thread(self._kept.read, name, config.ltf_secs)
             kept = list(following(found, bars.last_ns.get(name, start_ns), bars.bar_ns))
-            if kept and not await self._has_bar(name, config, kept[-1]):
+            if kept and not await self._has_bar_surely(name, config, kept[-1]):
                 self.log.warning(f"{name}: the bars of the last start are of another market, asked for again")
                 return
         except (DataError, VenueError, ConfigurationError) as error:
@@ -331,6 +331,16 @@ class BarWarmUpActor(HoldingActor):
             return
         for levels in kept:
             bars.add_of_venue(name, levels)
+
+    async def _has_bar_surely(self, name: str, config: Any, levels: Levels) -> bool:
+        """Tell whether the venue has a bar; asked again without an answer: weeks of bars depend on it."""
+        for pause_secs in RETRY_SECS:
+            try:
+                return await self._has_bar(name, config, levels)
+            except VenueError as error:
+                self.log.warning(f"{name}: {error}, asked again in {pause_secs:g} s")
+                await asyncio.sleep(pause_secs)
+        return await self._has_bar(name, config, levels)
 
     async def _has_bar(self, name: str, config: Any, levels: Levels) -> bool:
         """Tell whether the venue has a bar: a testnet begins anew, and settings name another one."""

@@ -352,6 +352,17 @@ def test_the_next_start_asks_only_for_what_was_not_kept(tmp_path: Path) -> None:
     assert dict(market.asked[2:5]) == {"ADAUSDT": bars[699][0], "BTCUSDT": first_ns, "XRPUSDT": first_ns}
 
 
+def test_a_hiccup_of_the_venue_costs_no_bars_that_were_kept(tmp_path: Path) -> None:
+    """The question whether they are of this market is asked again."""
+    kept = KeptBars(tmp_path)
+    warm(kept=kept)
+    newest_ns = kept.read("BTCUSDT-PERP.BINANCE", 300)[-1][0]
+    _, market, _ = warm(refuses="BTCUSDT", times=2, kept=kept, now_ns=NOW + 10 * BAR_NS)
+    asked = [start_ns for symbol, start_ns in market.asked if symbol == "BTCUSDT"]
+    assert min(asked) == newest_ns - BAR_NS
+    assert asked.count(newest_ns - BAR_NS) == 3
+
+
 def test_a_coin_without_bars_stays_held() -> None:
     """The others trade."""
     _, _, said = warm(refuses="BTCUSDT")
