@@ -17,7 +17,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 from indicators.average import RelativeStrength
 from strategies.bar_signal import Candle
 from strategies.bar_times import close_of
-from strategies.config_checks import check_choices, check_ranges
+from strategies.config_checks import Ranges, check_choices, check_ranges
 from strategies.deadline_watch import live_call_soon
 from strategies.setup_keeper import DeskMemory, manager_of, with_manager
 from strategies.setup_strategy import SetupStrategy
@@ -40,7 +40,9 @@ from strategies.trade_manager.skips import Skip, SkipReason
 
 # How long an exit that should have filled is waited for. Without trades the close of a bar is all there is.
 PATIENCE_SECS: Final = 5.0
-_RANGES: Final[dict[str, tuple[float, float]]] = {
+
+
+_RANGES: Final[Ranges] = {
     "min_reward_risk": (0, 100),
     "risk_per_trade_pct": (0.0001, 100),
     "max_notional_pct": (0.0001, 10_000),
@@ -72,6 +74,8 @@ class BarStrategyConfig(SignalConfig, frozen=True, kw_only=True):
     trade_from_ns
         No entries before this time (warm-up), UNIX nanoseconds.
     """
+
+    RANGES = _RANGES
 
     instrument_id: InstrumentId
     bar_type: str = "5-MINUTE-LAST-INTERNAL"

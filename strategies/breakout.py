@@ -8,7 +8,7 @@ from typing import Final
 from strategies.bar_signal import Candle, atr_signal
 from strategies.bar_strategy import BarStrategy, BarStrategyConfig
 from strategies.breakout_rules import BreakoutRules, BreakoutWatch
-from strategies.config_checks import check_ranges
+from strategies.config_checks import Ranges, check_ranges
 from strategies.registry import StrategySpec
 from strategies.signal import Signal
 
@@ -20,7 +20,9 @@ SPEC: Final = StrategySpec(
     config_path="strategies.breakout:BreakoutConfig",
 )
 TAG: Final = "BRK"
-_RANGES: Final[dict[str, tuple[float, float]]] = {
+
+
+_RANGES: Final[Ranges] = {
     "range_bars": (1, 100_000),
     "atr_bars": (1, 256),
     "stop_atr": (0.01, 100),
@@ -58,6 +60,8 @@ class BreakoutConfig(BarStrategyConfig, frozen=True, kw_only=True):
     cooldown_bars
         Bars after a breakout in which no other one counts, whichever its side and whether it was traded.
     """
+
+    RANGES = _RANGES
 
     range_bars: int = 20
     atr_bars: int = 14

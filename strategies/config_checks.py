@@ -5,6 +5,9 @@ from collections.abc import Collection, Mapping
 from msgspec import Struct
 from nautilus_trader.config import StrategyConfig
 
+type Ranges = Mapping[str, tuple[float, float]]
+"""Least and greatest value of numbers, both included; a config class shows its own as ``RANGES``."""
+
 
 def check_choices(config: StrategyConfig, choices: Mapping[str, Collection[str]]) -> None:
     """Raise ValueError when a field is none of the words that it may be."""
@@ -13,7 +16,7 @@ def check_choices(config: StrategyConfig, choices: Mapping[str, Collection[str]]
             raise ValueError(f"{name} ({getattr(config, name)!r}) must be one of {', '.join(words)}")
 
 
-def check_ranges(config: Struct, ranges: Mapping[str, tuple[float, float]]) -> None:
+def check_ranges(config: Struct, ranges: Ranges) -> None:
     """Raise ValueError when a field is not between its bounds, both included; NaN never is."""
     for name, (low, high) in ranges.items():
         value = getattr(config, name)

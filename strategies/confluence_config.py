@@ -10,7 +10,7 @@ from indicators.confluence.config import ConfluenceConfig as ScoreConfig
 from indicators.confluence.config import ConfluenceWeights
 from indicators.structure_config import StructureConfig
 from ml.passport import Setting
-from strategies.config_checks import check_choices, check_ranges
+from strategies.config_checks import Ranges, check_choices, check_ranges
 from strategies.guarded_config import loss_rules as loss_rules
 from strategies.portfolio import CorrelationSides, PortfolioRules
 from strategies.signal_config import SignalConfig
@@ -46,6 +46,25 @@ class CoinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     mtf_secs: int | None = None
     htf_secs: int | None = None
     time_exit_mins: float | None = None
+
+
+_RANGES: Final[Ranges] = {
+    "min_confidence": (0, 100),
+    "record_from": (0, 100),
+    "stop_atr": (0.01, 100),
+    "target_atr": (0.01, 100),
+    "min_reward_risk": (0, 100),
+    "min_turnover": (0, 1e15),
+    "risk_per_trade_pct": (0.0001, 100),
+    "max_notional_pct": (0.0001, 10_000),
+    "leverage_goal_pct": (0.0001, 10_000),
+    "max_leverage": (1, 200),
+    "hybrid_better_pct": (0, 50),
+    "hybrid_wait_secs": (0, 86_400),
+    "stop_limit_offset_pct": (0, 50),
+    "bar_wait_ms": (1, 600_000),
+    "trade_from_ns": (0, 1 << 62),
+}
 
 
 class ConfluenceConfig(SignalConfig, frozen=True, kw_only=True):
@@ -134,6 +153,8 @@ class ConfluenceConfig(SignalConfig, frozen=True, kw_only=True):
     trade_from_ns
         No entries before this time (warm-up), UNIX nanoseconds.
     """
+
+    RANGES = _RANGES
 
     instrument_ids: tuple[InstrumentId, ...]
     coins: dict[str, CoinSettings] | None = None
@@ -247,23 +268,6 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "model_unfit": ("skip", "keep"),
     "model_missing": ("refuse", "as_trained"),
     "model_without_skill": ("ignore", "obey"),
-}
-_RANGES: Final[dict[str, tuple[float, float]]] = {
-    "min_confidence": (0, 100),
-    "record_from": (0, 100),
-    "stop_atr": (0.01, 100),
-    "target_atr": (0.01, 100),
-    "min_reward_risk": (0, 100),
-    "min_turnover": (0, 1e15),
-    "risk_per_trade_pct": (0.0001, 100),
-    "max_notional_pct": (0.0001, 10_000),
-    "leverage_goal_pct": (0.0001, 10_000),
-    "max_leverage": (1, 200),
-    "hybrid_better_pct": (0, 50),
-    "hybrid_wait_secs": (0, 86_400),
-    "stop_limit_offset_pct": (0, 50),
-    "bar_wait_ms": (1, 600_000),
-    "trade_from_ns": (0, 1 << 62),
 }
 _COIN_RANGES: Final = ("min_confidence", "stop_atr", "target_atr", "max_leverage", "min_turnover")
 

@@ -2,7 +2,7 @@
 
 from nautilus_trader.config import StrategyConfig
 
-from strategies.guards import LossRules, Scope
+from strategies.guards import LOSS_RANGES, LossRules, Scope
 
 
 class GuardedConfig(StrategyConfig, frozen=True, kw_only=True):
@@ -22,6 +22,8 @@ class GuardedConfig(StrategyConfig, frozen=True, kw_only=True):
     loss_streak_count, loss_streak_pause_mins
         So many losing trades in a row pause everything; 0 for off.
     """
+
+    RANGES = LOSS_RANGES
 
     stop_cooldown_mins: float = 0.0
     stop_cooldown_scope: Scope = "symbol"

@@ -12,6 +12,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from strategies.config_checks import Ranges
 from strategies.trade_manager.record import ClosedTrade, ExitReason
 from strategies.trade_manager.skips import Skip, SkipReason
 
@@ -100,6 +101,17 @@ def blocked(direction: int, now: Circumstances, rules: GuardRules) -> SkipReason
 # -- pauses after losses -------------------------------------------------------------------------------------
 
 
+LOSS_RANGES: Final[Ranges] = {
+    "stop_cooldown_mins": (0, math.inf),
+    "max_daily_loss_pct": (0, 100),
+    "max_drawdown_pct": (0, 100),
+    "drawdown_pause_mins": (0, math.inf),
+    "stop_guard_count": (0, math.inf),
+    "low_profit_trades": (0, math.inf),
+    "loss_streak_count": (0, math.inf),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class LossRules:
     """Limits after losses; 0 switches a guard off.
@@ -142,19 +154,11 @@ class LossRules:
     loss_streak_pause_mins: float = 60.0
 
     def __post_init__(self) -> None:
-        amounts = {
-            "stop_cooldown_mins": self.stop_cooldown_mins,
-            "max_daily_loss_pct": self.max_daily_loss_pct,
-            "max_drawdown_pct": self.max_drawdown_pct,
-            "drawdown_pause_mins": self.drawdown_pause_mins,
-            "stop_guard_count": self.stop_guard_count,
-            "low_profit_trades": self.low_profit_trades,
-            "loss_streak_count": self.loss_streak_count,
-        }
-        for name, amount in amounts.items():
-            if not 0 <= amount < math.inf:
+        for name, (least, most) in LOSS_RANGES.items():
+            amount = getattr(self, name)
+            if not least <= amount < math.inf:
                 raise ValueError(f"{name} ({amount}) must be 0 (off) or more")
-            if name.endswith("_pct") and amount > 100:
+            if amount > most:
                 raise ValueError(f"{name} ({amount}) must be at most 100: an account cannot lose more")
         for switch, name, needed in (
             (self.stop_guard_count, "stop_guard_hours", self.stop_guard_hours),

@@ -16,7 +16,7 @@ from ml.model_fit import decimals_of
 from ml.passport import Setting, kernel_sha256
 from ml.shadow import ShadowRules
 from packet_builder.builder import BucketConfig
-from strategies.config_checks import check_choices, check_ranges
+from strategies.config_checks import Ranges, check_choices, check_ranges
 from strategies.dynamic_cancel import KEEP
 from strategies.guarded_config import GuardedConfig
 from strategies.model_policy import ModelPolicy, load_model_policy
@@ -24,6 +24,34 @@ from strategies.registry import StrategySpec
 from strategies.trade_manager.plan import EntryRules, Market, SideKind
 from strategies.trade_manager.setup_rules import ExitRules, PostOnlyReject
 from strategies.trade_manager.targets import TargetKind
+
+_RANGES: Final[Ranges] = {
+    "retracement_min": (0.01, 0.99),
+    "retracement_max": (0.01, 0.99),
+    "sweet_spot": (0.01, 0.99),
+    "range_expiry_buckets": (1, 1_000_000),
+    "stop_buffer_pct": (0, 50),
+    "min_reward_risk": (0, 100),
+    "risk_per_trade_pct": (0.0001, 100),
+    "max_notional_pct": (0.0001, 10_000),
+    "reprice_min_ticks": (0, 1_000_000),
+    "reprice_min_leg_pct": (0, 1_000),
+    "entry_ttl_secs": (0, 1e9),
+    "stop_limit_offset_pct": (0, 50),
+    "exit_market_after_secs": (0, 86_400),
+    "approach_band_pct": (0, 100),
+    "model_hysteresis": (0, 0.5),
+    "model_min_interval_ms": (0, 1e9),
+    "rearm_max": (0, 1_000),
+    "rearm_after_secs": (0, 1e9),
+    "ledger_latency_ms": (0, 1e9),
+    "ledger_slippage_ticks": (0, 1_000_000),
+    "ledger_slippage_bps": (0, 10_000),
+    "max_data_age_secs": (0, 86_400),
+    "max_bucket_move_pct": (0.0001, 10_000),
+    "price_band_pct": (0, 99),
+    "trade_from_ns": (0, 1 << 62),
+}
 
 
 class OteConfig(GuardedConfig, frozen=True, kw_only=True):
@@ -113,6 +141,8 @@ class OteConfig(GuardedConfig, frozen=True, kw_only=True):
     trade_from_ns
         No entries before this time (warm-up), UNIX nanoseconds.
     """
+
+    RANGES = _RANGES
 
     instrument_id: InstrumentId
     bucket_usd: Decimal = Decimal(10_000)
@@ -220,33 +250,6 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "model_missing": ("refuse", "as_trained"),
     "model_without_skill": ("ignore", "obey"),
     "model_stream": ("", "trades", "aggtrades"),
-}
-_RANGES: Final[dict[str, tuple[float, float]]] = {
-    "retracement_min": (0.01, 0.99),
-    "retracement_max": (0.01, 0.99),
-    "sweet_spot": (0.01, 0.99),
-    "range_expiry_buckets": (1, 1_000_000),
-    "stop_buffer_pct": (0, 50),
-    "min_reward_risk": (0, 100),
-    "risk_per_trade_pct": (0.0001, 100),
-    "max_notional_pct": (0.0001, 10_000),
-    "reprice_min_ticks": (0, 1_000_000),
-    "reprice_min_leg_pct": (0, 1_000),
-    "entry_ttl_secs": (0, 1e9),
-    "stop_limit_offset_pct": (0, 50),
-    "exit_market_after_secs": (0, 86_400),
-    "approach_band_pct": (0, 100),
-    "model_hysteresis": (0, 0.5),
-    "model_min_interval_ms": (0, 1e9),
-    "rearm_max": (0, 1_000),
-    "rearm_after_secs": (0, 1e9),
-    "ledger_latency_ms": (0, 1e9),
-    "ledger_slippage_ticks": (0, 1_000_000),
-    "ledger_slippage_bps": (0, 10_000),
-    "max_data_age_secs": (0, 86_400),
-    "max_bucket_move_pct": (0.0001, 10_000),
-    "price_band_pct": (0, 99),
-    "trade_from_ns": (0, 1 << 62),
 }
 
 

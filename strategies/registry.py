@@ -6,6 +6,7 @@ the reason and left out; the others work as if it were not there.
 
 import importlib
 import inspect
+import math
 import pkgutil
 import re
 import traceback
@@ -22,6 +23,7 @@ from nautilus_trader.config import StrategyConfig
 from nautilus_trader.trading.strategy import Strategy
 
 import strategies
+from strategies.config_checks import Ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +188,12 @@ def parameters(spec: StrategySpec) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``name``, ``type`` (as text), ``default`` (plain JSON value, None where it must be given) and
-        ``doc`` (from the numpydoc "Parameters" section of the class, or of the one that has the field).
+        ``name``, ``type`` (as text), ``default`` (plain JSON value, None where it must be given), ``doc``
+        (from the numpydoc "Parameters" section of the class, or of the one that has the field), and
+        ``min`` and ``max`` of numbers that have bounds, both included.
     """
     config = spec.config_class()
-    docs = config_docs(config)
+    docs, ranges = config_docs(config), config_ranges(config)
     hints = typing.get_type_hints(config)
     own = {name for base in config.__mro__ if _is_ours(base) for name in inspect.get_annotations(base)}
     return [
@@ -199,6 +202,7 @@ def parameters(spec: StrategySpec) -> list[dict[str, Any]]:
             "type": type_name(hints[field.name]),
             "default": _plain(field),
             "doc": docs.get(field.name, ""),
+            **_bounds(ranges.get(field.name)),
         }
         for field in msgspec.structs.fields(config)
         if field.name in own
@@ -237,6 +241,20 @@ def config_docs(config: type[Any]) -> dict[str, str]:
         if _is_ours(base):
             docs |= documented_parameters(base.__doc__ or "")
     return docs
+
+
+def config_ranges(config: type[Any]) -> Ranges:
+    """Return least and greatest value of the numbers that a config class and its bases bound."""
+    ranges: dict[str, tuple[float, float]] = {}
+    for base in reversed(config.__mro__):
+        ranges |= vars(base).get("RANGES", {})
+    return ranges
+
+
+def _bounds(found: tuple[float, float] | None) -> dict[str, float]:
+    """Return ``min`` and ``max`` where there are any."""
+    bounds = {} if found is None else dict(zip(("min", "max"), found, strict=True))
+    return {name: bound for name, bound in bounds.items() if math.isfinite(bound)}
 
 
 def documented_parameters(docstring: str) -> dict[str, str]:

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from strategies.config_checks import check_ranges
+from strategies.config_checks import Ranges, check_ranges
 from strategies.guarded_config import GuardedConfig
 
-_RANGES: Final[dict[str, tuple[float, float]]] = {
+_RANGES: Final[Ranges] = {
     "min_stop_pct": (0, 50),
     "min_stop_ticks": (0, 1_000_000),
     "min_stop_fees": (0, 1000),
@@ -34,6 +34,8 @@ class SignalConfig(GuardedConfig, frozen=True, kw_only=True):
     max_volume_bars
         Last closed bars of which that mean is taken, those without any trade counted as 0.
     """
+
+    RANGES = _RANGES
 
     min_stop_pct: float = 0.05
     min_stop_ticks: int = 3

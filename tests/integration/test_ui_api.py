@@ -39,7 +39,8 @@ STRATEGIES: list[Plain] = [
             {"name": "ltf_secs", "type": "int"},
             {"name": "htf_secs", "type": "int"},
             {"name": "side", "type": "'both' | 'long' | 'short'"},
-            {"name": "target_atr", "type": "float"},
+            {"name": "target_atr", "type": "float", "min": 0.01, "max": 100},
+            {"name": "time_exit_mins", "type": "float | None", "min": 0},
             {"name": "model", "type": "str"},
         ],
     },
@@ -232,6 +233,13 @@ class TestBacktests:
             ({"strategy": "confluence", "parameters": {"target_atr": "nan"}}, "parameters.target_atr"),
             ({"strategy": "confluence", "parameters": {"target_atr": "-inf"}}, "parameters.target_atr"),
             ({"strategy": "confluence", "parameters": {"target_atr": "1e999"}}, "parameters.target_atr"),
+            ({"strategy": "confluence", "parameters": {"target_atr": 0.005}}, "parameters.target_atr"),
+            ({"strategy": "confluence", "parameters": {"target_atr": "100.1"}}, "parameters.target_atr"),
+            ({"strategy": "confluence", "parameters": {"time_exit_mins": -1}}, "parameters.time_exit_mins"),
+            (
+                {"strategy": "confluence", "parameters": {"time_exit_mins": "inf"}},
+                "parameters.time_exit_mins",
+            ),
             ({"strategy": "confluence", "model": "../../etc"}, "model"),
             ({"strategy": "confluence", "parameters": {"model": "../../../etc/ssl"}}, "parameters.model"),
             ({"strategy": "confluence", "parameters": {"model": "/etc/ssl"}}, "parameters.model"),
@@ -249,7 +257,7 @@ class TestBacktests:
         body = {
             "strategy": "confluence", "symbol": COIN, "start": "2026-01-05", "end": "2026-01-06T12:00:00Z",
             "timeframes": {"ltf": "5m", "htf": "4h"}, "balance": 5000, "commission": 0.001,
-            "parameters": {"side": "long"},
+            "parameters": {"side": "long", "time_exit_mins": None, "target_atr": 0.01},
         }  # fmt: skip
         answer = server.client().post("/api/v1/backtests", json=body, headers=MACHINE)
         assert answer.status_code == 202
@@ -262,7 +270,7 @@ class TestBacktests:
             "--strategy", "confluence", "--json", f"--instrument={COIN}", "--start=2026-01-05",
             "--end=2026-01-06T12:00:00Z", "--balance", "5000.00000000", "--maker-fee", "0.00100000",
             "--taker-fee", "0.00100000", "--set", "htf_secs=14400", "--set", "ltf_secs=300", "--set",
-            "side=long",
+            "side=long", "--set", "target_atr=0.01", "--set", "time_exit_mins=null",
         ]  # fmt: skip
         cancelled = server.client().delete(f"/api/v1/backtests/{job['id']}", headers=MACHINE).json
         assert cancelled["state"] == "cancelled"

@@ -1,11 +1,13 @@
 """Strategies are found by their files and documented field by field."""
 
 import json
+import math
 import sys
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import backtest_node
@@ -201,6 +203,24 @@ def test_a_name_that_two_other_files_claim_belongs_to_none(drop: Drop) -> None:
         "duplicate name: twin is also claimed by second_made_up.py, rename one of them",
         "duplicate name: twin is also claimed by first_made_up.py, rename one of them",
     ]
+
+
+@pytest.mark.parametrize("name", ["breakout", "confluence", "example", "ote"])
+def test_bounds_are_those_that_the_config_refuses_beyond(name: str) -> None:
+    """The refusal names the field; a default is never beyond."""
+    spec = discover()[name]
+    config = spec.config_class()
+    instruments = {"instrument_ids": ["XRPUSDT.BINANCE"]} if name == "confluence" else {}
+    own = instruments or {"instrument_id": "XRPUSDT.BINANCE"}
+    listed = parameters(spec)
+    bounded = [(one, bound) for one in listed for bound in ("min", "max") if one.get(bound) is not None]
+    assert len(bounded) > 20
+    for one, bound in bounded:
+        assert one["min"] <= one["default"] <= one.get("max", math.inf)
+        step = 1 if one["type"] == "int" else 1e-5
+        beyond = one[bound] + (step if bound == "max" else -step) * max(1, abs(one[bound]))
+        with pytest.raises(ValueError, match=one["name"]):
+            config.parse(msgspec.json.encode({**own, one["name"]: beyond}))
 
 
 def test_the_list_goes_on_without_a_broken_strategy(drop: Drop, capsys: pytest.CaptureFixture[str]) -> None:

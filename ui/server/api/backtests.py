@@ -250,33 +250,44 @@ def _parameters(wanted: Wanted, strategy: Plain) -> dict[str, str]:
     for name, value in wanted.parameters.items():
         if name not in known:
             raise QuestionError(f"parameters.{name[:60]}", f"{wanted.strategy} has no such parameter")
-        text = _value(name, value, str(known[name]["type"]))
+        text = _value(name, value, known[name])
         is_folder = name == MODEL and text not in ("", "null")
         found[name] = _folder(f"parameters.{name}", text) if is_folder else text
     return found
 
 
+OR_NONE: Final = " | None"
 _NUMBERS: Final[dict[str, Callable[[str], Any]]] = {"int": int, "float": float, "Decimal": float}
 
 
-def _value(name: str, value: str | float | bool | None, kind: str) -> str:
-    field = f"parameters.{name}"
+def _value(name: str, value: str | float | bool | None, known: Plain) -> str:
+    field, kind = f"parameters.{name}", str(known["type"])
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     if len(text) > MAX_TEXT or not text.isprintable():
         raise QuestionError(field, f"expected one line of at most {MAX_TEXT} characters")
-    if (read := _NUMBERS.get(kind)) is not None:
-        try:
-            is_number = math.isfinite(read(text))
-        except (ValueError, OverflowError):
-            is_number = False
-        if not is_number:
-            raise QuestionError(field, f"{text[:40]!r} is no {kind}")
+    if (read := _NUMBERS.get(kind.removesuffix(OR_NONE))) and not (kind.endswith(OR_NONE) and text == "null"):
+        _require_number(field, text, kind, read, known)
     choices = [one.strip(" '") for one in kind.split("|")] if kind.startswith("'") else []
     if choices and text not in choices:
         raise QuestionError(field, f"{text[:40]!r} is none of {', '.join(choices)}")
     if kind == "bool" and text not in ("true", "false"):
         raise QuestionError(field, f"{text[:40]!r} is neither true nor false")
     return text
+
+
+def _require_number(field: str, text: str, kind: str, read: Callable[[str], Any], known: Plain) -> None:
+    try:
+        number = read(text)
+        is_number = math.isfinite(number)
+    except (ValueError, OverflowError):
+        is_number = False
+    if not is_number:
+        raise QuestionError(field, f"{text[:40]!r} is no {kind}")
+    least, most = known.get("min"), known.get("max")
+    if least is not None and number < least:
+        raise QuestionError(field, f"{text[:40]} is below {least:g}, the least it may be")
+    if most is not None and number > most:
+        raise QuestionError(field, f"{text[:40]} is above {most:g}, the most it may be")
 
 
 def _folder(field: str, model: str) -> str:

@@ -6,6 +6,9 @@ export interface Parameter {
   type: string;
   default: unknown;
   doc: string;
+  /** Bounds of a number, both included; null for none. */
+  min?: number | null;
+  max?: number | null;
 }
 
 export interface Strategy {
@@ -109,6 +112,16 @@ export class BacktestForm {
     }
   }
 
+  /** Refuse a number that the strategy would refuse, before a process is started for it. */
+  private check(name: string, key: string, text: string): void {
+    const { type = '', min, max } = this.current().parameters.find((one) => one.name === key) ?? {};
+    if (!/^(int|float|Decimal)( \| None)?$/.test(type) || (type.endsWith('None') && text === 'null')) return;
+    const value = numberOf(name, text);
+    const why = type.startsWith('int') && !Number.isInteger(value) ? 'is no whole number'
+      : typeof min === 'number' && value < min ? `is below ${min}` : typeof max === 'number' && value > max ? `is above ${max}` : null;
+    if (why) throw Object.assign(new Error(`${text} ${why}`), { field: name });
+  }
+
   /** What was filled in; what was left empty is the server's to decide. */
   private body(values: Map<string, string>): Record<string, unknown> {
     const body: Record<string, unknown> = { strategy: this.current().name };
@@ -116,6 +129,7 @@ export class BacktestForm {
     for (const [name, text] of values) {
       if (!text || name === 'strategy') continue;
       const [group, key] = name.split('.');
+      if (group === 'parameters') this.check(name, key!, text);
       if (key) groups[group!]![key] = group === 'commission' ? numberOf(name, text) : text;
       else if (name === 'symbols') body[name] = text.split(/[\s,]+/).filter(Boolean);
       else body[name] = name === 'balance' ? numberOf(name, text) : text;
@@ -142,11 +156,12 @@ function timeframes(role: string): HTMLElement {
 }
 
 /** A parameter by its type: choices as a list, numbers and text as a field whose placeholder is the default. */
-function parameterField({ name, type, default: value, doc }: Parameter): HTMLElement {
+function parameterField({ name, type, default: value, doc, min = null, max = null }: Parameter): HTMLElement {
   const choices = type === 'bool' ? ['true', 'false'] : type.startsWith("'") ? type.split('|').map((one) => one.trim().replaceAll("'", '')) : null;
   const fallback = value === null || value === undefined ? 'none' : String(value);
   const input = choices
     ? h('select.field', { name: `parameters.${name}` }, h('option', { value: '' }, `default (${fallback})`), ...choices.map((one) => h('option', { value: one }, one)))
-    : h('input.field', { name: `parameters.${name}`, placeholder: fallback, inputmode: type === 'int' || type === 'float' ? 'decimal' : 'text', autocomplete: 'off' });
-  return h('label.labelled.parameter', { title: doc }, h('span', {}, name, h('small.muted', {}, ` ${type}`)), input);
+    : h('input.field', { name: `parameters.${name}`, placeholder: fallback, inputmode: /^(int|float|Decimal)/.test(type) ? 'decimal' : 'text', autocomplete: 'off' });
+  const bounds = min !== null && max !== null ? ` (${min} to ${max})` : min !== null ? ` (at least ${min})` : max !== null ? ` (at most ${max})` : '';
+  return h('label.labelled.parameter', { title: `${doc}${bounds}` }, h('span', {}, name, h('small.muted', {}, ` ${type}`)), input);
 }

@@ -17,7 +17,8 @@ const STRATEGIES: Strategy[] = [
   {
     name: 'ote', version: '1', summary: 'optimal trade entry',
     parameters: [
-      { name: 'bucket_usd', type: 'float', default: 10000, doc: 'size' },
+      { name: 'bucket_usd', type: 'float', default: 10000, doc: 'size', min: 1, max: 1e6 },
+      { name: 'rearm_max', type: 'int', default: 0, doc: 'times', min: 0, max: null },
       { name: 'side', type: "'both' | 'long' | 'short'", default: 'both', doc: 'sides' },
       { name: 'ltf_secs', type: 'int', default: 300, doc: 'low timeframe' },
     ],
@@ -174,6 +175,21 @@ describe('backtest form', () => {
     submit();
     await vi.waitFor(() => expect(own.element.querySelector('[name=end]')!.getAttribute('aria-invalid')).toBe('true'));
     expect(own.element.querySelector('[role=alert]')!.textContent).toBe('end: is not after start');
+  });
+
+  it.each([
+    ['bucket_usd', '0.5', 'is below 1'], ['bucket_usd', '2e6', 'is above 1000000'], ['bucket_usd', 'nan', 'is no number'], ['bucket_usd', 'Infinity', 'is no number'],
+    ['rearm_max', '1.5', 'is no whole number'], ['rearm_max', '-1', 'is below 0'],
+  ])('refuses %s = %s at its field', async (name, text, why) => {
+    const run = vi.fn(async () => undefined);
+    const { own, fill, submit } = form(run);
+    fill(`parameters.${name}`, text);
+    submit();
+    const field = own.element.querySelector(`[name="parameters.${name}"]`)!;
+    await vi.waitFor(() => expect(field.getAttribute('aria-invalid')).toBe('true'));
+    expect(own.element.querySelector('[role=alert]')!.textContent).toContain(why);
+    expect(run).not.toHaveBeenCalled();
+    expect(own.element.querySelector('.parameter')!.getAttribute('title')).toBe('size (1 to 1000000)');
   });
 
   it('says what is no number before it asks the server', async () => {
