@@ -107,6 +107,29 @@ describe('feed', () => {
     expect(link.freshness(now)).toBe('live');
   });
 
+  it('does not go back to the former instrument for a snapshot that was under way', () => {
+    const { feed, store } = setup(10);
+    feed.take(snap(10));
+    feed.view('ADAUSDT.BINANCE');
+    feed.take(snap(10));
+    expect(store.market.ins).toBe('ADAUSDT.BINANCE');
+    feed.take({ ...snap(10), ins: 'ADAUSDT.BINANCE', hist: null });
+    expect(store.market.ins).toBe('ADAUSDT.BINANCE');
+    feed.take(snap(10)); // the server's own choice later counts again
+    expect(store.market.ins).toBe(INS);
+  });
+
+  it('believes a server that goes on with the former instrument', () => {
+    const { feed, store } = setup(10);
+    feed.take(snap(10));
+    feed.view('NONE.SUCH');
+    const later = performance.now() + 4000;
+    vi.spyOn(performance, 'now').mockReturnValue(later);
+    feed.take(snap(10));
+    vi.restoreAllMocks();
+    expect(store.market.ins).toBe(INS);
+  });
+
   it('says so when the connection is lost, and follows the next snapshot', () => {
     const { feed, link, transport } = setup(10);
     feed.take(snap(10));

@@ -26,6 +26,8 @@ export class Feed {
   private readonly api: Api;
   private history: History | null = null;
   private paging = false;
+  /** Instrument that was asked for: until its snapshot, one of the former may still be under way. */
+  private wanted: { ins: string; until: number } | null = null;
   private resyncTimer = 0;
 
   constructor(transport: Transport, store: Store, link: Link, api: Api) {
@@ -40,6 +42,7 @@ export class Feed {
       frame: (frame) => this.take(frame),
       lost: (reason) => {
         this.reducer.reset();
+        this.wanted = null;
         this.link.lost(reason);
         this.store.touch('link');
         if (reason) refused(reason);
@@ -51,6 +54,7 @@ export class Feed {
   view(ins: string): void {
     this.store.select(ins);
     this.reducer.reset();
+    this.wanted = { ins, until: performance.now() + RESYNC_AGAIN_MS };
     this.transport.send('view', { ins });
   }
 
@@ -58,12 +62,21 @@ export class Feed {
     this.link.frame(frame.age_ms, performance.now());
     this.link.warning = frame.warn ?? null;
     this.store.touch('link');
+    if (this.isOfFormer(frame)) return;
     const verdict = this.reducer.judge(frame);
     if (verdict === 'resync') this.resync();
     if (verdict !== 'apply') return;
     if (frame.t === 'snap') this.restore(frame);
     else for (const [, kind, payload] of frame.e) this.store.apply(kind, payload);
     this.hearFeed(frame);
+  }
+
+  /** A server that does not know the instrument goes on with the former, and is believed after a while. */
+  private isOfFormer(frame: Frame): boolean {
+    if (!this.wanted || frame.t !== 'snap') return false;
+    if (frame.ins !== this.wanted.ins && performance.now() < this.wanted.until) return true;
+    this.wanted = null;
+    return false;
   }
 
   /** A recording's feed may be as dead as it was: nothing is traded on it. */
