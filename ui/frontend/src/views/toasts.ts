@@ -37,7 +37,7 @@ export class Toasts {
       toast = h('div.toast');
       this.open.set(id, toast);
       this.element.append(toast);
-      while (this.element.childElementCount > MAX_TOASTS) this.element.firstElementChild!.remove();
+      for (const oldest of [...this.open.keys()].slice(0, -MAX_TOASTS)) this.drop(oldest);
     }
     toast.className = `toast ${tone}`;
     const close = h('button.toast-close', { type: 'button', 'aria-label': 'dismiss', onclick: () => this.drop(id) }, '×');
