@@ -38,7 +38,7 @@ export function signed(value: number | null | undefined, places: number): string
 export function arrowed(value: number | null | undefined, places: number): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return MISSING;
   const arrow = value > 0 ? '▲ ' : value < 0 ? '▼ ' : '';
-  return `${arrow}${fixed(Math.abs(value), places)}`;
+  return `${arrow}${signed(value, places)}`;
 }
 
 export function percent(ratio: number | null | undefined, places = 1): string {

@@ -9,7 +9,7 @@ describe('numbers', () => {
 
   it('show signs without colour, and a dash for nothing', () => {
     expect([signed(1.5, 2), signed(-1.5, 2), signed(0, 2), signed(null, 2)]).toEqual(['+1.50', '−1.50', '0.00', '–']);
-    expect([arrowed(1234.5, 1), arrowed(-2, 1), arrowed(NaN, 1)]).toEqual(['▲ 1,234.5', '▼ 2.0', '–']);
+    expect([arrowed(1234.5, 1), arrowed(-2, 1), arrowed(NaN, 1)]).toEqual(['▲ +1,234.5', '▼ −2.0', '–']);
     expect([fixed(1e6, 0), percent(0.1234), percent(null)]).toEqual(['1,000,000', '12.3%', '–']);
   });
 

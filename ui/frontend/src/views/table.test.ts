@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { VirtualTable } from './table.ts';
+import { csvCell, VirtualTable } from './table.ts';
 
 interface Row {
   name: string;
@@ -80,6 +80,13 @@ describe('table', () => {
     own.csv();
     expect(await blobs[0]!.text()).toBe('Name,Size\nrow 0,"0,0"\nrow 1,"2,0"\nrow 2,"1,0"\n');
   });
+});
+
+describe('a cell of a CSV file', () => {
+  it.each([
+    ['=HYPERLINK("x")', `"'=HYPERLINK(""x"")"`], ['@SUM(1)', "'@SUM(1)"], ['-2+3', "'-2+3"], ['+cmd', "'+cmd"], ['−not a number', "'−not a number"],
+    ['▼ −12.00', '-12.00'], ['▲ +1,234.5', '+1234.5'], ['−3', '-3'], ['12,000.5', '12000.5'], ['a,b', '"a,b"'], ['plain', 'plain'],
+  ])('%s is written as %s', (text, written) => expect(csvCell(text)).toBe(written));
 });
 
 describe('button in a row', () => {

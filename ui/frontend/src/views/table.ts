@@ -28,6 +28,14 @@ const ROW_PX = 24;
 const MARGIN_ROWS = 6;
 const PX_PER_CHAR = 6.9;
 
+/** A figure as programs read it; other text that a spreadsheet would take for a formula is marked as text. */
+export function csvCell(text: string): string {
+  const plain = text.replace(/^[▲▼] /, '').replaceAll('−', '-');
+  if (/^[+-]?\d{1,3}(,\d{3})*(\.\d+)?$/.test(plain)) return plain.replaceAll(',', '');
+  const safe = /^[=+\-@\t\r]/.test(plain) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
 export class VirtualTable<Row> {
   readonly element: HTMLElement;
   readonly spec: TableSpec<Row>;
@@ -85,9 +93,8 @@ export class VirtualTable<Row> {
 
   /** All rows that pass the filter, as a file. */
   csv(): void {
-    const quote = (text: string): string => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-    const lines = [this.spec.columns.map((column) => quote(column.name)).join(',')];
-    for (const row of this.rows) lines.push(this.spec.columns.map((column) => quote(column.text(row))).join(','));
+    const lines = [this.spec.columns.map((column) => csvCell(column.name)).join(',')];
+    for (const row of this.rows) lines.push(this.spec.columns.map((column) => csvCell(column.text(row))).join(','));
     download(`${this.spec.name}.csv`, `${lines.join('\n')}\n`);
   }
 
