@@ -5,7 +5,7 @@
 | event on the node until the page has applied it, p99 | at most 50 ms |
 | likewise until its views are up to date with it | none |
 
-A node process (`bench_terminal_load.py`'s) tells events, `python -m ui serve` carries them to
+A node process (`terminal_load.py`'s) tells events, `python -m ui serve` carries them to
 a real Chromium with the whole terminal. Counted are orders and lines of the log, none of which is conflated:
 from the time that the node put into them to when the page acknowledges their frame, which it does when its
 store holds them, and to the end of the animation frame that redraws. Whole milliseconds of one clock. A
@@ -28,7 +28,7 @@ from playwright.sync_api import expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `tests` is no package of the wheel
 
-from benchmarks.bench_terminal_load import processes
+from benchmarks.terminal_load import processes
 from tests.ui_server import OPERATOR_TOKEN
 
 GOAL_MS: Final = 50.0

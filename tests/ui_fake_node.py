@@ -10,6 +10,7 @@ import secrets
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -22,10 +23,12 @@ from runtime.live.command_socket import SOCKET_FILE
 from runtime.live.commands import Command, CommandBook
 from ui import protocol as p
 from ui.endpoint import TELEMETRY_FILE, zmq_address
-from ui.terminal_state import TerminalState
+from ui.terminal_state import NODE_BUCKETS, TerminalState
 
 XRP, ADA = "XRPUSDT.BINANCE", "ADAUSDT.BINANCE"
 FLUSH_SECS: Final = 0.1
+# Zones, resting entries and positions of a market at once.
+LIVING: Final = 60
 
 
 class MemoryJournal:
@@ -50,15 +53,21 @@ class FakeNode:
         As `st` says it.
     instruments
         Of the node.
+    max_buckets
+        What it keeps of each, for newcomers.
     """
 
     def __init__(
-        self, folder: Path, mode: p.Mode = "paper", instruments: tuple[str, ...] = (XRP, ADA)
+        self,
+        folder: Path,
+        mode: p.Mode = "paper",
+        instruments: tuple[str, ...] = (XRP, ADA),
+        max_buckets: int = NODE_BUCKETS,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder, self.mode, self.instruments = folder, mode, instruments
         self.epoch, self.seq = secrets.token_hex(4), 0
-        self.state = TerminalState()
+        self.state = TerminalState(max_buckets)
         self.journal = MemoryJournal()
         self.executed: list[Command] = []
         self.paused: list[str] = []
@@ -206,6 +215,10 @@ class Market:
         self._number = dict.fromkeys(node.instruments, 0)
         self._open: dict[str, p.Bucket] = {}
         self._setups = 0
+        # What lives, oldest first: a market that never ended anything would fill every memory.
+        self._zones: deque[p.Zone] = deque()
+        self._resting: deque[p.OrderView] = deque()
+        self._held: deque[p.PositionView] = deque()
 
     def bucket(self, ins: str, t0: int, t1: int) -> p.Bucket:
         """Return the next bucket of an instrument, and walk on."""
@@ -258,6 +271,11 @@ class Market:
             targets=[round(price * (1 + 0.02 * side), 4)], state="active", why="retracement of the last leg",
         )  # fmt: skip
         self._node.publish("zone", zone)
+        self._zones.append(zone)
+        if len(self._zones) > LIVING:
+            old = self._zones.popleft()
+            end = {"state": dice.choice(("filled", "mitigated", "expired")), "i1": number, "t1": now_ms()}
+            self._node.publish("zone", _changed(old, **end))
         return zone
 
     def event(self, ins: str) -> None:
@@ -282,6 +300,7 @@ class Market:
             qty="100.0", filled="0", status="ACCEPTED", ts=now, px=f"{price:.4f}",
         )  # fmt: skip
         node.publish("ord", order)
+        self._end_oldest()
         if probability <= 0.3:
             node.publish("ord", _changed(order, status="CANCELED", ts=now))
             node.publish("cancel", p.CancelEntry(
@@ -294,11 +313,22 @@ class Market:
                 coid=order.coid, trade=f"T-{setup}", ins=ins, setup=setup, px=f"{price:.4f}", qty="100.0",
                 side=side, liq="maker", fee="0.02", ccy="USDT", ts=now, i=number,
             ))  # fmt: skip
-            node.publish("pos", p.PositionView(
+            held = p.PositionView(
                 ins=ins, setup=setup, side="long" if zone.side > 0 else "short", qty="100.0",
                 avg=f"{price:.4f}", rpnl="0", since=now, upnl="1.25", r=0.4, stop=f"{zone.stop}",
                 targets=[f"{zone.targets[0]}"],
-            ))  # fmt: skip
+            )  # fmt: skip
+            node.publish("pos", held)
+            self._held.append(held)
+        else:
+            self._resting.append(order)
+
+    def _end_oldest(self) -> None:
+        """Take the oldest entry back, and close the oldest position, where there are many."""
+        if len(self._resting) > LIVING:
+            self._node.publish("ord", _changed(self._resting.popleft(), status="CANCELED", ts=now_ms()))
+        if len(self._held) > LIVING:
+            self._node.publish("pos", _changed(self._held.popleft(), side="flat", qty="0"))
 
     def second(self) -> None:
         """Tell what is told once a second."""

@@ -209,10 +209,11 @@ class Tab:
         self.refusal = data
 
 
-def log_in(address: str, token: str = OPERATOR_TOKEN) -> tuple[str, str]:
-    """Return cookie and CSRF value of a new login."""
+def log_in(address: str, token: str = OPERATOR_TOKEN, name: str = "") -> tuple[str, str]:
+    """Return cookie and CSRF value of a new login; with a name, the token is its password."""
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
-    connection.request("POST", "/login", f'{{"password": "{token}"}}', {"Content-Type": "application/json"})
+    body = f'{{"name": "{name}", "password": "{token}"}}'
+    connection.request("POST", "/login", body, {"Content-Type": "application/json"})
     answer = connection.getresponse()
     body = answer.read().decode()
     assert answer.status == 200, body
