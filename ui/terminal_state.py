@@ -118,7 +118,7 @@ class TerminalState:
         for ins, ring in self._buckets.items():
             kept = _joining(older.get(ins, ()), ring[0])
             if kept:
-                self._buckets[ins] = deque([*kept, *ring], maxlen=self._max_buckets)
+                self._buckets[ins] = self._ring((*kept, *ring))
 
     @property
     def node(self) -> Any:
@@ -161,7 +161,7 @@ class TerminalState:
     def _append_bucket(self, bucket: Bucket) -> None:
         ring = self._buckets.get(bucket.ins)
         if ring is None:
-            ring = self._buckets[bucket.ins] = deque(maxlen=self._max_buckets)
+            ring = self._buckets[bucket.ins] = self._ring(())
         while ring and ring[-1].i >= bucket.i:
             ring.pop()  # a warm-up counts anew from there
         ring.append(bucket)
@@ -184,6 +184,10 @@ class TerminalState:
                 del keyed[ended.popitem(last=False)[0]]
         elif len(keyed) - len(ended) > MAX_LIVING:
             del keyed[next(one for one in keyed if one not in ended)]
+
+    def _ring(self, buckets: Iterable[Bucket]) -> deque[Bucket]:
+        """Return a ring that holds some buckets; who keeps many may keep them otherwise."""
+        return deque(buckets, maxlen=self._max_buckets)
 
     def _rings(self, ins: str | None) -> Iterator[deque[Bucket]]:
         return (ring for known, ring in self._buckets.items() if ins in (None, known))
