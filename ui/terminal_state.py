@@ -4,10 +4,11 @@ Pure, and the same on all sides: the node folds what it publishes to answer newc
 receives, a replay what it reads.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Protocol, SupportsIndex
 
 from ui.protocol import Bar, Bucket, Snapshot, key_of
 
@@ -24,6 +25,19 @@ LISTED: Final = ("sig", "fill", "log")
 KEYED: Final = ("dev", "zone", "mdl", "ord", "pos", "cancel")
 ENDED_ZONES: Final = frozenset({"filled", "mitigated", "expired"})
 ENDED_ORDERS: Final = frozenset({"FILLED", "CANCELED", "CANCELLED", "EXPIRED", "REJECTED", "DENIED"})
+
+
+class BucketRing(Protocol):
+    """The closed buckets of an instrument by number, up to so many: a deque, or what holds them tighter."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, place: SupportsIndex, /) -> Bucket: ...
+    def __iter__(self) -> Iterator[Bucket]: ...
+    def append(self, bucket: Bucket, /) -> None:
+        """Put a bucket behind all others; the first one makes room where there is none."""
+
+    def pop(self) -> Bucket:
+        """Take the last one out."""
 
 
 class TerminalState:
@@ -53,7 +67,7 @@ class TerminalState:
         self._keyed: dict[str, dict[tuple[str, ...], Any]] = {kind: {} for kind in KEYED}
         # Which of them have ended, in the order in which they did.
         self._ended: dict[str, OrderedDict[tuple[str, ...], None]] = {kind: OrderedDict() for kind in KEYED}
-        self._buckets: dict[str, deque[Bucket]] = {}
+        self._buckets: dict[str, BucketRing] = {}
         self._bars: dict[tuple[str, str], deque[Bar]] = {}
 
     def apply(self, kind: str, payload: Any) -> None:
@@ -90,11 +104,10 @@ class TerminalState:
             fields["bar"] = [one for key, ring in self._bars.items() if ins in (None, key[0]) for one in ring]
         return Snapshot(**self._single, **fields)
 
-    def history(self) -> list[tuple[str, deque[Any]]]:
+    def history(self) -> list[tuple[str, Any]]:
         """Return kind and ring of each instrument's buckets and of each timeframe's bars."""
-        return [("bkt", one) for one in self._buckets.values()] + [
-            ("bar", one) for one in self._bars.values()
-        ]
+        buckets, bars = self._buckets.values(), self._bars.values()
+        return [*(("bkt", one) for one in buckets), *(("bar", one) for one in bars)]
 
     def restore(self, snapshot: Snapshot, *, is_same_run: bool = False) -> None:
         """Become what a node said in a snapshot.
@@ -142,9 +155,12 @@ class TerminalState:
 
     def buckets(self, ins: str, first: int, last: int, limit: int) -> list[Bucket]:
         """Return the newest `limit` buckets with numbers from `first` to `last`, both included, in order."""
-        ring = self._buckets.get(ins, ())
-        newest = (one for one in reversed(ring) if first <= one.i <= last)
-        return list(islice(newest, limit))[::-1]
+        ring = self._buckets.get(ins)
+        if not ring:
+            return []
+        end = bisect_right(ring, last, key=_number)
+        begin = max(bisect_left(ring, first, key=_number), end - limit)
+        return [ring[place] for place in range(begin, end)]
 
     def bars(self, ins: str, tf: str, first_ms: int, last_ms: int, limit: int) -> list[Bar]:
         """Return the newest `limit` bars that open from `first_ms` to `last_ms`, UNIX milliseconds."""
@@ -185,12 +201,16 @@ class TerminalState:
         elif len(keyed) - len(ended) > MAX_LIVING:
             del keyed[next(one for one in keyed if one not in ended)]
 
-    def _ring(self, buckets: Iterable[Bucket]) -> deque[Bucket]:
+    def _ring(self, buckets: Iterable[Bucket]) -> BucketRing:
         """Return a ring that holds some buckets; who keeps many may keep them otherwise."""
         return deque(buckets, maxlen=self._max_buckets)
 
-    def _rings(self, ins: str | None) -> Iterator[deque[Bucket]]:
+    def _rings(self, ins: str | None) -> Iterator[BucketRing]:
         return (ring for known, ring in self._buckets.items() if ins in (None, known))
+
+
+def _number(bucket: Bucket) -> int:
+    return bucket.i
 
 
 def _of(values: Iterable[Any], ins: str | None) -> list[Any]:
