@@ -1,5 +1,7 @@
 """What a browser is sent: conflated, acknowledged, without gaps, and never more than one frame ahead."""
 
+import json
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from ui import protocol as p
 from ui.server.feed import Feed
 from ui.server.frames import BEAT_SECS, FIRST_SECS, SNAP_SECS, STUCK_SECS, Frame, FrameMaker, Window
+from ui.server.packed import PackedState, columns_of
 from ui.terminal_state import TerminalState
 
 XRP, ADA = "XRPUSDT.BINANCE", "ADAUSDT.BINANCE"
@@ -308,6 +311,65 @@ def test_bytes_that_are_no_message_are_refused(frame: bytes, words: str) -> None
     """With what is wrong."""
     with pytest.raises(p.ProtocolError, match=words):
         p.decode(frame)
+
+
+def full_bucket(i: int, vpin: float | None, p_: float | None) -> p.Bucket:
+    """Return a bucket with every field of its own."""
+    return p.Bucket(
+        ins=XRP, i=i, t0=1_773_792_000_000 + i, t1=1_773_792_000_007 + i, o=1.1, h=4.25, l=0.1, c=2.3, v=1e9,
+        bv=7.125, sv=1e9 / 3, n=17, imb=-0.3, vpin=vpin, vol=None, p=p_, dir=-1, tainted=bool(i % 2),
+    )  # fmt: skip
+
+
+class TestPackedState:
+    """The server's state, which keeps its buckets packed, is that of the node."""
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(0, 40), st.none() | st.floats(0, 1), st.none() | st.floats(-1e9, 1e9)
+            ),
+            max_size=80,
+        ),
+        st.integers(-1, 45), st.integers(-1, 45), st.integers(1, 20),
+    )  # fmt: skip
+    def test_it_is_the_plain_one(
+        self, told: list[tuple[int, float | None, float | None]], first: int, last: int, limit: int
+    ) -> None:
+        """Whatever comes, also numbers that begin anew; pages and their columns too."""
+        plain, packed = TerminalState(10), PackedState(10)
+        for number, vpin, probability in told:
+            for state in (plain, packed):
+                state.apply("bkt", full_bucket(number, vpin, probability))
+        assert packed.snapshot() == plain.snapshot()
+        assert packed.span(XRP) == plain.span(XRP)
+        page = plain.buckets(XRP, first, last, limit)
+        assert packed.buckets(XRP, first, last, limit) == page
+        columns = columns_of(packed.page(XRP, first, last, limit))
+        assert json.loads(msgspec.json.encode(columns)) == {
+            name: [getattr(one, name) for one in page] for name in p.Bucket.__struct_fields__ if name != "ins"
+        }
+        again = PackedState(10)
+        again.restore(packed.snapshot())
+        assert again.snapshot() == plain.snapshot()
+
+    def test_it_needs_a_third_of_the_memory(self) -> None:
+        """Of many instruments this is most of what the server has."""
+
+        def bytes_of(kind: type[TerminalState]) -> int:
+            state = kind(5_000)
+            tracemalloc.start()
+            try:
+                for i in range(5_000):
+                    state.apply(
+                        "bkt",
+                        p.decode(p.encode(p.Message("e", i, 0, "bkt", full_bucket(i, 0.1, 0.2)))).payload,
+                    )
+                return tracemalloc.get_traced_memory()[0]
+            finally:
+                tracemalloc.stop()
+
+        assert bytes_of(PackedState) < bytes_of(TerminalState) / 3
 
 
 class TestState:

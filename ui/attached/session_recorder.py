@@ -11,7 +11,8 @@ from typing import Final
 from ui.protocol import Message
 from ui.recording import RECORDING_FILE, RecordingWriter
 from ui.server.hub import Hub
-from ui.terminal_state import TerminalState
+from ui.server.packed import PackedState
+from ui.terminal_state import NODE_BUCKETS
 
 log = logging.getLogger("smcbot.terminal")
 
@@ -34,7 +35,7 @@ class SessionRecorder:
 
     def __init__(self, hub: Hub, folder: Path) -> None:
         self._hub, self._folder = hub, folder
-        self._state = TerminalState()
+        self._state = PackedState(NODE_BUCKETS)
         self._writer: RecordingWriter | None = None
         self._epoch, self._gaps = "", -1
         self._is_broken = False
@@ -70,19 +71,20 @@ class SessionRecorder:
     def _begin(self) -> None:
         """Begin another session, or go on after messages were lost."""
         feed = self._hub.feed
+        known = PackedState(NODE_BUCKETS)
         with self._hub.lock:
-            known, session = feed.state.snapshot(), feed.state.node.session
+            known.follow(feed.state)
+        session = known.node.session
         is_other = feed.epoch != self._epoch
         self._epoch, self._gaps = feed.epoch, feed.gaps
         if is_other or self._writer is None:
             self.close()
-            self._state = TerminalState()
-            self._state.restore(known)
+            self._state = known
             path = free_path(self._folder / session)
             self._writer = RecordingWriter(path, self._state, {"run": session}, block_ns=BLOCK_NS)
             return
         before = {ins: span[1] for ins in self._state.instruments() if (span := self._state.span(ins))}
-        self._state.restore(known, is_same_run=True)
+        self._state.follow(known)
         self._writer.go_on()
         for ins, last in before.items():
             for bucket in self._state.buckets(ins, last + 1, MOST_BUCKETS, MOST_BUCKETS):

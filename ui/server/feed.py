@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 
 from ui.protocol import PAST, SNAP, Message, Past, Snapshot, key_of
-from ui.terminal_state import SERVER_BUCKETS, TerminalState
+from ui.server.packed import PackedState
+from ui.terminal_state import SERVER_BUCKETS
 
 RING: Final = 20_000
 
@@ -46,7 +47,7 @@ class Feed:
     """
 
     def __init__(self, ring: int = RING, max_buckets: int = SERVER_BUCKETS) -> None:
-        self.state = TerminalState(max_buckets)
+        self.state = PackedState(max_buckets)
         self.epoch, self.seq, self.ts_ns = "", 0, 0
         self.arrived_s: float | None = None
         self.is_synced = False

@@ -1,19 +1,18 @@
 """What the terminal itself asks: the session, the history of charts, the audit, and commands."""
 
-from typing import Any, Final
+from typing import Final
 
 from flask import Blueprint, Response, request
 
-from ui.protocol import Bucket
 from ui.server.access import any_role, limited_itself, login, operators, origin, person
 from ui.server.answers import answer, json_body
 from ui.server.errors import ApiError
+from ui.server.packed import columns_of
 from ui.server.questions import Question
 from ui.server.services import services
 
 MAX_BUCKETS: Final = 5_000
 MAX_BARS: Final = 5_000
-COLUMNS: Final = tuple(name for name in Bucket.__struct_fields__ if name != "ins")
 LAST: Final = 1 << 53
 STATUS: Final = {"done": 200, "refused": 409, "failed": 424}
 FIELDS: Final = {"role": 403, "rate": 429}
@@ -46,9 +45,8 @@ def history() -> Response:
     limit = asked.integer("limit", MAX_BUCKETS, 1, MAX_BUCKETS)
     hub = services().hub
     with hub.lock:
-        buckets = hub.feed.state.buckets(ins, first, last, limit)
-    columns: dict[str, Any] = {name: [getattr(one, name) for one in buckets] for name in COLUMNS}
-    return answer({"ins": ins, **columns})
+        page = hub.feed.state.page(ins, first, last, limit)
+    return answer({"ins": ins, **columns_of(page)})
 
 
 @api.get("/bars")
