@@ -7,9 +7,9 @@ venue is handled, metrics, watchdog, notifications and terminals wait in the sam
 target that a fill leads to.
 
 The journal alone (`REFUSES`) does not wait for an event, and has heard everything of a trade before an order
-that is new or changed leaves: what was not journaled must not begin, so its error keeps that from leaving
-(docs/decisions/0018-nothing-waits-in-a-live-node.md). A bug in one of the others is logged and goes no
-further: it must cost neither the order that is about to leave nor the node.
+that is new or changed leaves (docs/decisions/0018-nothing-waits-in-a-live-node.md): what was not journaled
+must not begin, so its own bug halts entries. A bug in one of the others is logged and goes no further: it
+must cost neither the order that is about to leave nor the node.
 """
 
 import logging
