@@ -88,8 +88,11 @@ class StreamRepairs(OpenReports, Client):
                 await stream.disconnect()
                 stream._is_recovery_failed = True  # noqa: SLF001
 
-    def _ask_soon(self, client_id: str) -> None:
-        self._missed.ask_soon(client_id)
+    async def _ask_for_fills(self, order: Order) -> None:
+        """Ask about the order, which tells its end as well; by its number where the venue knows no name."""
+        await self._missed.ask_about(order.client_order_id.value)
+        if self._lacks(order.client_order_id):
+            await super()._ask_for_fills(order)
 
     async def _query_order(self, command: QueryOrder) -> None:
         if self._cache.order(command.client_order_id) is None:
