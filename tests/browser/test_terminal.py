@@ -1,6 +1,7 @@
 """The terminal in a real Chromium, against a server that listens and a node that trades a made-up market."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -98,6 +99,43 @@ def test_a_position_is_closed_in_two_clicks(enter: Callable[..., tuple[Page, Sai
     until(lambda: commanded(node) == ["close"])
     expect(page.locator(".toast")).to_contain_text("done in")
     assert node.executed[0].instrument == XRP
+
+
+def test_what_changed_since_the_first_click_is_asked_again(
+    enter: Callable[..., tuple[Page, Said]], node: FakeNode
+) -> None:
+    """The described position ended and another one began: a confirmation is none of that."""
+    page, _ = enter()
+    confirm = page.locator("dialog button", has_text="Close position")
+    page.locator("[data-action=close]").click()
+    expect(page.locator("dialog .effects")).to_contain_text("long 100")
+    other = {"ins": XRP, "avg": "2.0000", "rpnl": "0", "since": 0}
+    node.publish("pos", p.PositionView(setup="S", side="flat", qty="0", **other))
+    node.publish("pos", p.PositionView(setup="external", side="short", qty="7.0", **other))
+    expect(page.locator(".position-head")).to_contain_text("SHORT")
+    confirm.click()
+    expect(page.locator("dialog .effects")).to_contain_text("has changed")
+    expect(page.locator("dialog .effects")).to_contain_text("external short 7")
+    assert commanded(node) == []
+    confirm.click()
+    until(lambda: commanded(node) == ["close"])
+    assert node.executed[0].args == {"instrument": XRP, "external": True}
+
+
+def test_a_position_of_another_symbol_is_shown_where_it_began(
+    enter: Callable[..., tuple[Page, Said]], node: FakeNode
+) -> None:
+    """Its buckets are loaded first; the chart then stands at that moment, and not at the newest bucket."""
+    other = node.instruments[1]
+    since = int(time.time() * 1e3) - HISTORY * 2_500
+    node.publish(
+        "pos", p.PositionView(ins=other, setup="T", side="long", qty="1", avg="1", rpnl="0", since=since)
+    )
+    page, _ = enter()
+    page.locator(".dock [role=tab]", has_text="Positions").click()
+    page.locator(".dock [role=grid] .t-row", has_text=other.split(".")[0]).dblclick()
+    expect(page.locator("button.symbol")).to_contain_text(other.split(".")[0])
+    expect(page.locator("button.follow")).to_be_visible(timeout=PATIENCE_MS)
 
 
 def test_keys_pause_and_resume(enter: Callable[..., tuple[Page, Said]], node: FakeNode) -> None:

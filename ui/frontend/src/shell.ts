@@ -96,6 +96,7 @@ function applyTheme(settings: SettingsStore): void {
 function show(app: App, terminal: TerminalPage, ins: string, ms?: number, object?: string): void {
   if (ins !== app.store.market.ins) {
     app.settings.remember({ ins });
+    if (ms !== undefined) terminal.chart.revealOf(ins, ms);
     app.feed.view(ins);
   } else if (ms !== undefined) terminal.chart.reveal(ms);
   if (object) terminal.pick(object);

@@ -11,6 +11,7 @@ import { Columns } from '../store/columns.ts';
 import type { BarSeries } from '../store/market.ts';
 import { explain, factorBars } from './explain.ts';
 import { Legend } from './legend.ts';
+import { WantedMoment } from './wanted-moment.ts';
 
 const TOXIC_SHARE = 0.9;
 const PAGE_MARGIN_ROWS = 300;
@@ -32,6 +33,7 @@ export class ChartPanel {
   private levelRows = 0;
   private shape = '';
   private fitted = '';
+  private readonly wanted = new WantedMoment();
   private readonly followListeners: ((following: boolean) => void)[] = [];
 
   constructor(app: App) {
@@ -49,6 +51,7 @@ export class ChartPanel {
     store.on(['signals', 'cancels', 'fills'], () => this.drawMarks());
     store.on(['decisions'], () => (this.shapeOf() === this.shape ? this.drawModel() : this.rebuild()));
     store.on(['orders', 'positions'], () => this.drawLines());
+    for (const moved of ['pointerdown', 'wheel'] as const) this.element.addEventListener(moved, () => this.wanted.forget(), { passive: true });
     window.addEventListener('pagehide', () => this.keepHeights());
     new ResizeObserver(() => this.legend.place(this.host)).observe(this.canvas);
   }
@@ -60,6 +63,11 @@ export class ChartPanel {
   /** Put the row of a time in the middle. */
   reveal(ms: number): void {
     this.host.reveal(this.locator().row(null, ms));
+  }
+
+  /** The same of an instrument that is being loaded. */
+  revealOf(ins: string, ms: number): void {
+    this.wanted.want(ins, ms, performance.now());
   }
 
   private get painters(): Painters {
@@ -144,6 +152,8 @@ export class ChartPanel {
     if (isOther) this.host.forget();
     this.host.sync();
     this.annotate();
+    const ms = this.wanted.next(store.market.ins, columns.length ? columns.at('t0', 0) : undefined, performance.now());
+    if (ms !== null) this.reveal(ms);
   }
 
   /** New rows of the buckets: the common case, 25 times a second. */
