@@ -216,7 +216,6 @@ class TestWhoMayConnect:
             ({"csrf": "wrong"}, "auth"),
             ({"csrf": None}, "auth"),
             ({"proto": 2}, "proto"),
-            ({"view": 1}, "proto"),
         ],
     )
     def test_a_connect_is_refused_with_its_reason(

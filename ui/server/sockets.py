@@ -159,9 +159,7 @@ class Sockets:
             given.encode("utf-8", "replace"), login.csrf.encode()
         ):
             return "auth"
-        view = auth.get("view", [])
-        is_readable = isinstance(view, list) and all(isinstance(kind, str) for kind in view)
-        return None if auth.get("proto") == VERSION and is_readable else "proto"
+        return None if auth.get("proto") == VERSION else "proto"
 
     def _disconnect(self, *_: Any) -> None:
         client = _client()
