@@ -312,6 +312,17 @@ class TestCommands:
             operator.close()
         assert asked == [{"speed": 2}]
 
+    def test_who_logged_out_steers_no_replay(self) -> None:
+        """Not in the half second until the tab is disconnected, either."""
+        asked: list[Any] = []
+        with listening(replay=asked.append) as server:
+            tab = Tab(server).connect()
+            wait_for(lambda: tab.frames)
+            server.made.services.sessions.end(next(iter(server.made.sockets._logins.values())))
+            tab.io.emit("replay", {"speed": 2})
+            wait_for(lambda: not tab.io.connected)
+        assert asked == []
+
     def test_without_a_recording_nothing_is_steered(self, tab: Tab) -> None:
         """Said so."""
         assert tab.call("replay", {"speed": 2})["ok"] is False

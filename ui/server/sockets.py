@@ -184,7 +184,10 @@ class Sockets:
         if self._replay is None or not isinstance(wanted, dict):
             return {"ok": False, "why": "nothing is replayed"}
         login = self._logins.get(_client())
-        if login is None or not login.person.may_act:  # everybody who watches sees the same place
+        if login is None or not self._known.sessions.holds(login):
+            self.dismiss(_client(), "the session ended")
+            return {"ok": False, "why": "log in again"}
+        if not login.person.may_act:  # everybody who watches sees the same place
             return {"ok": False, "why": "only operators steer a replay"}
         try:
             self._replay(wanted)
