@@ -3,6 +3,7 @@
 import re
 import stat
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.ui_server import (
     make_server,
     person,
 )
+from ui import protocol as p
 from ui.__main__ import main
 from ui.server.access import _PUBLIC
 from ui.server.accounts import Accounts
@@ -30,6 +32,7 @@ from ui.server.guard import ROLE, SOCKET_PATH, Environ, Guard, Start
 from ui.server.hub import Hub
 from ui.server.sessions import Sessions
 from ui.server.settings import ServerSettings, persisted_secret, why_not_bind
+from ui.terminal_state import TerminalState
 
 COMMANDS = "/api/v1/commands"
 COOKIE = ServerSettings().cookie
@@ -836,6 +839,29 @@ class TestCommands:
         answer = browser.post(COMMANDS, json=command("kill", word=word), headers=headers)
         assert (answer.status_code, answer.json["field"]) == (422, "word")
         assert server.node.orders == []
+
+    @pytest.mark.parametrize(
+        ("mode", "words", "statuses"),
+        [
+            ("live", ("KILL", "FLATTEN", "KILL FLATTEN"), [422, 422, 200]),
+            ("paper", ("", "KILL"), [422, 200]),
+        ],
+    )
+    def test_a_kill_that_flattens_needs_the_words_of_both(
+        self, mode: Any, words: tuple[str, ...], statuses: list[int], cheap_hashes: None
+    ) -> None:
+        """On a live node, whose flatten has a word of its own; on paper the kill's is enough."""
+        hub, state = Hub(), TerminalState()
+        state.apply("st", p.NodeState(mode=mode, session="s"))
+        hub.take([p.Message("e", 1, time.time_ns(), p.SNAP, state.snapshot())])
+        server = make_server(hub)
+        browser, headers = server.browser()
+        asked = [
+            command("kill", id=f"k{at}", args={"flatten": True}, word=one) for at, one in enumerate(words)
+        ]
+        answers = [browser.post(COMMANDS, json=one, headers=headers) for one in asked]
+        assert [one.status_code for one in answers] == statuses
+        assert [one.args for one in server.node.orders] == [{"flatten": True}]
 
     def test_every_command_is_written_down_before_and_after(self, server: Server) -> None:
         """With who, from where, and the outcome."""

@@ -50,7 +50,7 @@ class CommandRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     expires_at
         ISO 8601, or UNIX milliseconds; at most 30 s ahead.
     word
-        The action in capitals, typed by the person, where that is asked for.
+        The action in capitals, typed by the person, where that is asked for; ``KILL FLATTEN`` for both.
     """
 
     id: Name
@@ -160,7 +160,7 @@ class CommandDesk:
             return "expires_at", f"expired {late_secs:.1f} s ago: send a new command"
         if order.expires_at_ns > now_ns + MAX_LIFE_SECS * NANOS:
             return "expires_at", f"more than {MAX_LIFE_SECS:g} s ahead"
-        if (asked := self._typed(request.action)) and request.word != asked:
+        if (asked := self._typed(request)) and request.word != asked:
             return "word", f"type {asked} to confirm"
         if not self._is_new(request, order.who):
             return "nonce", "it was used before (a replay?)"
@@ -172,10 +172,14 @@ class CommandDesk:
             shown = order._replace(args={}) if field == "role" else order
             self._audit.command(shown, origin, "refused", why)
 
-    def _typed(self, action: str) -> str:
+    def _typed(self, request: CommandRequest) -> str:
+        """Return what the person must have typed; a kill that flattens needs the words of both."""
         node = self._state()
         is_live = node is None or node.mode == "live"  # of an unknown node the worst is assumed
-        return action.upper() if action in (TYPED_LIVE if is_live else ALWAYS_TYPED) else ""
+        flattens = request.action == "kill" and bool(request.args.get("flatten"))
+        actions = (request.action, "flatten") if flattens else (request.action,)
+        typed = TYPED_LIVE if is_live else ALWAYS_TYPED
+        return " ".join(one.upper() for one in actions if one in typed)
 
     def _is_new(self, request: CommandRequest, who: str) -> bool:
         """Tell whether the nonce belongs to this command; the same command again is not a replay."""
