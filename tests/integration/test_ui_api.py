@@ -204,6 +204,36 @@ class TestRecords:
         assert (answer.status_code, answer.json["error"]["message"]) == (404, "the journal is off")
 
 
+class TestPaper:
+    """The account of paper trading."""
+
+    PATH = "/api/v1/paper/reset"
+
+    def test_a_reset_is_noted_with_its_outcome_also_where_it_fails(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who reads the audit must not take a reset for one that goes on for ever."""
+        body = {"word": "RESET"}
+        assert server.client().post(self.PATH, json=body, headers=MACHINE).status_code == 200
+        broken = MemoryData()
+        monkeypatch.setattr(broken, "ask", lambda *_words: 1 / 0)
+        monkeypatch.setitem(server.made.services.ports, "data", broken)
+        assert server.client().post(self.PATH, json=body, headers=MACHINE).status_code == 500
+        resets = [note[3:] for note in server.audit.notes if note[2] == "paper reset"]
+        assert [one[0] for one in resets] == ["received", "done", "received", "failed"]
+        assert "division" in resets[-1][1]
+
+    def test_the_terminal_of_a_live_node_resets_no_paper(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A slip of the hand in the wrong window."""
+        monkeypatch.setitem(server.made.services.ports, "mode", "live")
+        before = len(server.audit.notes)
+        answer = server.client().post(self.PATH, json={"word": "RESET"}, headers=MACHINE)
+        assert (answer.status_code, "live" in answer.json["error"]["message"]) == (422, True)
+        assert len(server.audit.notes) == before
+
+
 class TestBacktests:
     """What may be asked for."""
 

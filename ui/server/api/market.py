@@ -15,6 +15,8 @@ MEASURES: Final = ("atr_pct", "realised_vol_pct", "range_pct")
 KINDS: Final = ("BOS", "CHOCH", "FVG", "SWEEP", "ALL")
 MAX_ROWS: Final = 5_000
 LEAST_BARS: Final = 15
+PAPER: Final = "paper"
+MAX_REASON: Final = 200
 
 api = Blueprint("market", __name__, url_prefix="/api/v1")
 
@@ -102,9 +104,18 @@ def paper_reset() -> Response:
     plain = json_body()
     if plain is None or plain.get("word") != "RESET":
         raise QuestionError("word", "type RESET to confirm")
-    services().audit.access(person().name, origin(), "paper reset", "received")
-    found = ask("paper_reset", place("paper"))
-    services().audit.access(person().name, origin(), "paper reset", "done")
+    known = services()
+    node = known.hub.node()
+    mode = known.ports.get("mode") or (node.mode if node is not None else "")
+    if mode not in ("", PAPER):  # a slip of the hand in the wrong window
+        raise QuestionError("word", f"this terminal is of {mode}: reset paper at the terminal of paper")
+    known.audit.access(person().name, origin(), "paper reset", "received")
+    try:
+        found = ask("paper_reset", place("paper"))
+    except Exception as error:
+        known.audit.access(person().name, origin(), "paper reset", "failed", str(error)[:MAX_REASON])
+        raise
+    known.audit.access(person().name, origin(), "paper reset", "done")
     return answer(found)
 
 
