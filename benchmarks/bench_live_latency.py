@@ -88,12 +88,14 @@ def after(rows: list[dict[str, Any]], name: str, begun_ns: int) -> list[dict[str
 
 def cancels(rows: dict[str, list[dict[str, Any]]], state: dict[str, Any], begun_ns: int) -> dict[str, Any]:
     """Return the parts of the cancels that a trade caused."""
-    requests = {one["id"]: one for one in rows.get("request", ()) if one["method"].endswith("DELETE")}
+    requests: dict[str, list[dict[str, Any]]] = {}
+    for one in rows.get("request", ()):
+        if one["method"].endswith("DELETE"):
+            requests.setdefault(one["id"], []).append(one)
     ended = {one["client_id"]: one["updated_ns"] for one in state["orders"] if one["status"] == "CANCELED"}
-    caused = [
-        one for one in rows.get("cancel", ()) if one["received_ns"] > begun_ns and one["id"] in requests
-    ]
-    pairs = [(one, requests[one["id"]]) for one in caused]
+    caused = [one for one in after(rows.get("cancel", []), "received_ns", begun_ns) if one["id"] in requests]
+    # One that the exchange did not know yet is sent again, a second later: the first request is the cancel's.
+    pairs = [(one, min(requests[one["id"]], key=lambda http: http["sent_ns"])) for one in caused]
     at_venue = [(one["trade_ns"], ended[one["id"]]) for one in caused if one["id"] in ended]
     return {
         "received_to_decided": spread((one["decided_ns"] - one["received_ns"]) / MS for one, _ in pairs),
