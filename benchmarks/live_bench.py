@@ -72,8 +72,11 @@ BUSY: Final[Mapping[str, Any]] = {
     "rearm_max": 20,
     "rearm_after_secs": 0.0,
 }
-# The same with nobody who takes entries back: what comes near them fills, so that a minute has enough stops.
-FILLED: Final[Mapping[str, Any]] = {name: value for name, value in BUSY.items() if name != "cancel_policy"}
+# The same with nobody who takes entries back: what comes near them fills, so that minutes have enough stops.
+# Larger buckets, or orders and changes would be more than the 2,400 requests a minute that the venue allows.
+FILLED: Final[Mapping[str, Any]] = {
+    name: value for name, value in BUSY.items() if name != "cancel_policy"
+} | {"bucket_usd": 400}
 # The largest of the recorded trades is 40 of the usual buckets of 10,000 USD. In buckets a fiftieth as large
 # it would be a thousand, and the node busy with that one trade for 80 ms: it is cut to as many.
 BUSY_LARGEST_USD: Final = 40 * BUSY["bucket_usd"]
