@@ -23,6 +23,24 @@ describe('buttons of the pause', () => {
   it('are both where a symbol is', () => expect(shown(['XRPUSDT.BINANCE'])).toEqual(['Pause entries', 'Resume XRPUSDT']));
 });
 
+describe('the change beside the price', () => {
+  const HOUR = 3_600_000;
+  const shown = (hours: number[]): string => {
+    const store = new Store(() => undefined, 'XRPUSDT.BINANCE');
+    const app = { store, commands: { obstacle: () => null } } as unknown as App;
+    const { element } = new InstrumentBar(app, () => undefined);
+    hours.forEach((at, i) => {
+      const price = 100 + i;
+      store.apply('bkt', { ins: 'XRPUSDT.BINANCE', i, t0: at * HOUR, t1: at * HOUR, o: price, h: price, l: price, c: price, v: 1, bv: 1, sv: 0, n: 1, imb: 0, dir: 0, tainted: false, vpin: null, vol: null, p: null });
+    });
+    store.flush();
+    return element.querySelector('.change')!.textContent!.replace('+', '');
+  };
+
+  it('is of a day, however much is loaded', () => expect(shown([0, 30, 40, 60])).toBe('▲ 0.98% in 24 h'));
+  it('says how much it is of where less is loaded', () => expect(shown([0, 3])).toBe('▲ 1.00% in 3 h 0 m'));
+});
+
 describe('the verdict of the model', () => {
   it.each([['skill', 'up'], ['expired', 'warn'], ['no_skill', 'warn'], ['', 'warn']])('%s is %s', (verdict, tone) => {
     const element = bar({ models: [{ ins: '*', verdict, threshold: 0.4, digest: 'ab' }] });

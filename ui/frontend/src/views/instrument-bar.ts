@@ -3,9 +3,10 @@ import { pricePlaces, type App } from '../app.ts';
 import { LABELS, pauseOf, type Action } from '../actions/commands.ts';
 import { closeCurrent, perform, resume } from '../actions/control.ts';
 import { h, setClass, setText } from '../lib/dom.ts';
-import { arrowed, fixed, MISSING, symbolOf, verdictTone, words } from '../lib/format.ts';
+import { arrowed, duration, fixed, MISSING, symbolOf, verdictTone, words } from '../lib/format.ts';
 import { Figure, quantiles } from './pieces.ts';
 
+const DAY_MS = 86_400_000;
 const MAX_DD_WARN = 5;
 
 export class InstrumentBar {
@@ -96,11 +97,13 @@ export class InstrumentBar {
       setClass(this.price, `price num ${close > this.last ? 'up' : close < this.last ? 'down' : ''}`);
       this.last = close;
     }
-    const first = columns.at('o', 0);
-    const change = (close / first - 1) * 100;
-    setText(this.change, Number.isFinite(change) ? `${arrowed(change, 2)}%` : '');
+    // Of a day, or of the shorter time that is loaded: never more because somebody scrolled back.
+    const end = columns.at('t1', columns.length - 1);
+    const row = columns.lowerBound('t1', end - DAY_MS);
+    const change = (close / columns.at('o', row) - 1) * 100;
+    const span = row > 0 ? '24 h' : duration(end - columns.at('t0', row));
+    setText(this.change, Number.isFinite(change) ? `${arrowed(change, 2)}% in ${span}` : '');
     setClass(this.change, `change num ${change > 0 ? 'up' : change < 0 ? 'down' : ''}`);
-    this.change.title = 'over what is loaded';
   }
 
   private showFigures(): void {
