@@ -82,6 +82,8 @@ def measure(folder: Path, cores: Sequence[int], clients: int, secs: float) -> di
                     time.sleep(secs)
             state = venue.state(ACCOUNT.simulator)
         rows = node.rows()
+    if "sample" not in rows:
+        raise RuntimeError("the node did not end in time and told nothing: the machine is too busy")
     spread = cancels(rows, state, begun_ns)["received_to_sent"]
     if not spread["count"]:
         raise RuntimeError("the node cancelled nothing")
