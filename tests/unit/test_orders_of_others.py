@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,6 +41,7 @@ from nautilus_trader.test_kit.providers import TestInstrumentProvider
 
 from runtime.errors import VenueError
 from runtime.live import open_reports
+from runtime.live.binance_repairs import StreamRepairs
 from runtime.live.open_reports import OpenReports
 from runtime.live.untold_trades import tell_trades
 
@@ -142,7 +144,20 @@ class Client(OpenReports, Adapter):
         return None if self.is_silent else self.report()
 
 
-def told(story: Callable[[Client], Any]) -> Told:
+class BinanceClient(StreamRepairs, Client):
+    """With Binance's repairs; the venue knows no order of that name."""
+
+    def __init__(self, **surroundings: Any) -> None:
+        self._http_client: Any = SimpleNamespace(send_request=None)
+        super().__init__(**surroundings)
+        self.asked_about: list[str] = []
+        self._missed: Any = SimpleNamespace(ask_about=self._ask_about)
+
+    async def _ask_about(self, client_id: str) -> None:
+        self.asked_about.append(client_id)
+
+
+def told(story: Callable[[Any], Any], make: type[Client] = Client) -> Told:
     """Return the fills that the engine knows after a story."""
 
     async def run() -> Told:
@@ -152,7 +167,7 @@ def told(story: Callable[[Client], Any]) -> Told:
         common: dict[str, Any] = {"msgbus": bus, "cache": cache, "clock": clock}
         loop = asyncio.get_running_loop()
         engine = LiveExecutionEngine(loop=loop, config=LiveExecEngineConfig(), **common)
-        client = Client(loop=loop, **common)
+        client = make(loop=loop, **common)
         engine.register_client(client)
         cache.add_instrument(BTCUSDT)
         answer = story(client)
@@ -380,6 +395,19 @@ def test_what_is_listed_late_is_asked_for_again(monkeypatch: pytest.MonkeyPatch)
         await asyncio.sleep(0.1)
 
     assert told(story) == OWN
+
+
+def test_binance_is_asked_by_name_first_and_then_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a liquidation the venue may know no name."""
+    monkeypatch.setattr(open_reports, "ASK_SECS", 0.001)
+
+    async def story(client: BinanceClient) -> None:
+        client.name, client.is_asking = "autoclose-1", True
+        client._send_order_status_report(client.report())
+        await asyncio.sleep(0.05)
+        assert client.asked_about == ["autoclose-1"]
+
+    assert told(story, BinanceClient) == OWN
 
 
 @pytest.mark.parametrize("is_known", [True, False])
