@@ -1,6 +1,7 @@
 """Signed questions: one that left late is asked again with a new timestamp, one that is refused is not."""
 
 import asyncio
+import ssl
 from typing import Any
 
 import httpx
@@ -8,7 +9,7 @@ import pytest
 
 from runtime.errors import ConfigurationError, VenueError
 from runtime.live.keys import Keys
-from runtime.live.signed import ATTEMPTS, SignedRest
+from runtime.live.signed import ATTEMPTS, SignedRest, certificates
 
 LATE = {"code": -1021, "msg": "Timestamp for this request is outside of the recvWindow."}
 LATE_AT_BYBIT = {"retCode": 10002, "retMsg": "invalid request, please check your server timestamp"}
@@ -54,3 +55,22 @@ def test_a_refused_key_is_asked_once() -> None:
     with pytest.raises(ConfigurationError, match="-2015"):
         asyncio.run(rest.binance("/x"))
     assert len(queries) == 1
+
+
+def test_whom_we_believe_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes tens of milliseconds of the loop that trades, and funding is asked for every few seconds."""
+    made: list[ssl.SSLContext] = []
+    make = ssl.create_default_context
+
+    def counted(*words: Any, **named: Any) -> ssl.SSLContext:
+        made.append(make(*words, **named))
+        return made[-1]
+
+    certificates.cache_clear()
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+    rest = SignedRest("http://127.0.0.1:9", Keys(key="key", secret="secret"))
+    for _ in range(3):
+        with pytest.raises(VenueError, match="cannot be reached"):
+            asyncio.run(rest.binance("/x"))
+    assert len(made) == 1
+    assert made[0].verify_mode is ssl.CERT_REQUIRED
