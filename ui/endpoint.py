@@ -1,6 +1,8 @@
 """Where a node publishes its telemetry."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +21,30 @@ def zmq_address(path: Path) -> str:
 
     The folder must exist then; it is kept open for the life of the process.
     """
+    address, _folder = _address(path)
+    return address
+
+
+@contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """Give the address of a socket as `zmq_address` does, for as long as the block runs.
+
+    Raises
+    ------
+    OSError
+        When the path is too long and its folder does not exist.
+    """
+    address, folder = _address(path)
+    try:
+        yield address
+    finally:
+        if folder is not None:
+            os.close(folder)
+
+
+def _address(path: Path) -> tuple[str, int | None]:
     absolute = path.absolute()
     if len(os.fsencode(absolute)) <= MAX_PATH_BYTES:
-        return f"ipc://{absolute}"
+        return f"ipc://{absolute}", None
     folder = os.open(absolute.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    return f"ipc:///proc/self/fd/{folder}/{absolute.name}"
+    return f"ipc:///proc/self/fd/{folder}/{absolute.name}", folder

@@ -49,6 +49,11 @@ def tab(server: Server) -> Iterator[Tab]:
     tab.close()
 
 
+def folders_open(folder: Path) -> int:
+    """Return how often this process has a folder open."""
+    return sum(Path(one).exists() and Path(one).samefile(folder) for one in Path("/proc/self/fd").iterdir())
+
+
 def lines(tab: Tab) -> list[str]:
     """Return the lines of the log that a tab was told."""
     found: list[str] = []
@@ -131,6 +136,24 @@ class TestFrames:
                 wait_for(lambda: hub.messages > before)
             finally:
                 subscriber.stop()
+
+    def test_no_folder_of_a_long_address_stays_open(self, tmp_path: Path) -> None:
+        """Every gap is a subscription anew: files would run out after thousands of them."""
+        hub = Hub()
+        with FakeNode(tmp_path / ("x" * 100) / "paper") as node:
+            before = folders_open(node.folder)
+            subscriber = Subscriber(hub, node.folder / "telemetry.sock")
+            subscriber.start()
+            try:
+                for gap in range(1, 5):
+                    wait_for(lambda: hub.feed.is_synced)
+                    node.skip()
+                    say(node, "behind the gap")
+                    wait_for(lambda gap=gap: subscriber.subscriptions > gap)  # type: ignore[misc]
+                assert folders_open(node.folder) == before + 1
+            finally:
+                subscriber.stop()
+            assert folders_open(node.folder) == before
 
     def test_a_node_that_starts_anew_is_another_epoch(self, node: FakeNode, tab: Tab) -> None:
         """And a snapshot, without anybody doing anything."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import zmq
 
-from ui.endpoint import zmq_address
+from ui.endpoint import reachable
 from ui.protocol import Message, ProtocolError, decode
 from ui.server.hub import Hub
 
@@ -74,7 +74,8 @@ class Subscriber:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                with self._socket() as socket:
+                # A folder that a long address keeps open is closed with its socket: renewals are without end.
+                with reachable(self._path) as address, self._socket(address) as socket:
                     self._listen(socket)
             except (zmq.ZMQError, OSError) as error:
                 if self._stop.wait(POLL_MS / 1e3):
@@ -85,14 +86,14 @@ class Subscriber:
                 if self._stop.wait(RETRY_SECS):
                     return
 
-    def _socket(self) -> "zmq.Socket[Any]":
+    def _socket(self, address: str) -> "zmq.Socket[Any]":
         socket: zmq.Socket[Any] = self._context.socket(zmq.SUB)
         socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, 100)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         socket.setsockopt(zmq.SUBSCRIBE, b"")
-        socket.connect(zmq_address(self._path))
+        socket.connect(address)
         self.subscriptions += 1
         return socket
 
