@@ -5,6 +5,7 @@ then ``python -m ui serve --mode paper``.
 """
 
 import argparse
+import contextlib
 import random
 import secrets
 import signal
@@ -27,6 +28,8 @@ from ui.terminal_state import NODE_BUCKETS, TerminalState
 
 XRP, ADA = "XRPUSDT.BINANCE", "ADAUSDT.BINANCE"
 FLUSH_SECS: Final = 0.1
+# Buckets in one message of history.
+SLICE: Final = 500
 # Zones, resting entries and positions of a market at once.
 LIVING: Final = 60
 
@@ -131,11 +134,12 @@ class FakeNode:
 
     def _send(self, kind: str, payload: Any) -> None:
         self.seq += 1
+        self._transmit(kind, payload)
+
+    def _transmit(self, kind: str, payload: Any) -> None:
         message = p.Message(self.epoch, self.seq, time.time_ns(), kind, payload)
-        try:
+        with contextlib.suppress(zmq.Again):
             self._socket.send(p.encode(message), zmq.NOBLOCK)
-        except zmq.Again:
-            self.seq += 0
 
     def _flush(self) -> None:
         beats = 0
@@ -150,8 +154,18 @@ class FakeNode:
         is_new = False
         while self._socket.poll(0):
             is_new |= self._socket.recv()[:1] == b"\x01"
-        if is_new:
-            self._send(p.SNAP, self.state.snapshot())
+        if not is_new:
+            return
+        parts = 0
+        for kind, ring in self.state.history():
+            kept = list(ring)
+            for at in range(0, len(kept), SLICE):
+                past: dict[str, Any] = {kind: kept[at : at + SLICE]}
+                self._transmit(p.PAST, p.Past(part=parts, **past))
+                parts += 1
+        snapshot = self.state.snapshot(with_buckets=False)
+        snapshot.past = parts
+        self._send(p.SNAP, snapshot)
 
     # -- commands -------------------------------------------------------------------------------------------
 

@@ -178,9 +178,7 @@ class TerminalState:
         ring = self._buckets.get(bucket.ins)
         if ring is None:
             ring = self._buckets[bucket.ins] = self._ring(())
-        while ring and ring[-1].i >= bucket.i:
-            ring.pop()  # a warm-up counts anew from there
-        ring.append(bucket)
+        self._place(ring, bucket)
         developing = self._keyed["dev"].get(("dev", bucket.ins))
         if developing is not None and developing.i <= bucket.i:
             del self._keyed["dev"][("dev", bucket.ins)]
@@ -200,6 +198,12 @@ class TerminalState:
                 del keyed[ended.popitem(last=False)[0]]
         elif len(keyed) - len(ended) > MAX_LIVING:
             del keyed[next(one for one in keyed if one not in ended)]
+
+    def _place(self, ring: BucketRing, bucket: Bucket) -> None:
+        """Put a bucket into its place: a warm-up counts anew from there."""
+        while ring and ring[-1].i >= bucket.i:
+            ring.pop()
+        ring.append(bucket)
 
     def _ring(self, buckets: Iterable[Bucket]) -> BucketRing:
         """Return a ring that holds some buckets; who keeps many may keep them otherwise."""

@@ -313,10 +313,11 @@ def test_bytes_that_are_no_message_are_refused(frame: bytes, words: str) -> None
         p.decode(frame)
 
 
-def full_bucket(i: int, vpin: float | None, p_: float | None) -> p.Bucket:
-    """Return a bucket with every field of its own."""
+def full_bucket(i: int, vpin: float | None = None, p_: float | None = None, late: int = 0) -> p.Bucket:
+    """Return a bucket with every field of its own; `late` moves its times."""
+    at = 1_773_792_000_000 + i + late
     return p.Bucket(
-        ins=XRP, i=i, t0=1_773_792_000_000 + i, t1=1_773_792_000_007 + i, o=1.1, h=4.25, l=0.1, c=2.3, v=1e9,
+        ins=XRP, i=i, t0=at, t1=at, o=1.1, h=4.25, l=0.1, c=2.3, v=1e9,
         bv=7.125, sv=1e9 / 3, n=17, imb=-0.3, vpin=vpin, vol=None, p=p_, dir=-1, tainted=bool(i % 2),
     )  # fmt: skip
 
@@ -352,6 +353,34 @@ class TestPackedState:
         again = PackedState(10)
         again.restore(packed.snapshot())
         assert again.snapshot() == plain.snapshot()
+
+    @given(
+        st.lists(st.integers(0, 30), max_size=40), st.lists(st.integers(0, 30), max_size=40),
+        st.sampled_from((0, -5)), st.booleans(), st.booleans(),
+    )  # fmt: skip
+    def test_it_goes_on_after_a_snapshot_like_the_plain_one(
+        self, before: list[int], after: list[int], late: int, is_same_run: bool, is_in_parts: bool
+    ) -> None:
+        """Buckets that the snapshot's continue are kept, others are not; also where history came in parts."""
+        node, plain, packed = TerminalState(10), TerminalState(20), PackedState(20)
+        for number in before:
+            for state in (plain, packed):
+                state.apply("bkt", full_bucket(number))
+        past = PackedState(10)
+        for number in after:
+            node.apply("bkt", full_bucket(number, late=late))
+            past.apply("bkt", full_bucket(number, late=late))
+        plain.restore(node.snapshot(), is_same_run=is_same_run)
+        packed.restore(
+            node.snapshot(with_buckets=not is_in_parts),
+            is_same_run=is_same_run,
+            past=past if is_in_parts else None,
+        )
+        assert packed.snapshot() == plain.snapshot()
+        for number in (31, 32):
+            for state in (plain, packed):
+                state.apply("bkt", full_bucket(number))
+        assert packed.snapshot() == plain.snapshot()
 
     def test_it_needs_a_third_of_the_memory(self) -> None:
         """Of many instruments this is most of what the server has."""

@@ -53,7 +53,8 @@ class Feed:
         self.is_synced = False
         self.gaps = 0
         self._ring: deque[Event] = deque(maxlen=ring)
-        self._past: list[Past] = []
+        self._past, self._parts = PackedState(max_buckets), 0
+        self._max_buckets = max_buckets
 
     def take(self, message: Message, now_s: float) -> Taken:
         """Take a message at a time (monotonic seconds).
@@ -84,7 +85,7 @@ class Feed:
     def lose(self) -> None:
         """Forget that it is in step: the next message must be a snapshot."""
         self.is_synced = False
-        self._past = []
+        self._forget_past()
 
     def since(self, epoch: str, seq: int) -> list[Event] | None:
         """Return what came after a number, None where that is not kept any more."""
@@ -113,21 +114,29 @@ class Feed:
         self.is_synced = False
         past: Past = message.payload
         if past.part == 0:
-            self._past = []
-        if past.part == len(self._past):
-            self._past.append(past)
+            self._forget_past()
+        if past.part == self._parts:
+            self._parts += 1
+            for kind, payloads in (("bkt", past.bkt), ("bar", past.bar)):
+                for payload in payloads:
+                    self._past.apply(kind, payload)
         return "waiting"
+
+    def _forget_past(self) -> None:
+        self._past, self._parts = PackedState(self._max_buckets), 0
 
     def _begin(self, message: Message, now_s: float) -> Taken:
         snapshot: Snapshot = message.payload
-        gathered, self._past = self._past, []
-        if snapshot.past:
-            if snapshot.past != len(gathered):  # some went to another one before this one came, or were lost
-                self.is_synced = False
-                return "waiting"
-            snapshot.bkt = [one for past in gathered for one in past.bkt]
-            snapshot.bar = [one for past in gathered for one in past.bar]
-        self.state.restore(snapshot, is_same_run=message.epoch == self.epoch)
+        past, parts = self._past, self._parts
+        self._forget_past()
+        if (
+            snapshot.past and snapshot.past != parts
+        ):  # some went to another one before this one came, or are lost
+            self.is_synced = False
+            return "waiting"
+        self.state.restore(
+            snapshot, is_same_run=message.epoch == self.epoch, past=past if snapshot.past else None
+        )
         self._ring.clear()
         self.epoch, self.seq, self.ts_ns = message.epoch, message.seq, message.ts_ns
         self.arrived_s = now_s

@@ -8,7 +8,7 @@ from itertools import islice
 from math import isnan, nan
 from typing import Any, Final, SupportsIndex
 
-from ui.protocol import Bucket
+from ui.protocol import Bucket, Snapshot
 from ui.terminal_state import SERVER_BUCKETS, BucketRing, TerminalState
 
 # As `Bucket` has its fields: i, t0, t1; o to sv; n; imb, vpin, vol, p; dir, tainted. NaN stands for None.
@@ -27,6 +27,13 @@ class PackedBuckets:
     most
         Buckets kept, the newest.
 
+    Attributes
+    ----------
+    ins
+        The instrument, empty before the first bucket.
+    packed
+        The buckets as they are kept.
+
     Examples
     --------
     >>> one = Bucket(ins="X", i=7, t0=1, t1=2, o=1, h=2, l=1, c=2, v=5, bv=3, sv=2, n=4, imb=0.2, vol=0.5)
@@ -36,43 +43,62 @@ class PackedBuckets:
 
     def __init__(self, buckets: Iterable[Bucket], most: int) -> None:
         self.ins = ""
-        self._packed: deque[bytes] = deque(maxlen=most)
+        self.packed: deque[bytes] = deque(maxlen=most)
         for one in buckets:
             self.append(one)
 
     def __len__(self) -> int:
-        return len(self._packed)
+        return len(self.packed)
 
     def __getitem__(self, place: SupportsIndex, /) -> Bucket:
-        return self._unpacked(self._packed[place])
+        return self._unpacked(self.packed[place])
 
     def __iter__(self) -> Iterator[Bucket]:
-        return map(self._unpacked, self._packed)
+        return map(self._unpacked, self.packed)
 
     def append(self, bucket: Bucket, /) -> None:
         """Put a bucket behind all others."""
         self.ins, b = bucket.ins, bucket
-        vpin, vol, p = (nan if one is None else one for one in (b.vpin, b.vol, b.p))
-        self._packed.append(_PLACES.pack(
-            b.i, b.t0, b.t1, b.o, b.h, b.l, b.c, b.v, b.bv, b.sv, b.n, b.imb, vpin, vol, p, b.dir, b.tainted
+        self.packed.append(_PLACES.pack(
+            b.i, b.t0, b.t1, b.o, b.h, b.l, b.c, b.v, b.bv, b.sv, b.n, b.imb,
+            nan if b.vpin is None else b.vpin, nan if b.vol is None else b.vol, nan if b.p is None else b.p,
+            b.dir, b.tainted,
         ))  # fmt: skip
+
+    def put(self, bucket: Bucket) -> None:
+        """Put a bucket into its place: those that have its number and later ones are gone."""
+        while self.packed and _number(self.packed[-1]) >= bucket.i:
+            self.packed.pop()
+        self.append(bucket)
+
+    def continue_from(self, older: "PackedBuckets") -> None:
+        """Put those in front that this ring continues, where it does: by number and by time."""
+        if not (self and older):
+            return
+        first = self[0]
+        end = bisect_left(older.packed, first.i, key=_number)
+        if not end or older[end - 1].i != first.i - 1 or older[end - 1].t1 > first.t0:
+            return
+        kept = deque(islice(older.packed, end), maxlen=self.packed.maxlen)
+        kept.extend(self.packed)
+        self.packed = kept
 
     def newest(self, most: int) -> "PackedBuckets":
         """Return a ring of its own of the newest buckets."""
         found = PackedBuckets((), most)
         found.ins = self.ins
-        found._packed.extend(islice(self._packed, max(0, len(self) - most), None))
+        found.packed.extend(islice(self.packed, max(0, len(self) - most), None))
         return found
 
     def pop(self) -> Bucket:
         """Take the last one out."""
-        return self._unpacked(self._packed.pop())
+        return self._unpacked(self.packed.pop())
 
     def page(self, first: int, last: int, limit: int) -> bytes:
         """Return the newest `limit` with numbers from `first` to `last`, both included, for `columns_of`."""
-        end = bisect_right(self._packed, last, key=_number)
-        begin = max(bisect_left(self._packed, first, key=_number), end - limit)
-        return b"".join(islice(self._packed, begin, end))
+        end = bisect_right(self.packed, last, key=_number)
+        begin = max(bisect_left(self.packed, first, key=_number), end - limit)
+        return b"".join(islice(self.packed, begin, end))
 
     def _unpacked(self, packed: bytes) -> Bucket:
         i, t0, t1, o, h, low, c, v, bv, sv, n, imb, vpin, vol, p, way, tainted = _PLACES.unpack(packed)
@@ -118,16 +144,38 @@ class PackedState(TerminalState):
         ring = self._buckets.get(ins)
         return ring.page(first, last, limit) if isinstance(ring, PackedBuckets) else b""
 
-    def follow(self, other: "PackedState") -> None:
-        """Become what another one is, without unpacking its buckets: of each instrument the newest."""
-        known, rings = other.snapshot(with_buckets=False), []
-        for kind, ring in other.history():
+    def restore(
+        self, snapshot: Snapshot, *, is_same_run: bool = False, past: "PackedState | None" = None
+    ) -> None:
+        """Become what a node said, see `TerminalState.restore`; no bucket that is packed is unpacked.
+
+        Parameters
+        ----------
+        snapshot, is_same_run
+            See there.
+        past
+            Has closed buckets and bars that the snapshot has not.
+        """
+        older = self._buckets if is_same_run else {}
+        rings = {}
+        for kind, ring in () if past is None else past.history():
             if kind == "bar":
-                known.bar = [*known.bar, *ring]
+                snapshot.bar = [*snapshot.bar, *ring]
             elif ring:
-                rings.append(ring.newest(self._max_buckets))
-        self.restore(known)
-        self._buckets |= {ring.ins: ring for ring in rings}
+                rings[ring.ins] = ring.newest(self._max_buckets)
+        super().restore(snapshot)
+        self._buckets |= rings
+        for ins, found in self._buckets.items():
+            if isinstance(found, PackedBuckets) and isinstance(before := older.get(ins), PackedBuckets):
+                found.continue_from(before)
+
+    def follow(self, other: "PackedState") -> None:
+        """Become what another one is, with the newest buckets of each instrument."""
+        self.restore(other.snapshot(with_buckets=False), past=other)
+
+    def _place(self, ring: BucketRing, bucket: Bucket) -> None:
+        assert isinstance(ring, PackedBuckets)
+        ring.put(bucket)
 
     def _ring(self, buckets: Iterable[Bucket]) -> BucketRing:
         return PackedBuckets(buckets, self._max_buckets)
