@@ -260,6 +260,31 @@ def test_a_node_that_hangs_leaves_kill_alone(node: NodeWithTerminal, tab: Tab) -
     expect(page.locator("[data-action=cancel-all]")).to_be_enabled()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["binance_usdm", "bybit_linear"])
+def test_what_was_bought_by_hand_is_shown_and_closed(browser: Browser, kind: str, tmp_path: Path) -> None:
+    """Where such a position is only reported: a person sees it beside the symbol, and closes it there."""
+    # The watchdog would be quicker than the person: it closes what has no stop at the venue.
+    reports = {"protection": {"unplanned": "report", "unprotected_secs": 60}}
+    with running_venue(kind) as venue, NodeWithTerminal(venue, tmp_path, live=reports) as node:
+        node.start()
+        node.wait_served()
+        order = {"side": "BUY", "type": "MARKET", "qty": "0.05", "client_id": "web_more"}
+        with opened(browser, node.address) as tab:
+            page = tab.page
+            venue.ctl("order", market=venue.kind.market, **order)
+            expect(page.locator(".position")).to_contain_text("none: external", timeout=PATIENCE_MS)
+            expect(page.locator(".position-head")).to_contain_text("LONG")
+            tab.act("close", "Close position")
+            expect(page.locator(".toast").last).to_contain_text("done in", timeout=PATIENCE_MS)
+            until(page, "the position is closed", venue.is_flat)
+            expect(page.locator(".position")).to_have_count(0, timeout=PATIENCE_MS)
+            done = node.rows("SELECT args FROM commands WHERE action = 'close' AND outcome = 'done'")
+            assert {json.loads(one["args"]).get("external") for one in done} == {True}
+            assert tab.errors == []
+        node.stop()
+
+
 # -- on paper ------------------------------------------------------------------------------------------------
 
 
