@@ -174,7 +174,9 @@ def serve(
     from ui.server.app import create_app
     from ui.server.hub import FrameThread, Hub
     from ui.server.listening import Listener
+    from ui.server.memory import limit_arenas
 
+    limit_arenas()
     accounts, certificate, proxies = _accounts(), _certificate(arguments), _proxies(arguments)
     is_encrypted = certificate is not None or arguments.behind_proxy
     _require_safe(arguments, accounts, is_encrypted=is_encrypted)

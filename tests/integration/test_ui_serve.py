@@ -145,6 +145,35 @@ def test_the_server_knows_neither_nautilus_nor_numpy() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries have no arenas")
+def test_threads_of_the_server_share_what_they_allocate_from(tmp_path: Path) -> None:
+    """Else each browser's thread would keep the most that it ever needed."""
+    code = """
+import ctypes, sys, threading
+from ui.server.memory import limit_arenas
+if sys.argv[1] == "limited":
+    limit_arenas()
+barrier, kept = threading.Barrier(12), []
+def hold():
+    kept.append([bytearray(20_000) for _ in range(20)])
+    barrier.wait()
+threads = [threading.Thread(target=hold) for _ in range(12)]
+for one in threads: one.start()
+for one in threads: one.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = libc.fopen(sys.argv[2].encode(), b"w")
+libc.malloc_info(0, ctypes.c_void_p(file))
+libc.fclose(ctypes.c_void_p(file))
+"""
+    arenas = {}
+    for name in ("limited", "usual"):
+        said = tmp_path / name
+        subprocess.run([sys.executable, "-c", code, name, str(said)], cwd=ROOT, check=True)
+        arenas[name] = said.read_text().count("<heap nr=")
+    assert arenas["limited"] <= 2 < arenas["usual"]
+
+
 def test_the_audit_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
     """As records of the journal, with who, from where, what and its outcome."""
     audit = JournalAudit(tmp_path, "terminal-1", "paper")
