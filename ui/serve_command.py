@@ -1,6 +1,7 @@
 """``serve``: the terminal of a node that runs, or will."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ from ui.attached.opened import open_audit
 from ui.server.accounts import Accounts
 from ui.server.addresses import LOOPBACK, Network, network
 from ui.server.settings import DEFAULT_HOST, DEFAULT_PORT, ServerSettings, persisted_secret, why_not_bind
+
+log = logging.getLogger("smcbot.terminal")
 
 FOLDER: Final = Path("var/terminal")
 SECRET_FILE: Final = "secret"  # noqa: S105 - the name of a file
@@ -295,10 +298,15 @@ def _greet(server: ServerSettings, accounts: Accounts, folder: Path) -> None:
 
 def _wait_for_signal(parent_pid: int | None, meanwhile: Callable[[], None]) -> None:
     """Wait for a signal, or until the parent is gone where one is named; do something twice a second."""
-    ended = threading.Event()
+    ended, said = threading.Event(), ""
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: ended.set())
     while not ended.wait(0.5):  # a wait without end would not be woken by a signal everywhere
         if parent_pid is not None and os.getppid() != parent_pid:
             return
-        meanwhile()
+        try:
+            meanwhile()
+        except Exception as error:  # a disk that refuses must not end what stops a node
+            if str(error) != said:
+                log.exception("what is done twice a second failed")
+            said = str(error)

@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from ui.server import access, errors
 from ui.server.accounts import Accounts
 from ui.server.api import modules
+from ui.server.audited import Unbroken
 from ui.server.commands import CommandDesk
 from ui.server.guard import Guard, PeerGuard
 from ui.server.hub import Hub
@@ -67,6 +68,7 @@ def create_app(
         See :class:`ui.server.sessions.Sessions`.
     """
     hub = hub or Hub(max_clients=settings.max_clients)
+    audit = Unbroken(audit)
     hub.trouble = audit.trouble
     limits = limits_of(settings)
     desk = CommandDesk(

@@ -4,6 +4,7 @@
 checks everything again, and is the one that executes a command once.
 """
 
+import contextlib
 import threading
 import time
 from collections import OrderedDict
@@ -31,6 +32,8 @@ ALWAYS_TYPED: Final = frozenset({"kill"})
 TYPED_LIVE: Final = frozenset({"kill", "flatten", "rearm"})
 # A viewer may ask, and change nothing.
 HARMLESS: Final = frozenset({"status"})
+# Executed although the audit cannot be written: a stop must never wait for a disk.
+LESSENING: Final = frozenset({"pause", "close", "cancel-all", "flatten", "kill"})
 
 type Action = Literal["status", "pause", "resume", "close", "cancel-all", "flatten", "kill", "rearm"]
 
@@ -131,11 +134,16 @@ class CommandDesk:
         if refusal is not None:
             self._note_refusal(order, origin, *refusal)
             return CommandResult(id=request.id, outcome="refused", why=refusal[1], field=refusal[0])
-        self._audit.command(order, origin, "received")
+        try:
+            self._audit.command(order, origin, "received")
+        except Exception as error:  # whatever a disk does
+            if request.action not in LESSENING:
+                why = f"the audit cannot be written ({error}): only what lessens risk is executed"
+                return CommandResult(id=request.id, outcome="refused", why=why)
         begun_s = time.perf_counter()
         reply = self._execute(order)
         ms = round((time.perf_counter() - begun_s) * 1e3, 1)
-        self._audit.command(order, origin, reply.outcome, reply.why)
+        self._note(order, origin, reply.outcome, reply.why)
         return CommandResult(
             id=request.id, outcome=reply.outcome, why=reply.why, detail=dict(reply.detail), ms=ms
         )
@@ -170,7 +178,12 @@ class CommandDesk:
         """Audit a refusal, unless there is no end of them; of who may not send any without the args."""
         if self._may_note(origin):
             shown = order._replace(args={}) if field == "role" else order
-            self._audit.command(shown, origin, "refused", why)
+            self._note(shown, origin, "refused", why)
+
+    def _note(self, order: Order, origin: str, outcome: str, why: str) -> None:
+        """Audit what is so already: the sender hears of it in any case."""
+        with contextlib.suppress(Exception):  # whatever a disk does; the audit's `trouble` says it
+            self._audit.command(order, origin, outcome, why)
 
     def _typed(self, request: CommandRequest) -> str:
         """Return what the person must have typed; a kill that flattens needs the words of both."""
