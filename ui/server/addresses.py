@@ -42,18 +42,30 @@ def is_within(address: str, networks: tuple[Network, ...]) -> bool:
 def counted_as(address: str) -> str:
     """Return as what an address is counted: one subscriber has 2^64 of IPv6, and one of IPv4.
 
+    Some proxies forward the port as well, another one with each connection. What is no address is counted as
+    ``unknown``, together: nobody gets a count of his own by what he writes.
+
     Examples
     --------
     >>> counted_as("2001:db8:1:2:aaaa::7"), counted_as("::ffff:10.0.0.7"), counted_as("unknown")
     ('2001:db8:1:2::/64', '10.0.0.7', 'unknown')
+    >>> counted_as("10.0.0.7:5678"), counted_as("[2001:db8:1:2::7]:443"), counted_as("_hidden")
+    ('10.0.0.7', '2001:db8:1:2::/64', 'unknown')
     """
     try:
-        known = _plain(address)
+        known = _plain(_without_port(address))
     except ValueError:
-        return address
+        return "unknown"
     if isinstance(known, ipaddress.IPv4Address):
         return str(known)
     return str(ipaddress.ip_network((known, SUBSCRIBER_BITS), strict=False))
+
+
+def _without_port(address: str) -> str:
+    """Return an address of ``[ADDRESS]:PORT`` or, of IPv4, ``ADDRESS:PORT``."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address
 
 
 def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

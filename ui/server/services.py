@@ -1,47 +1,21 @@
 """Everything that answers need, in one place; one per application."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flask import Flask, current_app
-from limits import RateLimitItem, parse_many
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
 from ui.server.accounts import Accounts, Person
 from ui.server.addresses import counted_as
 from ui.server.commands import CommandDesk
 from ui.server.hub import Hub
+from ui.server.limits import Limits
 from ui.server.ports import Audit
 from ui.server.sessions import Sessions
 from ui.server.settings import ServerSettings
 
 KEY: Final = "smcbot"
-
-
-class Limits:
-    """Counts what somebody did, in memory.
-
-    Parameters
-    ----------
-    rules
-        Name of the limit -> its words, as in ``10/10 seconds``; several with ``;``.
-    """
-
-    def __init__(self, rules: dict[str, str]) -> None:
-        self._rules: dict[str, list[RateLimitItem]] = {
-            name: list(parse_many(words)) for name, words in rules.items()
-        }
-        self._windows = MovingWindowRateLimiter(MemoryStorage())
-
-    def allows(self, name: str, who: str) -> bool:
-        """Count one more, and tell whether it is within the limit."""
-        hits = [self._windows.hit(rule, name, who) for rule in self._rules[name]]
-        return all(hits)
-
-    def is_exceeded(self, name: str, who: str) -> bool:
-        """Tell whether one more would be too many, without counting it."""
-        return not all(self._windows.test(rule, name, who) for rule in self._rules[name])
 
 
 @dataclass
@@ -78,15 +52,12 @@ class Services:
         who = counted_as(address)
         if not self.limits.allows("login", who):
             return False
-        is_guessed = self.limits.is_exceeded("failure", self._guessed(name))
+        is_guessed = self.limits.is_exceeded("failure", _guessed(name))
         return not is_guessed or self.limits.allows("slow login", who)
 
     def note_failed_login(self, name: str) -> None:
         """Count a wrong password of a name, from wherever it came."""
-        self.limits.allows("failure", self._guessed(name))
-
-    def _guessed(self, name: str) -> str:
-        return name if name in self.accounts.people else ""
+        self.limits.allows("failure", _guessed(name))
 
 
 def limits_of(settings: ServerSettings) -> Limits:
@@ -105,6 +76,11 @@ def limits_of(settings: ServerSettings) -> Limits:
             "event": settings.events,
         }
     )
+
+
+def _guessed(name: str) -> str:
+    """Return as what a name is counted: each by itself, or the answers would tell which names there are."""
+    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def may_note(limits: Limits, origin: str) -> bool:

@@ -92,12 +92,15 @@ class Sockets:
     def may_open(self, environ: Environ) -> tuple[int, str] | None:
         """Return why a socket is refused before it opens: nobody is logged in, or too many attempts.
 
-        For one that is not, `environ` says the role from then on.
+        For one that is not, `environ` says the role from then on. Who is logged in has a count that nobody
+        else at the address uses up: without a socket there is no Kill.
         """
-        if not self._known.limits.allows("connect", counted_as(address_of(environ))):
-            return 429, "rate"
         cookie = self._app.session_interface.open_session(self._app, Request(environ))  # type: ignore[arg-type]
         login = None if cookie is None else self._known.sessions.read(cookie)
+        address = counted_as(address_of(environ))
+        who = address if login is None else f"{login.person.name}@{address}"
+        if not self._known.limits.allows("connect", who):
+            return 429, "rate"
         if login is None:
             return 401, "auth"
         environ[ROLE] = login.person.role
