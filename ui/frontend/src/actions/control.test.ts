@@ -45,12 +45,17 @@ describe('pausing', () => {
 const held = (side: Position['side'], qty: string, setup = 'S1'): Position => ({ ins: XRP, setup, side, qty, avg: '0.5', upnl: '1', rpnl: '0', r: null, stop: null, targets: [], since: 0, unprotected_ms: 0 });
 const lines = (): string => document.querySelector('.effects')?.textContent ?? '';
 const confirm = (): boolean => document.querySelector('form')!.dispatchEvent(new Event('submit', { cancelable: true }));
+const type = (word: string): void => {
+  const input = document.querySelector('input')!;
+  input.value = word;
+  input.dispatchEvent(new Event('input'));
+};
 
 describe('closing', () => {
   beforeEach(() => document.body.replaceChildren());
 
   it.each([
-    ['another side', held('short', '3')], ['another size', held('long', '2')], ['another setup', held('long', '3', 'S2')], ['nothing', held('flat', '0')],
+    ['the other side', held('short', '3')], ['more', held('long', '3.1')], ['another setup', held('long', '3', 'S2')],
   ])('is asked again when there is %s at the confirmation', async (_name, later) => {
     const { app: own, sent } = app([], held('long', '3'));
     const done = perform(own, 'close', XRP);
@@ -65,13 +70,30 @@ describe('closing', () => {
     expect(sent).toEqual([['close', XRP]]);
   });
 
-  it('goes on when prices alone have moved', async () => {
+  it.each([
+    ['prices alone have moved', { ...held('long', '3.0'), upnl: '-7' }], ['less is left', held('long', '2')], ['nothing is left', held('flat', '0')],
+  ])('goes on when %s', async (_name, later) => {
     const { app: own, sent } = app([], held('long', '3'));
     const done = perform(own, 'close', XRP);
-    own.store.apply('pos', { ...held('long', '3.0'), upnl: '-7' });
+    own.store.apply('pos', later);
     confirm();
     await done;
     expect(sent).toEqual([['close', XRP]]);
+  });
+
+  it('of everything asks once again at most, and keeps the word that was typed', async () => {
+    const { app: own, sent } = app([], held('long', '3'));
+    own.store.apply('st', { mode: 'live', paused: [], halted: [], killed: false } as unknown as Status);
+    const done = perform(own, 'flatten');
+    type('FLATTEN');
+    own.store.apply('pos', held('long', '4'));
+    confirm();
+    await vi.waitFor(() => expect(lines()).toContain('whatever is open when you confirm'));
+    expect(document.querySelector('input')!.value).toBe('FLATTEN');
+    own.store.apply('pos', held('long', '5'));
+    confirm();
+    await done;
+    expect(sent).toEqual([['flatten', undefined]]);
   });
 
   it('of what no setup explains is said to the node, and a flatten says that it leaves it alone', async () => {
@@ -93,9 +115,7 @@ describe('killing', () => {
     const { app: own, sent } = app([], held('long', '3'));
     const done = perform(own, 'kill');
     own.store.apply('pos', held('short', '3'));
-    const input = document.querySelector('input')!;
-    input.value = 'KILL';
-    input.dispatchEvent(new Event('input'));
+    type('KILL');
     confirm();
     await done;
     expect(sent).toEqual([['kill', undefined]]);

@@ -12,30 +12,38 @@ const describe = (position: Position): string =>
 const MAX_LINES = 6;
 /** What was not described is not closed. */
 const CHANGED = 'What is open has changed since you were asked: look again.';
+/** A person who flattens wants everything closed: however fast it changes, that is asked about twice at most. */
+const CHANGED_FLATTEN = 'What is open has changed since you were asked: whatever is open when you confirm is closed.';
 
-/** What a confirmation of these would close; prices and profits move all the time, and change nothing of it. */
-const identity = (positions: Position[]): string => positions.map(({ ins, setup, side, qty }) => `${ins} ${setup} ${side} ${Number(qty)}`).sort().join('|');
+/** Whether there is what was not described: of another instrument or setup, of the other side, or more of it. */
+const isMore = (now: Position[], described: Position[]): boolean =>
+  now.some(({ ins, setup, side, qty }) => !described.some((one) => one.ins === ins && one.setup === setup && one.side === side && Number(qty) <= Number(one.qty)));
 
 /** Confirm in proportion to the danger, then send; `ins` narrows close, cancel-all and flatten. */
-export async function perform(app: App, action: Action, ins: string | null = null, note: string | null = null): Promise<void> {
-  const mode = app.store.status?.mode ?? null;
-  if (app.commands.obstacle(action)) return;
-  const grade = gradeOf(action, mode);
-  const word = grade === 'typed' ? wordOf(action) : undefined;
-  const described = closing(app, action, ins);
-  if (grade !== 'none') {
+export async function perform(app: App, action: Action, ins: string | null = null): Promise<void> {
+  const closes = action === 'close' || action === 'flatten';
+  let described: Position[] = [];
+  let word: string | undefined;
+  for (let asked = 0, isAgreed = false; !isAgreed; asked += 1) {
+    if (app.commands.obstacle(action)) return;
+    const mode = app.store.status?.mode ?? null;
+    const grade = gradeOf(action, mode);
+    const typed = word;
+    word = grade === 'typed' ? wordOf(action) : undefined;
+    described = closing(app, action, ins);
+    if (grade === 'none') break;
     const where = mode === 'live' ? 'LIVE, real money' : (mode ?? 'the node is not known: it may be LIVE');
     const yes = await ask({
       title: `${LABELS[action]}${ins ? ` ${symbolOf(ins)}` : ''} — ${where}`,
-      effects: [...(note === null ? [] : [note]), ...effects(app, action, ins)],
+      effects: [...(asked ? [action === 'flatten' ? CHANGED_FLATTEN : CHANGED] : []), ...effects(app, action, ins)],
       confirm: LABELS[action],
       danger: action === 'kill' || action === 'flatten' || mode === 'live' || mode === null,
       ...(word ? { word } : {}),
+      ...(typed ? { typed } : {}),
     });
     // The world may have changed while the dialog was open.
     if (!yes || app.commands.obstacle(action)) return;
-    const closes = action === 'close' || action === 'flatten';
-    if (closes && identity(closing(app, action, ins)) !== identity(described)) return perform(app, action, ins, CHANGED);
+    isAgreed = !closes || (action === 'flatten' && asked > 0) || !isMore(closing(app, action, ins), described);
   }
   const external = action === 'close' && described.some(isExternal) ? { external: true } : {};
   await app.commands.send(action, { ...(ins ? { instrument: ins } : {}), ...external }, word);

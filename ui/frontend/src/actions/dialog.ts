@@ -9,6 +9,8 @@ export interface Question {
   danger: boolean;
   /** Type this to confirm. */
   word?: string;
+  /** What was typed for the former question of the same. */
+  typed?: string;
 }
 
 /** Ask; resolves to true once confirmed, to false on Back, Escape, or a click outside. */
@@ -17,6 +19,7 @@ export function ask(question: Question): Promise<boolean> {
     const confirm = h<HTMLButtonElement>(`button.btn.${question.danger ? 'danger' : 'primary'}`, { type: 'submit' }, question.confirm);
     const back = h<HTMLButtonElement>('button.btn', { type: 'button', onclick: () => done(false) }, 'Back');
     const input = h<HTMLInputElement>('input.field', { 'aria-label': `type ${question.word} to confirm`, autocomplete: 'off', spellcheck: 'false' });
+    input.value = question.typed ?? '';
     const typed = question.word
       ? h('label.typed', {}, h('span', {}, 'Type ', h('code', {}, question.word), ' to confirm'), input)
       : null;
