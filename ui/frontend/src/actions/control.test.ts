@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { App } from '../app.ts';
 import type { Position, Status } from '../net/protocol.ts';
 import { Link } from '../store/link.ts';
@@ -52,7 +52,11 @@ const type = (word: string): void => {
 };
 
 describe('closing', () => {
-  beforeEach(() => document.body.replaceChildren());
+  beforeEach(() => {
+    document.body.replaceChildren();
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+  });
+  afterEach(() => void vi.useRealTimers());
 
   it.each([
     ['the other side', held('short', '3')], ['more', held('long', '3.1')], ['another setup', held('long', '3', 'S2')],
@@ -63,8 +67,13 @@ describe('closing', () => {
     if (later.setup !== 'S1') own.store.apply('pos', held('flat', '0'));
     own.store.apply('pos', later);
     confirm();
-    await vi.waitFor(() => expect(lines()).toContain('has changed'));
-    expect(sent).toEqual([]);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(lines()).toContain('has changed');
+    // The second click of a double click.
+    confirm();
+    await vi.advanceTimersByTimeAsync(600);
+    expect([sent, document.querySelector<HTMLButtonElement>('button[type=submit]')!.disabled]).toEqual([[], true]);
+    await vi.advanceTimersByTimeAsync(100);
     confirm();
     await done;
     expect(sent).toEqual([['close', XRP]]);
@@ -88,9 +97,11 @@ describe('closing', () => {
     type('FLATTEN');
     own.store.apply('pos', held('long', '4'));
     confirm();
-    await vi.waitFor(() => expect(lines()).toContain('whatever is open when you confirm'));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(lines()).toContain('whatever is open when you confirm');
     expect(document.querySelector('input')!.value).toBe('FLATTEN');
     own.store.apply('pos', held('long', '5'));
+    await vi.advanceTimersByTimeAsync(700);
     confirm();
     await done;
     expect(sent).toEqual([['flatten', undefined]]);

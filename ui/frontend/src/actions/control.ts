@@ -38,6 +38,7 @@ export async function perform(app: App, action: Action, ins: string | null = nul
       effects: [...(asked ? [action === 'flatten' ? CHANGED_FLATTEN : CHANGED] : []), ...effects(app, action, ins)],
       confirm: LABELS[action],
       danger: action === 'kill' || action === 'flatten' || mode === 'live' || mode === null,
+      again: asked > 0,
       ...(word ? { word } : {}),
       ...(typed ? { typed } : {}),
     });

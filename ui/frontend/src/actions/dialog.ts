@@ -9,9 +9,14 @@ export interface Question {
   danger: boolean;
   /** Type this to confirm. */
   word?: string;
+  /** It was asked before, and is now about something else: to be read before it can be confirmed. */
+  again?: boolean;
   /** What was typed for the former question of the same. */
   typed?: string;
 }
+
+/** A question that takes the place of another one lies under the same finger: a double click must not answer both. */
+const SETTLE_MS = 700;
 
 /** Ask; resolves to true once confirmed, to false on Back, Escape, or a click outside. */
 export function ask(question: Question): Promise<boolean> {
@@ -28,9 +33,16 @@ export function ask(question: Question): Promise<boolean> {
       h('div.dialog-buttons', {}, back, confirm),
     );
     const dialog = modal(form, question.danger ? 'dialog.danger-dialog' : 'dialog', () => done(false));
+    let isRead = !question.again;
     const check = (): void => {
-      confirm.disabled = Boolean(question.word) && input.value !== question.word;
+      confirm.disabled = !isRead || (Boolean(question.word) && input.value !== question.word);
     };
+    if (!isRead) {
+      setTimeout(() => {
+        isRead = true;
+        check();
+      }, SETTLE_MS);
+    }
     let answered = false;
     const done = (answer: boolean): void => {
       if (answered) return;
