@@ -4,6 +4,7 @@
 |---|---|
 | an event of the node until a browser has it, p99 over all browsers and events | at most 80 ms |
 | one browser that is stopped: until it is disconnected; memory of the server meanwhile | 10 s; flat |
+| the others meanwhile, in the worst run: who was disconnected; snapshots more than the first | 0; 0 |
 | memory of the server, minute by minute | flat |
 | trade to cancel of a live node with terminal and browsers / without, p99 | at most 1.25 |
 
@@ -26,12 +27,13 @@ node waits for its terminal.
 import argparse
 import asyncio
 import json
+import math
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +48,8 @@ GOALS: Final = {
     "p99_ms": 80.0,
     "dropped_after_secs": 10.0,
     "stopped_grown_mb": 5.0,
+    "others_lost": 0.0,
+    "snapshots_more_than_one": 0.0,
     "grown_pct": 2.0,
     "cancel_p99_ratio": 1.25,
 }
@@ -100,6 +104,11 @@ class Memory:
         return 100 * (float(np.mean(self.between(self.secs - 60, self.secs))) / first - 1)
 
 
+def dropped_after(stopped_s: float, dropped_s: float) -> float:
+    """Return how long the browser that was stopped stayed, seconds; inf if never hung up on (0)."""
+    return dropped_s - stopped_s if dropped_s else math.inf
+
+
 async def measure(address: str, pid: int, clients: int, secs: float) -> dict[str, Any]:
     """Connect browsers, stop one of them in between, and return the figures."""
     async with Crowd(address, clients) as crowd:
@@ -131,7 +140,7 @@ async def measure(address: str, pid: int, clients: int, secs: float) -> dict[str
             "frames_per_client_per_s": sum(one.frames for one in others) / len(others) / secs,
             "snapshots_more_than_one": sum(one.snapshots - 1 for one in others),
             "others_lost": sum(one.is_lost for one in others),
-            "dropped_after_secs": dropped_s - stopped_s if dropped_s else None,
+            "dropped_after_secs": dropped_after(stopped_s, dropped_s),
             "stopped_grown_mb": round(max(while_stopped) - before, 1),
             "server_cpu_share": (cpu_secs(pid) - begun_cpu_s) / secs,
             "rss_mb_by_minute": memory.by_minute(),
@@ -155,12 +164,30 @@ def load_figures(wanted: argparse.Namespace, cores: Sequence[int]) -> dict[str, 
 
 
 def medians(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return of each figure the median of the runs that have it; lists are those of the last run."""
+    """Return of each figure the median of the runs that have it; lists are those of the last run.
+
+    What must never happen is that of the worst run: a median forgets it.
+    """
     found: dict[str, Any] = {}
     for name, last in runs[-1].items():
         values = [one[name] for one in runs if one[name] is not None]
-        found[name] = last if isinstance(last, list) or not values else round(statistics.median(values), 3)
+        if isinstance(last, list) or not values:
+            found[name] = last
+        else:
+            found[name] = round(max(values) if GOALS.get(name) == 0 else statistics.median(values), 3)
     return found
+
+
+def judged(figures: Mapping[str, Any]) -> int:
+    """Print each goal beside what was measured; return how many are missed."""
+    missed = 0
+    for name, most in GOALS.items():
+        value = figures.get(name)
+        is_met = value is not None and value <= most
+        missed += value is not None and not is_met
+        words = "not measured" if value is None else "" if is_met else "MISSED"
+        print(f"{name:24} {value}  at most {most:g}  {words}", file=sys.stderr)
+    return missed
 
 
 def main() -> int:
@@ -183,13 +210,7 @@ def main() -> int:
             runs[-1] |= cancel_figures(cores, wanted.clients, wanted.secs, is_first_with=number % 2 == 0)
         print(json.dumps(runs[-1]), file=sys.stderr)
     figures = medians(runs)
-    missed = 0
-    for name, most in GOALS.items():
-        value = figures.get(name)
-        is_met = value is not None and value <= most
-        missed += value is not None and not is_met
-        words = "not measured" if value is None else "" if is_met else "MISSED"
-        print(f"{name:20} {value}  at most {most:g}  {words}", file=sys.stderr)
+    missed = judged(figures)
     print(json.dumps({**figures, "runs": runs}) if wanted.json else json.dumps(figures, indent=2))
     return int(missed > 0)
 
