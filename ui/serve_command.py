@@ -185,7 +185,7 @@ def serve(
     _require_safe(arguments, accounts, is_encrypted=is_encrypted)
     secret = _secret(arguments.folder)
     with ExitStack() as parts:
-        listener = _listen(Listener, arguments, certificate)
+        listener = _listen(Listener, arguments, certificate, proxies if arguments.behind_proxy else ())
         parts.callback(listener.stop)
         server = ServerSettings(
             host=arguments.host,
@@ -269,9 +269,14 @@ def _secret(folder: Path) -> bytes:
         raise ConfigurationError(str(error)) from error
 
 
-def _listen(kind: Any, arguments: argparse.Namespace, certificate: tuple[Path, Path] | None) -> Any:
+def _listen(
+    kind: Any,
+    arguments: argparse.Namespace,
+    certificate: tuple[Path, Path] | None,
+    proxies: tuple[Network, ...],
+) -> Any:
     try:
-        return kind(arguments.host, arguments.port, certificate)
+        return kind(arguments.host, arguments.port, certificate, proxies)
     except OSError as error:
         raise ConfigurationError(
             f"{arguments.host}:{arguments.port} cannot be had: {error.strerror or error}; choose another "

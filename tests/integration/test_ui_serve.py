@@ -22,6 +22,7 @@ from tests.ui_server import OPERATOR_TOKEN, SECRET, command, environment, make_s
 from ui import protocol as p
 from ui.attached.audit import JournalAudit
 from ui.recording import RECORDING_FILE, RecordingWriter
+from ui.server.addresses import LOOPBACK
 from ui.server.listening import Listener
 from ui.server.ports import Order
 from ui.terminal_state import TerminalState
@@ -239,6 +240,33 @@ def test_a_flood_of_connections_is_turned_away(monkeypatch: pytest.MonkeyPatch) 
         silent = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(3)]
         with pytest.raises(httpx.TransportError):
             httpx.get(address, timeout=10)
+        for wire in silent:
+            wire.close()
+
+        def is_answered() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(address, timeout=10).status_code == 200
+            return False
+
+        wait_for(is_answered)
+    finally:
+        listener.stop()
+
+
+@pytest.mark.parametrize("is_proxy", [False, True])
+def test_connections_of_an_address_that_say_nothing_are_few(
+    monkeypatch: pytest.MonkeyPatch, is_proxy: bool
+) -> None:
+    """They leave room for others, and their address gets in again when they end. A proxy may have more."""
+    monkeypatch.setattr("ui.server.listening.MAX_SILENT", 3)
+    listener = Listener("127.0.0.1", 0, proxies=LOOPBACK if is_proxy else ())
+    listener.start(make_server(port=listener.port).made.app)
+    address = f"http://127.0.0.1:{listener.port}/health"
+    try:
+        silent = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(4)]
+        silent[3].settimeout(0.5 if is_proxy else 3)  # less than it would be waited for
+        with pytest.raises(TimeoutError) if is_proxy else contextlib.nullcontext():
+            assert silent[3].recv(1) == b""  # hung up
         for wire in silent:
             wire.close()
 

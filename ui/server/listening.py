@@ -11,6 +11,7 @@ from typing import Any, Final
 from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
+from ui.server.addresses import Network, counted_as, is_within
 from ui.server.guard import SOCKET_PATH
 
 log = logging.getLogger("smcbot.terminal")
@@ -21,6 +22,9 @@ POLL_SECS: Final = 0.1  # until it notices that it shall stop
 MAX_CONNECTIONS: Final = 512
 # Of an address that says nothing: a request must have come by then.
 IDLE_SECS: Final = 30.0
+# Of a connection that has just come; and of an address, so many may be in that time.
+FIRST_SECS: Final = 5.0
+MAX_SILENT: Final = 64
 
 
 class Handler(WSGIRequestHandler):
@@ -30,10 +34,13 @@ class Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "terminal"
     sys_version = ""
-    timeout = IDLE_SECS
+    timeout = FIRST_SECS
 
     def run_wsgi(self) -> None:
         """Answer, and take what follows on the connection of a socket for no further request."""
+        if isinstance(self.server, _Server):
+            self.server.heard(self.client_address)
+        self.connection.settimeout(IDLE_SECS)
         super().run_wsgi()
         if self.path.startswith(SOCKET_PATH):
             self.close_connection = True
@@ -51,6 +58,9 @@ class _Server(ThreadedWSGIServer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self.proxies: tuple[Network, ...] = ()
+        self._silent: dict[Any, str] = {}  # connections that sent no request yet -> as what they are counted
+        self._lock = threading.Lock()
 
     def encrypt(self, context: ssl.SSLContext) -> None:
         """Speak TLS; each connection's handshake is its own thread's, so that nobody waits for another's."""
@@ -59,16 +69,36 @@ class _Server(ThreadedWSGIServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Begin a thread, or turn the connection away."""
-        if self._places.acquire(blocking=False):
+        if not self._may_be_silent(client_address):
+            self.shutdown_request(request)
+        elif self._places.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
+            self.heard(client_address)
             self.shutdown_request(request)
+
+    def heard(self, client_address: Any) -> None:
+        """Count a connection no more as one that says nothing."""
+        with self._lock:
+            self._silent.pop(client_address, None)
+
+    def _may_be_silent(self, client_address: Any) -> bool:
+        """Count one more that has said nothing yet; a proxy's are many people's."""
+        if is_within(client_address[0], self.proxies):
+            return True
+        who = counted_as(client_address[0])
+        with self._lock:
+            if sum(one == who for one in self._silent.values()) >= MAX_SILENT:
+                return False
+            self._silent[client_address] = who
+            return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve a connection to its end."""
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self.heard(client_address)
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -85,6 +115,8 @@ class Listener:
         To listen at; port 0 takes a free one.
     certificate
         Files of certificate and key, for TLS.
+    proxies
+        Whose connections are of many people.
 
     Raises
     ------
@@ -92,7 +124,14 @@ class Listener:
         When the address cannot be had.
     """
 
-    def __init__(self, host: str, port: int, certificate: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        certificate: tuple[Path, Path] | None = None,
+        proxies: tuple[Network, ...] = (),
+    ) -> None:
+        self._proxies = proxies
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -110,6 +149,7 @@ class Listener:
     def start(self, app: Flask) -> None:
         """Serve an application from a thread."""
         self._server = _Server(self.host, self.port, app, Handler, fd=self._socket.fileno())
+        self._server.proxies = self._proxies
         if (context := self._tls()) is not None:
             self._server.encrypt(context)
         self._thread = threading.Thread(
