@@ -3,7 +3,8 @@
 The node tells its terminal up to 10,000 events a second (`tests.flooded_node`: its own publisher, its own
 thread), 200 sockets are tried, half of them with a login, one browser with a login reads nothing and another
 one reads everything. The flood has the same cores as node and exchange, so how much later cancellations are
-sent is printed with the rate, and not judged (``-s`` shows it); that each is sent, once, is.
+sent is printed with the rate (``-s`` shows it) and judged by a generous fuse alone; that each is sent, once,
+is judged.
 """
 
 import base64
@@ -40,6 +41,8 @@ ATTEMPTS: Final = 200
 AT_ONCE: Final = 20
 # What a terminal gives one who reads nothing, and then as much for a machine that is busy.
 DROPPED_SECS: Final = 30.0
+# How much later a cancellation may be sent than without a flood, by medians: 1.1 to 1.4 were seen.
+MOST_LATER: Final = 3.0
 # A flood that is less is none; a loaded machine does not reach the whole rate.
 LEAST_SHARE: Final = 0.5
 
@@ -169,6 +172,7 @@ def test_F20_a_flood_of_the_terminal_leaves_trading_alone(tmp_path: Path) -> Non
             statuses = Counter(one.result() for one in attempts)
             dropped_secs = dropped.result()
             frames, secs, after = len(tab.frames) - seen, time.monotonic() - begun_s, figures(node.address)
+        later = statistics.median(flooded) / statistics.median(calm)
         told = node.told_per_second()
         is_served = tab.io.connected
         tab.close()
@@ -183,12 +187,13 @@ def test_F20_a_flood_of_the_terminal_leaves_trading_alone(tmp_path: Path) -> Non
             "flooded_secs": round(secs, 1),
             "calm_ms": [round(statistics.median(calm), 1), round(max(calm), 1)],
             "flooded_ms": [round(statistics.median(flooded), 1), round(max(flooded), 1)],
-            "ratio_of_medians": round(statistics.median(flooded) / statistics.median(calm), 2),
+            "ratio_of_medians": round(later, 2),
             "pause_ms": round(pause_ms, 1), "resume_ms": round(resume_ms, 1),
             "attempts": dict(statuses), "silent_dropped_after_secs": round(dropped_secs, 1),
             "frames_of_the_other_per_second": round(frames / secs, 1), **books,
         }))  # fmt: skip
         assert told >= RATE * LEAST_SHARE
+        assert later <= MOST_LATER
         assert [paused["outcome"], resumed["outcome"]] == ["done", "done"]
         # Nobody without a login gets a socket, and a flood of those breaks nothing.
         assert statuses == {101: ATTEMPTS // 2, 401: ATTEMPTS // 2}
