@@ -194,7 +194,8 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
     """``pos``: a position of a setup; `unprotected_ms` is how long it was without a stop at the venue.
 
-    One that no setup explains has the `setup` "external": neither stop nor target of ours.
+    One that no setup explains has the `setup` "external": neither stop nor target of ours, unprotected
+    since it was opened, and `avg` is that of all that is held of the instrument.
     """
 
     ins: str

@@ -202,7 +202,8 @@ def test_what_no_setup_explains_is_told_and_can_be_closed(monkeypatch: pytest.Mo
                 strategy.order_factory.market(strategy.instrument_id, OrderSide.BUY, hundred)
             )
         if number == 10:
-            strategy.looks.externals(2)
+            opened_ns = strategy.cache.positions_open()[0].ts_opened
+            strategy.looks.externals(opened_ns + 90_400_000_000)
             assert [strategy.close_unplanned_by_hand("enough", "anna") for _ in range(2)] == [True, False]
         if number == 18:
             strategy.looks.externals(3)
@@ -219,5 +220,7 @@ def test_what_no_setup_explains_is_told_and_can_be_closed(monkeypatch: pytest.Mo
     )
     assert Decimal(held.avg) < Decimal("1.01")
     assert Decimal(held.upnl) == (Decimal("1.01") - Decimal(held.avg)) * 100
+    # It never had a stop of ours.
+    assert held.unprotected_ms == 90_000
     assert (gone.setup, gone.side) == ("external", "flat")
     assert told.state.snapshot().pos == []

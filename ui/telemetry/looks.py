@@ -115,7 +115,7 @@ class Looks:
             opened = held[0] if qty else None
             avg = Decimal(0) if opened is None else Decimal(str(opened.avg_px_open))
             since_ns = now_ns if opened is None else opened.ts_opened
-            self._tell("pos", views.external_view(name, qty, avg, since_ns, price), now_ns, key=key)
+            self._tell("pos", views.external_view(name, qty, avg, since_ns, price, now_ns), now_ns, key=key)
 
     def pay(self, fee: Decimal, currency: str, price: Decimal, instrument_id: Any) -> None:
         """Take a fee; one in a third currency is not known in the quote currency, and is left out."""

@@ -25,6 +25,7 @@ from ui.protocol import (
 )
 
 MS: Final = 1_000_000
+NANOS: Final = 1_000_000_000
 # In the place of a setup's id, of a position that no setup explains.
 EXTERNAL_SETUP: Final = "external"
 ROLES: Final = {"E": "entry", "S": "stop", "T": "target", "X": "exit"}
@@ -270,7 +271,9 @@ def position_view(ins: str, setup: Any, last: Decimal | None, unprotected_ms: fl
     )
 
 
-def external_view(ins: str, qty: Decimal, avg: Decimal, since_ns: int, last: Decimal | None) -> PositionView:
+def external_view(
+    ins: str, qty: Decimal, avg: Decimal, since_ns: int, last: Decimal | None, now_ns: int
+) -> PositionView:
     """Return a position that no setup explains: traded by hand, by another program, or by the venue.
 
     Parameters
@@ -285,6 +288,8 @@ def external_view(ins: str, qty: Decimal, avg: Decimal, since_ns: int, last: Dec
         When that was, UNIX nanoseconds.
     last
         Last price, None before the first.
+    now_ns
+        It never had a stop of ours: it is unprotected since then, in whole seconds.
     """
     return PositionView(
         ins=ins,
@@ -295,6 +300,7 @@ def external_view(ins: str, qty: Decimal, avg: Decimal, since_ns: int, last: Dec
         upnl=None if last is None or not qty else format(_rounded((last - avg) * qty), "f"),
         rpnl="0",
         since=since_ns // MS,
+        unprotected_ms=1e3 * max(0, (now_ns - since_ns) // NANOS) if qty else 0.0,
     )
 
 

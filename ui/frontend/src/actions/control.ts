@@ -7,7 +7,7 @@ import { gradeOf, LABELS, pauseOf, wordOf, type Action } from './commands.ts';
 import { ask } from './dialog.ts';
 
 const describe = (position: Position): string =>
-  `${symbolOf(position.ins)}: ${isExternal(position) ? 'external ' : ''}${position.side} ${decimal(position.qty)} at ${decimal(position.avg)}` +
+  `${symbolOf(position.ins)}: ${isExternal(position) ? 'external ' : ''}${position.side} ${decimal(position.qty)} at ${decimal(position.avg)}${isExternal(position) ? ' (average of all held)' : ''}` +
   (position.upnl === null ? '' : `, open PnL ${signed(Number(position.upnl), 2)}`);
 const MAX_LINES = 6;
 /** What was not described is not closed. */

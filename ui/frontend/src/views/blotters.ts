@@ -4,7 +4,7 @@ import { perform } from '../actions/control.ts';
 import type { Sent } from '../actions/commands.ts';
 import { arrowed, decimal, duration, fixed, micros, percent, signed, symbolOf, words } from '../lib/format.ts';
 import type { Cancel, Decision, Fill, LogLine, Order, Position, Signal, Zone } from '../net/protocol.ts';
-import { decisionKey, isWorking, type Topic } from '../store/store.ts';
+import { decisionKey, isExternal, isWorking, type Topic } from '../store/store.ts';
 import type { ColumnSpec, TableSpec } from './table.ts';
 
 /** A table, and what makes it change. */
@@ -66,13 +66,13 @@ function positions(app: App): Blotter {
     symbol(),
     { name: 'Side', width: 7, text: (row) => row.side, tone: (row) => bySide(row.side) },
     { name: 'Qty', width: 11, numeric: true, text: (row) => decimal(row.qty), value: (row) => Number(row.qty) },
-    { name: 'Entry', width: 12, numeric: true, text: (row) => priceText(app, row.ins, row.avg), value: (row) => Number(row.avg) },
+    { name: 'Entry', width: 20, numeric: true, text: (row) => priceText(app, row.ins, row.avg) + (isExternal(row) ? ' avg of all' : ''), value: (row) => Number(row.avg) },
     { name: 'Stop', width: 12, numeric: true, text: (row) => priceText(app, row.ins, row.stop), tone: (row) => (row.stop ? '' : 'warn') },
     { name: 'Targets', width: 16, numeric: true, text: (row) => row.targets.map((one) => priceText(app, row.ins, one)).join(' ') },
     { name: 'Open PnL', width: 12, numeric: true, text: (row) => arrowed(Number(row.upnl ?? NaN), 2), tone: (row) => bySign(Number(row.upnl)), value: (row) => Number(row.upnl) },
     { name: 'R', width: 8, numeric: true, text: (row) => signed(row.r, 2), tone: (row) => bySign(row.r), value: (row) => row.r ?? 0 },
     { name: 'Realized', width: 12, numeric: true, text: (row) => signed(Number(row.rpnl), 2), tone: (row) => bySign(Number(row.rpnl)), value: (row) => Number(row.rpnl) },
-    { name: 'Longest unprotected', width: 17, numeric: true, text: (row) => duration(row.unprotected_ms), value: (row) => row.unprotected_ms },
+    { name: 'Longest unprotected', width: 17, numeric: true, text: (row) => duration(row.unprotected_ms), tone: (row) => (isExternal(row) ? 'warn' : ''), value: (row) => row.unprotected_ms },
     { name: 'Since', width: 21, text: (row) => app.clock().stamp(row.since), tone: () => 'muted', value: (row) => row.since },
     {
       name: '', width: 10, text: () => '',

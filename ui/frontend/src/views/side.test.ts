@@ -23,6 +23,7 @@ describe('the position in the side panel', () => {
     store.apply('pos', { ...POSITION, setup: 'external', stop: null });
     const { element } = new SidePanel({ store, commands: { obstacle: () => null } } as unknown as App);
     const pairs = [...element.querySelectorAll('.position dt')].map((one) => [one.textContent, one.nextElementSibling!.textContent, one.nextElementSibling!.className]);
+    expect(pairs[0]![0]).toBe('Entry (average of all held)');
     expect(pairs.slice(1)).toEqual([['Stop', 'none', 'warn'], ['Setup', 'none: external', 'warn']]);
   });
 });

@@ -75,7 +75,7 @@ export class SidePanel {
     const isOthers = isExternal(position);
     const isPlan = !this.app.store.hasStop(position);
     const pairs: [string, string, string?][] = [
-      ['Entry', priceText(this.app, position.ins, position.avg)], [isPlan && position.stop !== null ? 'Stop (planned)' : 'Stop', position.stop === null ? 'none' : this.level(position, position.stop), isPlan ? 'warn' : ''],
+      [isOthers ? 'Entry (average of all held)' : 'Entry', priceText(this.app, position.ins, position.avg)], [isPlan && position.stop !== null ? 'Stop (planned)' : 'Stop', position.stop === null ? 'none' : this.level(position, position.stop), isPlan ? 'warn' : ''],
       ...position.targets.map((target, index): [string, string] => [`Target ${index + 1}`, this.level(position, target)]),
       ...(isOthers
         ? [['Setup', 'none: external', 'warn'] as [string, string, string]]
