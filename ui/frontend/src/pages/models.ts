@@ -48,7 +48,7 @@ export function open(app: App): Page {
   const cancelled = h('div');
   const stop = every(REFRESH_MS, () => {
     drawLoaded(app, loaded);
-    void fill(kept, judged(app), ({ bins, of }) => [scopeTag(of), ...keptParts(bins)]);
+    void fill(kept, judged(app), ({ bins, of, setups }) => [scopeTag(of), ...keptParts(bins, setups)]);
     void fill(cancelled, app.api.get<{ cancels: CancelRow[]; of: Scope }>('/api/v1/cancels', ROWS), ({ cancels, of }) => [scopeTag(of), ...ledgerParts(cancels)]);
   });
   void fill(passports, app.api.get<{ models: ModelInfo[] }>('/api/v1/models'), ({ models }) => (models.length ? models.map(passportCard) : [h('p.muted', {}, 'no model in the folder of models')]));
@@ -88,7 +88,7 @@ interface Bin {
 }
 
 /** The last probability of each traded setup against whether it won; two sessions may have a setup of the same id. */
-async function judged(app: App): Promise<{ bins: Bin[]; of: Scope }> {
+async function judged(app: App): Promise<{ bins: Bin[]; of: Scope; setups: number }> {
   const [{ trades, of }, { decisions }] = await Promise.all([
     app.api.get<{ trades: TradeRow[]; of: Scope }>('/api/v1/trades', ROWS),
     app.api.get<{ decisions: DecisionRow[] }>('/api/v1/decisions', { ...ROWS, kind: 'cancel_asked' }),
@@ -101,7 +101,7 @@ async function judged(app: App): Promise<{ bins: Bin[]; of: Scope }> {
     const p = asked.get(keyOf(one));
     return p === undefined || one.r_multiple === null ? [] : [[p, one.r_multiple > 0]];
   });
-  return { bins: binned(pairs), of };
+  return { bins: binned(pairs), of, setups: asked.size };
 }
 
 export function binned(pairs: [number, boolean][]): Bin[] {
@@ -115,11 +115,12 @@ export function binned(pairs: [number, boolean][]): Bin[] {
   return bins.filter((bin) => bin.count).map(({ sum, won, count }) => ({ p: sum / count, rate: won / count, count }));
 }
 
-function keptParts(bins: Bin[]): HTMLElement[] {
+/** A setup is asked about at many buckets: the newest answers are of few setups, which `setups` tells. */
+function keptParts(bins: Bin[], setups: number): HTMLElement[] {
   const count = bins.reduce((sum, bin) => sum + bin.count, 0);
   if (!count) return [h('p.muted', {}, 'no closed trade yet about which a model was asked')];
   const error = bins.reduce((sum, bin) => sum + Math.abs(bin.p - bin.rate) * bin.count, 0) / count;
-  return [h('div.tiles', {}, ...tiles([['Trades', fixed(count, 0)], ['Mean distance from the line', percent(error)]])), reliability(bins)];
+  return [h('div.tiles', {}, ...tiles([['Trades', fixed(count, 0)], ['Mean distance from the line', percent(error)]])), reliability(bins), h('p.muted.small', {}, `of the ${setups} setups about which a model was asked last`)];
 }
 
 function ledgerParts(rows: CancelRow[]): HTMLElement[] {

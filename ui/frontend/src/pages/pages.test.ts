@@ -100,6 +100,7 @@ describe('pages', () => {
     expect(rows.every((one) => one.includes('mode=served'))).toBe(true);
     expect(asked.find((one) => one.includes('decisions'))).toContain('kind=cancel_asked');
     expect(page.element.querySelector('.scope')!.textContent).toBe('of all paper sessions');
+    expect(text(page.element)).toContain('of the 2 setups about which a model was asked last');
     // Of the session of the trade, not of another one's setup of the same id.
     expect(Number(page.element.querySelector('.reliability-dot')!.getAttribute('cx'))).toBeCloseTo(0.7 * 220);
     page.leave();
