@@ -7,7 +7,11 @@ import pytest
 from tests.ui_server import ORIGIN, make_server, person
 from ui.server.accounts import Accounts
 from ui.server.addresses import counted_as
+from ui.server.api.backtests import _value
+from ui.server.guard import ROLE, SOCKET_PATH, Guard
 from ui.server.limits import Limits
+from ui.server.ports import QuestionError
+from ui.server.settings import ServerSettings
 
 SOCKET = "/socket.io/?EIO=4&transport=websocket"
 
@@ -121,3 +125,22 @@ def test_ports_are_cut_off_addresses() -> None:
     """Of either protocol."""
     assert {counted_as(f"1.2.3.4:{port}") for port in (1, 2)} == {"1.2.3.4"}
     assert {counted_as(f"[::ffff:1.2.3.4]:{port}") for port in (1, 2)} == {"1.2.3.4"}
+
+
+def test_a_burst_of_sockets_oversteps_no_number() -> None:
+    """A place is taken as it is looked for, not when the socket begins."""
+    settings = ServerSettings(max_clients=10)
+    (host,) = {one for one in settings.hosts if one.startswith("127")}
+    base = {"HTTP_HOST": host, "HTTP_ORIGIN": f"http://{host}", "PATH_INFO": SOCKET_PATH, ROLE: "operator"}
+    guard = Guard(lambda *_: [], settings, lambda _environ: None, lambda *_: None)
+    found = [guard._refusal(dict(base), is_socket=True) for _ in range(30)]
+    assert found == [None] * 26 + [(503, "full")] * 4
+
+
+@pytest.mark.parametrize("kind", ["int", "float", "Decimal"])
+@pytest.mark.parametrize("text", ["1_0", " 5", "5 ", "\uff11\uff10", "\u0661"])
+def test_numbers_are_those_that_the_page_takes(kind: str, text: str) -> None:
+    """The node's own parser would decide otherwise what they are."""
+    with pytest.raises(QuestionError, match="is no"):
+        _value("bucket_usd", text, {"type": kind})
+    assert _value("bucket_usd", "10", {"type": kind}) == "10"

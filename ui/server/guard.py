@@ -81,12 +81,10 @@ class Guard:
             return _answer(start, status, reason)
         if not is_socket:
             return self._inner(environ, start)
-        if isinstance(wire := environ.get("werkzeug.socket"), socket.socket):
-            wire.settimeout(None)  # with a timeout, what simple-websocket sends could be cut short
         role = environ.get(ROLE, "viewer")
-        with self._lock:
-            self._sockets[role] += 1
         try:
+            if isinstance(wire := environ.get("werkzeug.socket"), socket.socket):
+                wire.settimeout(None)  # with a timeout, what simple-websocket sends could be cut short
             return self._inner(environ, start)
         finally:  # with threads the call lasts as long as the socket
             with self._lock:
@@ -107,13 +105,15 @@ class Guard:
         return self._may_connect(environ) or self._crowd(environ)
 
     def _crowd(self, environ: Environ) -> tuple[int, str] | None:
-        """Return that there is no place for one more socket of this role, None where there is."""
-        places = self._settings.max_clients
+        """Return that there is no place for one more socket of this role; None where one was taken."""
+        places, role = self._settings.max_clients, environ.get(ROLE, "viewer")
         with self._lock:
             is_full = self._sockets.total() >= places + SPARE_SOCKETS
-            if environ.get(ROLE) != "operator":
+            if role != "operator":
                 spare = SPARE_SOCKETS - SPARE_OF_OPERATORS
                 is_full = is_full or self._sockets["viewer"] >= places_of_viewers(places) + spare
+            if not is_full:
+                self._sockets[role] += 1
         return (503, "full") if is_full else None
 
 

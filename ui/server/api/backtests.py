@@ -1,6 +1,7 @@
 """Backtests: asked for with a form, run in a process of their own, kept with their results."""
 
 import math
+import re
 import sys
 import uuid
 from collections.abc import Callable
@@ -257,6 +258,8 @@ def _parameters(wanted: Wanted, strategy: Plain) -> dict[str, str]:
 
 
 OR_NONE: Final = " | None"
+# Python's own reading takes more: `1_0`, spaces around, digits of other scripts. The page and others do not.
+_PLAIN_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NUMBERS: Final[dict[str, Callable[[str], Any]]] = {"int": int, "float": float, "Decimal": float}
 
 
@@ -278,7 +281,7 @@ def _value(name: str, value: str | float | bool | None, known: Plain) -> str:
 def _require_number(field: str, text: str, kind: str, read: Callable[[str], Any], known: Plain) -> None:
     try:
         number = read(text)
-        is_number = math.isfinite(number)
+        is_number = math.isfinite(number) and _PLAIN_NUMBER.fullmatch(text) is not None
     except (ValueError, OverflowError):
         is_number = False
     if not is_number:
