@@ -44,8 +44,15 @@ export class Banner {
       if (store.status?.mode === 'replay') return ['info', 'The recording is being read'];
       return ['bad', `The node has said nothing for ${Number.isFinite(age) ? ageText(age) : 'long'} — only Kill is possible`];
     }
-    if (link.warning) return ['bad', `What is done here is not written down: ${link.warning}`];
-    const { status } = store;
+    const said = this.state();
+    if (!link.warning) return said;
+    const warning = `What is done here is not written down: ${link.warning}`;
+    return ['bad', said ? `${said[1]} — ${warning}` : warning];
+  }
+
+  /** What the node says of itself: a trouble of the terminal must not stand before it. */
+  private state(): Notice | null {
+    const { status } = this.app.store;
     if (!status) return null;
     if (status.killed) return ['bad', `Killed${status.kill_reason ? `: ${words(status.kill_reason)}` : ''} — no entries until Rearm`];
     if (status.halted.length) return ['bad', `Entries are halted: ${status.halted.map(named).join(', ')}`];
