@@ -136,7 +136,10 @@ def test_strategies_are_listed_with_documented_parameters(capsys: pytest.Capture
     parameters = {one["name"]: one for one in found["ote"]["parameters"]}
     assert {"bucket_usd", "structure", "min_reward_risk"} <= set(parameters)
     assert "instrument_id" not in parameters
-    assert all(set(one) == {"name", "type", "default", "doc"} and one["doc"] for one in parameters.values())
+    bounds = {"min", "max"}
+    assert all(set(one) - bounds == {"name", "type", "default", "doc"} for one in parameters.values())
+    assert all(one["doc"] for one in parameters.values())
+    assert bounds <= set(parameters["min_reward_risk"])
 
 
 MISUSE = {
