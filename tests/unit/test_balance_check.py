@@ -341,6 +341,23 @@ def test_a_sale_of_nobodys_coins_explains_no_fill_of_ours(
     assert rig.desk.orders.alive(Leg.STOP) == [3]
 
 
+@pytest.mark.parametrize("were_ours", [True, False])
+def test_a_sale_that_was_judged_has_no_part_in_what_is_missing_later(
+    monkeypatch: pytest.MonkeyPatch, were_ours: bool
+) -> None:
+    """Booked, or found to be of nobody's coins: a withdrawal after it has no price."""
+    rig = Rig(monkeypatch, lambda _desk: None)
+    rig.trades = lambda _desk: None
+    monkeypatch.setattr(rig.desk, "has_living_exit", lambda: False)
+    sell(rig.desk, left=None)
+    left = 3 if were_ours else 10
+    heard_first(rig, "nothing more", left=left)
+    assert [reason for reason, _price, _qty in rig.desk.notes] == ["reduced", "reduced"] * were_ours
+    rig.desk.notes.clear()
+    heard_first(rig, "nothing more", left=left - 2)
+    assert rig.desk.notes == [("estimated", Decimal(103), Decimal(2))]
+
+
 @pytest.mark.parametrize("has_update", [True, False])
 def test_a_client_is_asked_as_it_can_be(has_update: bool) -> None:
     """A venue's adapter asks and waits; a simulated account is told at once."""
