@@ -8,8 +8,8 @@ does what it is given while the caller waits:
 * data go to the strategies within the adapter's handler, in the order in which they came;
 * a command goes to the venue's client within the strategy's call, and the client's coroutine runs up to the
   request on the wire before that call returns (an entry's up to its intent's sync, `runtime.live.intents`);
-* those who only write down hear of decisions and orders once these have left
-  (`runtime.live.late_hearing`);
+* those who only write down hear of decisions and orders once these have left, all but the journal behind
+  the trades and reports that wait already (`runtime.live.late_hearing`);
 * an event is handled at once where nothing else is being handled; else after the event that is being handled,
   or with the loop's next turn where that is a trade or a command: strategies hear of one thing after the
   other, never of a second one while they handle the first.
@@ -142,8 +142,8 @@ class HandOver:
         return take
 
     def _sent(self, engine: Any) -> Take:
-        """Return what hands commands to the venue's client: they have left when everybody hears of them."""
-        handle, tell = engine._execute_command, self._late.tell
+        """Return what hands commands to the venue's client: they have left when anybody hears of them."""
+        handle, tell = engine._execute_command, self._late.tell_left
 
         def take(command: Any) -> None:
             handle(command)

@@ -2,9 +2,12 @@
 
 A decision and the cancel that follows from it are heard by journal, metrics, watchdog, notifications and
 terminals: half of the time from a trade to its cancel on the wire. While a trade is handled they wait, in the
-order of what happened, until the cancel is with the HTTP client, or the trade is done. While an event of a
-venue is handled, metrics, watchdog, notifications and terminals wait in the same way for the stop or the
-target that a fill leads to.
+order of what happened: the journal until the cancel is with the HTTP client, or the trade is done. While an
+event of a venue is handled, the others wait in the same way for the stop or the target that a fill leads to.
+
+The others hear with the loop's next turns, behind the trades and reports that wait already. Entries that fill
+in many pieces bring dozens of reports at once, of several instruments; a quarter of what each of them costs
+is telling the others, and the first stop of a position stood behind all of it.
 
 The journal alone (`REFUSES`) does not wait for an event, and has heard everything of a trade before an order
 that is new or changed leaves (docs/decisions/0018-nothing-waits-in-a-live-node.md): what was not journaled
@@ -12,18 +15,30 @@ must not begin, so its own bug halts entries. A bug in one of the others is logg
 must cost neither the order that is about to leave nor the node.
 """
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 log = logging.getLogger("smcbot.hearing")
+
+# Told in one turn of the loop, 0.1 ms: what comes meanwhile is handled with the next one. Where many wait, a
+# part of them is told in each turn, so that it does not become more and more.
+AT_ONCE: Final = 2
+PART: Final = 64
 
 type Hear = Callable[[Any], object]
 
 
 class LateHearing:
     """What happened while a trade or an event was handled, and who has not heard of it yet.
+
+    Parameters
+    ----------
+    loop
+        Of the node: who refuses nothing hears with its next turns. None, or one that does not run: when what
+        is handled is done.
 
     Examples
     --------
@@ -39,7 +54,9 @@ class LateHearing:
     ['at once', 'a cancel']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
+        self._is_due = False
         self._trades = 0  # that are being handled
         self._handled = 0  # these, and events
         self._refusing: deque[tuple[Hear, Any]] = deque()
@@ -84,7 +101,32 @@ class LateHearing:
         """Be done with it; tell what nobody has heard."""
         self._handled -= 1
         if not self._handled:
-            self.tell()
+            self.tell_left()
+
+    def tell_left(self) -> None:
+        """Tell that an order has left, or that all is done: at once who may refuse, soon the others."""
+        self.tell_refusing()
+        if self._loop is None or not self._loop.is_running():
+            tell_all(self._waiting)
+        else:
+            self._tell_soon(self._loop)
+
+    def _tell_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._waiting and not self._is_due:
+            self._is_due = True
+            loop.call_soon(self._tell_some, loop)
+
+    def _tell_some(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_due = False
+        waiting = self._waiting
+        left = max(AT_ONCE, len(waiting) // PART)
+        try:
+            while waiting and left:  # who hears may act, and that may tell everything
+                left -= 1
+                hear, message = waiting.popleft()
+                hear(message)
+        finally:
+            self._tell_soon(loop)
 
     def tell(self) -> None:
         """Tell everything that waits: first who may refuse, then the others, each oldest first.

@@ -189,7 +189,7 @@ def make_node(
         node.add_data_client_factory(venue.venue_name, _telling(data_factory(venue), tell))
         node.add_exec_client_factory(venue.venue_name, _telling(factory, tell))
     node.build()
-    HandOver(node.kernel, loop, LateHearing() if late is None else late)
+    HandOver(node.kernel, loop, LateHearing(loop) if late is None else late)
     generate_missing_per_venue(node.kernel.exec_engine, plan.venues)
     leave_history(node.kernel.exec_engine, node.kernel.clock.timestamp_ns, PURGE_BUFFER_MINS)
     return node

@@ -166,7 +166,7 @@ class _Session:
                 guard_client(client, rest.http.budget, log.warning)
                 follow_clock(client, lambda: offsets.get(client.venue.value))
 
-            self._late = LateHearing()
+            self._late = LateHearing(loop)
             node = make_node(self.plan, self.folder, loop, self.session_id, guard, self._late)
             shutdown = Shutdown(node, loop)
             context = LiveContext(
@@ -210,6 +210,8 @@ class _Session:
             with voice:
                 loop.run_until_complete(self._until_stopped(context, shutdown))
         finally:
+            with contextlib.suppress(Exception):
+                self._late.tell()  # what waits for a turn of the loop that does not come
             self.final = _final_state(node)
             with contextlib.suppress(Exception):
                 loop.run_until_complete(context.rest.__aexit__(None, None, None))
