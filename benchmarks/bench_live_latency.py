@@ -10,7 +10,12 @@ handed to the HTTP client), answered. Rows with `cpu` are processor time of the 
 parts: what they take when nobody else wants the machine, and so the least that can be reached with this code.
 Round trip: time of the trade to its cancel at the exchange, less the
 exchange's latency both ways; up to 5 ms of it are the slices in which the exchange sends.
-Fill to stop: less what the exchange itself took, as it measured at each order.
+Fill to stop: less what the exchange itself took, as it measured at each order. Its parts: the fill written to
+the stop's request handed to the HTTP client, that request under way until the exchange's own code has it (the
+exchange is one Python process: it may publish trades meanwhile, and that is not taken off), and the
+acknowledgement written until the order is accepted in the node.
+A run in which the exchange refused requests (429) is no measurement of stops: the node must be silent then.
+The last line tells how many.
 """
 
 import argparse
@@ -42,6 +47,8 @@ from ui.endpoint import TELEMETRY_FILE
 LATENCY_MS: Final = 5.0
 WARM_UP_SECS: Final = 10.0
 MS: Final = 1e6
+# What an exchange answers to those who ask too much.
+REFUSED: Final = frozenset({418, 429})
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -78,6 +85,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         ),
         **cancels(rows, state, begun_ns),
         "fill_to_stop": protections(rows, state, told, begun_ns),
+        "refused": sum(one["status"] in REFUSED for one in state["requests"]),
     }
 
 
@@ -123,8 +131,13 @@ def protections(
     for one in rows.get("event", ()):
         if one["name"] == "OrderAccepted":
             accepted.setdefault(one["id"], one["heard_ns"])
+    handed_over: dict[str, int] = {}
+    for one in rows.get("request", ()):
+        if one["method"].endswith("POST"):
+            handed_over.setdefault(one["id"], one["sent_ns"])
     found: dict[str, list[float]] = {
-        "acknowledged": [], "requested": [], "acknowledgement heard": [], "the exchange's own": []
+        "acknowledged": [], "requested": [], "handed over": [], "under way": [], "acknowledgement heard": [],
+        "the exchange's own": [],
     }  # fmt: skip
     for fill, stop in stops_of(state, begun_ns):
         name = stop["client_id"]
@@ -136,6 +149,9 @@ def protections(
         requested, heard = came_ns - fill_told, accepted[name] - answer_told
         found["acknowledged"].append((requested + heard) / MS)
         found["requested"].append(requested / MS)
+        if name in handed_over:
+            found["handed over"].append((handed_over[name] - fill_told) / MS)
+            found["under way"].append((came_ns - handed_over[name]) / MS)
         found["acknowledgement heard"].append(heard / MS)
         found["the exchange's own"].append((fill_told - fill["ts_ns"] + answer_told - came_ns) / MS)
     return {what: spread(values) for what, values in found.items()}
@@ -197,6 +213,7 @@ def text(figures: dict[str, Any]) -> str:
     lines += [line_of(name, figures[name]) for name in (*parts, "behind_ms")]
     stops = figures["fill_to_stop"].items()
     lines += [line_of(f"fill to stop {name}", found) for name, found in stops]
+    lines += ["", f"requests that the exchange refused: {figures['refused']}"]
     return "\n".join(lines)
 
 

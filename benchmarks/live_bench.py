@@ -73,10 +73,11 @@ BUSY: Final[Mapping[str, Any]] = {
     "rearm_after_secs": 0.0,
 }
 # The same with nobody who takes entries back: what comes near them fills, so that minutes have enough stops.
-# Larger buckets, or orders and changes would be more than the 2,400 requests a minute that the venue allows.
+# Larger buckets, or orders and changes would be more than the 2,400 requests a minute that the venue allows:
+# an entry fills in ten to thirty pieces, and each moves stop and target.
 FILLED: Final[Mapping[str, Any]] = {
     name: value for name, value in BUSY.items() if name != "cancel_policy"
-} | {"bucket_usd": 400}
+} | {"bucket_usd": 600}
 # The largest of the recorded trades is 40 of the usual buckets of 10,000 USD. In buckets a fiftieth as large
 # it would be a thousand, and the node busy with that one trade for 80 ms: it is cut to as many.
 BUSY_LARGEST_USD: Final = 40 * BUSY["bucket_usd"]

@@ -14,6 +14,7 @@ from typing import Any
 
 STARTED_NS = int(os.environ.get("PROBE_STARTED_NS", "0"))
 SAMPLE_SECS = 0.05
+HEARS_FIRST = 10
 ROWS: list[dict[str, Any]] = []
 now_ns = time.time_ns
 
@@ -152,7 +153,8 @@ def watch_node() -> None:
                 heard_ns=now_ns(),
             )
 
-        kernel.msgbus.subscribe(topic="events.order.*", handler=on_order)
+        # Before the strategies: what they do about an acknowledgement comes after it was heard.
+        kernel.msgbus.subscribe(topic="events.order.*", handler=on_order, priority=HEARS_FIRST)
         loop.create_task(sample(kernel, plan.instruments))
         return node
 
