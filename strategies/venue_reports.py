@@ -25,6 +25,8 @@ from strategies.trade_manager.setup import Setup
 
 # Why an entry is denied that was taken back, or entries closed, before it left for the venue.
 WITHDRAWN: Final = "withdrawn"
+# Why one is denied for which the venue's request limits have no room: the rest is for exits.
+RATE_LIMIT: Final = "rate_limit"
 # Events that tell nothing but that an order, or the wish to change it, is on its way.
 OWN_STEPS: Final = frozenset({OrderInitialized, OrderSubmitted, OrderPendingCancel, OrderPendingUpdate})
 

@@ -1,6 +1,7 @@
 """A node's strategies without a node: desks that keep what they were told."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+from runtime.download.budget import HostBudget
+from runtime.live.entry_room import EntryRoom
 from strategies.entry_halt import HALT_TOPIC, HOLD_TOPIC, REARM_TOPIC, RELEASE_TOPIC, Holds
 
 
@@ -130,6 +133,11 @@ class FakeBus:
     def topics(self) -> list[str]:
         """Return the topics so far."""
         return [topic for topic, _ in self.sent]
+
+
+def free_room() -> EntryRoom:
+    """Return the room of a venue that counts nothing."""
+    return EntryRoom(HostBudget(time.monotonic), print, time.monotonic)
 
 
 class FakeNodeThread:

@@ -37,6 +37,9 @@ HOUR_MS: Final = 3_600_000
 INVALID_SYMBOL: Final = -1121
 # Weight per minute and address, and of each request with 1000 rows (the vendor's pages, 2026).
 LIMITS: Final = {"spot": 6000, "usdm": 2400}
+# Orders per account, by seconds; both as told by exchangeInfo, until it is asked.
+ORDER_LIMITS: Final = {"spot": {10.0: 100, 86_400.0: 200_000}, "usdm": {10.0: 300, 60.0: 1_200}}
+INTERVAL_SECS: Final = {"SECOND": 1.0, "MINUTE": 60.0, "DAY": 86_400.0}
 WEIGHTS: Final = {
     "spot": {"time": 1, "exchangeInfo": 20, "klines": 2, "aggTrades": 4, "ticker/24hr": 80,
              "historicalTrades": 25},
@@ -46,6 +49,13 @@ WEIGHTS: Final = {
 # Futures ask 5 for 1000 klines, 2 for 499 and 1 for 99: so the same weight brings a quarter more.
 KLINE_ROWS: Final = {"spot": PAGE_ROWS, "usdm": 499}
 FEW_ROWS: Final = 99
+
+
+def allow_documented(http: Http, address: str, market: BinanceMarket) -> None:
+    """Set the limits of a market that the vendor documents, for the host of an address."""
+    http.allow(address, LIMITS[market])
+    for secs, limit in ORDER_LIMITS[market].items():
+        http.budget(address).allow_orders(limit, secs)
 
 
 class BinanceRest:
@@ -70,7 +80,7 @@ class BinanceRest:
         self._market = market
         self._weights = WEIGHTS[market]
         self._base = f"{hosts.binance_spot}/api/v3" if market == "spot" else f"{hosts.binance_usdm}/fapi/v1"
-        http.allow(self._base, LIMITS[market])
+        allow_documented(http, self._base, market)
 
     @property
     def budget(self) -> HostBudget:
@@ -277,8 +287,11 @@ class BinanceRest:
 
     def _learn_limit(self, info: Mapping[str, Any]) -> None:
         for limit in info.get("rateLimits", ()):
+            secs = INTERVAL_SECS.get(limit.get("interval"), 0.0) * int(limit.get("intervalNum", 1))
             if limit.get("rateLimitType") == "REQUEST_WEIGHT" and limit.get("interval") == "MINUTE":
-                self._http.allow(self._base, int(limit["limit"]), 60.0 * int(limit.get("intervalNum", 1)))
+                self._http.allow(self._base, int(limit["limit"]), secs)
+            elif limit.get("rateLimitType") == "ORDERS" and secs:
+                self.budget.allow_orders(int(limit["limit"]), secs)
 
     async def tickers(self) -> list[Ticker]:
         """Return turnover and spread of every symbol over the last 24 hours."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
+from runtime.download.order_window import OrderWindow
+
 USED_WEIGHT: Final = "x-mbx-used-weight-1m"
 BYBIT_LEFT: Final = "x-bapi-limit-status"
 BYBIT_RESET: Final = "x-bapi-limit-reset-timestamp"
@@ -54,10 +56,16 @@ class HostBudget:
         self._ban_until = 0.0
         self._limited_until = 0.0
         self.ban_status = 0
+        self._orders: dict[float, OrderWindow] = {}
 
     def allow(self, per_window: int, window_secs: float = MINUTE_SECS) -> None:
         """Set the host's limit: weight per window of so many seconds."""
         self._limit, self._window_secs = float(per_window), window_secs
+
+    def allow_orders(self, per_window: int, window_secs: float) -> None:
+        """Set how many orders the venue takes within an interval of so many seconds."""
+        window = self._orders.setdefault(window_secs, OrderWindow(per_window, window_secs))
+        window.limit = per_window
 
     @contextmanager
     def share(self, ratio: float) -> Iterator[None]:
@@ -113,20 +121,45 @@ class HostBudget:
             return self._blocked_until - now
         if self._limit is None:
             return 0.0
-        if now >= self._window_end:
-            self._counted = 0
-            self._reported = None if self._reported is None else 0
-            self._window_end = now + self._window_secs
-        used = self._counted if self._reported is None else self._reported + self._in_flight
+        used = self._used(now)
         # A request that is heavier than the whole share may go alone.
         if used == 0 or used + weight <= self._limit * (1.0 if is_reserved else self._ratio):
             return 0.0
         return self._window_end - now
 
+    def _used(self, now: float) -> int:
+        if now >= self._window_end:
+            self._counted = 0
+            self._reported = None if self._reported is None else 0
+            self._window_end = now + self._window_secs
+        return self._counted if self._reported is None else self._reported + self._in_flight
+
+    def crowded(self, weight_ratio: float, order_ratio: float) -> str:
+        """Return which limit is used up to a share or beyond, in words; empty where none is.
+
+        Parameters
+        ----------
+        weight_ratio, order_ratio
+            Share of the weight, and of the number of orders in each interval, in (0, 1].
+        """
+        now = self._clock()
+        if self._limit is not None and (used := self._used(now)) >= self._limit * weight_ratio:
+            return f"weight {used} of {self._limit:.0f} in {self._window_secs:g} s"
+        for window in self._orders.values():
+            if (orders := window.used(now)) >= window.limit * order_ratio:
+                return f"{orders} of {window.limit} orders in {window.secs:g} s"
+        return ""
+
     def sent(self, weight: int) -> None:
         """Count a request that goes out now."""
         self._counted += weight
         self._in_flight += weight
+
+    def order_sent(self) -> None:
+        """Count an order that goes out now; its request is counted by `sent`."""
+        now = self._clock()
+        for window in self._orders.values():
+            window.sent(now)
 
     def answered(self, weight: int, headers: Mapping[str, str] | None = None) -> None:
         """Take back a request that was sent, with the headers of its answer (None: there was none)."""
@@ -135,7 +168,12 @@ class HostBudget:
             return
         used = _whole(headers.get(USED_WEIGHT))
         if used is not None:
-            self._report(used, date_of(headers))
+            date = date_of(headers)
+            self._report(used, date)
+            for window in self._orders.values():
+                orders = _whole(headers.get(window.header))
+                if orders is not None and date is not None:
+                    window.told(orders, date, self._clock())
         if _whole(headers.get(BYBIT_LEFT)) == 0:
             self.block(reset_secs(headers))
 

@@ -2,7 +2,8 @@
 
 The state file is written in the node's own thread; only the `fsync`, which takes milliseconds on a busy disk,
 has a thread of its own. Until it is done the order is on its way for its setup and `INITIALIZED` for
-Nautilus; if nobody wants it any more by then (halted, held, cancelled), it is denied and never leaves.
+Nautilus; if nobody wants it any more by then (halted, held, cancelled), or the venue's limits have no room
+for it (`runtime.live.entry_room`), it is denied and never leaves.
 """
 
 import asyncio
@@ -10,8 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from runtime.live.entry_room import EntryRoom
 from strategies.trade_manager.orders import Leg
-from strategies.venue_reports import WITHDRAWN
+from strategies.venue_reports import RATE_LIMIT, WITHDRAWN
 
 THREAD: Final = "state-sync"
 # An entry that a stalled disk kept back for longer belongs to a market of before.
@@ -56,6 +58,8 @@ class EntryBarrier:
     on_failure
         Called with the command and the error of an order that is not sent because the disk refuses, after
         its denial; not where the disk only took too long.
+    room
+        Asked last: what the venue counts leaves room for exits.
     """
 
     def __init__(
@@ -64,16 +68,17 @@ class EntryBarrier:
         intents: IntentSync,
         is_wanted: Callable[[Any], bool],
         on_failure: Callable[[Any, OSError], None],
+        room: EntryRoom,
     ) -> None:
         self._client, self._intents = client, intents
-        self._is_wanted, self._on_failure = is_wanted, on_failure
+        self._is_wanted, self._on_failure, self._room = is_wanted, on_failure, room
         # Both are called by Nautilus through the instance.
         self._submit, self._cancel = client._submit_order, client._cancel_order  # noqa: SLF001
         client._submit_order, client._cancel_order = self.submit, self.cancel  # noqa: SLF001
         self._waiting: dict[Any, bool] = {}  # by order: whether nobody has cancelled it
 
     async def submit(self, command: Any) -> None:
-        """Send an order; an entry once its intent is on the disk, and only if it is wanted then."""
+        """Send an order; an entry once its intent is on the disk, and only if it is wanted and has room."""
         order, stored = command.order, self._intents.newest
         if Leg.ENTRY.name in (order.tags or ()):
             name = order.client_order_id
@@ -90,6 +95,10 @@ class EntryBarrier:
             if not (is_uncancelled and self._is_wanted(name)):
                 self._deny(order, WITHDRAWN)
                 return
+            if not self._room.takes_entry():
+                self._deny(order, RATE_LIMIT)
+                return
+        self._room.order_sent()
         await self._submit(command)
 
     async def cancel(self, command: Any) -> None:

@@ -27,6 +27,7 @@ from runtime.errors import ConfigurationError
 from runtime.live.balance_check import AskBalance, BalanceCheck, ask_client
 from runtime.live.context import LiveContext
 from runtime.live.crash_points import armed_points
+from runtime.live.entry_room import entry_room
 from runtime.live.holdings_watch import HoldingsWatch
 from runtime.live.intents import EntryBarrier, IntentSync
 from runtime.live.late_records import late_records
@@ -428,7 +429,7 @@ def _entries_wait(context: LiveContext, file: StateFile, clients: Iterable[Any])
         return all(desk.wants_entry(client_order_id.value) for desk in desks)
 
     for client in clients:
-        EntryBarrier(client, intents, is_wanted, halt)
+        EntryBarrier(client, intents, is_wanted, halt, entry_room(context, client))
     return intents.begin
 
 

@@ -7,7 +7,8 @@ with our own public client of the same host (`runtime.download.budget.HostBudget
 * after 418 or 429, whoever met it, nothing at all is sent until the time of ``Retry-After``; who asked gets
   the venue's own refusal, which is true: the request was not executed;
 * above the share of the limit that `download.budget_ratio` names, questions wait for the next minute. Orders
-  and cancellations do not: the rest is reserved for them.
+  and cancellations do not: the rest is reserved for them, the last of it for what is no entry
+  (`runtime.live.entry_room`).
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from nautilus_trader.adapters.binance.http.error import BinanceClientError
 from nautilus_trader.core.nautilus_pyo3 import HttpMethod
 
 from runtime.download.budget import USED_WEIGHT, HostBudget
+from runtime.download.order_window import ORDER_COUNTS
 from runtime.live.exchanged_class import exchanged
 from runtime.live.freshness import ClockOffset
 
@@ -33,7 +35,7 @@ LONGEST_WAIT_SECS: Final = 60.0
 LONGEST_SIGNED_WAIT_SECS: Final = 2.0
 
 # What an answer says about limits; a client returns the headers alone that it was made for.
-LIMIT_HEADERS: Final = ("Retry-After", USED_WEIGHT)
+LIMIT_HEADERS: Final = ("Retry-After", "Date", USED_WEIGHT, *ORDER_COUNTS.values())
 
 type Sleep = Callable[[float], Any]
 

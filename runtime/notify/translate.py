@@ -9,6 +9,7 @@ from runtime.notify.events import Event, EventKind, Severity
 from strategies.entry_halt import HaltEntries, RearmEntries
 from strategies.guards import FOREVER_NS, Pause
 from strategies.trade_manager.record import ClosedTrade, Decision, ExitReason
+from strategies.venue_reports import RATE_LIMIT
 
 _CLOSED: Final[Mapping[str, EventKind]] = {
     ExitReason.TARGET: EventKind.TARGET_HIT,
@@ -135,9 +136,12 @@ class Translator:
     def order(self, name: str, event: Any) -> Event | None:
         """Return a refusal as an event; `name` is the type of the order event.
 
-        A post-only order that would have taken liquidity is sent again at another price: no news.
+        A post-only order that would have taken liquidity is sent again at another price: no news. Nor is each
+        entry that the venue's limits have no room for: that they are near is told once.
         """
         if name not in _REFUSED or getattr(event, "due_post_only", False):
+            return None
+        if name == "OrderDenied" and event.reason == RATE_LIMIT:
             return None
         what = {
             "OrderCancelRejected": "cancel rejected",

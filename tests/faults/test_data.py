@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.books import books_agree
 from tests.faults.harness import NANOS, FaultVenue, LiveNode, details
-from tests.faults.kinds import KINDS
+from tests.faults.kinds import KINDS, PRICE
 from tests.faults.recorder import record
 
 pytestmark = pytest.mark.fault
@@ -33,6 +33,8 @@ SPIKE: Final = {
     "bybit_linear": "65000",
     "bybit_spot": "35000",
 }
+# The venue's window of weight, and its limit.
+WEIGHT: Final = {"binance_usdm": ("weight_1m", 2400), "binance_spot": ("REQUEST_WEIGHT", 6000)}
 BAN_SECS: Final = 12
 # Bybit's limits are over five seconds at most, and longer ones are not believed.
 BYBIT_LIMIT_SECS: Final = 4
@@ -148,6 +150,59 @@ def test_F10_no_request_during_a_ban(started: Pair, fault: str) -> None:
     record(f"F10 {status}", venue.kind.name, f"status {status} for {secs} s", measured=measured)
     # The one that learns of it, and what was under way in the same moment.
     assert len(during) <= 2
+
+
+def test_F10_entries_end_below_the_limits(started: Pair) -> None:
+    """Somebody else at the address spends: a position is protected, the next entry denied, no 429."""
+    venue, node = started
+    if venue.kind.venue == "bybit":
+        pytest.skip("Bybit limits each kind of order alone: tests/unit/test_entry_room.py")
+    weight, limit = WEIGHT[venue.kind.name]
+    node.enter()
+    since_ns = venue.now_ns()
+    spend(venue, weight, limit * 17 // 20)
+    venue.fill_entry()
+    node.wait_protected()
+    protected_ns = venue.now_ns()
+    venue.hit_target()
+    node.wait("the position is closed", venue.is_flat)
+    venue.price = PRICE
+    venue.print_trade(PRICE)
+    node.wait("the desk is free", lambda: not node.desk()["setup"])
+
+    def is_denied() -> bool:
+        """Another minute may have begun: others spend on."""
+        if venue.legs():
+            node.command("cancel-all")
+            node.wait("nothing rests", lambda: not venue.legs())
+        used = venue.records()["limits"][weight]["used"]
+        spend(venue, weight, max(0, limit * 17 // 20 - used))
+        venue.arm()
+        time.sleep(1.0)
+        return any(one["reason"] == "rate_limit" for one in node.decisions("entry_rejected"))
+
+    node.wait("an entry is denied", is_denied)
+    assert not refused(venue, since_ns)
+    node.enter()  # within a minute by itself
+    end_entry(venue, node)
+    measured = books_agree(node, venue) | {
+        "unprotected, s": round((protected_ns - since_ns) / NANOS, 1),
+        "refused requests": len(refused(venue, since_ns)),
+        "denied entries": len(
+            [one for one in node.decisions("entry_rejected") if one["reason"] == "rate_limit"]
+        ),
+    }
+    record(
+        "F10 near the limit",
+        venue.kind.name,
+        "others at the address spend 85 % of the weight of each minute",
+        measured=measured,
+    )
+
+
+def spend(venue: FaultVenue, weight: str, units: int) -> None:
+    """Let somebody else at the address send requests."""
+    venue.fault("spend", window=weight, units=units)
 
 
 def refused(venue: FaultVenue, since_ns: int) -> list[dict[str, Any]]:

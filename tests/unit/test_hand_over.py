@@ -40,6 +40,7 @@ from runtime.live.late_hearing import LateHearing
 from runtime.notify.actor import NotifyActor, NotifyActorConfig
 from strategies.entry_halt import HALT_TOPIC, HaltEntries
 from strategies.trade_manager.record import Decision
+from tests.live_fakes import free_room
 from ui.bridge import TelemetryActor
 from ui.telemetry.sources import TelemetrySources
 
@@ -512,7 +513,8 @@ def test_a_client_of_nautilus_has_what_tasks_and_denials_need() -> None:
 
         client._cancel_order = cancel
         start_eagerly(client, loop)
-        EntryBarrier(client, IntentSync(lambda: None, loop), lambda _name: True, lambda *_words: None)
+        intents, room = IntentSync(lambda: None, loop), free_room()
+        EntryBarrier(client, intents, lambda _name: True, lambda *_words: None, room)
         ids = TraderId("T-1"), StrategyId("S-1"), InstrumentId.from_str("XYZUSDT.SIM"), ClientOrderId("O-1")
         command = CancelOrder(*ids, None, UUID4(), 0)
         client.cancel_order(command)
@@ -524,7 +526,7 @@ def test_a_client_of_nautilus_has_what_tasks_and_denials_need() -> None:
         order = SimpleNamespace(
             client_order_id=ids[3], tags=["ENTRY"], strategy_id=ids[1], instrument_id=ids[2]
         )
-        EntryBarrier(client, IntentSync(lambda: None, loop), lambda _name: False, lambda *_words: None)
+        EntryBarrier(client, intents, lambda _name: False, lambda *_words: None, room)
         await client._submit_order(SimpleNamespace(order=order))
         assert [(one.client_order_id, one.reason) for one in denied] == [(ids[3], "withdrawn")]
 

@@ -13,16 +13,20 @@ from typing import Any
 import pytest
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.events import OrderDenied
-from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, StrategyId, TraderId
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, StrategyId, TraderId, Venue
 
+from runtime.download.http import Http
 from runtime.live import intents, recovery
 from runtime.live.intents import EntryBarrier, IntentSync
 from runtime.live.recorded_answers import Questions, RecordedLimits
+from runtime.live.settings import LiveVenue
 from runtime.live.state import StateFile, StateKeeper
+from runtime.settings import DownloadSettings
 from strategies.entry_limits import EntryLimits, LimitRules
 from strategies.setup_desk import SetupDesk
 from strategies.trade_manager.orders import Leg
 from strategies.trade_manager.skips import SkipReason
+from tests.live_fakes import free_room
 from tests.unit.test_protection_of_setups import Desk
 from tests.unit.test_state_file import NAMES, setup_named
 
@@ -35,6 +39,7 @@ class Client:
         self.sent: list[str] = []
         self.denied: list[tuple[str, str]] = []
         self._clock = SimpleNamespace(timestamp_ns=lambda: 7)
+        self.venue = Venue("BINANCE")
 
     async def _submit_order(self, command: Any) -> None:
         for _ in range(self.turns):
@@ -78,6 +83,7 @@ class Node:
             self.intents,
             lambda name: name not in self.unwanted,
             lambda _command, error: self.failures.append(str(error)),
+            free_room(),
         )
 
     def submit(self, name: str, leg: str) -> asyncio.Task[None]:
@@ -229,7 +235,10 @@ def test_a_desk_wants_an_entry_while_nothing_speaks_against_it(
 
 
 def test_a_live_node_asks_the_desk_of_an_entry(tmp_path: Path) -> None:
-    """The barrier is wired to the desks of all strategies, through whatever records their limits."""
+    """The barrier is wired to the desks of all strategies, through whatever records their limits.
+
+    And to what the venue's host is known to have counted.
+    """
 
     async def story() -> None:
         (own, venue), (other, _) = entering(), entering()
@@ -238,10 +247,17 @@ def test_a_live_node_asks_the_desk_of_an_entry(tmp_path: Path) -> None:
         for desk in (own, other):
             desk.wants_entry = partial(SetupDesk.wants_entry, desk)
         client, file = Client(), StateFile(tmp_path / "state.sqlite")
+        account = LiveVenue(venue="binance", market="usdm")
+        kernel: Any = SimpleNamespace(
+            clock=client._clock, msgbus=SimpleNamespace(publish=lambda **_words: None)
+        )
+        http = Http(DownloadSettings())
         context: Any = SimpleNamespace(
             mode="live",
             loop=asyncio.get_running_loop(),
-            node=SimpleNamespace(kernel=None),
+            node=SimpleNamespace(kernel=kernel),
+            settings=SimpleNamespace(live=SimpleNamespace(venues=[account])),
+            rest=SimpleNamespace(http=http),
             strategies=lambda: [SimpleNamespace(desks=(other,)), SimpleNamespace(desks=(own,))],
         )
         recovery._entries_wait(context, file, [client])
@@ -254,7 +270,14 @@ def test_a_live_node_asks_the_desk_of_an_entry(tmp_path: Path) -> None:
         await submit(SimpleNamespace(order=order))
         assert client.sent == [f"submit {name}"]
         assert client.denied == [(name, "withdrawn")]
+        limits._limits.reopen(0)
+        budget = http.budget("https://fapi.binance.com/fapi/v1")
+        for _ in range(200):
+            budget.order_sent()
+        await submit(SimpleNamespace(order=order))
+        assert client.denied[1:] == [(name, "rate_limit")]
         file.close()
+        await http.__aexit__(None, None, None)
 
     asyncio.run(story())
 

@@ -98,6 +98,9 @@ def test_refusals_are_told_but_for_post_only() -> None:
     refused = told.order("OrderRejected", event)
     assert refused is not None
     assert refused.text == f"{XRP} order rejected: no funds (e1)"
+    event.reason = "rate_limit"  # told once, not with each entry
+    assert told.order("OrderDenied", event) is None
+    assert told.order("OrderRejected", event) is not None
     event.due_post_only = True
     assert told.order("OrderRejected", event) is None
     assert told.order("OrderAccepted", event) is None

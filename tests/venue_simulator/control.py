@@ -194,6 +194,10 @@ def _skew(venue: Venue, args: Mapping[str, Any]) -> None:
     venue.clock.skew_ns = int(float(args["secs"]) * 1e9)
 
 
+def _spend(venue: Venue, args: Mapping[str, Any]) -> None:
+    venue.limiter.windows[args["window"]].spend(int(args["units"]), venue.clock.now_ns())
+
+
 def _latency(venue: Venue, args: Mapping[str, Any]) -> None:
     venue.latency_secs = float(args["ms"]) / 1000
 
@@ -225,6 +229,7 @@ FAULTS: Final[Mapping[str, Callable[[Venue, Mapping[str, Any]], None]]] = {
     "skew": _skew,  # secs
     "ban": lambda venue, args: venue.limiter.ban(float(args["secs"])),
     "rate_limit": lambda venue, args: venue.limiter.limit(float(args["secs"])),
+    "spend": _spend,  # window, units: what another program at the same address, or of the account, sent
     "liquidation": _forced("liquidation"),  # market, account
     "adl": _forced("adl"),
     "listen_key_expiry": lambda venue, args: venue.protocol.expire_user_stream(args.get("account", "main")),
