@@ -308,15 +308,21 @@ class SetupDesk(CommandedDesk):
         # While the old entry was on its way back, another strategy may have spent its money.
         if planned is not None and is_taken_back(event) and not self._affords(planned):
             given_up = setup.cancel_entry("funds", event.ts_event)
+        if isinstance(event, OrderFilled) and self._other_fee(event):
+            self.count("fees_in_other_currency")
         return [*given_up, *tell(setup, event, self)]
+
+    def _other_fee(self, event: Any) -> bool:
+        """Tell whether a fill's fee is in BNB or the like: it does not touch the position; not in the pnl."""
+        fee, own = event.commission, (self.instrument.base_currency, self.instrument.quote_currency)
+        return bool(fee is not None and fee.as_decimal() and fee.currency not in own)
 
     def fill_of(self, event: Any) -> Fill:
         """Return a fill (an event, or a report of one) in plain words."""
         fee = event.commission
         amount, currency = (fee.as_decimal(), fee.currency) if fee is not None else (ZERO, None)
         is_base = currency is not None and currency == self.instrument.base_currency
-        if amount and not is_base and currency != self.instrument.quote_currency:
-            self.count("fees_in_other_currency")  # BNB: it does not touch the position; not in the pnl
+        if self._other_fee(event):
             amount = ZERO
         takes_coins = is_base and self.venue.reduce_only is False
         return Fill(
