@@ -281,7 +281,12 @@ class RecoveryActor(Actor):
         for desk in self._started():
             name = desk.instrument_id.value
             if desk.missing_qty() and desk.account_kind() == "cash" and name not in self._looks.values():
-                self._call_soon(partial(self._begin_look, name))
+                self._call_soon(partial(self._begin_only_look, name))
+
+    def _begin_only_look(self, name: str) -> None:
+        """Look unless somebody does: the next balance may have come before the look for this one began."""
+        if name not in self._looks.values():
+            self._begin_look(name)
 
     def _begin_look(self, name: str) -> None:
         task = asyncio.get_running_loop().create_task(self._look_again(name))

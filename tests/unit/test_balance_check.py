@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from nautilus_trader.common.component import MessageBus, TestClock
+from nautilus_trader.model.enums import AccountType
 from nautilus_trader.model.identifiers import InstrumentId, TraderId
 from nautilus_trader.test_kit.stubs.component import TestComponentStubs
 
@@ -295,6 +296,30 @@ def test_a_fill_of_ours_that_was_lost_is_no_sale_by_others(monkeypatch: pytest.M
     assert rig.desk.notes == []
     assert rig.desk.setup is not None
     assert rig.desk.setup.position_qty == 4
+
+
+def test_two_balances_at_once_begin_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look begins a moment after its balance: the next balance may come before."""
+    rig = Rig(monkeypatch, lambda desk: sell(desk, fills=()))
+    soon: list[Callable[[], Any]] = []
+    rig.actor._call_soon = soon.append  # type: ignore[assignment]
+    rig.actor._started = lambda: [rig.desk]  # type: ignore[method-assign, list-item]
+    rig.desk.known_qty = Decimal(4)
+    state: Any = SimpleNamespace(account_type=AccountType.CASH)
+
+    async def look() -> None:
+        for _ in range(2):
+            rig.actor._on_account(state)
+        assert len(soon) == 2
+        for begin in soon:
+            begin()
+        assert len(rig.actor._looks) == 1
+        await asyncio.gather(*rig.actor._looks)
+        rig.actor._begin_only_look(rig.desk.instrument_id.value)  # that one is over
+        assert len(rig.actor._looks) == 1
+        await asyncio.gather(*rig.actor._looks)
+
+    asyncio.run(look())
 
 
 def test_a_fill_of_our_own_gets_time_to_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
