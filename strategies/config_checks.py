@@ -3,13 +3,12 @@
 from collections.abc import Collection, Mapping
 
 from msgspec import Struct
-from nautilus_trader.config import StrategyConfig
 
 type Ranges = Mapping[str, tuple[float, float]]
 """Least and greatest value of numbers, both included; a config class shows its own as ``RANGES``."""
 
 
-def check_choices(config: StrategyConfig, choices: Mapping[str, Collection[str]]) -> None:
+def check_choices(config: Struct, choices: Mapping[str, Collection[str]]) -> None:
     """Raise ValueError when a field is none of the words that it may be."""
     for name, words in choices.items():
         if getattr(config, name) not in words:

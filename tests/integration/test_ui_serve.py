@@ -136,11 +136,6 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path: Path, words: list[str],
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a type in strategies/config_checks.py brings Nautilus in: that file is one of those "
-    "that the fault matrix is measured with, and is mended together with the next measurement",
-)
 def test_the_server_knows_neither_nautilus_nor_numpy() -> None:
     """It starts in the time that Flask takes."""
     code = (
