@@ -145,7 +145,11 @@ class SessionJournal:
         is_silent = status is None or status.ts_ns < time.time_ns() - STATUS_MAX_AGE_NS
         if status is not None and status.state == "refused" and not is_silent:
             return Trouble(status.reason, status.remedy)
-        pending = pending_bytes(self.root) if status is None or is_silent else status.pending_bytes
+        try:
+            pending = pending_bytes(self.root) if status is None or is_silent else status.pending_bytes
+        except OSError as error:
+            words = error.strerror or str(error)
+            return Trouble(f"{self.root}: cannot be read ({words})", "check disk and permissions")
         if pending <= MAX_PENDING_BYTES:
             return None
         why = "no writer runs" if status is None or is_silent else status.reason
@@ -204,24 +208,26 @@ class TelemetryQueue:
             batch = list(self._records)
             self._records.clear()
         try:
-            is_written = not batch or (self._has_room() and self._spool.append_many(batch))
+            taken = self._spool.append_many(batch) if batch and self._has_room() else 0
         except (ValueError, TypeError, OverflowError):  # one of them cannot be encoded
             with self._guard:
                 self.dropped += len(batch)
             return
-        if not is_written:
+        if waiting := batch[taken:]:
             with self._guard:
                 free = (self._records.maxlen or 0) - len(self._records)
-                kept = batch[max(0, len(batch) - free) :] if free else []
-                self.dropped += len(batch) - len(kept)
+                kept = waiting[max(0, len(waiting) - free) :] if free else []
+                self.dropped += len(waiting) - len(kept)
                 self._records.extendleft(reversed(kept))
 
     def _has_room(self) -> bool:
-        sizes = (path.stat().st_size for path in self._folder.glob(f"{TELEMETRY_LANE}-*") if path.exists())
         try:
+            sizes = (path.stat().st_size for path in self._folder.glob(f"{TELEMETRY_LANE}-*"))
             return sum(sizes) < self._max_bytes
         except FileNotFoundError:  # the writer removed a segment
             return True
+        except OSError:  # the disk takes no questions either
+            return False
 
 
 def _claim(root: Path, session_id: str, binding: Binding) -> SessionLock:

@@ -11,6 +11,8 @@ import os
 import threading
 import time
 from collections import deque
+from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,7 +105,7 @@ class Spool:
                 self.lost += 1  # its place is kept, so that verify names it
                 frame = stand_in(record, seq, error)
             self.next_seq = seq + 1
-            if self._backlog or not self._write(frame, seq):
+            if self._backlog or self._write(frame, seq) < len(frame):
                 self._keep(frame, seq)
             if self.failure:
                 self._recover()
@@ -111,18 +113,26 @@ class Spool:
                 self._sync()
             return seq
 
-    def append_many(self, records: list[Any]) -> bool:
-        """Write records by one `write()`; return False, with none of them written, when the disk refuses."""
+    def append_many(self, records: list[Any]) -> int:
+        """Write records by one `write()`; return how many of the first the disk took: all of them, or none.
+
+        A few of them only where it took part of the bytes and would not have that part cut off again. What it
+        did not take is the caller's to keep. Never raises for what a disk does.
+        """
         with self._lock:
             frames = [frame_of(record, self.next_seq + step) for step, record in enumerate(records)]
-            is_written = self._write(b"".join(frames), self.next_seq)
-            if is_written:
-                self.next_seq += len(frames)
+            stays = self._write(b"".join(frames), self.next_seq)
+            taken = sum(end <= stays for end in accumulate(map(len, frames)))
+            self.next_seq += taken
+            if taken == len(frames):
                 self.failure = ""
-            return is_written
+            return taken
 
     def retry(self) -> bool:
-        """Try to write what waits in memory; return whether the spool works. Call it every second or so."""
+        """Try to write what waits in memory; return whether the spool works. Call it every second or so.
+
+        Never raises for what a disk does.
+        """
         with self._lock:
             if self.failure:
                 self._retry_at_s = 0.0
@@ -130,40 +140,51 @@ class Spool:
             return not self.failure
 
     def close(self) -> None:
-        """Sync, close, and give the reserve back."""
+        """Sync, close, give the reserve back, count what the disk did not take. Never raises for a disk."""
         with self._lock:
+            if self.failure:
+                self._retry_at_s = 0.0
+                self._recover()
             if self._fd >= 0:
-                if self.failure:
-                    self._retry_at_s = 0.0
-                    self._recover()
                 self._sync()
-                os.close(self._fd)
-                self._fd = -1
-            (self.folder / RESERVE).unlink(missing_ok=True)
+                self._close_file()
+            self.lost += len(self._backlog)
+            self._backlog.clear()
+            self._give_reserve_up()
 
     # -- the disk ----------------------------------------------------------------------------------------
 
-    def _write(self, frame: bytes, seq: int) -> bool:
+    def _write(self, frames: bytes, seq: int) -> int:
+        """Return the bytes that are in the file: all, or none unless a part could not be cut off again."""
         try:
             if self._size >= self._segment_bytes or self._fd < 0:
                 self._open_segment(seq)
-            written = os.write(self._fd, frame)
-            if written == len(frame):
-                self._size += written
-                return True
-            self._take_back()
-            self._note(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))  # short: a disk that filled up
+            written = os.write(self._fd, frames)
         except OSError as error:
             self._note(error)
-        return False
+            return 0
+        if written == len(frames):
+            self._size += written
+            return written
+        self._note(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))  # short: a disk that filled up
+        return 0 if self._take_back() else written
 
-    def _take_back(self) -> None:
+    def _take_back(self) -> bool:
         """Cut a half-written frame off, so that the next one does not stand behind rubbish."""
         try:
             os.ftruncate(self._fd, self._size)
         except OSError:
-            os.close(self._fd)  # readers skip to the next segment
-            self._fd = -1
+            self._close_file()  # readers skip to the next segment
+            return False
+        return True
+
+    def _close_file(self) -> None:
+        # Its number belongs to somebody else from here on, also when the disk complains while closing.
+        fd, self._fd = self._fd, -1
+        try:
+            os.close(fd)
+        except OSError as error:
+            self._note(error)
 
     def _note(self, error: OSError) -> None:
         words = error.strerror or str(error)
@@ -185,16 +206,13 @@ class Spool:
     def _recover(self) -> None:
         """Give the reserve up if it is still there, write what waits, see whether there is space again."""
         now_s = time.monotonic()
-        reserve = self.folder / RESERVE
-        if reserve.exists():
-            reserve.unlink(missing_ok=True)
-        elif now_s < self._retry_at_s:
+        if not self._give_reserve_up() and now_s < self._retry_at_s:
             return
         self._retry_at_s = now_s + RETRY_SECS
         reason = self.failure
         while self._backlog:
             seq, frame = self._backlog[0]
-            if not self._write(frame, seq):
+            if self._write(frame, seq) < len(frame):
                 return
             self._backlog.popleft()
         # With the reserve used up the journal still works; entries wait until there is room for it again.
@@ -202,9 +220,23 @@ class Spool:
 
     def _open_segment(self, first_seq: int) -> None:
         fd = os.open(segment_path(self.folder, self.lane, first_seq), _FLAGS, 0o600)
+        try:
+            size = os.fstat(fd).st_size
+        except OSError:
+            with suppress(OSError):
+                os.close(fd)
+            raise
         if self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self._size = fd, os.fstat(fd).st_size
+            self._close_file()
+        self._fd, self._size = fd, size
+
+    def _give_reserve_up(self) -> bool:
+        """Remove the reserve; return whether there was one that the disk let go."""
+        try:
+            os.unlink(self.folder / RESERVE)  # noqa: PTH108 - by `os` like all calls here: tests refuse them
+        except OSError:  # none there, or a disk that takes no change at all
+            return False
+        return True
 
     def _make_reserve(self) -> bool:
         if not self._reserve_bytes or not hasattr(os, "posix_fallocate"):
@@ -216,7 +248,7 @@ class Spool:
             finally:
                 os.close(fd)
         except OSError:
-            (self.folder / RESERVE).unlink(missing_ok=True)
+            self._give_reserve_up()
             return False
         return True
 

@@ -1,8 +1,10 @@
 """The spool: frames, torn tails, segments, a disk that fills up."""
 
+import errno
 import os
 import random
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -258,3 +260,205 @@ def test_random_cuts_of_a_session_read_as_a_prefix(tmp_path: Path) -> None:
         frames, _damaged = drained(folder)
         assert [frame.record() for frame in frames] == [scripted(number) for number in range(len(frames))]
         assert drained(folder)[1] == 0  # the torn tail was cut
+
+
+class SickDisk:
+    """The module ``os`` as the spool sees it, on a disk that refuses what it is told to refuse.
+
+    A refused `close` closes, as Linux does; a refused `write` is one that the disk takes `torn` bytes of, an
+    error where that is 0.
+    """
+
+    def __init__(self) -> None:
+        self.refuses: dict[str, int] = {}  # name of a call -> errno
+        self.torn = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def __dir__(self) -> list[str]:
+        return dir(os)
+
+    def _ask(self, call: str) -> None:
+        if (number := self.refuses.get(call)) is not None:
+            raise OSError(number, os.strerror(number))
+
+    def open(self, path: Path, flags: int, mode: int = 0o777) -> int:
+        self._ask("open")
+        return os.open(path, flags, mode)
+
+    def write(self, fd: int, frames: bytes) -> int:
+        if "write" in self.refuses and self.torn:
+            return os.write(fd, frames[: min(self.torn, len(frames) - 1)])
+        self._ask("write")
+        return os.write(fd, frames)
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+        self._ask("close")
+
+    def unlink(self, path: Path) -> None:
+        self._ask("unlink")
+        path.unlink()
+
+    def fstat(self, fd: int) -> os.stat_result:
+        self._ask("fstat")
+        return os.fstat(fd)
+
+    def fsync(self, fd: int) -> None:
+        self._ask("fsync")
+        os.fsync(fd)
+
+    def ftruncate(self, fd: int, size: int) -> None:
+        self._ask("ftruncate")
+        os.ftruncate(fd, size)
+
+    def posix_fallocate(self, fd: int, offset: int, size: int) -> None:
+        self._ask("posix_fallocate")
+        os.posix_fallocate(fd, offset, size)
+
+    def statvfs(self, path: Path) -> os.statvfs_result:
+        self._ask("statvfs")
+        return os.statvfs(path)
+
+
+CALLS = ("open", "write", "close", "unlink", "fstat", "fsync", "ftruncate", "posix_fallocate", "statvfs")
+READ_ONLY = dict.fromkeys(("open", "write", "unlink", "ftruncate", "posix_fallocate"), errno.EROFS)
+REFUSALS = {
+    "mounted read-only after an error": READ_ONLY,
+    "dead: every call fails": dict.fromkeys(CALLS, errno.EIO),
+    "a folder that may not be changed any more": dict.fromkeys(("open", "write", "unlink"), errno.EACCES),
+    "a reserve that cannot be removed": {"write": errno.ENOSPC, "unlink": errno.EACCES},
+}
+
+
+@pytest.fixture
+def sick(monkeypatch: pytest.MonkeyPatch) -> SickDisk:
+    """Return the disk of all spools of this test."""
+    disk = SickDisk()
+    monkeypatch.setattr("runtime.journal.spool.os", disk)
+    return disk
+
+
+@pytest.mark.parametrize("refuses", REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize("torn", [0, 11])
+def test_whatever_a_disk_refuses_is_kept_and_not_raised(
+    tmp_path: Path, sick: SickDisk, refuses: dict[str, int], torn: int
+) -> None:
+    """Appending, asking again and closing do not raise; healed, every record is there once."""
+    spool = Spool(tmp_path / "s", segment_bytes=1000, reserve_bytes=4096)
+    for number in range(5):
+        spool.append(decision(number))
+    sick.refuses, sick.torn = refuses, torn
+    for number in range(5, 30):
+        assert spool.append(decision(number)) == number
+        assert spool.is_failing
+    assert not spool.retry()
+    assert (spool.backlog, spool.lost) == (25, 0)
+    sick.refuses = {}
+    assert spool.retry()
+    spool.append(decision(30))
+    spool.close()
+    frames, _torn_tails = drained(tmp_path / "s")
+    assert [frame.record() for frame in frames] == [decision(number) for number in range(31)]
+    assert spool.lost == 0
+    assert not (tmp_path / "s" / "reserve").exists()
+
+
+@pytest.mark.parametrize("refuses", REFUSALS.values(), ids=REFUSALS)
+def test_what_a_disk_does_not_take_to_the_end_is_counted(
+    tmp_path: Path, sick: SickDisk, refuses: dict[str, int]
+) -> None:
+    """Closing does not raise either; twice is once, and what is lost is counted once."""
+    spool = Spool(tmp_path / "s", reserve_bytes=4096)
+    spool.append(decision(0))
+    sick.refuses = refuses
+    for number in range(1, 4):
+        spool.append(decision(number))
+    spool.close()
+    spool.close()
+    assert (spool.lost, spool.backlog) == (3, 0)
+    assert [frame.seq for frame in drained(tmp_path / "s")[0]] == [0]
+
+
+def test_what_waits_is_written_at_the_end_also_without_a_file(tmp_path: Path, sick: SickDisk) -> None:
+    """A segment that was given up for a torn record is no reason to leave what waits in memory."""
+    spool = Spool(tmp_path / "s", reserve_bytes=0)
+    spool.append(decision(0))
+    sick.refuses, sick.torn = READ_ONLY, 11
+    spool.append(decision(1))
+    sick.refuses = {}
+    spool.close()
+    assert [frame.record() for frame in drained(tmp_path / "s")[0]] == [decision(0), decision(1)]
+    assert spool.lost == 0
+
+
+def test_a_file_that_complains_while_closing_is_not_written_to_again(tmp_path: Path, sick: SickDisk) -> None:
+    """Its number may be that of another file by then: a record would land in there."""
+    spool = Spool(tmp_path / "s", segment_bytes=1, reserve_bytes=0)
+    spool.append(decision(0))
+    sick.refuses = {"close": errno.EIO}
+    spool.append(decision(1))
+    with (tmp_path / "other").open("wb") as other:
+        spool.append(decision(2))
+        assert os.fstat(other.fileno()).st_size == 0
+    spool.close()
+    frames, damaged = drained(tmp_path / "s")
+    assert ([frame.record() for frame in frames], damaged) == ([decision(number) for number in range(3)], 0)
+
+
+@given(st.lists(st.tuples(st.sets(st.sampled_from(CALLS)), st.integers(0, 300)), max_size=12))
+def test_a_disk_of_many_moods_costs_and_doubles_nothing(moods: list[tuple[set[str], int]]) -> None:
+    """Whatever it refuses in whatever order: healed, every record is there once, in order."""
+    with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
+        sick = SickDisk()
+        patch.setattr("runtime.journal.spool.os", sick)
+        spool = Spool(Path(root) / "s", segment_bytes=600, reserve_bytes=4096)
+        for number, (calls, torn) in enumerate(moods):
+            sick.refuses, sick.torn = dict.fromkeys(calls, errno.EIO), torn
+            assert spool.append(scripted(number)) == number
+            spool.retry()
+        sick.refuses = {}
+        spool.close()
+        frames, _torn_tails = drained(Path(root) / "s")
+        assert [frame.record() for frame in frames] == [scripted(number) for number in range(len(moods))]
+        assert spool.lost == 0
+
+
+@pytest.mark.parametrize("torn", [0, 11, 100, 250])
+@pytest.mark.parametrize("cuts", [True, False])
+def test_telemetry_that_was_written_in_part_is_not_written_twice(
+    tmp_path: Path, sick: SickDisk, torn: int, *, cuts: bool
+) -> None:
+    """What the disk keeps of a batch is told; the rest comes later, under numbers of its own."""
+    records = [EquityRecord(ts_ns=number, equity="1") for number in range(10)]
+    spool = Spool(tmp_path / "s", reserve_bytes=0)
+    sick.refuses, sick.torn = {"write": errno.ENOSPC} | ({} if cuts else {"ftruncate": errno.EIO}), torn
+    taken = spool.append_many(records)
+    assert spool.is_failing
+    assert (taken > 0) == (torn >= 100 and not cuts)
+    sick.refuses = {}
+    assert spool.append_many(records[taken:]) == 10 - taken
+    assert not spool.is_failing
+    spool.close()
+    frames, _torn_tail = drained(tmp_path / "s")
+    assert [frame.record() for frame in frames] == records
+
+
+def test_telemetry_goes_on_after_a_disk_that_answers_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that cannot be looked at keeps the records in memory, and does not end the thread."""
+    queue = TelemetryQueue(tmp_path, capacity=10)
+    queue.put(EquityRecord(ts_ns=1, equity="1"))
+
+    def refuse(_path: Path, _pattern: str) -> Iterator[Path]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "glob", refuse)
+        queue._flush()
+    queue.close()
+    assert queue.dropped == 0
+    frames = LaneReader(tmp_path, TELEMETRY_LANE).read(is_over=True).frames
+    assert [frame.record().ts_ns for frame in frames] == [1]
