@@ -388,7 +388,7 @@ def make_bar_warm_up(context: LiveContext, settings: DataSettings) -> BarWarmUpA
         source_of=lambda name: context.rest.of_instrument(name),  # type: ignore[arg-type, return-value]
         history=catalog_bars(Path(context.settings.catalog)),
         call_soon=context.call_soon,
-        kept=KeptBars(context.folder / KEPT_FOLDER),
+        kept=KeptBars(context.folder / KEPT_FOLDER, context.rest.source_of),
         universe_of=lambda strategy: make_universe(
             context.settings.universe,
             strategy,

@@ -1,10 +1,11 @@
 """Bars that a venue was asked for at a start, kept for the next one: a file per instrument and length of bar.
 
-Weeks of bars of a hundred coins take minutes within a venue's limits, and closed bars do not change.
+Weeks of bars of a hundred coins take minutes within a venue's limits, and closed bars do not change. A file
+names the source of its bars: those of a testnet or a local exchange are no history of the real market.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from strategies.close_bars import Levels
 
 COLUMNS: Final = ("close_secs", "open", "high", "low", "close", "volume")
 NANOS: Final = 1_000_000_000
+SOURCE: Final = b"source"  # in the metadata of a file
 
 
 class KeptBars:
@@ -26,13 +28,15 @@ class KeptBars:
     ----------
     folder
         Where they are; None keeps nothing.
+    source_of
+        Names where the bars of an instrument come from: environment and host.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, source_of: Callable[[str], str] = lambda _name: "") -> None:
+        self._folder, self._source_of = folder, source_of
 
     def read(self, name: str, bar_secs: int) -> list[Levels]:
-        """Return the bars that are kept of an instrument, oldest first.
+        """Return the bars that are kept of an instrument, oldest first; none of those of another source.
 
         Raises
         ------
@@ -44,6 +48,8 @@ class KeptBars:
             return []
         try:
             table = pq.read_table(file, columns=list(COLUMNS))
+            if (table.schema.metadata or {}).get(SOURCE) != self._source_of(name).encode():
+                return []
             rows = zip(*(table.column(one).to_pylist() for one in COLUMNS), strict=True)
             return [(round(secs) * NANOS, *levels) for secs, *levels in rows]
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -71,7 +77,10 @@ class KeptBars:
         columns = np.frombuffer(bars).reshape(-1, len(COLUMNS)).T
         file.parent.mkdir(parents=True, exist_ok=True)
         new = file.with_suffix(".new")
-        pq.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True))), new, compression="zstd")
+        source = {SOURCE: self._source_of(name).encode()}
+        pq.write_table(
+            pa.table(dict(zip(COLUMNS, columns, strict=True)), metadata=source), new, compression="zstd"
+        )
         new.replace(file)
 
     def _file(self, name: str, bar_secs: int) -> Path | None:

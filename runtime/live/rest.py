@@ -60,8 +60,7 @@ class PublicRest:
 
     def budget_of(self, venue: LiveVenue) -> HostBudget:
         """Return what the host of that interface allows; who else asks the host shares it."""
-        hosts = settings_for(self._settings, venue).hosts
-        return self.http.budget(getattr(hosts, _HOSTS[venue.venue, venue.market]))
+        return self.http.budget(self._address_of(venue))
 
     def of_instrument(self, instrument_id: str) -> VenueRest:
         """Return the interface of the market of a traded instrument; KeyError when no account trades it."""
@@ -69,6 +68,23 @@ class PublicRest:
         if venue is None:
             raise KeyError(instrument_id)
         return self.of(venue)
+
+    def source_of(self, instrument_id: str) -> str:
+        """Return what tells the market data of an instrument from that of other worlds: environment, host.
+
+        Raises
+        ------
+        KeyError
+            When no account trades it.
+        """
+        venue = self._settings.live.venue_of(instrument_id)
+        if venue is None:
+            raise KeyError(instrument_id)
+        return f"{venue.environment} {self._address_of(venue)}"
+
+    def _address_of(self, venue: LiveVenue) -> str:
+        hosts = settings_for(self._settings, venue).hosts
+        return str(getattr(hosts, _HOSTS[venue.venue, venue.market]))
 
 
 def settings_for(settings: Settings, venue: LiveVenue) -> Settings:

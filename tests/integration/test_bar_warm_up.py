@@ -20,6 +20,8 @@ from runtime.live import bar_warmup
 from runtime.live.bar_warmup import BarWarmUpActor
 from runtime.live.freshness import DataSettings
 from runtime.live.kept_bars import KeptBars
+from runtime.live.rest import PublicRest
+from runtime.settings import Settings, parse_settings
 from strategies.bar_times import close_of
 from strategies.close_bars import Levels
 from strategies.coin_desk import CoinDesk
@@ -350,6 +352,35 @@ def test_the_next_start_asks_only_for_what_was_not_kept(tmp_path: Path) -> None:
     assert dict(market.asked[:2]) == {"ADAUSDT": bars[698][0], "XRPUSDT": bars[-2][0]}
     first_ns = bars[0][0] + 9 * BAR_NS
     assert dict(market.asked[2:5]) == {"ADAUSDT": bars[699][0], "BTCUSDT": first_ns, "XRPUSDT": first_ns}
+
+
+def test_bars_of_another_environment_or_host_are_asked_for_again(tmp_path: Path) -> None:
+    """Those of a testnet are no history of the real market, also where the newest are alike."""
+    testnet = KeptBars(tmp_path, lambda _name: "testnet https://testnet.example")
+    real = KeptBars(tmp_path, lambda _name: "live https://real.example")
+    warm(kept=testnet)
+    names = [f"{coin}-PERP.BINANCE" for coin in ("ADAUSDT", "BTCUSDT", "XRPUSDT")]
+    assert all(testnet.read(name, 300) for name in names)
+    assert not any(real.read(name, 300) for name in names)
+    _, market, _ = warm(kept=real)
+    first_ns = real.read(names[0], 300)[0][0] - BAR_NS
+    assert {start for _, start in market.asked[:3]} == {first_ns}
+    assert all(real.read(name, 300) for name in names)
+    assert not any(testnet.read(name, 300) for name in names)
+
+
+def test_a_source_is_an_environment_and_a_host() -> None:
+    """A testnet, and a local exchange under the name of the real one, are two others than the real one."""
+
+    def source(venue: str) -> str:
+        text = f"live: {{venues: [{{venue: binance, market: usdm, {venue}}}]}}"
+        return PublicRest(parse_settings(text)).source_of("BTCUSDT-PERP.BINANCE")
+
+    local = "environment: live, hosts: {http: 'http://127.0.0.1:8080', ws: 'ws://127.0.0.1:8080'}"
+    said = [source(one) for one in ("environment: live", "environment: testnet", local)]
+    assert said[0] == f"live {Settings().hosts.binance_usdm}"
+    assert said[2] == "live http://127.0.0.1:8080"
+    assert said[1].startswith("testnet https://")
 
 
 def test_a_hiccup_of_the_venue_costs_no_bars_that_were_kept(tmp_path: Path) -> None:
