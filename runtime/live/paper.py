@@ -6,6 +6,7 @@ venue kept when the node starts again.
 """
 
 import asyncio
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ from nautilus_trader.live.execution_client import LiveExecutionClient
 from nautilus_trader.live.factories import LiveExecClientFactory
 from nautilus_trader.model.data import FundingRateUpdate, MarkPriceUpdate, TradeTick
 from nautilus_trader.model.events import AccountState, OrderEvent
-from nautilus_trader.model.identifiers import ClientId, InstrumentId, Venue
+from nautilus_trader.model.identifiers import ClientId, ClientOrderId, InstrumentId, Venue
 from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.portfolio import PortfolioFacade
 
@@ -40,6 +41,8 @@ from runtime.node_config import simulated_venue
 from runtime.nodes import with_fees
 from runtime.settings import BacktestSettings, FeeSettings, FillSettings, FundingSettings
 from strategies.trade_manager.funding import FundingPayment, funding_topic
+from strategies.trade_manager.orders import Leg
+from strategies.venue_reports import WITHDRAWN
 
 PASS_TIME_SECS: Final = 1.0
 INSTRUMENT_WAIT_SECS: Final = 60.0
@@ -183,6 +186,8 @@ class PaperExecutionClient(LiveExecutionClient):
             clock=clock,
             config=config,
         )
+        self.is_wanted: Callable[[ClientOrderId], bool] = lambda _client_order_id: True
+        """Asked of an entry right before it leaves, as in a live node (`runtime.live.intents`)."""
         self._set_account_id(self.paper_venue.account_id)
         self._watched: set[InstrumentId] = set()
         self._funded: set[InstrumentId] = set()
@@ -336,14 +341,18 @@ class PaperExecutionClient(LiveExecutionClient):
     # -- commands ------------------------------------------------------------------------------------------
 
     def submit_order(self, command: SubmitOrder) -> None:
-        """Send an order; it arrives after the latency."""
+        """Send an order; it arrives after the latency. An entry that nobody wants any more is denied."""
         order = command.order
-        self.generate_order_submitted(
-            strategy_id=order.strategy_id,
-            instrument_id=order.instrument_id,
-            client_order_id=order.client_order_id,
-            ts_event=self._clock.timestamp_ns(),
-        )
+        words = {
+            "strategy_id": order.strategy_id,
+            "instrument_id": order.instrument_id,
+            "client_order_id": order.client_order_id,
+            "ts_event": self._clock.timestamp_ns(),
+        }
+        if Leg.ENTRY.name in (order.tags or ()) and not self.is_wanted(order.client_order_id):
+            self.generate_order_denied(reason=WITHDRAWN, **words)
+            return
+        self.generate_order_submitted(**words)
         self._send(command)
 
     def submit_order_list(self, command: Any) -> None:

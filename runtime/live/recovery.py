@@ -414,8 +414,18 @@ def make_recovery(context: LiveContext) -> RecoveryActor:
 
 
 def _entries_wait(context: LiveContext, file: StateFile, clients: Iterable[Any]) -> Callable[[], None] | None:
-    """Let entries of a live node wait for the disk without the node; return what begins the waiting."""
+    """Let entries of a live node wait for the disk without the node; return what begins the waiting.
+
+    In every node the desk of an entry is asked once more right before it leaves.
+    """
+
+    def is_wanted(client_order_id: ClientOrderId) -> bool:
+        desks = (desk for one in context.strategies() for desk in getattr(one, "desks", ()))
+        return all(desk.wants_entry(client_order_id.value) for desk in desks)
+
     if context.mode != "live":
+        for client in clients:
+            client.is_wanted = is_wanted
         return None  # a simulated venue takes orders at once
     intents = IntentSync(file.sync, context.loop)
     kernel = context.node.kernel
@@ -428,10 +438,6 @@ def _entries_wait(context: LiveContext, file: StateFile, clients: Iterable[Any])
             remedy="free space on the disk, then rearm",
         )
         kernel.msgbus.publish(topic=HALT_TOPIC, msg=message)
-
-    def is_wanted(client_order_id: ClientOrderId) -> bool:
-        desks = (desk for one in context.strategies() for desk in getattr(one, "desks", ()))
-        return all(desk.wants_entry(client_order_id.value) for desk in desks)
 
     for client in clients:
         EntryBarrier(client, intents, is_wanted, halt, entry_room(context, client))

@@ -3,19 +3,26 @@
 import time
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from nautilus_trader.config import StrategyConfig
 from nautilus_trader.model.enums import OrderSide, OrderStatus
-from nautilus_trader.model.events import OrderAccepted, OrderFilled, OrderSubmitted
+from nautilus_trader.model.events import OrderAccepted, OrderDenied, OrderFilled, OrderSubmitted
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, Venue
 from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.trading.strategy import Strategy
 
 from runtime.errors import ConfigurationError
+from runtime.journal.actor import JournalActor, JournalActorConfig
+from runtime.live.hand_over import HandOver
+from runtime.live.late_hearing import LateHearing
 from runtime.live.paper_command import reset, status
 from runtime.live.paper_settings import PaperSettings
+from runtime.live.recovery import _entries_wait
+from strategies.entry_halt import HALT_TOPIC
+from strategies.trade_manager.record import Decision
 from tests.integration.engine_harness import Trade, instrument_of, ticks_of
 from tests.integration.paper_harness import Running, run_node
 
@@ -168,6 +175,63 @@ def test_an_order_without_a_market_waits_for_the_first_print() -> None:
         return list(running.data.subscribed)
 
     assert instrument.id.value in run_node(instrument, [strategy], drive, paper=paper)
+
+
+class Broken:
+    """A journal with a bug."""
+
+    def append(self, _record: Any) -> None:
+        """Be given a record, and fail."""
+        raise KeyError("a bug")
+
+    def refusal(self) -> None:
+        """Have no other trouble."""
+
+    trouble = refusal
+
+
+@pytest.mark.node_starts(1)
+def test_an_entry_in_the_moment_of_a_bug_of_the_journal_does_not_leave() -> None:
+    """As in a live node: what it was decided for is not journaled. The exit that follows leaves."""
+    instrument = instrument_of("margin")
+    strategy, halts = ByHand(instrument), []
+
+    def order(name: str, leg: str, side: OrderSide) -> Any:
+        qty = instrument.make_qty(100)
+        client_id = ClientOrderId(name)
+        return strategy.order_factory.market(instrument.id, side, qty, client_order_id=client_id, tags=[leg])
+
+    def on_trade(_tick: Any) -> None:
+        if not strategy.events:
+            decision = Decision(
+                strategy_id="S-1", instrument_id=instrument.id.value, zone_id=1, ts_ns=1, kind="planned"
+            )
+            strategy.msgbus.publish(topic="decisions.S-1", msg=decision)
+            strategy.submit_order(order("E-1", "ENTRY", OrderSide.BUY))
+            strategy.submit_order(order("X-1", "EXIT", OrderSide.SELL))
+
+    strategy.on_trade_tick = on_trade
+    strategy.desks = [SimpleNamespace(wants_entry=lambda _client_id: not halts)]
+
+    def journal(node: Any) -> JournalActor:
+        late = LateHearing()
+        HandOver(node.kernel, node.kernel.loop, late)
+        actor = JournalActor(JournalActorConfig(), Broken())
+        late.attach([actor])
+        node.kernel.msgbus.subscribe(topic=HALT_TOPIC, handler=halts.append)
+        context: Any = SimpleNamespace(mode="paper", strategies=node.trader.strategies)
+        _entries_wait(context, None, node.kernel.exec_engine._clients.values())  # type: ignore[arg-type]
+        return actor
+
+    async def drive(running: Running) -> None:
+        await running.push(ticks_of(instrument, flat_prints(1.5)))
+        await running.until(lambda: "OrderSubmitted" in strategy.kinds("X-1"))
+        assert running.paper.paper_venue.cache.order(ClientOrderId("E-1")) is None
+
+    run_node(instrument, [strategy], drive, paper=PAPER, recorder=journal)
+    assert [one.source for one in halts] == ["journal"]
+    assert strategy.kinds("E-1") == ["OrderInitialized", "OrderDenied"]
+    assert [one.reason for one in strategy.events if isinstance(one, OrderDenied)] == ["withdrawn"]
 
 
 @pytest.mark.node_starts(1)
