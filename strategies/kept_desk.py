@@ -81,6 +81,8 @@ class KeptDesk(AccountView, ABC):
         self.kept_halt = ""
         """Why this desk halted by itself, until a rearm; the kill file keeps a halt of the whole node."""
         self._judged: set[str] = set()  # trade ids of others: booked, or found to have sold nobody's coins
+        self.stray_funding_ns = 0
+        """Up to when funding of no trade of ours was told, UNIX nanoseconds."""
         self.began_ns = 0
         """When the desk was made ready, UNIX nanoseconds: what venues date before is history."""
 
@@ -108,11 +110,13 @@ class KeptDesk(AccountView, ABC):
             dust_value=str(self._dust_value),
             halted=self.kept_halt,
             external=next(iter(external), ""),
+            stray_funding_ns=self.stray_funding_ns,
         )
 
     def take_memory(self, memory: DeskMemory) -> None:
         """Take what was kept besides setups."""
         self._dust_qty, self._dust_value = Decimal(memory.dust_qty), Decimal(memory.dust_value)
+        self.stray_funding_ns = memory.stray_funding_ns
 
     def keep_memory(self) -> None:
         """Store what is known besides setups, where anything is kept."""

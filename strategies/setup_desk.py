@@ -288,6 +288,10 @@ class SetupDesk(CommandedDesk):
         setup = self.trade_of_funding(ts_ns)
         if setup is None:
             # Of a position that somebody else held, or of one that the venue closed a moment ago.
+            if ts_ns <= self.stray_funding_ns:
+                return
+            self.stray_funding_ns = ts_ns
+            self.keep_memory()
             self.count("funding_without_a_trade")
             self._host.log.warning(f"{self.instrument_id} funding {payment.amount:+f} belongs to no trade")
             self.decide("funding", ts_ns=ts_ns, reason="no_trade", **payment_fields(payment))

@@ -46,6 +46,8 @@ class DeskMemory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     halted, external
         Why the desk itself halted, and why it is held because of what others did; empty where it is not. Both
         end by a person's rearm alone, never by a restart.
+    stray_funding_ns
+        Up to when funding of no trade of ours was told, UNIX nanoseconds: no ledger has it.
     """
 
     dust_qty: str = "0"
@@ -57,6 +59,7 @@ class DeskMemory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     best_close: float | None = None
     halted: str = ""
     external: str = ""
+    stray_funding_ns: int = 0
 
 
 def with_manager(memory: DeskMemory, manager: TradeManager | None) -> DeskMemory:

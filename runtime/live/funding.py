@@ -164,7 +164,6 @@ class FundingActor(HoldingActor):
     ) -> None:
         super().__init__()
         self.told = 0
-        self._of_no_trade: set[VenuePayment] = set()
         self._records = records
         self._strategies = strategies
         self._call_soon = call_soon
@@ -239,11 +238,9 @@ class FundingActor(HoldingActor):
 
     def _tell_desk(self, desk: Any, payment: VenuePayment) -> None:
         setup = desk.trade_of_funding(payment.ts_ns)
-        if setup is None:  # of no trade of ours: no ledger has it, so nothing else keeps it from coming again
-            if payment in self._of_no_trade:
-                return
-            self._of_no_trade.add(payment)
-        elif payment.ts_ns <= setup.ledger.funded_ns:
+        # What is of no trade of ours has no ledger: the desk itself remembers that it was told of it.
+        told_ns = desk.stray_funding_ns if setup is None else setup.ledger.funded_ns
+        if payment.ts_ns <= told_ns:
             return
         held = ZERO if setup is None else setup.position_qty
         qty = payment.qty if payment.qty is not None else held

@@ -29,6 +29,7 @@ from runtime.live.keys import Keys
 from runtime.live.settings import LiveVenue
 from runtime.live.signed import SignedRest
 from strategies.setup_desk import SetupDesk
+from strategies.setup_keeper import DeskMemory
 from strategies.trade_manager.funding import FundingPayment
 from strategies.trade_manager.setup_rules import ExitRules
 
@@ -169,6 +170,7 @@ def test_each_trade_is_told_of_its_own_payments_alone() -> None:
             setup=setup,
             funded_until_ns=lambda _since, until=until: until,
             trade_of_funding=lambda ts_ns: setup if ts_ns < NOW_NS + 4 * MS else None,
+            stray_funding_ns=0,
         )
         for symbol, until in booked.items()
     ]
@@ -187,6 +189,7 @@ def test_each_trade_is_told_of_its_own_payments_alone() -> None:
         bus.subscribe(topic="funding.*", handler=told.append)
         await actor.look()
         ledger.funded_ns = NOW_NS + 3 * MS
+        desks[0].stray_funding_ns = NOW_NS + 5 * MS
         await actor.look()
 
     asyncio.run(main())
@@ -251,14 +254,17 @@ def test_funding_of_the_trade_before_is_not_lost_with_the_next_entry() -> None:
 
 
 def test_funding_of_no_trade_is_journaled_and_booked_nowhere() -> None:
-    """Somebody else's position on our contract paid it: a line, a count, a decision."""
+    """Somebody else's position on our contract paid it: a line, a count, a decision, once over restarts."""
     said: list[str] = []
     host = SimpleNamespace(
         id=SimpleNamespace(value="S-1"), log=SimpleNamespace(warning=said.append), counters={}
     )
     counters: dict[str, int] = {}
     desk: Any = SetupDesk(host, InstrumentId.from_str(NAME), "T", ExitRules(), counters)
-    desk.keeper = SimpleNamespace(keep=lambda *_words, **_named: True)
+    kept: list[DeskMemory] = []
+    desk.keeper = SimpleNamespace(
+        keep=lambda *_words, **_named: True, keep_memory=lambda one: kept.append(one.memory())
+    )
     decided: list[dict[str, Any]] = []
     desk.decide = lambda kind, **words: decided.append({"kind": kind, **words})
     words = {"instrument_id": NAME, "strategy_id": "S-1", "rate": None, "price": None}
@@ -268,3 +274,10 @@ def test_funding_of_no_trade_is_journaled_and_booked_nowhere() -> None:
         ("funding", "no_trade", "-1.5")
     ]
     assert "-1.5 belongs to no trade" in said[0]
+    again: Any = SetupDesk(host, InstrumentId.from_str(NAME), "T", ExitRules(), counters)
+    again.keeper = desk.keeper
+    again.decide = desk.decide
+    again.take_memory(kept[-1])
+    for ts_ns in (40 * MS, 41 * MS):
+        again.on_funding(FundingPayment(ts_ns=ts_ns, signed_qty=D(0), amount=D("-1.5"), **words))
+    assert [one["ts_ns"] for one in decided] == [40 * MS, 41 * MS]
