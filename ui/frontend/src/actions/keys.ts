@@ -74,7 +74,7 @@ function togglePane(app: App, index: number): void {
 export function bindKeys(targets: KeyTargets): void {
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (isTyping(event.target) || document.querySelector('dialog[open]')) return;
+    if (isTyping(event.target) || isMoving(event) || document.querySelector('dialog[open]')) return;
     const binding = BINDINGS.find((one) => one.keys.includes(event.key));
     if (!binding || (event.repeat && !binding.repeats)) return;
     if (!binding.everywhere && !targets.isTerminal()) return;
@@ -83,7 +83,14 @@ export function bindKeys(targets: KeyTargets): void {
   });
 }
 
-/** Fields take letters; tables and tab lists take arrows. */
+const MOVES = new Set(['ArrowUp', 'ArrowDown', 'ArrowLeft', 'ArrowRight', 'PageUp', 'PageDown', 'Home', 'End', 'Enter', ' ']);
+
+/** Fields take every key. */
 function isTyping(target: EventTarget | null): boolean {
-  return target instanceof Element && Boolean(target.closest('input, select, textarea, [role=grid], [role=tablist]'));
+  return target instanceof Element && Boolean(target.closest('input, select, textarea'));
+}
+
+/** Tables and tab lists take keys that move; letters reach the terminal from there too, Kill above all. */
+function isMoving({ target, key }: KeyboardEvent): boolean {
+  return MOVES.has(key) && target instanceof Element && Boolean(target.closest('[role=grid], [role=tablist]'));
 }

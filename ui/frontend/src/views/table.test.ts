@@ -46,6 +46,31 @@ describe('table', () => {
     expect(names(scroller)).not.toContain('row 0');
   });
 
+  it('makes room for what it shows, and no more than twice what was asked for', () => {
+    const widths = (text: string): number[] => {
+      const own = new VirtualTable<string>({ name: 'x', empty: '', rows: () => [text], columns: [{ name: 'Kind', width: 10, text: String }, { name: 'Rest', width: 5, text: () => '' }] });
+      document.body.append(own.element);
+      Object.defineProperty(own.element.querySelector('[role=grid]')!, 'clientHeight', { value: 240 });
+      own.refresh();
+      return own.element.style.getPropertyValue('--columns').match(/\d+(?=px)/g)!.map(Number);
+    };
+    const [usual] = widths('short');
+    expect(usual).toBe(69 + 14);
+    expect(widths('entry submitted')[0]).toBe(Math.round(15 * 6.9) + 14);
+    expect(widths('x'.repeat(500))[0]).toBe(Math.round(20 * 6.9) + 14);
+  });
+
+  it('opens a row at the second tap of a finger, and is ordered by the keyboard', () => {
+    const { scroller, opened } = table(10);
+    const line = scroller.querySelector<HTMLElement>('.t-body .t-row')!;
+    for (let tap = 0; tap < 2; tap += 1) line.dispatchEvent(new PointerEvent('click', { pointerType: 'touch', bubbles: true }));
+    expect(opened).toEqual(['row 0']);
+    const head = scroller.querySelectorAll<HTMLElement>('.t-head')[1]!;
+    head.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }));
+    expect(head.getAttribute('aria-sort')).toBe('descending');
+    expect(opened).toEqual(['row 0']);
+  });
+
   it('shows what matches every word of the filter, and says if nothing does', () => {
     const { table: own, scroller } = table(100);
     own.setFilter('ROW 42');

@@ -27,6 +27,10 @@ export interface TableSpec<Row> {
 const ROW_PX = 24;
 const MARGIN_ROWS = 6;
 const PX_PER_CHAR = 6.9;
+/** Of a cell, left and right together. */
+const PADDING_PX = 14;
+/** A column grows with what it shows, up to so many times its width; the rest is told when it is pointed at. */
+const MAX_GROWTH = 2;
 
 /** A figure as programs read it; other text that a spreadsheet would take for a formula is marked as text. */
 export function csvCell(text: string): string {
@@ -49,23 +53,24 @@ export class VirtualTable<Row> {
   private filter = '';
   private order: { column: number; up: boolean } | null = null;
   private selected = -1;
+  /** Characters that each column has room for. */
+  private readonly widths: number[];
+  private hasGrown = false;
 
   constructor(spec: TableSpec<Row>) {
     this.spec = spec;
     this.heads = spec.columns.map((column, index) =>
-      h(`div.t-cell.t-head${column.numeric ? '.num' : ''}`, { role: 'columnheader', tabindex: '-1', onclick: () => this.orderBy(index) }, column.name),
+      h(`div.t-cell.t-head${column.numeric ? '.num' : ''}`, { role: 'columnheader', tabindex: '0', onclick: () => this.orderBy(index), onkeydown: (event: KeyboardEvent) => this.onHeadKey(event, index) }, column.name),
     );
+    this.widths = spec.columns.map(({ width, name }) => Math.max(width, name.length));
     const head = h('div.t-row.t-heads', { role: 'row' }, ...this.heads);
     this.spacer.append(this.body);
     this.scroller = h(
-      'div.t-scroll', { role: 'grid', tabindex: '0', 'aria-label': spec.name, onkeydown: (event: KeyboardEvent) => this.onKey(event), onscroll: () => this.draw() },
+      'div.t-scroll', { role: 'grid', tabindex: '0', 'aria-label': spec.name, onkeydown: (event: KeyboardEvent) => this.onKey(event), onscroll: () => this.draw(), onpointerover: tellCut },
       head, this.spacer, this.empty,
     );
     this.element = h('div.table', {}, this.scroller);
-    const widths = spec.columns.map(({ width }, index) =>
-      index === spec.columns.length - 1 ? `minmax(${Math.round(width * PX_PER_CHAR)}px, 1fr)` : `${Math.round(width * PX_PER_CHAR)}px`,
-    );
-    this.element.style.setProperty('--columns', widths.join(' '));
+    this.setWidths();
     new ResizeObserver(() => this.draw()).observe(this.scroller);
   }
 
@@ -135,12 +140,28 @@ export class VirtualTable<Row> {
     this.body.style.transform = `translateY(${first * ROW_PX}px)`;
     for (let index = first; index < last; index += 1) this.write(this.line(index - first), rows[index]!, index);
     for (let index = Math.max(0, last - first); index < this.pool.length; index += 1) this.pool[index]!.hidden = true;
+    if (this.hasGrown) this.setWidths();
+    this.hasGrown = false;
+  }
+
+  private setWidths(): void {
+    const last = this.widths.length - 1;
+    const px = this.widths.map((width) => `${Math.round(width * PX_PER_CHAR) + PADDING_PX}px`);
+    this.element.style.setProperty('--columns', px.map((one, index) => (index === last ? `minmax(${one}, 1fr)` : one)).join(' '));
+  }
+
+  /** Make room for a text; the last column takes what is left. */
+  private fit(place: number, text: string): void {
+    const room = Math.min(text.length, this.spec.columns[place]!.width * MAX_GROWTH);
+    if (room <= this.widths[place]! || place === this.widths.length - 1) return;
+    this.widths[place] = room;
+    this.hasGrown = true;
   }
 
   private line(place: number): HTMLElement {
     let line = this.pool[place];
     if (line) return line;
-    line = h('div.t-row', { role: 'row', onclick: () => this.select(Number(line!.dataset['row'])), ondblclick: () => {
+    line = h('div.t-row', { role: 'row', onclick: (event: PointerEvent) => this.click(event, Number(line!.dataset['row'])), ondblclick: () => {
       getSelection()?.removeAllRanges();
       this.open();
     } });
@@ -176,10 +197,11 @@ export class VirtualTable<Row> {
     this.spec.columns.forEach((column, place) => {
       const cell = line.children[place] as HTMLElement;
       if (column.action) return this.writeAction(cell.firstElementChild as HTMLButtonElement, column.action, row);
-      setText(cell, column.text(row));
+      const text = column.text(row);
+      setText(cell, text);
+      this.fit(place, text);
       const name = `t-cell${column.numeric ? ' num' : ''} ${column.tone?.(row) ?? ''}`;
       if (cell.className !== name) cell.className = name;
-      if (place === this.spec.columns.length - 1) cell.title = cell.textContent ?? '';
     });
   }
 
@@ -190,6 +212,12 @@ export class VirtualTable<Row> {
     button.hidden = !label;
     button.disabled = obstacle !== null;
     button.title = obstacle ?? '';
+  }
+
+  /** A finger has neither Enter nor a double click that every browser tells: its second tap opens. */
+  private click(event: PointerEvent, index: number): void {
+    if (event.pointerType === 'touch' && index === this.selected) this.open();
+    else this.select(index);
   }
 
   private select(index: number): void {
@@ -206,6 +234,13 @@ export class VirtualTable<Row> {
     if (row) this.spec.open?.(row);
   }
 
+  private onHeadKey(event: KeyboardEvent, index: number): void {
+    if (event.key !== 'Enter' && event.key !== ' ') return;
+    this.orderBy(index);
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
   private onKey(event: KeyboardEvent): void {
     const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW_PX) - 2);
     const steps: Record<string, number> = {
@@ -217,4 +252,10 @@ export class VirtualTable<Row> {
     else this.select(this.selected + step);
     event.preventDefault();
   }
+}
+
+/** Tell the whole of a text that its cell cuts off. */
+function tellCut({ target }: Event): void {
+  if (!(target instanceof HTMLElement) || !target.matches('.t-cell')) return;
+  target.title = target.scrollWidth > target.clientWidth ? (target.textContent ?? '') : '';
 }
