@@ -51,6 +51,7 @@ export class ChartHost {
   private readonly scene: () => Scene;
   private readonly series: Series[] = [];
   private readonly specs: PaneSpec[];
+  private readonly scale: BucketScale;
   private readonly lines = new Map<string, IPriceLine>();
   /** Key of the row that carries the one real point of each series. */
   private anchor = NaN;
@@ -60,8 +61,8 @@ export class ChartHost {
   constructor(container: HTMLElement, scene: () => Scene, clock: () => Clock, specs: PaneSpec[], places: number) {
     this.scene = scene;
     this.specs = specs;
-    const scale = new BucketScale({ time: (key) => this.timeOf(key), label: (key) => this.labelOf(key, clock()) }, clock);
-    this.chart = createChartEx<number, BucketScale>(container, scale, {
+    this.scale = new BucketScale({ time: (key) => this.timeOf(key), label: (key) => this.labelOf(key, clock()) }, clock);
+    this.chart = createChartEx<number, BucketScale>(container, this.scale, {
       autoSize: true,
       layout: { attributionLogo: false, panes: { enableResize: true } },
       crosshair: { mode: CrosshairMode.Normal },
@@ -157,6 +158,7 @@ export class ChartHost {
     this.origin = columns.length ? columns.origin : NaN;
     this.anchor = last;
     this.closeValue = close;
+    this.scale.forget();
     this.series.forEach((series, index) => series.setData(index === 0 ? rows : rows.slice(-1).map(({ time }) => ({ time, value: 0 }))));
     if (!columns.length) return;
     if (wasEmpty) this.follow();

@@ -36,6 +36,18 @@ describe('bucket scale', () => {
     expect([mark(3, 10), mark(4, 20), mark(6, 50)].map((one) => own.formatTickmark(one))).toEqual(['21:00:01', '21:01', '21 Nov']);
     expect(own.formatHorzItem(own.convertHorzItemToInternal(4))).toBe('#4');
   });
+
+  it('lets no label be kept for another bucket of the same key, nor for one that closed later', () => {
+    const times = [...TIMES];
+    const own = new BucketScale({ time: (key) => times[key]!, label: String }, () => new Clock('UTC'));
+    const cached = (): number => own.cacheKey(own.convertHorzItemToInternal(4));
+    const before = cached();
+    expect(cached()).toBe(before);
+    times[4]! += 1;
+    const later = cached();
+    own.forget();
+    expect(new Set([before, later, cached()]).size).toBe(3);
+  });
 });
 
 describe('ramp of imbalance', () => {

@@ -12,10 +12,14 @@ export interface KeyTimes {
   label(key: number): string;
 }
 
+/** Loads that are told apart: a fraction of a millisecond each, as many as a double holds. */
+const LOADS = 1000;
+
 export class BucketScale implements IHorzScaleBehavior<number> {
   private chartOptions!: ChartOptionsImpl<number>;
   private readonly times: KeyTimes;
   private readonly clock: () => Clock;
+  private loads = 0;
 
   constructor(times: KeyTimes, clock: () => Clock) {
     this.times = times;
@@ -48,8 +52,14 @@ export class BucketScale implements IHorzScaleBehavior<number> {
     return item as unknown as InternalHorzScaleItemKey;
   }
 
+  /** The rows were loaded anew: labels that the library keeps may be of others, or of other weights. */
+  forget(): void {
+    this.loads = (this.loads + 1) % LOADS;
+  }
+
+  /** Of a label: a key is that of another bucket after a seek, and a bucket that forms closes later than now. */
   cacheKey(item: InternalHorzScaleItem): number {
-    return item as unknown as number;
+    return this.times.time(item as unknown as number) + this.loads / LOADS;
   }
 
   formatHorzItem(item: InternalHorzScaleItem): string {
