@@ -9,7 +9,7 @@ from runtime.cli import add_command
 from runtime.errors import ConfigurationError, DataError
 from runtime.settings import Settings, load_settings
 from ui.recording import RECORDING_FILE, Recording, RecordingError
-from ui.serve_command import FOLDER, RECORDINGS, add_options, serve
+from ui.serve_command import FOLDER, RECORDINGS, add_options, free_folder, serve
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ui.server.replayer import MAX_SPEED, Replayer
 
     settings = load_settings(arguments.config)
-    arguments.folder = arguments.folder or FOLDER / "replay"
+    arguments.folder = arguments.folder or free_folder(FOLDER / "replay")
     recording = open_recording(settings, arguments.run_name)
     if not 0 < arguments.speed <= MAX_SPEED:
         raise ConfigurationError(f"--speed {arguments.speed:g}: expected above 0, at most {MAX_SPEED:g}")

@@ -1,13 +1,14 @@
 """``serve``: the terminal of a node that runs, or will."""
 
 import argparse
+import fcntl
 import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,9 +29,14 @@ SECRET_FILE: Final = "secret"  # noqa: S105 - the name of a file
 TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
 ENDED_FILE: Final = "ended.json"
 JOBS: Final = "jobs"
+# Of `live.folder`: which cores the jobs of all terminals have.
+CORES: Final = "cores"
+LOCK_FILE: Final = "lock"
 RECORDINGS: Final = "recordings"
 STRUCTURE: Final = "var/structure"
 MODELS: Final = "var/models"
+# Replays at a time that need not name a folder.
+MAX_FOLDERS: Final = 10
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -137,7 +143,7 @@ def open_ports(arguments: argparse.Namespace, settings: Settings, parts: ExitSta
     from ui.attached.journal import JournalReader
     from ui.server.jobs import Jobs
 
-    data, jobs = DataWorker(), Jobs(arguments.folder / JOBS)
+    data, jobs = DataWorker(), Jobs(arguments.folder / JOBS, cores=Path(settings.live.folder) / CORES)
     jobs.start()
     parts.callback(data.close)
     parts.callback(jobs.stop)
@@ -183,8 +189,9 @@ def serve(
     accounts, certificate, proxies = _accounts(), _certificate(arguments), _proxies(arguments)
     is_encrypted = certificate is not None or arguments.behind_proxy
     _require_safe(arguments, accounts, is_encrypted=is_encrypted)
-    secret = _secret(arguments.folder)
     with ExitStack() as parts:
+        parts.enter_context(owned(arguments.folder))
+        secret = _secret(arguments.folder)
         listener = _listen(Listener, arguments, certificate, proxies if arguments.behind_proxy else ())
         parts.callback(listener.stop)
         server = ServerSettings(
@@ -260,6 +267,32 @@ def _require_safe(arguments: argparse.Namespace, accounts: Accounts, *, is_encry
         raise ConfigurationError(f"--host {arguments.host}: not on loopback; {reason}")
     if not 0 <= arguments.port <= 65_535:
         raise ConfigurationError(f"--port {arguments.port}: expected 0 to 65535")
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Keep other terminals out of a folder: two would start one job twice, and take each other's token."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / LOCK_FILE).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigurationError(
+                f"--folder {folder}: another terminal has it; end that one, or name another folder"
+            ) from None
+        yield
+
+
+def free_folder(folder: Path) -> Path:
+    """Return a folder that no terminal has: this one, or the next of its name with a number."""
+    for number in range(1, MAX_FOLDERS):
+        one = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            with owned(one):
+                return one
+        except ConfigurationError:
+            continue
+    return folder
 
 
 def _secret(folder: Path) -> bytes:

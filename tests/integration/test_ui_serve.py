@@ -16,12 +16,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from runtime.errors import ConfigurationError
 from runtime.journal.records import AccessRecord, CommandRecord, SessionEnd
 from runtime.journal.segments import JOURNAL, LaneReader
 from tests.ui_server import OPERATOR_TOKEN, SECRET, command, environment, make_server, wait_for
 from ui import protocol as p
 from ui.attached.audit import JournalAudit
 from ui.recording import RECORDING_FILE, RecordingWriter
+from ui.serve_command import free_folder, owned
 from ui.server.addresses import LOOPBACK
 from ui.server.listening import Listener
 from ui.server.ports import Order
@@ -115,6 +117,16 @@ def self_state(client: httpx.Client) -> dict[str, dict[str, int]]:
     """Return what the node says of itself."""
     state: dict[str, dict[str, int]] = client.get("/api/v1/health/detailed").json()["node"]["state"]
     return state
+
+
+def test_two_terminals_have_no_folder_in_common(tmp_path: Path) -> None:
+    """They would start one job twice, and take each other's token; a second replay takes the next folder."""
+    folder = tmp_path / "replay"
+    with owned(folder):
+        with pytest.raises(ConfigurationError, match="another terminal has it"), owned(folder):
+            pass
+        assert free_folder(folder) == tmp_path / "replay-2"
+    assert free_folder(folder) == folder
 
 
 @pytest.mark.parametrize(

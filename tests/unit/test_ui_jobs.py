@@ -83,6 +83,19 @@ def test_jobs_wait_until_there_is_a_place_in_the_order_in_which_they_came(tmp_pa
     assert started == sorted(started, key=lambda ms: ms or 0)
 
 
+def test_terminals_share_the_cores(tmp_path: Path) -> None:
+    """Of another folder, and the lock goes with the process, not with the server."""
+    own, other = (Jobs(tmp_path / name, at_once=1, cores=tmp_path / "cores") for name in ("paper", "replay"))
+    first = own.submit("backtest", SLEEP, {}, "anna")
+    second = other.submit("backtest", python("print(1)"), {}, "boris")
+    other.pump()
+    assert [job.state for job in (*own.all(), *other.all())] == ["running", "queued"]
+    own.cancel(first.id)
+    assert ended(own, first).state == "cancelled"
+    wait_for(lambda: other.pump() or other.all()[0].state != "queued", 10)
+    assert ended(other, second).state == "done"
+
+
 @pytest.mark.slow
 def test_cancelling_ends_the_process_and_what_waits(tmp_path: Path) -> None:
     """Also one that does not want to end: it is killed."""

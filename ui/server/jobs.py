@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -93,11 +93,15 @@ class Jobs:
         Of all jobs; made if it does not exist.
     at_once
         Processes at a time; None for one per core.
+    cores
+        Folder that terminals share: their jobs together are no more than `at_once`. None where there is
+        no other.
     """
 
-    def __init__(self, folder: Path, at_once: int | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder = folder
+    def __init__(self, folder: Path, at_once: int | None = None, cores: Path | None = None) -> None:
+        for one in (folder, cores or folder):
+            one.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder, self._cores = folder, cores
         self._at_once = at_once or os.cpu_count() or 1
         self._lock = threading.Lock()
         self._children: list[subprocess.Popen[bytes]] = []
@@ -187,7 +191,10 @@ class Jobs:
                 if free <= 0:
                     return
                 free -= 1
-                self._start(self._folder / job.id)
+                with self._core() as core:
+                    if core is None:
+                        return
+                    self._start(self._folder / job.id, core)
 
     # -- inside ---------------------------------------------------------------------------------------------
 
@@ -200,7 +207,27 @@ class Jobs:
             except Exception:  # nor does anything else
                 log.exception("%s: the jobs could not be looked at", self._folder)
 
-    def _start(self, folder: Path) -> None:
+    @contextlib.contextmanager
+    def _core(self) -> Iterator[tuple[int, ...] | None]:
+        """Give the lock of a core that no job has, None if there is none; the job's process keeps it."""
+        if self._cores is None:
+            yield ()
+            return
+        for number in range(self._at_once):
+            fd = os.open(self._cores / f"core-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(fd)
+                continue
+            try:
+                yield (fd,)
+            finally:
+                os.close(fd)  # the child's copy holds the lock until the child ends, however it does
+            return
+        yield None
+
+    def _start(self, folder: Path, core: tuple[int, ...]) -> None:
         # A session of its own: neither the server's end nor Ctrl-C ends it.
         child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "ui.server.job_runner", str(folder.absolute())],
@@ -208,6 +235,7 @@ class Jobs:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=core,
         )
         (folder / STARTED).write_text(str(child.pid))
         self._children.append(child)
