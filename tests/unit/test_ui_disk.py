@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.ui_server import Server, command, make_server
+from tests.ui_server import OPERATOR_TOKEN, VIEWER_TOKEN, Server, command, make_server
 from ui.attached.audit import JournalAudit
 from ui.serve_command import _wait_for_signal
 from ui.server.app import create_app
+from ui.server.feed import Feed
+from ui.server.frames import FrameMaker, told_to
 from ui.server.settings import ServerSettings
 
 COMMANDS = "/api/v1/commands"
@@ -72,6 +74,26 @@ def test_the_failure_is_told_until_it_is_over(server: Server, monkeypatch: pytes
     monkeypatch.setattr(server.audit, "access", lambda *_: None)
     server.client().post("/login", json={"password": "x"})
     assert hub.trouble() is None
+
+
+def test_paths_of_the_server_are_told_to_operators_alone() -> None:
+    """In frames and by the health; a viewer hears that something is wrong."""
+    why = "/srv/smcbot/spool: no space left"
+    maker = FrameMaker(Feed())
+    maker.begin(0.0, 0, why)
+    assert maker.snapshot(None, "operator").body["warn"] == why
+    for frame in (maker.snapshot(None, "viewer"), maker.delta(0, None, "viewer")):
+        assert "operator sees why" in frame.body["warn"]
+        assert "/srv" not in frame.body["warn"]
+    assert told_to("viewer", None) is None
+    server = make_server()
+    server.audit.refused = why
+    told = {
+        token: server.browser(token)[0].get("/api/v1/health/detailed").json["audit"]["trouble"]
+        for token in (OPERATOR_TOKEN, VIEWER_TOKEN)
+    }
+    assert told[OPERATOR_TOKEN] == why
+    assert "/srv" not in told[VIEWER_TOKEN]
 
 
 def test_the_journal_on_a_disk_that_became_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,9 @@ MAX_EVENTS: Final = 5_000
 GREETING_SECS: Final = 0.03
 FIRST_SECS: Final = 1.0
 
+OPERATOR: Final = "operator"
+SOMETHING_WRONG: Final = "the server cannot write its audit; an operator sees why"
+
 _JSON: Final = msgspec.json.Encoder()
 
 
@@ -106,8 +109,13 @@ class Window:
             self.snaps += 1
             return maker.snapshot(self.ins, self.role)
         if feed.seq != self.seq or now_s - self._sent_at_s >= BEAT_SECS:
-            return maker.delta(self.seq, self.ins)
+            return maker.delta(self.seq, self.ins, self.role)
         return None
+
+
+def told_to(role: str, trouble: str | None) -> str | None:
+    """Return what is wrong with the server as somebody may hear it: its paths are for operators alone."""
+    return trouble if trouble is None or role == OPERATOR else SOMETHING_WRONG
 
 
 class FrameMaker:
@@ -133,7 +141,7 @@ class FrameMaker:
         now_s, now_ns
             Monotonic seconds; UNIX nanoseconds.
         trouble
-            What is wrong with the server itself; frames say it as ``warn``.
+            What is wrong with the server itself; frames say it as ``warn``, in full to operators.
         """
         self._made.clear()
         self._trouble = trouble
@@ -153,7 +161,7 @@ class FrameMaker:
             self._made[SNAP, chosen] = made
         first, last = feed.state.span(chosen or "") or (None, None)
         body = {
-            **self._head("snap"),
+            **self._head("snap", role),
             "role": role,
             "ins": chosen,
             "S": made,
@@ -161,7 +169,7 @@ class FrameMaker:
         }
         return Frame(body, feed.epoch, feed.seq)
 
-    def delta(self, seq: int, ins: str | None) -> Frame:
+    def delta(self, seq: int, ins: str | None, role: str) -> Frame:
         """Return what came after a message, for a browser that looks at an instrument."""
         feed = self.feed
         chosen = self.chosen(ins)
@@ -170,7 +178,7 @@ class FrameMaker:
             events = self._events(feed.epoch, seq) or []
             made = msgspec.Raw(_JSON.encode([event[:3] for event in conflate(events, chosen)]))
             self._made[seq, chosen] = made
-        return Frame({**self._head("d"), "from": seq, "e": made}, feed.epoch, feed.seq)
+        return Frame({**self._head("d", role), "from": seq, "e": made}, feed.epoch, feed.seq)
 
     def chosen(self, ins: str | None) -> str | None:
         """Return the instrument that is shown where `ins` is asked for: the first one for None."""
@@ -179,9 +187,9 @@ class FrameMaker:
         known = self.feed.state.instruments()
         return known[0] if known else None
 
-    def _head(self, kind: str) -> dict[str, Any]:
+    def _head(self, kind: str, role: str) -> dict[str, Any]:
         feed = self.feed
-        warned = {} if self._trouble is None else {"warn": self._trouble}
+        warned = {} if self._trouble is None else {"warn": told_to(role, self._trouble)}
         return {
             **warned,
             "t": kind,

@@ -5,8 +5,9 @@ from typing import Final, Literal
 
 from flask import Blueprint, Response
 
-from ui.server.access import public
+from ui.server.access import person, public
 from ui.server.answers import answer
+from ui.server.frames import told_to
 from ui.server.services import services
 
 # A node that said nothing for so long is stale, and away.
@@ -45,7 +46,7 @@ def detailed() -> Response:
     return answer(
         {
             "status": "ok" if link == "live" and is_synced and trouble is None else "degraded",
-            "audit": {"trouble": trouble},
+            "audit": {"trouble": told_to(person().role, trouble)},
             "node": {
                 "link": link,
                 "age_ms": age_ms,
