@@ -131,6 +131,32 @@ class TestRecords:
         assert fill["commission"] == "0.01024600"
         assert Decimal(fill["qty"]) == 100
 
+    def test_a_catalog_that_is_not_there_yet_has_no_pairs(self, server: Server) -> None:
+        """It is no fault: every page that offers symbols would have an error in the console."""
+        catalog = Path(server.made.services.ports["places"]["catalog"])
+        assert ask(server, "/api/v1/pairs") == {"pairs": []}
+        catalog.mkdir()
+        try:
+            assert [one["instrument"] for one in ask(server, "/api/v1/pairs")["pairs"]] == [COIN]
+        finally:
+            catalog.rmdir()
+
+    def test_the_last_day_of_a_replay_ends_with_what_is_played(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By the clock of today an old run would have had no signal in its last day."""
+        asked: list[int] = []
+
+        class Known:
+            def signal_summary(self, _equal: Any, now_ns: int) -> list[Any]:
+                asked.append(now_ns)
+                return []
+
+        replay = make_server(ports={"journal": Known()})
+        place = p.Replaying(from_=0, to=86_400_000, at=1_000, speed=1.0, paused=True)
+        node = p.NodeState(mode="replay", session="s", replay=place)
+        monkeypatch.setattr(replay.made.services.hub, "node", lambda: node)
+        ask(replay, "/api/v1/signals/summary")
+        assert asked == [86_400_000 * 1_000_000]
+
     @pytest.mark.parametrize("path", ["trades/stats", "signals/stats", "signals/summary"])
     def test_figures_are_of_what_is_served_unless_somebody_says_else(self, server: Server, path: str) -> None:
         """A backtest of an hour ago is no part of a live terminal's figures; the answer says so."""

@@ -1,5 +1,6 @@
 """What catalogs hold, which strategies there are, and the account of paper trading."""
 
+from pathlib import Path
 from typing import Any, Final
 
 from flask import Blueprint, Response, request
@@ -23,9 +24,10 @@ api = Blueprint("market", __name__, url_prefix="/api/v1")
 
 @api.get("/pairs")
 def pairs() -> Response:
-    """Return the series of the catalog."""
+    """Return the series of the catalog: none where there is no catalog yet, which is no fault."""
     Question(request.args, ())
-    return answer({"pairs": ask("pairs", place("catalog"))})
+    catalog = place("catalog")
+    return answer({"pairs": ask("pairs", catalog) if Path(catalog).exists() else []})
 
 
 @api.get("/candles")

@@ -70,7 +70,7 @@ def signal_summary() -> Response:
     """Return each instrument's signals in short."""
     asked = Question(request.args, tuple(SHARED))
     equal = figures_of(asked)
-    return answer({"instruments": journal().signal_summary(equal, time.time_ns()), "of": told(equal)})
+    return answer({"instruments": journal().signal_summary(equal, _end_ns()), "of": told(equal)})
 
 
 @api.get("/orders")
@@ -131,6 +131,13 @@ def journal() -> Journal:
     if found is None:
         raise Unavailable("this terminal has no journal")
     return found
+
+
+def _end_ns() -> int:
+    """Return the moment up to which the last day is counted: now, or the end of what is played."""
+    node = services().hub.node()
+    played = None if node is None else node.replay
+    return time.time_ns() if played is None else played.to * 1_000_000
 
 
 def served() -> Plain:
