@@ -1,15 +1,25 @@
 """Why the model of a running node decided as it did."""
 
 import math
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from ml.contributions import Explainer
+from strategies.trade_manager.skips import SkipReason
 from tests.model_folder import NAMES, model_folder, rows
 from ui.attached.reasons import NodeReasons
 from ui.protocol import SNAP, Message, ModelDecision, Snapshot
+
+WORDS = Path(__file__).resolve().parents[2] / "ui" / "frontend" / "src" / "lib" / "reasons.ts"
+
+
+@pytest.mark.parametrize("reason", SkipReason)
+def test_every_reason_to_skip_has_words(reason: SkipReason) -> None:
+    """The terminal shows them: a code such as `side` says nothing to a person."""
+    assert re.search(rf"^  {reason}: '[^']+',$", WORDS.read_text(), re.MULTILINE)
 
 
 @pytest.fixture

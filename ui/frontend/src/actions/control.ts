@@ -61,24 +61,26 @@ function effects(app: App, action: Action, ins: string | null): string[] {
   const positions = closing(app, action, ins);
   const left = store.openPositions(ins ?? undefined).filter(isExternal);
   const ours = positions.filter((one) => !isExternal(one)).length;
-  const taken = `${entries.length} waiting ${entries.length === 1 ? 'entry is' : 'entries are'} taken back`;
+  const taken = entries.length ? `${entries.length} waiting ${entries.length === 1 ? 'entry is' : 'entries are'} taken back` : 'no entry is waiting';
   switch (action) {
     case 'resume':
       return [ins ? `The strategy opens positions in ${symbolOf(ins)} again.` : 'The strategy opens positions again, but in symbols that are paused by themselves.'];
     case 'close':
-      return [...linesOf('Close at market', positions), `${taken}.`];
+      return [...linesOf('Close at market', positions), sentence(taken)];
     case 'flatten':
-      return [...linesOf('Close at market', positions), ...(left.length ? linesOf('Left alone, close it by itself', left) : []), `${taken}.`];
+      return [...linesOf('Close at market', positions), ...(left.length ? linesOf('Left alone, close it by itself', left) : []), sentence(taken)];
     case 'cancel-all':
-      return [`${taken}; stops and targets stay.`, 'New entries may follow: pause to prevent them.'];
+      return [`${sentence(taken).slice(0, -1)}; stops and targets stay.`, 'New entries may follow: pause to prevent them.'];
     case 'kill':
-      return [`Entries are halted until a rearm, also over restarts; ${taken}.`, `${ours} open ${ours === 1 ? 'position keeps its stops' : 'positions keep their stops'}.`];
+      return [`Entries are halted until a rearm, also over restarts; ${taken}.`, ours ? `${ours} open ${ours === 1 ? 'position keeps its stops' : 'positions keep their stops'}.` : 'No position is open.'];
     case 'rearm':
       return [`Ends the halt${store.status?.kill_reason ? ` (${store.status.kill_reason})` : ''}: entries are allowed again.`];
     case 'pause':
       return [`No new entries; ${taken}.`];
   }
 }
+
+const sentence = (text: string): string => `${text[0]!.toUpperCase()}${text.slice(1)}.`;
 
 function linesOf(what: string, positions: Position[]): string[] {
   if (positions.length === 0) return ['No position is open.'];

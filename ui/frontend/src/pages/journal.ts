@@ -1,7 +1,8 @@
 /** Journal: what happened, filtered, page by page; and the story of a trade. */
 import type { App } from '../app.ts';
 import { h, replace } from '../lib/dom.ts';
-import { decimal, fixed, percent, signed, symbolOf, words } from '../lib/format.ts';
+import { decimal, duration, fixed, percent, signed, symbolOf, words } from '../lib/format.ts';
+import { skipWords } from '../lib/reasons.ts';
 import { VirtualTable, type ColumnSpec } from '../views/table.ts';
 import { failure, type Page } from './page.ts';
 import { facts, textOf, tiles } from './parts.ts';
@@ -25,7 +26,7 @@ const MONEY = new Set(['pnl', 'fees', 'money', 'commission']);
 
 /** Columns of each table: name, title, width; a minus before the name of numbers. */
 const TABLES: Record<string, [string, string, number][]> = {
-  trades: [['instrument_id', 'Symbol', 16], ['side', 'Side', 7], ['entry_price', '-Entry', 12], ['exit_price', '-Exit', 12], ['qty', '-Qty', 11], ['pnl', '-PnL', 11], ['r_multiple', '-R', 8], ['fees', '-Fees', 10], ['exit_reason', 'Exit', 14], ['held_secs', '-Held s', 9], ['setup_id', 'Setup', 18]],
+  trades: [['instrument_id', 'Symbol', 16], ['side', 'Side', 7], ['entry_price', '-Entry', 12], ['exit_price', '-Exit', 12], ['qty', '-Qty', 11], ['pnl', '-PnL', 11], ['r_multiple', '-R', 8], ['fees', '-Fees', 10], ['exit_reason', 'Exit', 14], ['held_secs', '-Held', 9], ['setup_id', 'Setup', 18]],
   signals: [['instrument_id', 'Symbol', 16], ['side', 'Side', 7], ['is_taken', 'Taken', 8], ['skip_reason', 'Skipped for', 18], ['price', '-Price', 12], ['stop', '-Stop', 12], ['target', '-Target', 12], ['confidence', '-Conf.', 8], ['timeframe', 'TF', 6], ['factors', 'Factors', 40]],
   decisions: [['instrument_id', 'Symbol', 16], ['kind', 'Kind', 22], ['side', 'Side', 7], ['price', '-Price', 12], ['probability', '-p', 8], ['threshold', '-Threshold', 10], ['reason', 'Reason', 18], ['setup_id', 'Setup', 18], ['detail', 'Detail', 40]],
   orders: [['instrument_id', 'Symbol', 16], ['event', 'Event', 20], ['leg', 'Leg', 8], ['side', 'Side', 7], ['order_type', 'Type', 14], ['qty', '-Qty', 11], ['price', '-Price', 12], ['trigger_price', '-Trigger', 12], ['reason', 'Reason', 18], ['client_order_id', 'Order', 28]],
@@ -55,7 +56,7 @@ export function open(app: App): Page {
       rows = isMore ? [...rows, ...found] : found;
       next = answer.next;
       more.hidden = next === null;
-      replace(words_, `${rows.length} rows${next ? ', there are more' : ''}; Enter opens a trade's story`);
+      replace(words_, `${rows.length} rows${next ? ', there are more' : ''}; Enter, a double click or a second tap opens a trade's story`);
       table.refresh();
     } catch (error) {
       replace(words_, failure(error));
@@ -88,15 +89,18 @@ function filters(): { element: HTMLFormElement; values(): Record<string, string>
   const mode = h<HTMLSelectElement>('select.field', { name: 'mode', 'aria-label': 'mode' }, ...['', 'live', 'paper', 'backtest'].map((one) => h('option', { value: one }, one || 'any mode')));
   const instrument = h<HTMLInputElement>('input.field', { name: 'instrument', placeholder: 'XRPUSDT.BINANCE', 'aria-label': 'instrument' });
   const session = h<HTMLInputElement>('input.field', { name: 'session', placeholder: 'session', 'aria-label': 'session' });
-  const from = h<HTMLInputElement>('input.field', { name: 'from', type: 'datetime-local', 'aria-label': 'from, UTC' });
-  const to = h<HTMLInputElement>('input.field', { name: 'to', type: 'datetime-local', 'aria-label': 'to, UTC' });
-  const element = h<HTMLFormElement>('form.form-line', {}, mode, instrument, session, from, to, h('button.btn.primary', { type: 'submit' }, 'Filter'));
+  const from = h<HTMLInputElement>('input.field', { name: 'from', type: 'datetime-local', 'aria-label': 'from, UTC', title: 'from, UTC' });
+  const to = h<HTMLInputElement>('input.field', { name: 'to', type: 'datetime-local', 'aria-label': 'to, UTC', title: 'to, UTC' });
+  const element = h<HTMLFormElement>('form.form-line', {}, mode, instrument, session, named('from (UTC)', from), named('to (UTC)', to), h('button.btn.primary', { type: 'submit' }, 'Filter'));
   const values = (): Record<string, string> => {
     const given = [mode, instrument, session, from, to].filter((field) => field.value);
     return Object.fromEntries(given.map((field) => [field.name, field.type === 'datetime-local' ? `${field.value}Z` : field.value]));
   };
   return { element, values };
 }
+
+/** An empty field of a date does not say which it is. */
+const named = (name: string, field: HTMLElement): HTMLElement => h('label.named', {}, h('span.muted.small', {}, name), field);
 
 const momentOf = (row: Row): number => Number(row.ts_ns ?? row['exit_ts_ns'] ?? 0) / NS_PER_MS;
 
@@ -117,7 +121,9 @@ function columns(app: App, specs: [string, string, number][]): ColumnSpec<Row>[]
 function cellText(field: string, value: unknown): string {
   if (value === null || value === undefined) return '';
   if (field === 'instrument_id') return symbolOf(String(value));
-  if (field === 'is_taken') return value ? '● taken' : '○ skip';
+  if (field === 'is_taken') return value ? '● taken' : '○ skipped';
+  if (field === 'skip_reason') return skipWords(String(value));
+  if (field === 'held_secs') return duration(Number(value) * 1000);
   if (field === 'r_multiple' || field === 'net_r') return signed(Number(value), 2);
   if (MONEY.has(field)) return fixed(Number(value), 2);
   if (typeof value === 'string' && /^-?\d+\.\d+$/.test(value)) return decimal(String(Number(Number(value).toPrecision(9))));

@@ -1,7 +1,8 @@
 /** Overview: every symbol at a glance, what was signalled and skipped, and a scan for volatility. */
 import type { App } from '../app.ts';
 import { h, replace } from '../lib/dom.ts';
-import { arrowed, decimal, fixed, percent, signed, symbolOf, words } from '../lib/format.ts';
+import { arrowed, decimal, fixed, percent, signed, symbolOf } from '../lib/format.ts';
+import { skipWords } from '../lib/reasons.ts';
 import { VirtualTable, type ColumnSpec } from '../views/table.ts';
 import { every, failure, fill, section, type Page } from './page.ts';
 import { scopeTag, shareBars, tiles, type Scope, type Tile } from './parts.ts';
@@ -56,12 +57,12 @@ export function open(app: App): Page {
     void symbols.load();
     void fill(figures, stats(app), ({ now, past, of }) => [h('div.tiles', {}, ...tiles(now)), scopeTag(of), h('div.tiles', {}, ...tiles(past))]);
     void fill(skips, app.api.get<SignalStats>('/api/v1/signals/stats'), ({ skip_reasons, skipped }) =>
-      skipped ? [shareBars(skip_reasons.map(({ reason, signals }): [string, number] => [words(reason) || 'no reason given', signals]))] : [h('p.muted', {}, 'no signal was skipped')],
+      skipped ? [shareBars(skip_reasons.map(({ reason, signals }): [string, number] => [skipWords(reason) || 'no reason given', signals]))] : [h('p.muted', {}, 'no signal was skipped')],
     );
   });
   const element = h(
     'main.page', {}, h('h1', {}, 'Overview'), figures,
-    h('div.columns', {}, section('Symbols', h('div.table-frame', {}, symbols.table.element)), section('Why signals were skipped', skips)),
+    h('div.columns', {}, section('Symbols', h('div.table-frame.fitted', {}, symbols.table.element)), section('Why signals were skipped', skips)),
     scanSection(app),
   );
   return { element, leave: stop };
@@ -166,5 +167,5 @@ function scanTable(app: App, scan: Scan): HTMLElement {
     ],
   });
   table.refresh();
-  return h('div', {}, h('p.muted.small', {}, `as of ${found?.as_of ?? '–'}, ${found?.skipped.length ?? 0} without enough bars`), h('div.table-frame', {}, table.element));
+  return h('div', {}, h('p.muted.small', {}, `as of ${found?.as_of ?? '–'}, ${found?.skipped.length ?? 0} without enough bars`), h('div.table-frame.fitted', {}, table.element));
 }

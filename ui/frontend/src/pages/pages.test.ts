@@ -68,7 +68,7 @@ describe('pages', () => {
   it('overview shows figures, symbols and why signals were skipped', async () => {
     const page = openOverview(app());
     document.body.append(page.element);
-    await vi.waitFor(() => expect(text(page.element)).toContain('in position'));
+    await vi.waitFor(() => expect(text(page.element)).toContain('a position is open already'));
     expect(text(page.element)).toContain('Taken40.0%');
     expect(page.element.querySelector('.t-body .t-row')!.textContent).toContain('XRPUSDT');
     page.leave();

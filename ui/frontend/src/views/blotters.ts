@@ -3,6 +3,7 @@ import { priceText, pricePlaces, takesCommands, type App } from '../app.ts';
 import { perform } from '../actions/control.ts';
 import type { Sent } from '../actions/commands.ts';
 import { arrowed, decimal, duration, fixed, micros, percent, signed, symbolOf, words } from '../lib/format.ts';
+import { skipWords } from '../lib/reasons.ts';
 import type { Cancel, Decision, Fill, LogLine, Order, Position, Signal, Zone } from '../net/protocol.ts';
 import { decisionKey, isExternal, isWorking, type Topic } from '../store/store.ts';
 import type { ColumnSpec, TableSpec } from './table.ts';
@@ -123,13 +124,13 @@ function signals(app: App): Blotter {
     columns: [
       time(app), symbol(),
       { name: 'Side', width: 7, text: (row) => (row.side > 0 ? 'long' : 'short'), tone: (row) => (row.side > 0 ? 'up' : 'down') },
-      { name: 'Kind', width: 14, text: (row) => words(row.kind) },
+      { name: 'Kind', width: 15, text: (row) => words(row.kind) },
       { name: 'Price', width: 12, numeric: true, text: (row) => fixed(row.px, pricePlaces(app, row.ins)), value: (row) => row.px },
       { name: 'Stop', width: 12, numeric: true, text: (row) => fixed(row.stop, pricePlaces(app, row.ins)) },
       { name: 'Target', width: 12, numeric: true, text: (row) => fixed(row.target, pricePlaces(app, row.ins)) },
       { name: 'Conf.', width: 7, numeric: true, text: (row) => percent(row.confidence, 0), value: (row) => row.confidence ?? 0 },
-      { name: 'Taken', width: 8, text: (row) => (row.taken ? '● taken' : '○ skip'), tone: (row) => (row.taken ? 'accent' : 'muted') },
-      { name: 'Skipped for', width: 18, text: (row) => words(row.skip ?? '') },
+      { name: 'Taken', width: 8, text: (row) => (row.taken ? '● taken' : '○ skipped'), tone: (row) => (row.taken ? 'accent' : 'muted') },
+      { name: 'Skipped for', width: 22, text: (row) => skipWords(row.skip) },
       { name: 'Factors', width: 30, text: (row) => factorText(row.factors), tone: () => 'muted' },
     ],
   });

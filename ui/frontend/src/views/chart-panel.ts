@@ -15,6 +15,7 @@ import { WantedMoment } from './wanted-moment.ts';
 
 const TOXIC_SHARE = 0.9;
 const PAGE_MARGIN_ROWS = 300;
+const NO_BARS = 'no klines of this instrument: its strategy works on buckets (V shows them)';
 const EMPTY = new Columns<string>([]);
 
 export class ChartPanel {
@@ -62,7 +63,14 @@ export class ChartPanel {
 
   /** Put the row of a time in the middle. */
   reveal(ms: number): void {
-    this.host.reveal(this.locator().row(null, ms));
+    const { store, feed, settings } = this.app;
+    const { columns } = store.market.buckets;
+    // Older than what is loaded: shown when it is here.
+    if (settings.current.view === 'buckets' && columns.length && ms < columns.at('t0', 0)) {
+      this.revealOf(store.market.ins, ms);
+      void feed.older();
+    }
+    this.host.reveal(Math.max(0, this.locator().row(null, ms)));
   }
 
   /** The same of an instrument that is being loaded. */
@@ -145,8 +153,8 @@ export class ChartPanel {
     const columns: Columns = isBars ? (this.barSeries()?.columns ?? EMPTY) : store.market.buckets.columns;
     const isOther = columns !== this.scene.columns;
     this.scene.columns = columns;
-    this.empty.hidden = columns.length > 0;
-    this.empty.textContent = isBars ? 'no bars of this instrument' : 'waiting for buckets';
+    this.empty.textContent = isBars ? NO_BARS : 'waiting for buckets';
+    this.showEmpty(columns.length === 0);
     if (columns === EMPTY) return;
     if (!isBars) this.refreshLevel();
     if (isOther) this.host.forget();
@@ -154,6 +162,11 @@ export class ChartPanel {
     this.annotate();
     const ms = this.wanted.next(store.market.ins, columns.length ? columns.at('t0', 0) : undefined, performance.now());
     if (ms !== null) this.reveal(ms);
+  }
+
+  private showEmpty(isEmpty: boolean): void {
+    this.empty.hidden = !isEmpty;
+    this.element.classList.toggle('is-empty', isEmpty);
   }
 
   /** New rows of the buckets: the common case, 25 times a second. */
@@ -164,7 +177,7 @@ export class ChartPanel {
     if (columns.length - this.levelRows > 500) this.refreshLevel();
     const before = columns.origin;
     this.host.sync();
-    this.empty.hidden = columns.length > 0;
+    this.showEmpty(columns.length === 0);
     if (columns.origin !== before) this.annotate();
     this.legend.place(this.host);
     this.legend.update(this.row());

@@ -1,6 +1,7 @@
 /** Why: the card that tells what a zone, a decision, a cancel, a signal or a bar is, and what led to it. */
 import { pricePlaces, type App } from '../app.ts';
 import { arrowed, decimal, duration, fixed, micros, percent, signed, words } from '../lib/format.ts';
+import { skipWords } from '../lib/reasons.ts';
 import { h } from '../lib/dom.ts';
 import type { Cancel, Decision, Fill, Signal, Zone } from '../net/protocol.ts';
 
@@ -133,7 +134,7 @@ function signalCard(app: App, signal: Signal): HTMLElement {
     ['Target', fixed(signal.target, places)],
   ];
   if (signal.confidence !== null) rows.push(['Confidence', percent(signal.confidence, 0)]);
-  if (signal.skip) rows.push(['Skipped for', words(signal.skip)]);
+  if (signal.skip) rows.push(['Skipped for', skipWords(signal.skip)]);
   const factors = factorBars(signal.factors);
   const tone = signal.taken ? (signal.side > 0 ? 'up' : 'down') : 'warn';
   return card(`${signal.side > 0 ? '▲' : '▼'} ${words(signal.kind)}`, signal.taken ? 'taken' : 'skipped', tone, rows, factors);

@@ -51,7 +51,8 @@ export class TopBar {
     const freshness = link.freshness(nowMs);
     setData(this.badge, 'freshness', freshness);
     const isFeedDead = link.isFeedDead(nowMs);
-    const text = isFeedDead ? 'FEED STALE' : BADGES[freshness];
+    const isPlayed = this.app.store.status?.mode === 'replay';
+    const text = isFeedDead ? 'FEED STALE' : isPlayed && freshness === 'live' ? 'CONNECTED' : BADGES[freshness];
     setText(this.badge.children[1]!, link.connected || freshness === 'none' ? text : 'OFFLINE');
     const [heard, feed] = [link.age(nowMs), link.feedAge(nowMs)];
     const age = isFeedDead ? feed! : heard;
