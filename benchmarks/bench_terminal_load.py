@@ -109,6 +109,15 @@ def dropped_after(stopped_s: float, dropped_s: float) -> float:
     return dropped_s - stopped_s if dropped_s else math.inf
 
 
+def finite(figures: Any) -> Any:
+    """Return figures for JSON, which knows no infinity: null is never."""
+    if isinstance(figures, dict):
+        return {name: finite(one) for name, one in figures.items()}
+    if isinstance(figures, list):
+        return [finite(one) for one in figures]
+    return None if isinstance(figures, float) and not math.isfinite(figures) else figures
+
+
 async def measure(address: str, pid: int, clients: int, secs: float) -> dict[str, Any]:
     """Connect browsers, stop one of them in between, and return the figures."""
     async with Crowd(address, clients) as crowd:
@@ -208,10 +217,11 @@ def main() -> int:
         runs.append(load_figures(wanted, cores))
         if not wanted.without_live:
             runs[-1] |= cancel_figures(cores, wanted.clients, wanted.secs, is_first_with=number % 2 == 0)
-        print(json.dumps(runs[-1]), file=sys.stderr)
+        print(json.dumps(finite(runs[-1])), file=sys.stderr)
     figures = medians(runs)
     missed = judged(figures)
-    print(json.dumps({**figures, "runs": runs}) if wanted.json else json.dumps(figures, indent=2))
+    told = finite({**figures, "runs": runs} if wanted.json else figures)
+    print(json.dumps(told, indent=None if wanted.json else 2, allow_nan=False))
     return int(missed > 0)
 
 

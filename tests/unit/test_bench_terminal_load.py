@@ -1,10 +1,11 @@
 """The benchmark of the terminal's load can miss each of its goals."""
 
+import json
 from typing import Any
 
 import pytest
 
-from benchmarks.bench_terminal_load import dropped_after, judged, medians
+from benchmarks.bench_terminal_load import dropped_after, finite, judged, medians
 
 GOOD = {
     "p99_ms": 59.0,
@@ -38,3 +39,9 @@ def test_a_browser_that_is_never_disconnected_misses_the_goal() -> None:
 def test_others_are_disturbed_in_no_run(name: str) -> None:
     """One run in which they were is enough."""
     assert missed({name: 49}, {}, {}) == 1
+
+
+def test_what_never_happened_is_null_in_json() -> None:
+    """JSON knows no infinity, and readers refuse it."""
+    told = json.dumps(finite({"dropped_after_secs": dropped_after(5.0, 0.0), "runs": [{"p99_ms": 3.5}]}))
+    assert told == '{"dropped_after_secs": null, "runs": [{"p99_ms": 3.5}]}'

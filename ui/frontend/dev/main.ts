@@ -1,6 +1,7 @@
 /** The terminal over the fixture; the query says how large and how fast: ?buckets=100000&rate=50&zones=400. */
 import type { Status } from '../src/net/protocol.ts';
 import { Api } from '../src/net/api.ts';
+import { zoneBoxes } from '../src/chart/annotations.ts';
 import { start } from '../src/shell.ts';
 import { FakeServer } from './transport.ts';
 
@@ -20,8 +21,13 @@ const madeMs = performance.now() - begun;
 const api = new Api(server.fetch);
 await api.loadSession();
 const shell = start(api, () => server);
+/** Boxes that the chart is given to paint: living zones of a type are drawn up to a number. */
+const drawnZones = (): number => {
+  const { store, settings } = shell.app;
+  return zoneBoxes(store, store.market.ins, settings.current.overlays, { row: () => 0, close: () => 0, end: () => 0 }).length;
+};
 // What the benchmark reads and does.
-const bench = { flushes: 0, madeMs, rows: () => shell.app.store.market.buckets.columns.length, older: () => shell.app.feed.older(), burst: (count: number) => server.burst(count), app: shell.app };
+const bench = { flushes: 0, madeMs, rows: () => shell.app.store.market.buckets.columns.length, older: () => shell.app.feed.older(), burst: (count: number) => server.burst(count), drawnZones, app: shell.app };
 const { flush } = shell.app.store;
 shell.app.store.flush = () => {
   bench.flushes += 1;

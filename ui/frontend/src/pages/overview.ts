@@ -101,15 +101,15 @@ interface SymbolRow {
 function symbolsTable(app: App): { table: VirtualTable<SymbolRow>; load(): Promise<void> } {
   let summaries = new Map<string, SignalSummary>();
   const columns: ColumnSpec<SymbolRow>[] = [
-    { name: 'Symbol', width: 18, text: (row) => symbolOf(row.id) },
-    { name: 'Venue', width: 12, text: (row) => row.id.slice(symbolOf(row.id).length + 1), tone: () => 'muted' },
-    { name: 'Position', width: 10, text: (row) => row.side, tone: (row) => (row.side === 'long' ? 'up' : row.side === 'short' ? 'down' : 'muted') },
-    { name: 'R', width: 8, numeric: true, text: (row) => signed(row.r, 2), value: (row) => row.r ?? -Infinity, tone: (row) => (row.r === null ? '' : row.r > 0 ? 'up' : 'down') },
-    { name: 'Open PnL', width: 11, numeric: true, text: (row) => arrowed(row.upnl === null ? null : Number(row.upnl), 2), value: (row) => Number(row.upnl ?? 0) },
-    { name: 'Working', width: 9, numeric: true, text: (row) => (row.orders ? String(row.orders) : ''), value: (row) => row.orders },
-    { name: 'Signals', width: 9, numeric: true, text: (row) => fixed(row.summary?.signals ?? 0, 0), value: (row) => row.summary?.signals ?? 0 },
-    { name: 'Taken', width: 8, numeric: true, text: (row) => fixed(row.summary?.taken ?? 0, 0), value: (row) => row.summary?.taken ?? 0 },
-    { name: '24 h', width: 7, numeric: true, text: (row) => fixed(row.summary?.last_24h ?? 0, 0), value: (row) => row.summary?.last_24h ?? 0 },
+    { name: 'Symbol', width: 13, text: (row) => symbolOf(row.id) },
+    { name: 'Venue', width: 9, text: (row) => row.id.slice(symbolOf(row.id).length + 1), tone: () => 'muted' },
+    { name: 'Position', width: 8, text: (row) => row.side, tone: (row) => (row.side === 'long' ? 'up' : row.side === 'short' ? 'down' : 'muted') },
+    { name: 'R', width: 6, numeric: true, text: (row) => signed(row.r, 2), value: (row) => row.r ?? -Infinity, tone: (row) => (row.r === null ? '' : row.r > 0 ? 'up' : 'down') },
+    { name: 'Open PnL', width: 10, numeric: true, text: (row) => arrowed(row.upnl === null ? null : Number(row.upnl), 2), value: (row) => Number(row.upnl ?? 0) },
+    { name: 'Working', width: 7, numeric: true, text: (row) => (row.orders ? String(row.orders) : ''), value: (row) => row.orders },
+    { name: 'Signals', width: 7, numeric: true, text: (row) => fixed(row.summary?.signals ?? 0, 0), value: (row) => row.summary?.signals ?? 0 },
+    { name: 'Taken', width: 6, numeric: true, text: (row) => fixed(row.summary?.taken ?? 0, 0), value: (row) => row.summary?.taken ?? 0 },
+    { name: '24 h', width: 5, numeric: true, text: (row) => fixed(row.summary?.last_24h ?? 0, 0), value: (row) => row.summary?.last_24h ?? 0 },
     { name: 'Last signal', width: 22, text: (row) => app.clock().stamp(row.summary ? row.summary.last_ts_ns / NS_PER_MS : null), value: (row) => row.summary?.last_ts_ns ?? 0, tone: () => 'muted' },
   ];
   const table = new VirtualTable<SymbolRow>({
