@@ -20,9 +20,10 @@ from runtime.notify.events import Event, EventKind
 
 log = logging.getLogger("smcbot.node")
 
-# What is left of the weight is for cancellations, stops and the looks of a minute: 480 of USD-M's 2,400.
-# There at most 600 entries leave within it (half of 1,200 orders), most of which were taken back by then.
-WEIGHT_SHARE: Final = 0.8
+# What is left of the weight is for cancellations, stops and the looks of a minute: 360 of USD-M's 2,400,
+# where an order weighs nothing and a cancellation 1. It is more than what a warm-up may use (`warm_up_ratio`,
+# 0.8): the minute in which it ends has entries.
+WEIGHT_SHARE: Final = 0.85
 # Each entry may fill and need its stop at once: there is one order left for each that left.
 ORDER_SHARE: Final = 0.5
 # Bybit counts per account and product within any second, and the adapter does not hand on what it tells. It

@@ -45,7 +45,7 @@ def limited(budget: HostBudget, said: list[str]) -> type[UsdmExecClientFactory]:
 @pytest.mark.parametrize(
     ("limits", "is_said"),
     [
-        pytest.param({WEIGHT_WINDOW: 250, ORDERS_10_SECS: 10_000}, "weight", id="weight"),
+        pytest.param({WEIGHT_WINDOW: 400, ORDERS_10_SECS: 10_000}, "weight", id="weight"),
         pytest.param({WEIGHT_WINDOW: 10_000, ORDERS_10_SECS: 60}, "orders in 10 s", id="orders"),
         pytest.param(
             {WEIGHT_WINDOW: 10_000, ORDERS_10_SECS: 10_000, ORDERS_MINUTE: 80}, "orders in 60 s", id="minute"
