@@ -155,7 +155,7 @@ def run_backtest(
             journal.listen(engine)
         watches = [] if entries is None else _watches(engine, entries)
         engine_started_s = time.perf_counter()
-        with recorded_telemetry(plan, engine, folder.path, run_id):
+        with recorded_telemetry(plan, engine, folder.path, run_id, columns):
             run_node(node, plan)
         engine_s = time.perf_counter() - engine_started_s
         counters = summed_counters(strategy.counters for strategy in engine.trader.strategies())

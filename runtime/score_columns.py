@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from indicators.confluence.config import ConfluenceConfig
 from indicators.confluence.engine import ConfluenceEngine
+from indicators.confluence.factor_bits import factor_bits
 from indicators.confluence.row import CONFLUENCE_DTYPE, ConfluenceTable
 from runtime.arrow_schema import BarColumns, concatenate
 from runtime.catalog import Catalog
@@ -41,6 +42,7 @@ SCORED: Final[Mapping[str, tuple[str, Any]]] = {
 DTYPES: Final[Mapping[str, Any]] = {
     **dict.fromkeys(WHOLE, np.int64),
     **{name: dtype for name, (_field, dtype) in SCORED.items()},
+    "factors": np.uint16,  # `indicators.confluence.factor_bits`
 }
 # Below it, worker processes take longer to start than the bars to score.
 BARS_FOR_WORKERS: Final = 300_000
@@ -127,7 +129,8 @@ class Columns:
     grid
         Close times, in the order of the places.
     arrays
-        By name: ticks, lots and those of `SCORED`, shape (instruments, times). No bar: 0 close ticks.
+        By name: ticks, lots, those of `SCORED`, and which factors score, shape (instruments, times). No bar:
+        0 close ticks.
     kept_at, kept_of, kept_row
         Bars whose rows were kept, by time and then by instrument: place, instrument, number in ``rows``.
     rows
@@ -267,6 +270,7 @@ def score_series(task: _Task) -> NDArray[np.int64]:
     places = (bars.ts_close_ns - grid.first_ns) // grid.step_ns
     columns = {name: getattr(bars, name) for name in WHOLE}
     columns |= {name: rows[field] for name, (field, _dtype) in SCORED.items()}
+    columns["factors"] = factor_bits(rows)
     for name, values in columns.items():
         whole = np.memmap(task.folder / name, DTYPES[name], "r+", shape=(task.instruments, grid.count))
         whole[task.number, places] = values

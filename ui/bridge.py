@@ -105,6 +105,8 @@ class TelemetryActor(Actor):
         }
         if self._sources.events_topic:
             self._handlers[self._sources.events_topic] = self._on_event
+        if self._sources.on_bar is not None:
+            self._handlers["data.bars.*"] = self._sources.on_bar
         self._handlers = {topic: self._guarded(handler) for topic, handler in self._handlers.items()}
         for topic, handler in self._handlers.items():
             self.msgbus.subscribe(topic=topic, handler=handler)

@@ -7,9 +7,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from indicators.confluence.explain import FACTORS
 from runtime.backtest import RunResult, run_backtest
 from runtime.catalog import Catalog
 from runtime.column_feed import last_place, next_place
@@ -22,6 +24,8 @@ from runtime.run_summary import summary_of
 from runtime.settings import BacktestSettings, FundingSettings, Settings, StrategySettings
 from runtime.universe_settings import UniverseSettings
 from tests.integration.test_confluence_run import COINS, EASY, NAMES, instrument_of, tapes
+from ui.protocol import SNAP, Message, decode
+from ui.recording import RECORDING_FILE, Recording
 from ui.reports.metrics import summarise
 
 SPOT = tuple(f"{coin}.BINANCE" for coin in COINS[:2])
@@ -176,6 +180,39 @@ def test_made_up_coins(catalog_path: Path, both: Both, case: str) -> None:
     summary = summary_of(columns, figures)
     assert summary["bar_feed"] == "columns"
     assert summary["ticks"] == columns.counters["bars"]
+
+
+def test_recordings_hold_every_bar_with_its_factors(catalog_path: Path, both: Both) -> None:
+    """A replay shows the klines of both feeds, alike, each from its close on; signals have what made them."""
+    runs = both(catalog_path, NAMES, EASY, {})
+    columns, events = (told_by(one) for one in runs)
+    bars = [one for one in columns if one.kind == "bar"]
+    assert sorted(map(plain, bars)) == sorted(plain(one) for one in events if one.kind == "bar")
+    assert len(bars) == runs[0].counters["bars"]
+    assert all(one.ts_ns == (one.payload.t + 300_000) * 1_000_000 for one in bars)
+    assert any(sum(one.payload.factors.values()) >= EASY["min_confidence"] for one in bars)
+    for one in bars:
+        scores = one.payload.score_long, one.payload.score_short
+        assert min(100.0, sum(one.payload.factors.values())) == max(scores)
+    signals = [one.payload for one in columns if one.kind == "sig" and one.payload.skip != "no_stop_distance"]
+    assert signals
+    for signal in signals:
+        assert set(signal.factors) == set(FACTORS)
+        assert min(100.0, sum(signal.factors.values())) == pytest.approx(100 * signal.confidence)
+    times = [one.ts_ns for one in columns]
+    assert times == sorted(times)
+
+
+def told_by(run: RunResult) -> list[Message]:
+    """Return what a recording holds, without the snapshots at the beginning of its blocks."""
+    recording = Recording(run.folder.path / RECORDING_FILE)
+    frames = (one for number in range(len(recording.blocks)) for one in recording.frames(number))
+    return [decode(frame) for _seq, _ts_ns, kind, frame in frames if kind != SNAP]
+
+
+def plain(message: Message) -> bytes:
+    """Return a message's payload as what can be compared and sorted."""
+    return msgspec.json.encode(message.payload, order="deterministic")
 
 
 def test_real_klines(shared_data: Path, tmp_path: Path, both: Both) -> None:

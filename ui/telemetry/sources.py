@@ -44,6 +44,8 @@ class TelemetrySources:
         looked at by timer.
     day_file
         Remembers what the day began with, over restarts; None remembers nothing.
+    on_bar
+        Hears of each bar that the engine brings; None where bars are looked at, or known beforehand.
     """
 
     mode: str
@@ -60,6 +62,7 @@ class TelemetrySources:
     events_topic: str = ""
     call_soon: Callable[[Callable[[], None]], Any] | None = None
     day_file: Path | None = None
+    on_bar: Callable[[Any], None] | None = None
 
 
 __all__ = ["Sink", "TelemetrySources"]

@@ -47,6 +47,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "watchdog": "error",
     "dust": "info",
 }
+# Before the names of what adds up to a signal's confidence, in the details of a decision.
+FACTOR: Final = "factor_"
 _SIGNALS: Final = frozenset({"zone_skipped", "signal_skipped", "signal_taken", "entry_submitted"})
 
 
@@ -102,6 +104,17 @@ def bar_view(ins: str, interval_secs: int, bar: Any, scoring: ConfluenceConfig) 
     )
 
 
+def market_bar_view(bar: Any, interval_secs: int) -> Bar:
+    """Return a closed kline that nothing has scored, from a bar of Nautilus' of so many seconds."""
+    prices = {"o": bar.open, "h": bar.high, "l": bar.low, "c": bar.close, "v": bar.volume}
+    return Bar(
+        ins=bar.bar_type.instrument_id.value,
+        tf=timeframe(interval_secs),
+        t=bar.ts_event // MS - interval_secs * 1_000,
+        **{name: value.as_double() for name, value in prices.items()},
+    )
+
+
 def timeframe(secs: int) -> str:
     """Return the usual name of an interval.
 
@@ -134,15 +147,19 @@ def signal_of(decision: Decision) -> SignalMark | None:
         stop=_number(decision.stop),
         target=_number(decision.target),
         confidence=confidence,
-        # The range that a zone lies in adds nothing up.
-        factors=figures if decision.kind.startswith("signal_") else {},
+        # Prices, sizes and features of a model add nothing up, nor does the range that a zone lies in.
+        factors={
+            name.removeprefix(FACTOR): points for name, points in figures.items() if name.startswith(FACTOR)
+        },
         zone=str(decision.zone_id) if decision.zone_id >= 0 else None,
         taken=is_taken,
         skip=None if is_taken else decision.reason,
     )
 
 
-def model_decision(decision: Decision, *, with_inputs: bool = False) -> ModelDecision | None:
+def model_decision(
+    decision: Decision, *, with_inputs: bool = False, infer_us: float | None = None
+) -> ModelDecision | None:
     """Return what the model said, with what it saw where that is wanted; None for decisions of others."""
     if decision.kind != "cancel_asked" or decision.probability is None:
         return None
