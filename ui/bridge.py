@@ -35,6 +35,7 @@ LOOK_TIMER: Final = "telemetry-look"
 LOOK_NS: Final = 50 * MS  # developing buckets at most twenty times a second
 AT_ONCE: Final = 4  # of them in one turn of the loop
 MAX_CANCELS: Final = 1_000  # cancelled entries that wait for what would have become of them
+LIVING: Final = 30  # gaps, blocks and levels of each side that a warm-up leaves: more than a chart shows
 BEAT_NS: Final = 500 * MS
 SLOW_NS: Final = NANOS
 INT8_MAX: Final = 127
@@ -307,7 +308,7 @@ class TelemetryActor(Actor):
         self._answer(now_ns)
 
     def _show_warm(self, name: str, chart: _Chart, now_ns: int) -> None:
-        """Tell the buckets of before the start, once a warm-up has brought them."""
+        """Tell the buckets of before the start, and what lives in them, once a warm-up has brought them."""
         recent = getattr(chart.strategy, "recent_packets", None)
         if recent is None or recent is chart.warm:
             return
@@ -315,6 +316,9 @@ class TelemetryActor(Actor):
         for packet in chart.strategy.warm_packets():
             self._sink.publish("bkt", views.bucket_view(name, packet, 0, None), now_ns)
             chart.told = int(packet["seq"])
+        if (structure := getattr(chart.strategy, "structure", None)) is not None:
+            for zone in chart.zones.begin_with(structure.living(LIVING)):
+                self._sink.publish("zone", zone, now_ns)
 
     def _show_forming(self, names: list[str], now_ns: int) -> None:
         """Tell some developing buckets, and the others with the next turn: trades come between them."""

@@ -1,5 +1,7 @@
 """Areas of the chart: what the structure engine says of real and made-up buckets, as a terminal sees it."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -136,3 +138,37 @@ def test_whatever_the_engine_says_is_followed_to_its_end() -> None:
     assert {one.split(":")[1].rstrip("0123456789") for one in begun} == {
         "break", "fvg", "ob", "liquidity", "range", "ote",
     }  # fmt: skip
+
+
+def test_a_restart_finds_the_zones_that_live() -> None:
+    """Whoever comes after the buckets is told what one that saw them all still has, at every moment alike."""
+    chance = np.random.default_rng(7)
+    closes = 100.0 * np.exp(np.cumsum(0.001 * chance.standard_t(2.5, BUCKETS)))
+    engine = StructureEngine(StructureConfig(tick_size=0.01))
+    seen, types = tracker(), set()
+    for number, (open_, close) in enumerate(pairwise(closes)):
+        wicks = 0.02 * chance.random(2)
+        high, low = max(open_, close) + wicks[0], min(open_, close) - wicks[1]
+        seen.take(engine.update(number * 10, number * 10 + 5, open_, high, low, close, 100.0, 50.0))
+        if number % 100:
+            continue
+        told = tracker().begin_with(engine.living(BUCKETS))
+        assert [one.id for one in told] == list(dict.fromkeys(one.id for one in told))
+        before = {one.id: one for one in seen.live}
+        assert {one.id for one in told} == set(before)
+        types |= {one.type for one in told}
+        for one in told:
+            same = before[one.id]
+            assert (one.type, one.side, one.i0, one.t0) == (same.type, same.side, same.i0, same.t0)
+            assert (one.bot, one.top, one.sweet) == pytest.approx((same.bot, same.top, same.sweet))
+            assert one.state == same.state
+    assert types == {"ob", "fvg", "liquidity", "range", "ote"}
+
+
+def test_a_second_warm_up_ends_what_is_gone() -> None:
+    """Nothing stays on the chart that no event would ever end; what is told at once is limited."""
+    zones = tracker()
+    zones.take(event(EventKind.FVG, 3, low=1.0, high=2.0, origin_seq=4))
+    (gone,) = zones.begin_with(np.zeros(0, EVENT_DTYPE))
+    assert (gone.state, gone.i1) == ("expired", 4)
+    assert zones.live == []

@@ -94,6 +94,27 @@ class ZoneTracker:
                 changed[zone.id] = zone
         return list(changed.values())
 
+    def begin_with(self, living: EventTable) -> list[Zone]:
+        """Return the areas that are there after a warm-up, and those that ended in it.
+
+        Parameters
+        ----------
+        living
+            As `indicators.living.living_events` gives it.
+        """
+        before, self._live = self._live, {}
+        now = self.take(living)
+        there = {zone.id for zone in now}
+        gone = (zone for zones in before.values() for zone in zones if zone.id not in there)
+        words = "gone after the warm-up"
+        ended = [
+            msgspec.structs.replace(
+                one, state=EXPIRED, why=f"{_head(one.why)}; {words}", i1=one.i0, t1=one.t0
+            )
+            for one in gone
+        ]
+        return [*ended, *now]
+
     def plan(self, zone_id: int, *, sweet: float, stop: float, target: float) -> list[Zone]:
         """Return the OTE zone of a dealing range with the prices at which a strategy trades it.
 
