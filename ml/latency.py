@@ -24,12 +24,14 @@ class LatencyHistogram:
         self.counts = [0] * _BINS
         self.total = 0
         self.largest_ns = 0
+        self.last_ns = 0
 
     def add(self, duration_ns: int) -> None:
         """Count one duration, nanoseconds; those below one count as one."""
         index = int(BINS_PER_DOUBLING * math.log2(duration_ns)) if duration_ns > 1 else 0
         self.counts[min(index, _BINS - 1)] += 1
         self.total += 1
+        self.last_ns = duration_ns
         self.largest_ns = max(self.largest_ns, duration_ns)
 
     def quantile_ns(self, share: float) -> int | None:

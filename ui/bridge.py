@@ -26,6 +26,7 @@ from strategies.trade_manager.client_ids import setup_and_leg
 from ui.protocol import CancelEntry, Fill, Heartbeat, LogLine
 from ui.telemetry import views
 from ui.telemetry.looks import Looks
+from ui.telemetry.models import last_inference_us
 from ui.telemetry.sources import Sink, TelemetrySources
 from ui.telemetry.zones import ZoneTracker
 
@@ -187,7 +188,9 @@ class TelemetryActor(Actor):
         ts_ns = decision.ts_ns
         chart = self._charts.get(decision.instrument_id)
         is_live = self._sources.call_soon is not None
-        if (said := views.model_decision(decision, with_inputs=is_live)) is not None:
+        took_us = None if chart is None else last_inference_us(chart.strategy)
+        if (said := views.model_decision(decision, with_inputs=is_live, infer_us=took_us)) is not None:
+            self._looks.thresholds[said.ins] = said.thr
             if chart is not None:
                 chart.probability = said.p
             self._sink.publish("mdl", said, ts_ns)

@@ -139,6 +139,7 @@ class ModelDecision(msgspec.Struct, frozen=True, kw_only=True):
     """``mdl``: what the model said of a setup; `why` are (feature, contribution).
 
     A node sends the `inputs` of the decision instead, which costs it nothing; its server explains them.
+    `infer_us` is how long the answer took, in a backtest too; None where a rule decides.
     """
 
     ins: str
@@ -270,7 +271,11 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
-    """The model of an instrument (``*``: of all) with its verdict."""
+    """The model of an instrument (``*``: of all) with its verdict.
+
+    `threshold` is that of its last decision, since each entry has its own: its break-even and a margin. None
+    before the first decision, and where one model is of all.
+    """
 
     ins: str
     verdict: str

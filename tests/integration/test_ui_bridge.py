@@ -1,20 +1,25 @@
 """What a terminal is told of a run through a real engine: the chart, the orders, the money."""
 
+from collections import deque
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from nautilus_trader.backtest.engine import BacktestEngine
 from nautilus_trader.model.enums import OrderSide
 
-from indicators.events import EventKind
+from indicators.events import EVENT_DTYPE, EventKind
+from ml.latency import LatencyHistogram
+from packet_builder.packet import PACKET_DTYPE
 from strategies.order_forms import quantity_in
 from strategies.trade_manager.record import CancelShadow
 from tests.integration.engine_harness import CheckedStrategy, Trade, event, run
 from ui.bridge import TelemetryActor
 from ui.protocol import Message, decode, encode
 from ui.telemetry.looks import Looks
+from ui.telemetry.models import last_inference_us
 from ui.telemetry.sources import TelemetrySources
 from ui.terminal_state import TerminalState
 
@@ -129,6 +134,22 @@ def test_every_bucket_is_told_once_and_in_order() -> None:
     assert done.strategy.bucket_seq == told.of("bkt")[-1].i
 
 
+def test_zones_of_before_the_start_are_told_with_its_buckets() -> None:
+    """A chart after a restart has what lives, not only what arises from then on."""
+    gap = np.array([event(EventKind.FVG, low=1.0, high=1.1)], EVENT_DTYPE)
+
+    def warm_up(number: int, strategy: Any) -> None:
+        if number == 2:
+            strategy.structure.living = lambda _newest: gap
+            strategy.recent_packets = deque([bytes(PACKET_DTYPE.itemsize)])
+
+    told, _ = watch([*DOWN, *TO_TARGET], {}, hook=warm_up)
+    (zone,) = told.of("zone")
+    assert (zone.type, zone.bot, zone.top) == ("fvg", 1.0, 1.1)
+    kinds = [kind for kind, _one, _ts_ns in told.messages if kind in ("bkt", "zone")]
+    assert kinds.index("zone") < len(DOWN)
+
+
 def test_a_policys_cancel_is_told_with_its_probability() -> None:
     """What it said, the threshold, and the line of the ledger with what the entry would have become."""
     near: list[Trade] = [(1.036, 100.0, "s"), (1.0299, 100.0, "s"), (1.05, 100.0, "b")]
@@ -155,9 +176,35 @@ def test_a_policys_cancel_is_told_with_its_probability() -> None:
         (one.probability, one.threshold, one.detail["action"]) for one in asked
     ]
     assert told.of("mdl")[-1].verdict == "cancel"
+    assert {one.infer_us for one in told.of("mdl")} == {None}, "nothing measures a rule"
     (line,) = told.state.snapshot().cancel
     assert (line.p, line.thr, line.outcome, line.would_r) == (0.2, 0.4, "target", 1.5)
     assert line.ts == asked[-1].ts_ns // 1_000_000
+
+
+def test_a_model_is_told_with_its_threshold_and_how_long_it_took() -> None:
+    """Each entry has its own threshold, so the state of a node has that of the last decision."""
+    passport = SimpleNamespace(verdict="skill", model_sha256="ab")
+    latency = LatencyHistogram()
+    judge = SimpleNamespace(
+        latency=latency,
+        gate=SimpleNamespace(is_expired=False, model=SimpleNamespace(passport=passport)),
+    )
+    told = Told()
+    ins = SimpleNamespace(value="XRPUSDT.BINANCE")
+    strategy = SimpleNamespace(instrument_id=ins, gate=SimpleNamespace(judge=judge))
+    sources = TelemetrySources(
+        mode="backtest", session="S1", strategies=lambda: [strategy], equity=lambda: None
+    )
+    looks = Looks(sources, told, SimpleNamespace(), "T", has_chart=lambda _name: True)
+    looks.state(0)
+    assert last_inference_us(strategy) is None
+    for took_ns in (90_000, 42_000):
+        latency.add(took_ns)
+    looks.thresholds[ins.value] = 0.41
+    looks.state(1)
+    assert last_inference_us(strategy) == 42.0
+    assert [[model.threshold for model in one.models] for one in told.of("st")] == [[None], [0.41]]
 
 
 def test_the_run_decides_the_same_with_and_without_it() -> None:

@@ -57,6 +57,8 @@ class Looks:
         self._trader_id, self._has_chart = trader_id, has_chart
         self.ledger = DayLedger(sources.day_file)
         self.lag_ms = 0.0
+        self.thresholds: dict[str, float] = {}
+        """Of the last model decision, by instrument id."""
         self._told: dict[str, Any] = {}
         self._bars: dict[str, int] = {}
         self._ticks: dict[str, int] = {}
@@ -178,7 +180,7 @@ class Looks:
                 for one in strategies
                 for desk in getattr(one, "desks", ())
             ],
-            models=model_views(strategies),
+            models=model_views(strategies, self.thresholds),
             drift=worst_drift(strategies),
         )
         self._tell("st", state, now_ns)

@@ -1,6 +1,6 @@
 """What a terminal is told of the models that decide in a node."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ui.protocol import ModelView
@@ -10,9 +10,23 @@ DRIFT: Final = ("waiting", "ok", "warn", "alarm")
 EXPIRED: Final = "expired"
 
 
-def model_views(strategies: Iterable[Any]) -> list[ModelView]:
-    """Return the models of strategies with their verdicts; those that decide by rules alone have none."""
-    return [view for strategy in strategies for view in _views(strategy)]
+def model_views(strategies: Iterable[Any], thresholds: Mapping[str, float]) -> list[ModelView]:
+    """Return the models of strategies with their verdicts; those that decide by rules alone have none.
+
+    Parameters
+    ----------
+    strategies
+        Of the node.
+    thresholds
+        By instrument id, as of the last decision: each entry has its own.
+    """
+    return [view for strategy in strategies for view in _views(strategy, thresholds)]
+
+
+def last_inference_us(strategy: Any) -> float | None:
+    """Return how long a strategy's model took for its last answer, microseconds; None where none measures."""
+    latency = getattr(_judge(strategy), "latency", None)
+    return latency.last_ns / 1e3 if latency is not None and latency.total else None
 
 
 def worst_drift(strategies: Iterable[Any]) -> str | None:
@@ -27,18 +41,19 @@ def _judge(strategy: Any) -> Any:
     return getattr(getattr(strategy, "gate", None), "judge", None)
 
 
-def _views(strategy: Any) -> Iterator[ModelView]:
+def _views(strategy: Any, thresholds: Mapping[str, float]) -> Iterator[ModelView]:
     gate = getattr(_judge(strategy), "gate", None)  # of a model; a rule has none
     if gate is not None:
         verdict = EXPIRED if gate.is_expired else gate.model.passport.verdict
-        yield _view(strategy.instrument_id.value, gate.model.passport, verdict)
+        ins = strategy.instrument_id.value
+        yield _view(ins, gate.model.passport, verdict, thresholds.get(ins))
     model = getattr(getattr(strategy, "filter", None), "model", None)
     if model is not None:
         yield _view("*", model.model.passport, model.model.passport.verdict)
 
 
-def _view(ins: str, passport: Any, verdict: str) -> ModelView:
-    return ModelView(ins=ins, verdict=str(verdict), digest=passport.model_sha256)
+def _view(ins: str, passport: Any, verdict: str, threshold: float | None = None) -> ModelView:
+    return ModelView(ins=ins, verdict=str(verdict), threshold=threshold, digest=passport.model_sha256)
 
 
-__all__ = ["model_views", "worst_drift"]
+__all__ = ["last_inference_us", "model_views", "worst_drift"]

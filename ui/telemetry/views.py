@@ -171,6 +171,7 @@ def model_decision(
         p=decision.probability,
         thr=decision.threshold or 0.0,
         verdict="cancel" if decision.detail.get("action") == "cancel" else "keep",
+        infer_us=infer_us,
         inputs=_figures(decision.detail) if with_inputs else {},
     )
 
@@ -374,6 +375,7 @@ __all__ = [
     "developing_view",
     "ended_shadow",
     "external_view",
+    "market_bar_view",
     "model_decision",
     "order_view",
     "position_view",
