@@ -124,7 +124,7 @@ class Browser:
         answer = await self._reader.readuntil(b"\r\n\r\n")
         if b" 101 " not in answer[:20]:
             raise RuntimeError(f"refused: {answer[:60]!r}")
-        self._say(f"40{json.dumps({'csrf': self._csrf, 'proto': 1})}")
+        self._say(f"40{json.dumps({'csrf': self._csrf, 'proto': p.VERSION})}")
 
     async def read(self) -> None:
         """Read until the socket ends."""

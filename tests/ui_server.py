@@ -10,6 +10,7 @@ from typing import Any, Final
 import socketio
 from flask.testing import FlaskClient
 
+from ui.protocol import VERSION
 from ui.server.accounts import Accounts, new_entry
 from ui.server.app import Application, create_app
 from ui.server.hub import FrameThread, Hub
@@ -189,7 +190,7 @@ class Tab:
         self.io.connect(
             self._address,
             headers={"Cookie": self.cookie},
-            auth={"csrf": self.csrf, "proto": 1, **auth},
+            auth={"csrf": self.csrf, "proto": VERSION, **auth},
             transports=["websocket"],
         )
         return self

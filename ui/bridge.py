@@ -19,6 +19,7 @@ from nautilus_trader.model.enums import (
     order_type_to_str,
     time_in_force_to_str,
 )
+from nautilus_trader.model.identifiers import InstrumentId
 
 from indicators.events import Scope
 from indicators.snapshot import SNAPSHOT_DTYPE
@@ -75,7 +76,7 @@ class TelemetryActor(Actor):
     """
 
     # Methods that may hear of an order after it has left (runtime.live.late_hearing).
-    HEARD_LATE: ClassVar = ("_on_decision", "_on_shadow", "_on_order", "_tell_bucket")
+    HEARD_LATE: ClassVar = ("_on_decision", "_on_shadow", "_on_trade", "_on_order", "_tell_bucket")
 
     def __init__(
         self,
@@ -103,6 +104,7 @@ class TelemetryActor(Actor):
         self._handlers = {
             "decisions.*": self._on_decision,
             "shadows.*": self._on_shadow,
+            "trades.*": self._on_trade,
             "events.order.*": self._on_order,
         }
         if self._sources.events_topic:
@@ -221,6 +223,11 @@ class TelemetryActor(Actor):
         setup, _ = setup_and_leg(shadow.client_order_id)
         ended = views.ended_shadow(shadow, self._cancels.pop(setup, None))
         self._sink.publish("cancel", ended, shadow.ts_ns)
+
+    def _on_trade(self, trade: Any) -> None:
+        instrument = self.cache.instrument(InstrumentId.from_str(trade.instrument_id))
+        currency = "" if instrument is None else instrument.quote_currency.code
+        self._sink.publish("trade", views.trade_view(trade, currency), trade.exit_ts_ns)
 
     def _on_order(self, event: Any) -> None:
         order = self.cache.order(event.client_order_id)

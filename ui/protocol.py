@@ -1,4 +1,4 @@
-"""What a node tells its terminals: one struct per kind of message, version 1.
+"""What a node tells its terminals: one struct per kind of message, version 2.
 
 A message is ``[epoch, seq, ts_ns, kind, payload]`` in msgpack: `epoch` is random text per start of a node,
 `seq` grows by one over all kinds, `ts_ns` is UNIX nanoseconds. Names are short because they go over the
@@ -10,7 +10,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-VERSION: Final = 1
+VERSION: Final = 2
+# Of recordings: 1 had no ``trade``.
+READABLE: Final = frozenset({1, 2})
 
 type Mode = Literal["live", "paper", "backtest", "replay"]
 type Side = Literal["buy", "sell"]
@@ -213,6 +215,42 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
     unprotected_ms: float = 0.0
 
 
+class Trade(msgspec.Struct, frozen=True, kw_only=True):
+    """``trade``: a setup from its first fill to its last; `ts` and `since` are those, UNIX milliseconds.
+
+    Parameters
+    ----------
+    setup, ins, side, qty
+        Which, and how much of it.
+    entry, exit
+        Average prices.
+    pnl, fees, funding, ccy
+        What it made after fees and funding, and those, quote currency.
+    r
+        `pnl` in multiples of the risk; None where nothing was at risk.
+    reason
+        Why it ended, as a snake_case word (`strategies.trade_manager.record.ExitReason`).
+    tainted
+        Trades were missing meanwhile.
+    """
+
+    setup: str
+    ins: str
+    side: Held
+    ts: int
+    since: int
+    qty: str
+    entry: str
+    exit: str
+    pnl: str
+    fees: str
+    reason: str
+    funding: str = "0"
+    ccy: str = ""
+    r: float | None = None
+    tainted: bool = False
+
+
 class CancelEntry(msgspec.Struct, frozen=True, kw_only=True):
     """``cancel``: a line of the ledger of cancelled entries; a later one of the same `setup` replaces it."""
 
@@ -227,7 +265,11 @@ class CancelEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """``acct``: what the account is worth; `balances` are (free, locked) by currency."""
+    """``acct``: what the account is worth; `balances` are (free, locked) by currency.
+
+    `day_pnl` is how `equity` changed since 00:00 UTC, deposits and withdrawals included: what was traded is
+    told by ``trade``.
+    """
 
     ts: int
     equity: str
@@ -348,6 +390,7 @@ type Payload = (
     | OrderView
     | Fill
     | PositionView
+    | Trade
     | CancelEntry
     | Account
     | Risk
@@ -375,6 +418,7 @@ class Snapshot(msgspec.Struct, kw_only=True):
     sig: list[SignalMark] = []
     mdl: list[ModelDecision] = []
     fill: list[Fill] = []
+    trade: list[Trade] = []
     cancel: list[CancelEntry] = []
     log: list[LogLine] = []
     dev: list[Developing] = []
@@ -406,6 +450,7 @@ KINDS: Final[dict[str, type[Any]]] = {
     "ord": OrderView,
     "fill": Fill,
     "pos": PositionView,
+    "trade": Trade,
     "cancel": CancelEntry,
     "acct": Account,
     "risk": Risk,

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
-from ui.protocol import SNAP, VERSION, Message, decode, encode
+from ui.protocol import READABLE, SNAP, VERSION, Message, decode, encode
 from ui.terminal_state import SERVER_BUCKETS, TerminalState
 
 RECORDING_FILE: Final = "telemetry.rec"
@@ -269,8 +269,9 @@ class Recording:
             meta = msgspec.msgpack.decode(file.read(min(length, 1 << 20)), type=dict[str, Any])
         except (struct.error, msgspec.DecodeError) as error:
             raise RecordingError(f"{self.path}: its head is damaged: {error}") from error
-        if meta.get("protocol") != VERSION:
-            raise RecordingError(f"{self.path}: protocol {meta.get('protocol')}, expected {VERSION}")
+        if meta.get("protocol") not in READABLE:
+            known = " or ".join(map(str, sorted(READABLE)))
+            raise RecordingError(f"{self.path}: protocol {meta.get('protocol')}, expected {known}")
         return meta
 
     def _index(self, file: BinaryIO) -> list[Block] | None:

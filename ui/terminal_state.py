@@ -21,7 +21,7 @@ MAX_ZONES: Final = 1_000
 # Of those that live: far more than there ever are, so that nothing a node tells makes it grow without end.
 MAX_LIVING: Final = 10_000
 SINGLE: Final = ("st", "acct", "risk", "lat", "hb")
-LISTED: Final = ("sig", "fill", "log")
+LISTED: Final = ("sig", "fill", "trade", "log")
 KEYED: Final = ("dev", "zone", "mdl", "ord", "pos", "cancel")
 ENDED_ZONES: Final = frozenset({"filled", "mitigated", "expired"})
 ENDED_ORDERS: Final = frozenset({"FILLED", "CANCELED", "CANCELLED", "EXPIRED", "REJECTED", "DENIED"})

@@ -89,6 +89,18 @@ def test_a_trade_is_told_from_its_zone_to_its_end() -> None:
     assert told.of("pos")[-1].side == "flat"
 
 
+def test_a_closed_trade_is_told_with_what_it_made() -> None:
+    """In money and in multiples of the risk, with the reason; after the order that closed it."""
+    told, done = watch([*DOWN, *TO_TARGET])
+    ((kind, said, _),) = [one for one in told.messages if one[0] == "trade"]
+    (trade,) = done.trades
+    assert kind == "trade"
+    assert (said.setup, said.pnl, said.r) == (trade.setup_id, trade.pnl, trade.r_multiple)
+    assert (said.reason, said.side, said.ccy) == ("target", "long", "USDT")
+    assert (said.since, said.ts) == (trade.entry_ts_ns // 1_000_000, trade.exit_ts_ns // 1_000_000)
+    assert told.state.snapshot().trade == [said]
+
+
 def test_fills_are_those_of_the_engine_to_the_last_unit() -> None:
     """Quantities, prices and fees as exact decimals."""
     told, done = watch([*DOWN, *TO_TARGET])

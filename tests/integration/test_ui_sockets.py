@@ -13,6 +13,7 @@ from tests.ui_fake_node import XRP, FakeNode, Market
 from tests.ui_server import VIEWER_TOKEN, Server, Tab, command, listening, log_in, upgrade, wait_for
 from ui import protocol as p
 from ui.attached.node import NodeSocket
+from ui.protocol import VERSION
 from ui.server import frames
 from ui.server.hub import Hub
 from ui.server.subscriber import Subscriber
@@ -191,7 +192,7 @@ class TestFrames:
         cookie, csrf = log_in(server.address)
         address = server.address.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
         wire = websocket.create_connection(address, cookie=cookie, origin=server.address, timeout=10)
-        wire.send(f'40{{"csrf": "{csrf}", "proto": 1}}')
+        wire.send(f'40{{"csrf": "{csrf}", "proto": {VERSION}}}')
         wait_for(lambda: server.made.services.hub.clients == 2)
         wait_for(lambda: server.made.services.hub.clients == 1)
         assert is_cut(wire)
@@ -238,7 +239,7 @@ class TestWhoMayConnect:
         [
             ({"csrf": "wrong"}, "auth"),
             ({"csrf": None}, "auth"),
-            ({"proto": 2}, "proto"),
+            ({"proto": VERSION + 1}, "proto"),
         ],
     )
     def test_a_connect_is_refused_with_its_reason(

@@ -261,3 +261,19 @@ class TestReplay:
         found = folded(made)
         del found["st"]
         return found
+
+
+def test_recordings_of_version_one_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lack nothing but a kind; those of a version to come are refused by its number."""
+    for version in (1, p.VERSION + 1):
+        path, state = tmp_path / f"{version}.rec", TerminalState()
+        with monkeypatch.context() as patch:
+            patch.setattr(recording, "VERSION", version)
+            writer = RecordingWriter(path, state, {})
+            for message in messages(20):
+                state.apply(message.kind, message.payload)
+                writer.write(message)
+            writer.close()
+    assert Recording(tmp_path / "1.rec").state_at(START + 20 * SECOND)[0].node is not None
+    with pytest.raises(RecordingError, match=f"protocol {p.VERSION + 1}, expected 1 or 2"):
+        Recording(tmp_path / f"{p.VERSION + 1}.rec")

@@ -11,7 +11,7 @@ from indicators.confluence.config import ConfluenceConfig
 from indicators.confluence.explain import explain
 from packet_builder.packet import PACKET_DTYPE
 from strategies.trade_manager.client_ids import setup_and_leg
-from strategies.trade_manager.record import CancelShadow, Decision
+from strategies.trade_manager.record import CancelShadow, ClosedTrade, Decision
 from ui.protocol import (
     Bar,
     Bucket,
@@ -22,6 +22,7 @@ from ui.protocol import (
     OrderView,
     PositionView,
     SignalMark,
+    Trade,
 )
 
 MS: Final = 1_000_000
@@ -289,6 +290,27 @@ def position_view(ins: str, setup: Any, last: Decimal | None, unprotected_ms: fl
     )
 
 
+def trade_view(trade: ClosedTrade, currency: str) -> Trade:
+    """Return a closed trade whose figures are in a currency."""
+    return Trade(
+        setup=trade.setup_id,
+        ins=trade.instrument_id,
+        side=trade.side,
+        ts=trade.exit_ts_ns // MS,
+        since=trade.entry_ts_ns // MS,
+        qty=trade.qty,
+        entry=trade.entry_price,
+        exit=trade.exit_price,
+        pnl=trade.pnl,
+        fees=trade.fees,
+        funding=trade.funding,
+        ccy=currency,
+        r=trade.r_multiple if math.isfinite(trade.r_multiple) else None,
+        reason=str(trade.exit_reason),
+        tainted=trade.tainted,
+    )
+
+
 def external_view(
     ins: str, qty: Decimal, avg: Decimal, since_ns: int, last: Decimal | None, now_ns: int
 ) -> PositionView:
@@ -380,5 +402,6 @@ __all__ = [
     "order_view",
     "position_view",
     "signal_of",
+    "trade_view",
     "words_of",
 ]

@@ -1,6 +1,6 @@
-/** Messages of the telemetry protocol, version 1: the same names as `ui/protocol.py`. */
+/** Messages of the telemetry protocol, version 2: the same names as `ui/protocol.py`. */
 
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** Prices and quantities of orders are decimal text: a float would change them. */
 export type Decimal = string;
@@ -142,6 +142,25 @@ export interface Position {
   unprotected_ms: number;
 }
 
+/** A setup from its first fill to its last: `pnl` is after fees and funding, in `ccy`. */
+export interface Trade {
+  setup: string;
+  ins: string;
+  side: 'long' | 'short' | 'flat';
+  ts: number;
+  since: number;
+  qty: Decimal;
+  entry: Decimal;
+  exit: Decimal;
+  pnl: Decimal;
+  fees: Decimal;
+  funding: Decimal;
+  ccy: string;
+  r: number | null;
+  reason: string;
+  tainted: boolean;
+}
+
 export interface Cancel {
   setup: string;
   ins: string;
@@ -234,6 +253,7 @@ export interface Payloads {
   ord: Order;
   fill: Fill;
   pos: Position;
+  trade: Trade;
   cancel: Cancel;
   acct: Account;
   risk: Risk;
@@ -246,7 +266,7 @@ export type Kind = keyof Payloads;
 
 /** What a snapshot holds of the kinds that are lists, and of those that have one value. */
 export type SnapshotState = {
-  [K in 'bkt' | 'bar' | 'dev' | 'zone' | 'sig' | 'mdl' | 'ord' | 'fill' | 'pos' | 'cancel' | 'log']?: Payloads[K][];
+  [K in 'bkt' | 'bar' | 'dev' | 'zone' | 'sig' | 'mdl' | 'ord' | 'fill' | 'pos' | 'trade' | 'cancel' | 'log']?: Payloads[K][];
 } & { [K in 'st' | 'acct' | 'risk' | 'lat' | 'hb']?: Payloads[K] | null };
 
 /** Where older buckets of the instrument are; no numbers while there are none. */

@@ -1,14 +1,15 @@
 /** All that the node said, folded; views read it and are told by topic when it changed. */
 import type {
   Account, Cancel, Decision, Fill, Kind, Latency, LogLine, Order, Payloads, Position, Risk, SnapFrame, Signal,
-  SnapshotState, Status, Zone,
+  SnapshotState, Status, Trade, Zone,
 } from '../net/protocol.ts';
 import { Market } from './market.ts';
 
 export type Topic =
-  | 'status' | 'account' | 'risk' | 'latency' | 'orders' | 'fills' | 'positions' | 'signals' | 'decisions'
+  | 'status' | 'account' | 'risk' | 'latency' | 'orders' | 'fills' | 'trades' | 'positions' | 'signals' | 'decisions'
   | 'cancels' | 'zones' | 'log' | 'buckets' | 'history' | 'bars' | 'link';
 
+const DAY_MS = 86_400_000;
 const RING = 5000;
 /** As many as the server keeps (`ui/terminal_state.py`). */
 const MAX_KEPT = 500;
@@ -64,6 +65,7 @@ export class Store {
   readonly decisions = new Map<string, Decision>();
   readonly cancels = new Map<string, Cancel>();
   fills: Fill[] = [];
+  trades: Trade[] = [];
   signals: Signal[] = [];
   log: LogLine[] = [];
   market: Market;
@@ -123,6 +125,7 @@ export class Store {
   restore(frame: SnapFrame): void {
     for (const map of [this.orders, this.positions, this.zones, this.decisions, this.cancels]) map.clear();
     this.fills = [];
+    this.trades = [];
     this.signals = [];
     this.log = [];
     // What it does not tell was not known then: a figure of later would be looked at as one of now.
@@ -133,7 +136,7 @@ export class Store {
       if (Array.isArray(value)) for (const payload of value) this.fold(kind, payload);
       else if (value) this.fold(kind, value);
     }
-    for (const topic of ['orders', 'fills', 'positions', 'signals', 'decisions', 'cancels', 'zones', 'log', 'history', 'bars', 'status', 'account', 'risk', 'latency'] as const) {
+    for (const topic of ['orders', 'fills', 'trades', 'positions', 'signals', 'decisions', 'cancels', 'zones', 'log', 'history', 'bars', 'status', 'account', 'risk', 'latency'] as const) {
       this.touch(topic);
     }
   }
@@ -152,6 +155,19 @@ export class Store {
       if (order.role === 'stop' && order.setup === position.setup && order.ins === position.ins && RESTING.has(order.status.toUpperCase())) return true;
     }
     return false;
+  }
+
+  /** What closed on the UTC day of a time (ms): how many, their profit and its multiples of the risk. */
+  closedOn(ms: number): { count: number; pnl: number; r: number } {
+    const day = Math.floor(ms / DAY_MS);
+    const made = { count: 0, pnl: 0, r: 0 };
+    for (const trade of this.trades) {
+      if (Math.floor(trade.ts / DAY_MS) !== day) continue;
+      made.count += 1;
+      made.pnl += Number(trade.pnl);
+      made.r += trade.r ?? 0;
+    }
+    return made;
   }
 
   private fold<K extends Kind>(kind: K, payload: Payloads[K]): void {
@@ -192,6 +208,7 @@ export class Store {
     mdl: (decision) => this.put(this.decisions, decisionKey(decision), decision, 'decisions'),
     ord: (order) => this.put(this.orders, order.coid, order, 'orders'),
     fill: (fill) => this.add(this.fills, fill, 'fills'),
+    trade: (trade) => this.add(this.trades, trade, 'trades'),
     pos: (position) => this.put(this.positions, positionKey(position), position, 'positions'),
     cancel: (cancel) => this.put(this.cancels, cancel.setup, cancel, 'cancels'),
     log: (line) => this.add(this.log, line, 'log'),

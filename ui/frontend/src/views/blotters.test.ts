@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { App } from '../app.ts';
-import type { Position } from '../net/protocol.ts';
+import type { Position, Trade } from '../net/protocol.ts';
 import { Store } from '../store/store.ts';
 import { blotters } from './blotters.ts';
 import type { TableSpec } from './table.ts';
@@ -19,5 +19,22 @@ describe('the table of positions', () => {
     const [own, external] = [cells(POSITION), cells({ ...POSITION, setup: 'external', stop: null, unprotected_ms: 90_000 })];
     expect([own[0]!.includes('of all'), ...own.slice(1)]).toEqual([false, '', '40 ms', '']);
     expect([external[0]!.endsWith(' avg of all'), ...external.slice(1)]).toEqual([true, '', '1 m 30 s', 'warn']);
+  });
+});
+
+describe('the table of trades', () => {
+  it('says what each made, in risk and money, and why it ended; the newest first', () => {
+    const store = new Store(() => undefined, 'X');
+    const trade: Trade = { setup: 'S', ins: 'X', side: 'long', ts: 90_000, since: 0, qty: '2', entry: '1', exit: '2', pnl: '-3.5', fees: '0.1', funding: '0', ccy: 'USDT', r: -1.02, reason: 'break_even', tainted: false };
+    store.apply('trade', trade);
+    store.apply('trade', { ...trade, setup: 'T', ts: 86_400_000, pnl: '7', r: null });
+    const app = { store, clock: () => ({ stamp: String }) } as unknown as App;
+    const { table } = blotters(app).find((one) => one.title === 'Trades')!;
+    const { columns, rows } = table as unknown as TableSpec<Trade>;
+    expect(rows().map((row) => row.setup)).toEqual(['T', 'S']);
+    const said = Object.fromEntries(columns.map((column) => [column.name, column.text(trade)]));
+    expect([said['PnL'], said['R'], said['Reason'], said['Held']]).toEqual(['▼ −3.50 USDT', '−1.02', 'break even', '1 m 30 s']);
+    expect(store.closedOn(1_000)).toEqual({ count: 1, pnl: -3.5, r: -1.02 });
+    expect(store.closedOn(86_400_001)).toEqual({ count: 1, pnl: 7, r: 0 });
   });
 });

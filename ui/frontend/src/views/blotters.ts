@@ -4,7 +4,7 @@ import { perform } from '../actions/control.ts';
 import type { Sent } from '../actions/commands.ts';
 import { arrowed, decimal, duration, fixed, micros, percent, signed, symbolOf, words } from '../lib/format.ts';
 import { skipWords } from '../lib/reasons.ts';
-import type { Cancel, Decision, Fill, LogLine, Order, Position, Signal, Zone } from '../net/protocol.ts';
+import type { Cancel, Decision, Fill, LogLine, Order, Position, Signal, Trade, Zone } from '../net/protocol.ts';
 import { decisionKey, isExternal, isWorking, type Topic } from '../store/store.ts';
 import type { ColumnSpec, TableSpec } from './table.ts';
 
@@ -20,7 +20,7 @@ const bySide = (side: string): string => (side === 'buy' || side === 'long' ? 'u
 const newest = <Row extends { ts: number }>(rows: Iterable<Row>): Row[] => [...rows].sort((a, b) => b.ts - a.ts);
 
 export function blotters(app: App): Blotter[] {
-  return [orders(app), positions(app), fills(app), signals(app), decisions(app), cancels(app), zones(app), log(app), commands(app)];
+  return [orders(app), positions(app), trades(app), fills(app), signals(app), decisions(app), cancels(app), zones(app), log(app), commands(app)];
 }
 
 function time<Row extends { ts: number }>(app: App): ColumnSpec<Row> {
@@ -91,6 +91,29 @@ function positions(app: App): Blotter {
     rows: () => app.store.openPositions().sort((a, b) => b.since - a.since),
     open: (row) => app.show(row.ins, row.since),
     columns,
+  });
+}
+
+function trades(app: App): Blotter {
+  return blotter<Trade>('Trades', ['trades'], {
+    name: 'trades',
+    empty: 'no trade was closed yet',
+    rows: () => newest(app.store.trades),
+    open: (row) => app.show(row.ins, row.ts),
+    columns: [
+      { ...time<Trade>(app), name: 'Closed' }, symbol(),
+      { name: 'Side', width: 7, text: (row) => row.side, tone: (row) => bySide(row.side) },
+      { name: 'R', width: 8, numeric: true, text: (row) => signed(row.r, 2), tone: (row) => bySign(row.r), value: (row) => row.r ?? 0 },
+      { name: 'PnL', width: 16, numeric: true, text: (row) => `${arrowed(Number(row.pnl), 2)} ${row.ccy}`.trim(), tone: (row) => bySign(Number(row.pnl)), value: (row) => Number(row.pnl) },
+      { name: 'Reason', width: 17, text: (row) => words(row.reason) + (row.tainted ? ' (tainted)' : '') },
+      { name: 'Qty', width: 12, numeric: true, text: (row) => decimal(row.qty), value: (row) => Number(row.qty) },
+      { name: 'Entry', width: 12, numeric: true, text: (row) => priceText(app, row.ins, row.entry), value: (row) => Number(row.entry) },
+      { name: 'Exit', width: 12, numeric: true, text: (row) => priceText(app, row.ins, row.exit), value: (row) => Number(row.exit) },
+      { name: 'Fees', width: 10, numeric: true, text: (row) => fixed(Number(row.fees), 2), value: (row) => Number(row.fees) },
+      { name: 'Funding', width: 10, numeric: true, text: (row) => signed(Number(row.funding), 2), value: (row) => Number(row.funding) },
+      { name: 'Held', width: 12, numeric: true, text: (row) => duration(row.ts - row.since), value: (row) => row.ts - row.since },
+      { name: 'Setup', width: 16, text: (row) => row.setup, tone: () => 'muted' },
+    ],
   });
 }
 

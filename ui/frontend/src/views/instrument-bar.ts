@@ -3,7 +3,7 @@ import { pricePlaces, type App } from '../app.ts';
 import { LABELS, pauseOf, type Action } from '../actions/commands.ts';
 import { closeCurrent, perform, resume } from '../actions/control.ts';
 import { h, setClass, setText } from '../lib/dom.ts';
-import { arrowed, duration, fixed, MISSING, symbolOf, verdictTone, words } from '../lib/format.ts';
+import { arrowed, duration, fixed, MISSING, signed, symbolOf, verdictTone, words } from '../lib/format.ts';
 import { Figure, quantiles } from './pieces.ts';
 
 const DAY_MS = 86_400_000;
@@ -20,7 +20,8 @@ export class InstrumentBar {
     decision: new Figure('Decision µs', 'trade to decision: median / 99th percentile'),
     ack: new Figure('Ack ms', 'order to acknowledgement: median / 99th percentile'),
     equity: new Figure('Equity'),
-    day: new Figure('Day PnL'),
+    day: new Figure('Day equity', 'change of the account\'s worth since 00:00 UTC: open positions, deposits and withdrawals included'),
+    closed: new Figure('Closed today', 'trades closed since 00:00 UTC: number, profit after fees and funding, multiples of the risk'),
     drawdown: new Figure('Drawdown'),
     model: new Figure('Model', 'verdict of the model on data it had not seen'),
   };
@@ -38,7 +39,7 @@ export class InstrumentBar {
       h('div.spring'), this.actions(),
     );
     app.store.on(['buckets', 'bars', 'history'], () => this.showPrice());
-    app.store.on(['account', 'latency', 'status'], () => this.showFigures());
+    app.store.on(['account', 'latency', 'status', 'trades'], () => this.showFigures());
     app.store.on(['status', 'positions', 'link'], () => this.showActions());
   }
 
@@ -118,6 +119,9 @@ export class InstrumentBar {
     const day = Number(account?.day_pnl ?? NaN);
     figures.equity.set(account ? fixed(Number(account.equity), 2) : MISSING);
     figures.day.set(account ? arrowed(day, 2) : MISSING, day > 0 ? 'up' : day < 0 ? 'down' : '');
+    const closed = account ? this.app.store.closedOn(status?.replay?.at ?? account.ts) : null;
+    const made = closed?.count ? `${closed.count}: ${signed(closed.pnl, 2)}, ${signed(closed.r, 2)} R` : 'none';
+    figures.closed.set(closed ? made : MISSING, !closed?.count ? 'muted' : closed.pnl > 0 ? 'up' : closed.pnl < 0 ? 'down' : '');
     figures.drawdown.set(account ? `${fixed(account.dd_pct, 2)}%` : MISSING, account && account.dd_pct > MAX_DD_WARN ? 'warn' : '');
     const models = status?.models ?? [];
     const model = models.find((one) => one.ins === market.ins) ?? models.find((one) => one.ins === '*');
