@@ -121,7 +121,7 @@ def main() -> int:
             page.locator("[data-tab=zones]").click()
             page.get_by_label("filter the table").fill("ote")
             page.locator(".t-body .t-row", has_text="OTE").first.dblclick()
-            page.keyboard.press("End")
+            page.locator(".follow").click()
             page.wait_for_timeout(SETTLE_MS)
             camera.take(page, "light")
         with camera.page(PHONE, PHONE_SCALE) as page:

@@ -11,6 +11,14 @@ export interface ZoneBox {
   to: number;
 }
 
+/** What is written beside a zone, device pixels. */
+export interface ZoneLabel {
+  text: string;
+  x: number;
+  y: number;
+  colour: string;
+}
+
 interface Look {
   fill: number;
   line: number;
@@ -32,6 +40,9 @@ const LABELS: Record<ZoneType, string> = {
 };
 const LABEL_WIDTH = 46;
 const LABEL_HEIGHT = 11;
+/** Room of a label, CSS pixels. */
+const LABEL_SPAN = 34;
+const LABEL_RISE = 11;
 const LEVELS = new Set<ZoneType>(['liquidity', 'bos', 'choch']);
 const HIT_PIXELS = 4;
 
@@ -41,12 +52,14 @@ const hasEnded = (zone: Zone): boolean => zone.state === 'filled' || zone.state 
 export class ZonePainter extends Painter {
   boxes: ZoneBox[] = [];
   selected: string | null = null;
+  private labels: ZoneLabel[] = [];
   private readonly font = getComputedStyle(document.body).fontFamily;
 
   protected paint(view: View): void {
     const { palette } = this.scene();
     view.context.font = `${10 * view.ratio}px ${this.font}`;
     view.context.textBaseline = 'top';
+    this.labels = [];
     for (const box of this.boxes) {
       const left = view.x(box.from);
       const right = Math.min(view.x(box.to), view.width);
@@ -55,6 +68,10 @@ export class ZonePainter extends Painter {
       else this.area(view, box.zone, left, right, palette);
     }
     view.context.setLineDash([]);
+    for (const { text, x, y, colour } of apart(this.labels, view.ratio)) {
+      view.context.fillStyle = colour;
+      view.context.fillText(text, x, y);
+    }
   }
 
   private area(view: View, zone: Zone, left: number, right: number, palette: Palette): void {
@@ -75,8 +92,7 @@ export class ZonePainter extends Painter {
     else context.strokeRect(x0 + 0.5, top + 0.5, width - 1, height - 1);
     if (zone.sweet !== null && !hasEnded(zone)) this.line(view, zone.sweet, x0, x0 + width, [2 * ratio, 2 * ratio]);
     if (width > LABEL_WIDTH * ratio && height > LABEL_HEIGHT * ratio && !hasEnded(zone)) {
-      context.fillStyle = alpha(colour, 0.95);
-      context.fillText(LABELS[zone.type], Math.max(x0, 0) + 4 * ratio, top + 2 * ratio);
+      this.labels.push({ text: LABELS[zone.type], x: Math.max(x0, 0) + 4 * ratio, y: top + 2 * ratio, colour: alpha(colour, 0.95) });
     }
   }
 
@@ -96,9 +112,8 @@ export class ZonePainter extends Painter {
     context.lineWidth = (zone.id === this.selected ? 2 : 1) * Math.max(1, Math.floor(ratio));
     this.line(view, price, left, right, zone.type === 'liquidity' ? [1.5 * ratio, 3 * ratio] : [5 * ratio, 3 * ratio]);
     if (right - left < LABEL_WIDTH * ratio || (zone.type === 'liquidity' && hasEnded(zone))) return;
-    context.fillStyle = alpha(colour, 0.9);
     const middle = (Math.max(left, 0) + right) / 2 - 10 * ratio;
-    context.fillText(LABELS[zone.type], middle, view.y(price) + (zone.side > 0 ? -12 : 3) * ratio);
+    this.labels.push({ text: LABELS[zone.type], x: middle, y: view.y(price) + (zone.side > 0 ? -12 : 3) * ratio, colour: alpha(colour, 0.9) });
   }
 
   private line(view: View, price: number, x0: number, x1: number, dash: number[]): void {
@@ -124,6 +139,16 @@ export class ZonePainter extends Painter {
     }
     return best;
   }
+}
+
+/** Labels that lie on no other; the last ones are of what counts most, and come first. */
+export function apart(labels: ZoneLabel[], ratio: number): ZoneLabel[] {
+  const placed: ZoneLabel[] = [];
+  for (const label of [...labels].reverse()) {
+    const isFree = placed.every((one) => Math.abs(one.x - label.x) >= LABEL_SPAN * ratio || Math.abs(one.y - label.y) >= LABEL_RISE * ratio);
+    if (isFree) placed.push(label);
+  }
+  return placed;
 }
 
 function colourOf(zone: Zone, palette: Palette): string {
