@@ -3,8 +3,8 @@
     python -m ui replay last --paused --port 8791 &
     python -m tests.browser.pictures http://127.0.0.1:8791 TOKEN --out docs/images
 
-The moment is the middle of the longest trade of the run; the cancel that is explained the last one before it
-whose outcome is known.
+The moment is the middle of the first trade of the run; the cancel that is explained is, of those before the
+middle of the last trade, the newest whose outcome is known.
 """
 
 import argparse
@@ -53,8 +53,8 @@ class Camera:
         state = self._get(page, "health/detailed")["node"]["state"]
         self._span = (state["replay"]["from"], state["replay"]["to"])
         trades = self._get(page, f"trades?session={state['session']}")["trades"]
-        trade = max(trades, key=lambda one: one["exit_ts_ns"] - one["entry_ts_ns"])
-        self.moment_ms = (trade["entry_ts_ns"] + trade["exit_ts_ns"]) // 2 // NS_PER_MS
+        middles = sorted((one["entry_ts_ns"] + one["exit_ts_ns"]) // 2 // NS_PER_MS for one in trades)
+        self.moment_ms, self.later_ms = middles[0], middles[-1]
         context.close()
 
     @contextmanager
@@ -113,6 +113,7 @@ def main() -> int:
         sys.stderr.write(f"at {datetime.fromtimestamp(camera.moment_ms / 1e3, UTC):%Y-%m-%d %H:%M:%S}\n")
         with camera.page(DESK) as page:
             camera.take(page, "chart")
+            camera.seek(page, camera.later_ms)
             page.locator("[data-tab=cancels]").click()
             page.locator(".t-body .t-row", has_text=" R").first.dblclick()
             page.wait_for_timeout(SETTLE_MS)
