@@ -148,10 +148,16 @@ async function tell(app: App, target: HTMLElement, row: Row): Promise<void> {
   }
 }
 
+/** Codes of reasons in words. */
+function told(facts_: Record<string, unknown>): Record<string, unknown> {
+  const { skip_reason, reason } = facts_;
+  return { ...facts_, ...(skip_reason ? { skip_reason: skipWords(String(skip_reason)) } : {}), ...(reason ? { reason: skipWords(String(reason)) } : {}) };
+}
+
 function storyParts(app: App, { trade, probability, threshold, steps }: Story): HTMLElement[] {
   const list = h('ol.steps');
   for (const step of steps) {
-    list.append(h('li', {}, h('div.step-head', {}, h('b', {}, words(step.what)), h('span.tag.muted', {}, step.table), h('span.spring'), h('span.num.muted', {}, app.clock().stamp(step.ts_ns / NS_PER_MS))), facts(step.facts)));
+    list.append(h('li', {}, h('div.step-head', {}, h('b', {}, words(step.what)), h('span.tag.muted', {}, step.table), h('span.spring'), h('span.num.muted', {}, app.clock().stamp(step.ts_ns / NS_PER_MS))), facts(told(step.facts))));
   }
   const r = Number(trade['r_multiple'] ?? NaN);
   const figures = tiles([

@@ -57,6 +57,7 @@ describe('table', () => {
     const [usual] = widths('short');
     expect(usual).toBe(69 + 14);
     expect(widths('entry submitted')[0]).toBe(Math.round(15 * 6.9) + 14);
+    expect(widths('XRPUSDT-PERP')[0]).toBe(Math.round(16 * 6.9) + 14);
     expect(widths('x'.repeat(500))[0]).toBe(Math.round(20 * 6.9) + 14);
   });
 

@@ -31,6 +31,8 @@ const PX_PER_CHAR = 6.9;
 const PADDING_PX = 14;
 /** A column grows with what it shows, up to so many times its width; the rest is told when it is pointed at. */
 const MAX_GROWTH = 2;
+/** By how many characters a capital is wider than one. */
+const CAPITAL = 0.35;
 
 /** A figure as programs read it; other text that a spreadsheet would take for a formula is marked as text. */
 export function csvCell(text: string): string {
@@ -152,7 +154,8 @@ export class VirtualTable<Row> {
 
   /** Make room for a text; the last column takes what is left. */
   private fit(place: number, text: string): void {
-    const room = Math.min(text.length, this.spec.columns[place]!.width * MAX_GROWTH);
+    const capitals = text.length > 3 ? (text.match(/[A-Z]/g)?.length ?? 0) : 0;
+    const room = Math.min(Math.ceil(text.length + capitals * CAPITAL), this.spec.columns[place]!.width * MAX_GROWTH);
     if (room <= this.widths[place]! || place === this.widths.length - 1) return;
     this.widths[place] = room;
     this.hasGrown = true;
