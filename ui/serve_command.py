@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from runtime.cli import add_command, say
 from runtime.errors import EXIT_DONE, ConfigurationError
@@ -35,6 +36,8 @@ LOCK_FILE: Final = "lock"
 RECORDINGS: Final = "recordings"
 STRUCTURE: Final = "var/structure"
 MODELS: Final = "var/models"
+# A terminal whose node was killed ends within seconds; that of the next node waits for its folder and port.
+PATIENCE_SECS: Final = 5.0
 # Replays at a time that need not name a folder.
 MAX_FOLDERS: Final = 10
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -190,7 +193,7 @@ def serve(
     is_encrypted = certificate is not None or arguments.behind_proxy
     _require_safe(arguments, accounts, is_encrypted=is_encrypted)
     with ExitStack() as parts:
-        parts.enter_context(owned(arguments.folder))
+        parts.enter_context(owned(arguments.folder, PATIENCE_SECS))
         secret = _secret(arguments.folder)
         listener = _listen(Listener, arguments, certificate, proxies if arguments.behind_proxy else ())
         parts.callback(listener.stop)
@@ -270,17 +273,26 @@ def _require_safe(arguments: argparse.Namespace, accounts: Accounts, *, is_encry
 
 
 @contextmanager
-def owned(folder: Path) -> Iterator[None]:
+def owned(folder: Path, patience_secs: float = 0.0) -> Iterator[None]:
     """Keep other terminals out of a folder: two would start one job twice, and take each other's token."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / LOCK_FILE).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigurationError(
-                f"--folder {folder}: another terminal has it; end that one, or name another folder"
-            ) from None
+        end_s = time.monotonic() + patience_secs
+        while not _locked(file):
+            if time.monotonic() >= end_s:
+                raise ConfigurationError(
+                    f"--folder {folder}: another terminal has it; end that one, or name another folder"
+                )
+            time.sleep(0.1)
         yield
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def free_folder(folder: Path) -> Path:

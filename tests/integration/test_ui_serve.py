@@ -9,8 +9,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -126,6 +127,12 @@ def test_two_terminals_have_no_folder_in_common(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="another terminal has it"), owned(folder):
             pass
         assert free_folder(folder) == tmp_path / "replay-2"
+        holder = ExitStack()
+        other = threading.Timer(0.3, holder.close)
+        holder.enter_context(owned(tmp_path / "paper"))
+        other.start()
+        with owned(tmp_path / "paper", 10.0):  # of a node that was killed: it ends soon
+            other.join()
     assert free_folder(folder) == folder
 
 
