@@ -43,12 +43,12 @@ RECONCILE_SECS: Final = 30.0
 # The venue's list may lag behind its matching by a moment: one "no such order" proves nothing.
 ABSENT_TIMES: Final = 2
 # A request may reach the matching as long as its receive window (5 s) lasts. An entry that came after it was
-# given up would be nobody's position, a market exit would sell twice. Stops and targets may be replaced at
-# once: they are reduce-only, or need coins that are locked once. Only waiting stops of Bybit spot lock none.
-# Were both there when the price comes, the second would find the coins sold, or sell others of the account;
-# but no stop for ten seconds is worse, and one that arrives late is withdrawn (`late_orders`).
+# given up would be nobody's position; a market exit on spot, or a target's limit at the market, would sell
+# twice. What is reduce-only may be replaced at once, and so may stops: they need coins that are locked once.
+# Only waiting stops of Bybit spot lock none. Were both there when the price comes, the second would find the
+# coins sold, or sell others of the account; but no stop for ten seconds is worse, and one that arrives late
+# is withdrawn (`late_orders`).
 ARRIVES_SECS: Final = 10.0
-RESTING_EXITS: Final = frozenset({Leg.STOP, Leg.TARGET})
 # Sent so long ago without an acknowledgement, an order is asked about though nobody complained.
 SILENT_SECS: Final = 3.0
 # The same for exits. After an outage requests are answered seconds before the stream of the account is back:
@@ -326,11 +326,13 @@ def may_still_arrive(client_id: str, is_reduce_only: bool, waited_ns: int) -> bo
     True
     >>> may_still_arrive("OTE-XRPUSDT-Lmmv7y0w014-E1", False, 10 * NANOS)
     False
+    >>> may_still_arrive("OTE-XRPUSDT-Lmmv7y0w014-T1", False, 5 * NANOS)
+    True
     >>> may_still_arrive("OTE-XRPUSDT-Lmmv7y0w014-S1", False, 5 * NANOS)
     False
     """
     _setup, leg = setup_and_leg(client_id)
-    return not is_reduce_only and leg not in RESTING_EXITS and waited_ns < ARRIVES_SECS * NANOS
+    return not is_reduce_only and leg != Leg.STOP and waited_ns < ARRIVES_SECS * NANOS
 
 
 def make_unknown_orders(context: LiveContext) -> UnknownOrdersActor:

@@ -111,11 +111,13 @@ class Setup(WatchedSetup):
     def close_unprotected(self, ts_ns: int) -> list[Action]:
         """Close the position at market without waiting for exits that the venue did not acknowledge.
 
-        They may be alive: then they are withdrawn when they report, and until then they lock the coins on
-        spot, so that the market order is refused and tried again.
+        They may be alive: then they are withdrawn when they report, and until then stops lock the coins on
+        spot, so that the market order is refused and tried again. An order at market, or a target on spot,
+        may have sold already: nothing goes out beside it.
         """
         for order in self._exits():
-            if order.stage is OrderStage.SENT and order.kind is not OrderKind.MARKET:
+            is_kept = order.kind is OrderKind.MARKET or self._may_sell_twice(order)
+            if order.stage is OrderStage.SENT and not is_kept:
                 order.stage = OrderStage.FINAL
                 order.is_given_up = True
         return self.close(ExitReason.UNPROTECTED.value, ts_ns)

@@ -95,7 +95,7 @@ class SetupFacts:
         self._market_exit_ns = NEVER_NS
         self._retry_cancel_ns = NEVER_NS
         self._is_away = False
-        # Where orders are real: an entry without an answer is asked about until there is one.
+        # Where orders are real: an entry, or a spot sale at once, is asked about until there is an answer.
         self.asks_about_entry = False
 
     # -- what can be asked ----------------------------------------------------------------------------------
@@ -270,6 +270,13 @@ class SetupFacts:
     def _awaited(self) -> list[OwnOrder]:
         orders = self.orders.values() if self.asks_about_entry else self._exits()
         return [one for one in orders if one.stage is OrderStage.SENT]
+
+    def _may_sell_twice(self, order: OwnOrder) -> bool:
+        """Tell whether another exit beside this one, were it alive, could sell the same coins again.
+
+        Reduce-only ones cannot. A waiting stop locks the coins; what trades at once has sold them by then.
+        """
+        return not self._venue.reduce_only and order.leg in (Leg.EXIT, Leg.TARGET)
 
     def _new_order(
         self,

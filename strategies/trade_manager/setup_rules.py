@@ -52,8 +52,10 @@ class ExitRules:
     answer_secs
         An exit that is not acknowledged after this time is asked about, and after as long again replaced.
         Never at once: a venue that does not answer may have taken the order. A second one cannot trade
-        twice, because margin exits are reduce-only and on spot the first one locks the coins; but for
-        Bybit's waiting spot stops, which lock none, so that one of both is taken back when the first reports.
+        twice, because margin exits are reduce-only and a waiting spot stop locks the coins; but for Bybit's,
+        which locks none, so that one of both is taken back when the first reports. What sells at once on
+        spot (a market exit, the target's limit) is asked about until the venue says what became of it: a
+        second one would sell coins of somebody else.
     unknown_secs
         The same where the venue answered that it does not know whether it took the order.
     """

@@ -32,12 +32,15 @@ class WatchedSetup(LeavingSetup):
     def _miss_answers(self, actions: list[Action], ts_ns: int) -> None:
         """Ask about orders that the venue did not acknowledge, then do without them if they are exits.
 
-        An entry that may be alive stays one: another in its place could buy twice.
+        An entry that may be alive stays one: another in its place could buy twice. So does a sale at once on
+        spot, where another would sell coins that are somebody else's: the venue's word alone ends it. A
+        backtest's venue gives none.
         """
         for order in self._awaited():
             if ts_ns < order.answer_due_ns:
                 continue
-            if order.is_asked and order.leg is not Leg.ENTRY:
+            is_kept = order.leg is Leg.ENTRY or (self.asks_about_entry and self._may_sell_twice(order))
+            if order.is_asked and not is_kept:
                 order.stage = OrderStage.FINAL
                 order.is_given_up = True
                 actions.append(self._note("protection", f"{order.leg.name.lower()}_unanswered"))

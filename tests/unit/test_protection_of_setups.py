@@ -24,6 +24,7 @@ from strategies.trade_manager.orders import (
     OrderKind,
     OrderStage,
     OwnOrder,
+    Query,
     Submit,
 )
 from strategies.trade_manager.plan import EntryPlan, Market
@@ -87,6 +88,7 @@ class Desk:
         self.finished: list[Finished] = []
         self.halts: list[Halt] = []
         self.balances_asked = 0
+        self.queried: list[str] = []
         self.fills = 0
 
     @property
@@ -111,6 +113,8 @@ class Desk:
                     self.halts.append(action)
                 case AskBalance():
                     self.balances_asked += 1
+                case Query(client_id):
+                    self.queried.append(client_id)
 
     def id_of(self, leg: Leg) -> str:
         """Return the newest order of a leg."""

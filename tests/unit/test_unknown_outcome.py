@@ -71,12 +71,19 @@ def test_bybit_s_own_errors_leave_the_outcome_open(words: str) -> None:
 
 @pytest.mark.parametrize(
     ("leg", "is_reduce_only", "waits"),
-    [("E", False, True), ("X", False, True), ("X", True, False), ("S", False, False), ("T", True, False)],
+    [
+        ("E", False, True),
+        ("X", False, True),
+        ("T", False, True),
+        ("X", True, False),
+        ("S", False, False),
+        ("T", True, False),
+    ],
 )
 def test_an_order_that_could_harm_is_not_given_up_while_it_may_arrive(
     leg: str, is_reduce_only: bool, waits: bool
 ) -> None:
-    """A receive window of five seconds and as long again: until then entries and spot market exits wait."""
+    """Twice a receive window of five seconds: until then entries and sales at once on spot wait."""
     client_id = f"OTE-XRPUSDT-Lmmv7y0w014-{leg}1a"
     assert may_still_arrive(client_id, is_reduce_only, 9_999_000_000) is waits
     assert not may_still_arrive(client_id, is_reduce_only, 10_000_000_000)
