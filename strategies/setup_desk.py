@@ -170,7 +170,7 @@ class SetupDesk(CommandedDesk):
             self.mind_deadline()
 
     def watch_deadlines(self, call_soon: CallSoon) -> None:
-        """Look at the setup's deadlines when they come, not with the next bar: where time is real.
+        """Look at deadlines of setups when they come, not with the next bar: where time is real.
 
         Parameters
         ----------
@@ -182,15 +182,16 @@ class SetupDesk(CommandedDesk):
         self.mind_deadline()
 
     def mind_deadline(self) -> None:
-        """Set the alert to the next deadline of the setup, where deadlines are watched."""
+        """Set the alert to the next deadline of a setup, where deadlines are watched."""
         if self._deadlines is not None:
-            setup = self.setup
-            self._deadlines.set(NEVER_NS if setup is None or setup.is_closed else setup.deadline_ns)
+            # Also of those before: a fill that came late has woken one up, and no price reaches it.
+            living = (one.deadline_ns for one in self._remembered if not one.is_closed)
+            self._deadlines.set(min(living, default=NEVER_NS))
 
     def _on_deadline(self, ts_ns: int) -> None:
-        setup = self.setup
-        if setup is not None and not setup.is_closed:
-            self.carry_out(setup, setup.on_deadline(ts_ns) or ())
+        for setup in self.setups:
+            if not setup.is_closed:
+                self.carry_out(setup, setup.on_deadline(ts_ns) or ())
 
     def stop_setup(self) -> None:
         """Take a living entry back when the strategy stops; a position keeps its exits at the venue."""

@@ -54,6 +54,11 @@ class Ledger:
         self.exit_value += fill.qty * fill.price
         self._pay(fill)
 
+    def give_back(self, qty: Decimal) -> None:
+        """Take a quantity out of the exit again, at its average price: it was not of this position."""
+        self.exit_value -= qty * self.exit_price
+        self.exit_qty -= qty
+
     def fund(self, amount: Decimal, ts_ns: int = 0) -> None:
         """Add what the open position received at a funding time, quote currency, negative when it paid."""
         self.funding += amount

@@ -9,6 +9,7 @@ from strategies.trade_manager.orders import (
     Action,
     Cancel,
     Change,
+    Halt,
     Leg,
     OrderKind,
     OrderStage,
@@ -37,15 +38,30 @@ class SettledSetup(SetupFacts):
             self._signal(Signal.FLAT)
         for step in reconcile(self._wanted_exits(), self._managed_exits(), self._venue, self.exitable_qty):
             self._carry_out(actions, step, ts_ns)
-        # Below zero: sold what an entry fill that is still to be reported had bought.
-        is_final = self.ledger.position_qty >= 0 and not any(one.is_alive for one in self.orders.values())
-        if self.stage is Stage.CLEARING and is_final:
+        is_final = not any(one.is_alive for one in self.orders.values())
+        has_surplus = self.stage is Stage.CLEARING and is_final and self.ledger.position_qty < 0
+        if self.stage is Stage.CLEARING and is_final and not has_surplus:
             self._signal(Signal.CLEARED)
+        self._await_entry_fill(ts_ns, has_surplus=has_surplus)
         if self.stage is Stage.CLOSED and not self._is_reported:
             self._is_reported = True
             actions.append(self._finished())
         self.arm()
         return actions
+
+    def _await_entry_fill(self, ts_ns: int, *, has_surplus: bool) -> None:
+        """Wait where more was closed than was held: an entry fill is still to be reported, as a rule."""
+        if not has_surplus:
+            self._surplus_due_ns = NEVER_NS
+        elif self._surplus_due_ns == NEVER_NS and self.asks_about_entry:
+            self._surplus_due_ns = ts_ns + self._secs(self._rules.answer_secs)
+
+    def _give_back_surplus(self, actions: list[Action]) -> None:
+        """Let the trade end with what it held: the rest was somebody else's, and a person must look."""
+        qty, price = -self.ledger.position_qty, self.ledger.exit_price
+        self.ledger.give_back(qty)
+        actions.append(self._note("external", "surplus", price=price, qty=qty))
+        actions.append(Halt(f"{qty} more were closed than was held: look at the venue, then rearm"))
 
     def _wanted_exits(self) -> list[WantedExit]:
         qty = self.exitable_qty
@@ -122,6 +138,7 @@ class SettledSetup(SetupFacts):
             self._ttl_ns if self._entry is not None and self._entry.is_alive else NEVER_NS,
             self._market_exit_ns if in_position else NEVER_NS,
             self._retry_cancel_ns,
+            self._surplus_due_ns,
             *self._wait_until_ns.values(),
             *(one.answer_due_ns for one in self._awaited()),
         )

@@ -94,6 +94,8 @@ class SetupFacts:
         self._ttl_ns = NEVER_NS
         self._market_exit_ns = NEVER_NS
         self._retry_cancel_ns = NEVER_NS
+        # Until when the entry fill may come without which more was closed than was held.
+        self._surplus_due_ns = NEVER_NS
         self._is_away = False
         # Where orders are real: an entry, or a spot sale at once, is asked about until there is an answer.
         self.asks_about_entry = False

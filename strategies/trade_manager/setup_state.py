@@ -115,6 +115,7 @@ NOT_KEPT: Final = frozenset(
         "high_alarm",
         "deadline_ns",
         "is_watching",
+        "_surplus_due_ns",  # waited for anew
     }
 )
 KEPT: Final = frozenset(

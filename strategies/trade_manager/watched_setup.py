@@ -25,6 +25,8 @@ class WatchedSetup(LeavingSetup):
                     order.stage = OrderStage.WORKING
         self._wait_until_ns = {leg: until for leg, until in self._wait_until_ns.items() if until > ts_ns}
         self._miss_answers(actions, ts_ns)
+        if ts_ns >= self._surplus_due_ns:
+            self._give_back_surplus(actions)
         if self.stage in IN_POSITION and self.exitable_qty > 0:
             self._watch_exits(actions, ts_ns, price)
         return self._settle(actions, ts_ns)

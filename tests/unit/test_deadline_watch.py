@@ -45,6 +45,7 @@ def held(clock: Any, call_soon: Callable[[Callable[[], None]], Any] | None) -> t
     scripted.fill(Leg.ENTRY, "10", "102.95")
     desk = Recorder(clock)
     desk.setup = scripted.setup
+    desk.remember(scripted.setup)
     if call_soon is not None:
         desk.watch_deadlines(call_soon)
     desk.carry_out(scripted.setup, [])
@@ -69,6 +70,18 @@ def test_an_unanswered_stop_is_asked_for_and_replaced_without_a_bar() -> None:
     stops = [one.order for one in desk.asked if isinstance(one, Submit)]
     assert [one.kind for one in stops if one.leg is Leg.STOP] == [OrderKind.STOP_MARKET]
     assert clock.timer_names == ["deadline-XYZUSDT.BINANCE"]
+
+
+def test_a_setup_before_the_present_one_is_woken_as_well() -> None:
+    """A fill that came late has given it something to do, and prices reach the present one alone."""
+    clock = TestClock()
+    desk, setup = held(clock, lambda function: function())
+    desk.setup = Desk().setup
+    desk.remember(desk.setup)
+    desk.carry_out(desk.setup, [])
+    assert desk.setup.deadline_ns == NEVER_NS
+    assert pass_time(clock, setup.deadline_ns) == 1
+    assert {type(one) for one in desk.asked} == {Query}
 
 
 def test_a_backtest_waits_for_the_bar() -> None:

@@ -8,10 +8,13 @@ from decimal import Decimal
 import pytest
 
 from strategies.protection import NEVER_ARRIVED, AccountKind
+from strategies.trade_manager.lifecycle import Stage
 from strategies.trade_manager.orders import Cancel, Leg
+from strategies.trade_manager.setup_rules import ExitRules
 from tests.unit.test_protection_of_setups import NANOS, Desk, entered
 
 MS = NANOS // 1000
+RULES = ExitRules()
 # Long after every deadline: question, second question, and more.
 LATER_NS = [round(secs * NANOS) for secs in (0.6, 11, 22, 33, 600)]
 SALES = pytest.mark.parametrize("leg", [Leg.EXIT, Leg.TARGET])
@@ -110,3 +113,62 @@ def test_a_backtest_does_without_what_its_venue_lost() -> None:
     desk, first = leaving(Leg.EXIT, is_real=False)
     pass_time(desk)
     assert desk.id_of(Leg.EXIT) != first
+
+
+# -- more closed than held ---------------------------------------------------------------------------------
+
+
+def test_a_sale_beyond_the_position_is_said_and_taken_out_of_the_books() -> None:
+    """It arrived after the venue had denied it twice: the setup ends, the desk halts."""
+    desk, first = leaving(Leg.EXIT)
+    desk.take(desk.setup.on_rejected(first, NEVER_ARRIVED, 12 * NANOS, due_post_only=False))
+    desk.now_ns = 13 * NANOS
+    desk.fill(Leg.EXIT, "10", "103.00")
+    assert desk.setup.is_closed
+    desk.fill(Leg.EXIT, "10", "103.10", client_id=first)
+    assert desk.setup.stage is Stage.CLEARING
+    assert desk.halts == []
+    due_ns = desk.setup.deadline_ns
+    assert due_ns == desk.now_ns + RULES.answer_secs * NANOS
+    desk.take(desk.setup.on_deadline(due_ns))
+    assert desk.setup.is_closed
+    assert desk.setup.position_qty == 0
+    (note,) = [one for one in desk.notes if one.kind == "external"]
+    assert (note.reason, note.qty, note.price) == ("surplus", Decimal(10), Decimal("103.10"))
+    assert [one.reason for one in desk.halts] == [
+        "10 more were closed than was held: look at the venue, then rearm"
+    ]
+    assert [one.qty for one in desk.trades] == ["10"]
+    assert sum(one.dust_qty for one in desk.finished) == 0, "the next trade begins without it"
+
+
+def test_a_surplus_of_the_trade_itself_is_not_its_profit() -> None:
+    """Both sales report before either is final: the trade has its own coins at their average price."""
+    desk, first = leaving(Leg.EXIT)
+    desk.take(desk.setup.on_rejected(first, NEVER_ARRIVED, 12 * NANOS, due_post_only=False))
+    desk.fill(Leg.EXIT, "4", "103.00")
+    desk.fill(Leg.EXIT, "10", "104.00", client_id=first)
+    desk.fill(Leg.EXIT, "6", "103.00")
+    desk.take(desk.setup.on_deadline(desk.setup.deadline_ns))
+    (trade,) = desk.trades
+    assert (trade.qty, trade.exit_price, trade.dust_qty) == ("10", "103.5", "0")
+    assert Decimal(trade.pnl) == 10 * (Decimal("103.5") - Decimal("102.95"))
+
+
+def test_an_entry_fill_that_is_reported_late_is_no_surplus() -> None:
+    """The venue sold what it had bought and not told yet: the wait ends with that report."""
+    desk = Desk()
+    desk.setup.asks_about_entry = True
+    desk.take(desk.setup.submit(0))
+    desk.accept(Leg.ENTRY)
+    desk.fill(Leg.ENTRY, "4", "102.95")
+    first = desk.id_of(Leg.STOP)
+    desk.fill(Leg.STOP, "4", "99.90")
+    desk.take(desk.setup.on_canceled(desk.id_of(Leg.TARGET), 1))
+    desk.take(desk.setup.on_canceled(desk.id_of(Leg.ENTRY), 1))
+    assert desk.setup.is_closed
+    desk.fill(Leg.STOP, "1", "99.90", client_id=first)
+    assert desk.setup.stage is Stage.CLEARING
+    desk.fill(Leg.ENTRY, "1", "102.95", client_id=desk.id_of(Leg.ENTRY))
+    assert desk.setup.is_closed
+    assert (desk.halts, desk.setup.position_qty) == ([], 0)
