@@ -163,12 +163,19 @@ class FaultVenue(VenueProcess):
             for one in self.orders(is_open=True)
         )
 
+    coins_of_others = Decimal(0)
+
+    def give_coins(self, amount: str) -> None:
+        """Put coins into the spot account that are somebody else's."""
+        self.ctl("balance", asset="BTC", amount=amount)
+        self.coins_of_others += Decimal(amount)
+
     def held_qty(self, state: Row | None = None) -> Decimal:
-        """Return the position, on spot the coins."""
+        """Return the position, on spot the coins without those of others."""
         account = (state or self.records())["accounts"]["main"]
         if self.kind.is_spot:
             coins = account["balances"].get("BTC", {"free": "0", "locked": "0"})
-            return Decimal(coins["free"]) + Decimal(coins["locked"])
+            return Decimal(coins["free"]) + Decimal(coins["locked"]) - self.coins_of_others
         found = account["positions"].get(self.kind.market)
         return Decimal(0) if found is None else Decimal(found["qty"])
 

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import pytest
 
+from runtime.live.protection_settings import ProtectionSettings
+from runtime.live.unknown_orders import ARRIVES_SECS
 from tests.faults.books import books_agree
 from tests.faults.conftest import StartPair
 from tests.faults.harness import FaultVenue, LiveNode, is_own, leg_of
@@ -17,6 +19,7 @@ from tests.faults.recorder import record
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
 START_SECS: Final = 180.0
+SETTINGS: Final = ProtectionSettings()
 # How each venue is asked for an order, a stop, a cancellation and a change.
 SUBMIT: Final = {
     "binance_spot": "POST /api/v3/order",
@@ -42,12 +45,33 @@ FILTER: Final = {
     "bybit_spot": (170193, "Buy order price cannot be higher than the limit."),
 }
 WHENS: Final = ("before", "after", "lost")
+# How each is asked about one order, and the messages that tell of one.
+ASKED: Final = {
+    "binance_spot": "GET /api/v3/order",
+    "binance_usdm": "GET /fapi/v1/order",
+    "bybit_spot": "GET /v5/order/*",
+    "bybit_linear": "GET /v5/order/*",
+}
+TOLD: Final = {
+    "binance": ("private.order", "private.balance"),
+    "bybit": ("private.order", "private.execution", "private.wallet"),
+}
+# Longer than a setup on contracts waits for an answer to an exit; a stop's cancellation is late as well.
+TOLD_LATE_SECS: Final = 1.5
+ENOUGH: Final = 60
+# Coins of a person beside those of the node.
+OTHERS_COINS: Final = "1"
+SALES: Final = [
+    *(("exit", "after", kind) for kind in KINDS),
+    *((leg, when, kind) for leg, when in (("target", "after"), ("exit", "before")) for kind in KINDS
+      if KINDS[kind].is_spot),
+]  # fmt: skip
 
 
 def fail(venue: FaultVenue, endpoint: str, when: str, **changes: Any) -> None:
     """Let the next call of an endpoint fail."""
-    fault = {"status": 503, "code": CODE[venue.kind.venue], "text": "Internal error", **changes}
-    venue.fault("error", endpoint=endpoint, count=1, when=when, **fault)
+    fault = {"count": 1, "status": 503, "code": CODE[venue.kind.venue], "text": "Internal error", **changes}
+    venue.fault("error", endpoint=endpoint, when=when, **fault)
 
 
 def leave(venue: FaultVenue, node: LiveNode) -> None:
@@ -148,6 +172,39 @@ def test_F09_no_answer_to_a_change(pair: StartPair, kind: str, when: str) -> Non
     leave(venue, node)
     books_agree(node, venue)
     record(f"F09 change {when}", kind, f"{CHANGE[kind]}: error {when} the work", measured=measured)
+
+
+@pytest.mark.parametrize(("leg", "when", "kind"), SALES)
+def test_F09_no_answer_to_a_sale(pair: StartPair, kind: str, leg: str, when: str) -> None:
+    """One sale for one position: coins of somebody else in the same spot account stay there."""
+    venue, node = pair(kind)
+    if venue.kind.is_spot:
+        venue.give_coins(OTHERS_COINS)
+    node.launch()
+    node.wait_open(START_SECS)
+    node.enter_and_fill()
+    slow_secs = ARRIVES_SECS + 2 * SETTINGS.lookup_secs
+    if when == "after":
+        slow_secs = 2 * TOLD_LATE_SECS
+        for name in TOLD[venue.kind.venue]:
+            venue.fault("late", kind=name, count=ENOUGH, secs=TOLD_LATE_SECS)
+        fail(venue, ASKED[kind], "before", count=ENOUGH)
+    fail(venue, SUBMIT[kind], when)
+    if leg == "exit":
+        assert node.command("close", instrument=venue.kind.instrument_id).outcome == "done"
+    else:
+        venue.hit_target()
+    node.wait("flat", venue.is_flat)
+    time.sleep(2 * TOLD_LATE_SECS)  # nothing follows
+    venue.fault("clear")
+    node.wait("the setup is over", lambda: not node.desk().get("setup"))
+    sales = counted(venue, "X") + counted(venue, "T") * venue.kind.is_spot
+    assert sales == 1 or (sales == 2 and not venue.kind.is_spot)
+    measured = books_agree(node, venue, outage_secs=slow_secs)
+    words = f"{SUBMIT[kind]}: error {when} the work"
+    words += ", the venue's word of it late" if when == "after" else ", never sent again before it is sure"
+    others = f", {OTHERS_COINS} coin of a person beside it" if venue.kind.is_spot else ""
+    record(f"F09 {leg} {when}", kind, words + others, measured={"sales": sales, **measured})
 
 
 # -- F12 ---------------------------------------------------------------------------------------------------
