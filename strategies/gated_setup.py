@@ -83,6 +83,15 @@ class GatedSetupStrategy(SetupStrategy):
         if ts_ns >= setup.deadline_ns or not low <= price <= high:
             self._on_setup_price(setup, ts_ns, price)
 
+    def on_far_price(self, ts_ns: int, price: float) -> None:
+        """Show the setup a price that is not believed, UNIX nanoseconds and quote currency."""
+        setup = self.setup
+        if setup is None or setup.is_closed:
+            return
+        actions = setup.on_far_price(ts_ns, price)
+        if actions is not None:
+            self.carry_out(setup, actions)  # also sets the alert to the deadline
+
     def _on_setup_price(self, setup: Setup, ts_ns: int, price: float) -> None:
         actions = setup.on_price(ts_ns, price)
         if actions:

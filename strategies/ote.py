@@ -260,7 +260,9 @@ class OteStrategy(PerceivingStrategy):
             self._on_packets(tick.ts_event, price)
 
     def _on_far_trade(self, ts_ns: int, price: float, closed: int) -> None:
-        """Believe no price far from the last trades: its bucket is tainted, the setup does not see it.
+        """Believe no price far from the last trades: its bucket is tainted, no model sees it.
+
+        The setup is shown it as such: a crash that jumps over a stop looks like a bad print at first.
 
         Parameters
         ----------
@@ -278,9 +280,15 @@ class OteStrategy(PerceivingStrategy):
                 f"{self.band.reference:g}"
             )
         self._saw_bad_trade = True
+        self.on_far_price(ts_ns, price)
         if closed:
             self._on_packets(ts_ns, price)
             self._saw_bad_trade = True
+
+    def forget_prices(self) -> None:
+        """Hold no trade against those from before a break: what happened meanwhile, nobody has seen."""
+        self.band.reset()
+        self._mind_band()
 
     def on_mark_price(self, mark_price: MarkPriceUpdate) -> None:
         """Hold the next trades against the venue's mark price, too."""

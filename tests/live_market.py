@@ -67,6 +67,7 @@ class Perception:
         self.builder = VolumeBucketBuilder(buckets)
         self.structure = StructureEngine(StructureConfig(tick_size=float(buckets.tick_size)))
         self.shown: list[float] = []
+        self.forgot = 0
         self.packets: list[bytes] = []
         self.taken: list[str] = []
 
@@ -77,6 +78,10 @@ class Perception:
     def taint_bucket(self) -> None:
         """Taint the bucket that forms."""
         self.builder.taint()
+
+    def forget_prices(self) -> None:
+        """Count how often the prices of before count no more."""
+        self.forgot += 1
 
     def take_past_trade(self, tick: TradeTick) -> None:
         """Take a trade into buckets and structure."""

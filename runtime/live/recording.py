@@ -50,7 +50,7 @@ OWN_EVENTS: Final = (OrderPendingCancel, OrderPendingUpdate)
 # Asked with a function that takes each hold that stands (strategies/entry_halt.py).
 STANDING_HOLDS: Final = "standing.holds"
 # Ways into a strategy beside the message bus: what stands between it and the market calls them.
-CALLS: Final = ("take_price", "take_past_trade", "adopt", "end_past", "taint_bucket")
+CALLS: Final = ("take_price", "take_past_trade", "adopt", "end_past", "taint_bucket", "forget_prices")
 # The same for strategies on many instruments' bars, which are given those of before the start.
 BAR_CALLS: Final = ("hold_back", "warm_up", "take_history", "go_on", "take_universe")
 # What commands of people, the watchdog and recovery do to a desk by calls, and the types of their words.

@@ -35,6 +35,10 @@ class Perceiving(Protocol):
         """Note that trades are missing of which no id tells."""
         ...
 
+    def forget_prices(self) -> None:
+        """Hold no trade against the prices of those before it."""
+        ...
+
     def take_past_trade(self, tick: TradeTick) -> None:
         """Take a trade for buckets alone."""
         ...
@@ -196,6 +200,7 @@ class TradeStream:
         """
         self._is_broken = not self._source.has_ids
         self._breaks += 1
+        self._strategy.forget_prices()
 
     def _suspect(self) -> None:
         if isinstance(self.order, RecentIds):
@@ -218,6 +223,9 @@ class TradeStream:
         wanted = self.order.wanted
         if wanted is None:
             return
+        if self._source.has_ids:
+            # Without ids each longer silence is looked into: then a quiet market would have no band at all.
+            self._strategy.forget_prices()
         self._say(f"{wanted.count or 'some'} trades are missing before {self.instrument_id}'s newest")
         reason = f"not there after {self._settings.gap_secs:g} s"
         try:

@@ -44,7 +44,8 @@ class Cover:
     stop_qty
         What acknowledged stops can sell (buy back).
     exit_qty
-        What other acknowledged orders on the way out can.
+        What other acknowledged orders on the way out can; a stop-limit that was triggered, or that price has
+        jumped over, is one of them: it is a limit now, and may never fill.
     """
 
     held_qty: Decimal
@@ -238,11 +239,19 @@ def cover_of(desk: SetupDesk, cache: Any) -> Cover | None:
         if order.side != way_out or order.status not in RESTING:
             continue
         leaves = order.leaves_qty.as_decimal()
-        if order.order_type in STOPS:
+        is_limit = order.order_type == OrderType.STOP_LIMIT and _is_no_stop(desk, order)
+        if order.order_type in STOPS and not is_limit:
             stop_qty += leaves
-        elif order.order_type == OrderType.MARKET or _is_only_exit(desk, order):
+        elif is_limit or order.order_type == OrderType.MARKET or _is_only_exit(desk, order):
             exit_qty += leaves
     return Cover(abs(signed), stop_qty, exit_qty)
+
+
+def _is_no_stop(desk: SetupDesk, order: Order) -> bool:
+    # Binance spot does not tell that a stop-limit was triggered: the last trade says it as well.
+    price, limit = desk.last_price(), order.price.as_decimal()
+    is_over = price is not None and (price < limit if order.is_sell else price > limit)
+    return bool(order.is_triggered or is_over)
 
 
 def _is_only_exit(desk: SetupDesk, order: Order) -> bool:

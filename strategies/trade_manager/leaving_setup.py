@@ -44,6 +44,7 @@ class LeavingSetup(EnteringSetup):
         if not (self.ledger.exit_qty and reason == "late_fill"):
             self._exit_reason = reason  # a straggler does not rename the exit that closed the rest
         self._market_exit_ns = NEVER_NS
+        self._exit_in_doubt = False
         actions.append(self._note("exit_submitted", reason, qty=self.exitable_qty))
 
     def _market_decision(self, reason: str) -> Decimal | None:
@@ -62,6 +63,7 @@ class LeavingSetup(EnteringSetup):
     def _exit_limit(self, actions: list[Action], ts_ns: int) -> None:
         self._signal(Signal.EXIT_ORDERED)
         self._exit_reason = "target"
+        self._exit_in_doubt = False
         self._market_exit_ns = ts_ns + self._secs(self._rules.exit_market_after_secs)
         actions.append(
             self._note("exit_submitted", "target", price=self.plan.target_price, qty=self.exitable_qty)

@@ -134,6 +134,8 @@ class SettledSetup(SetupFacts):
             if self._watch_target:
                 target = float(self.plan.target_price) - direction * half_tick
             self.low_alarm, self.high_alarm = (stop, target) if direction > 0 else (target, stop)
+            if self._exit_in_doubt:
+                self.low_alarm, self.high_alarm = math.inf, -math.inf  # every believed price is news
         self.deadline_ns = min(
             self._ttl_ns if self._entry is not None and self._entry.is_alive else NEVER_NS,
             self._market_exit_ns if in_position else NEVER_NS,

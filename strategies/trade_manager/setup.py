@@ -169,7 +169,26 @@ class Setup(WatchedSetup):
             self.lowest = price
         if self.low_alarm < price < self.high_alarm and ts_ns < self.deadline_ns:
             return None
+        self._end_doubt(price)
         return self._on_alarm(ts_ns, price)
+
+    def on_far_price(self, ts_ns: int, price: float) -> list[Action] | None:
+        """Take the price of a trade that is not believed; None when there is nothing to do.
+
+        It is no price to decide by. But a crash looks like it, and may have jumped over the stop's limit: the
+        position leaves at market after ``exit_market_after_secs``, unless a believed price shows until then
+        that the market is still before the stop.
+
+        Parameters
+        ----------
+        ts_ns
+            UNIX nanoseconds.
+        price
+            Quote currency.
+        """
+        is_new = self._doubt(ts_ns, price)
+        actions = self.on_deadline(ts_ns)
+        return [] if actions is None and is_new else actions
 
     def on_deadline(self, ts_ns: int) -> list[Action] | None:
         """Look at the deadlines where no new price is known; None before the first one (UNIX nanoseconds)."""

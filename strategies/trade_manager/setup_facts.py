@@ -93,6 +93,8 @@ class SetupFacts:
         self._wait_until_ns: dict[Leg, int] = {}
         self._ttl_ns = NEVER_NS
         self._market_exit_ns = NEVER_NS
+        # Only a price that is not believed was beyond the stop so far: the next believed one decides.
+        self._exit_in_doubt = False
         self._retry_cancel_ns = NEVER_NS
         # Until when the entry fill may come without which more was closed than was held.
         self._surplus_due_ns = NEVER_NS

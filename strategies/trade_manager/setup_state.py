@@ -71,6 +71,7 @@ class SetupState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     market_exit_ns: int
     retry_cancel_ns: int
     denials: int = 0
+    exit_in_doubt: bool = False
 
 
 # Held as they are, under the same name with an underscore in front.
@@ -99,6 +100,7 @@ _PRIVATE: Final = (
     "market_exit_ns",
     "retry_cancel_ns",
     "denials",
+    "exit_in_doubt",
 )
 _PUBLIC: Final = ("identity", "plan", "stop_price", "stage", "ledger", "last_price", "highest", "lowest")
 # Given anew, or computed from the rest by `Setup.arm`.

@@ -69,6 +69,26 @@ class WatchedSetup(LeavingSetup):
             self._unwant_entry(actions, "exit_late")
             self._exit_market(actions, self._exit_reason or self._stop_reason)
 
+    def _doubt(self, ts_ns: int, price: float) -> bool:
+        """Let the market exit wait for what follows a price that is not believed; tell whether it does."""
+        is_held = self.stage in IN_POSITION and self.stage is not Stage.EXITING and self.exitable_qty > 0
+        is_under_way = self._market_exit_ns != NEVER_NS
+        if not is_held or is_under_way or not self._is_beyond(price, self.stop_price):
+            return False
+        self._exit_in_doubt = True
+        self._market_exit_ns = ts_ns + self._secs(self._rules.exit_market_after_secs)
+        self.arm()
+        return True
+
+    def _end_doubt(self, price: float) -> None:
+        """Take a believed price: before the stop it takes back what only a far one had begun."""
+        if not self._exit_in_doubt:
+            return
+        self._exit_in_doubt = False
+        if not self._is_beyond(price, self.stop_price):
+            self._market_exit_ns = NEVER_NS
+        self.arm()
+
     def _is_beyond(self, price: float, stop_price: Decimal) -> bool:
         half_tick = float(self._market.tick_size) / 2
         return (price - float(stop_price)) * self.plan.direction < half_tick

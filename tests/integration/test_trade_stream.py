@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import pytest
 from nautilus_trader.common.component import TestClock
 from nautilus_trader.model.data import TradeTick
 
@@ -96,6 +97,15 @@ def test_a_gap_is_filled_and_buckets_and_structure_are_those_of_an_unbroken_stre
         None,
     ]
     assert session.perception.builder.counters.missing_ids == 0
+    assert session.perception.forgot == 2  # once per gap: prices of before it judge none
+
+
+@pytest.mark.parametrize("kind", ["numbered", "named"])
+def test_prices_of_before_a_broken_connection_judge_none_after_it(kind: str) -> None:
+    """What happened during the cut, nobody has seen."""
+    session = Session(Venue(made_up(), has_ids=kind == "numbered"), bucket_config(100_000_000))
+    session.stream.suspect()
+    assert session.perception.forgot == 1
 
 
 def test_ids_that_begin_anew_are_told_once_and_held() -> None:

@@ -90,6 +90,9 @@ class Strategy:
         """Taint the bucket that forms."""
         self.builder.taint()
 
+    def forget_prices(self) -> None:
+        """Prices are not held against each other here."""
+
     def take_price(self, tick: TradeTick) -> None:
         """Show the setup a price."""
         self.shown.append(tick.price.as_double())
