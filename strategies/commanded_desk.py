@@ -226,17 +226,21 @@ class CommandedDesk(KeptDesk, ABC):
         return is_new
 
     def close_unprotected(self, unprotected_secs: float) -> None:
-        """Close what the watchdog found without a stop at the venue for too long."""
+        """Close what setups hold and the watchdog found without a stop at the venue for too long."""
         ts_ns = self._host.clock.timestamp_ns()
         setup = self.setup
         if setup is not None and not setup.is_closed:
             detail: dict[str, str | int | float] = {"unprotected_secs": unprotected_secs}
             self.decide("watchdog", ts_ns=ts_ns, setup=setup, reason="unprotected", detail=detail)
             self.carry_out(setup, setup.close_unprotected(ts_ns))
-        qty = self.unplanned_qty()
+
+    def close_unplanned(self, unprotected_secs: float) -> None:
+        """Close what no setup explains and the watchdog found without a stop; what setups hold stays."""
+        ts_ns, qty = self._host.clock.timestamp_ns(), self.unplanned_qty()
+        self.halt(f"{qty} that no setup explains had no stop at the venue: look there, then rearm")
         if abs(qty) < self.market.lot_size or self._unplanned.is_closing():
             return
-        detail = {"unprotected_secs": unprotected_secs, "unplanned": str(qty)}
+        detail: dict[str, str | int | float] = {"unprotected_secs": unprotected_secs, "unplanned": str(qty)}
         self.decide("watchdog", ts_ns=ts_ns, reason="unplanned", detail=detail)
         self._make_room(abs(qty))
         self._unplanned.close(qty, ts_ns)

@@ -18,8 +18,9 @@ class ProtectionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     leaving_secs
         The same for a position whose only order is the one that closes it (spot: the target's limit).
     unplanned
-        A position that no setup explains, on contracts: ``protect`` gives it a stop, ``report`` leaves it to
-        a person. Entries of its instrument are held either way.
+        A position that no setup explains, on contracts: ``protect`` gives it a stop, or closes it at market
+        where it has none for ``unprotected_secs`` (what a person adds to a position of a setup); ``report``
+        leaves it to a person, with or without a stop. Entries of its instrument are held either way.
     unplanned_stop_pct
         Distance of that stop from the last price, percent.
     carried_stop

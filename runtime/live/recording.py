@@ -58,6 +58,7 @@ DESK_CALLS: Final[Mapping[str, Any]] = {
     "close_by_hand": list[Any],
     "cancel_entry_by_hand": list[Any],
     "close_unprotected": list[Any],
+    "close_unplanned": list[Any],
     "sweep_orphans": list[Any],
     "take_picture": tuple[dict[str, VenueOrder]],
     "settle_difference": tuple[Decimal],

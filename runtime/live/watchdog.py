@@ -1,8 +1,9 @@
 """Measures how long each position is without a stop at the venue, and ends it when that is too long.
 
-It trusts no strategy: what it looks at are the positions (on spot: the holdings of setups, as far as the
-account has the coins) and the stops that the venue acknowledged, both as Nautilus' cache has them. It looks
-after every order event of an instrument and a few times a second.
+What it looks at are the positions (on spot: the holdings of setups, as far as the account has the coins) and
+the stops that the venue acknowledged, both as Nautilus' cache has them. What setups hold of a position and
+what no setup explains have a time each: neither is closed for the other. It looks after every order event of
+an instrument and a few times a second.
 """
 
 from collections.abc import Callable, Iterable
@@ -160,6 +161,8 @@ class WatchdogActor(Actor):
         self.time = UnprotectedTime(
             round(settings.unprotected_secs * NANOS), round(settings.leaving_secs * NANOS)
         )
+        # Of what nobody planned: what a person adds to a position of ours must not close ours.
+        self.unplanned_time = UnprotectedTime(self.time.limit_ns, self.time.leaving_limit_ns)
         self._settings = settings
         self._desks = desks
         self._call_soon = call_soon
@@ -201,39 +204,74 @@ class WatchdogActor(Actor):
 
     def _look_at(self, desk: SetupDesk) -> None:
         name, now_ns = desk.instrument_id.value, self.clock.timestamp_ns()
-        cover = cover_of(desk, self.cache)
-        (self._covered.discard if cover is None else self._covered.add)(name)
-        if self.time.see(name, cover, now_ns):
+        planned, unplanned = covers_of(desk, self.cache)
+        is_held = planned is not None or unplanned is not None
+        (self._covered.add if is_held else self._covered.discard)(name)
+        if self.time.see(name, planned, now_ns):
             self._close(desk, now_ns)
+        # A position that is only reported is a person's, with or without a stop.
+        is_ours_to_close = self._settings.unplanned == "protect"
+        if is_ours_to_close and self.unplanned_time.see(name, unplanned, now_ns):
+            self._close_unplanned(desk, now_ns)
 
     def _close(self, desk: SetupDesk, now_ns: int) -> None:
         """Close what was unprotected for too long, and open nothing more until a person has looked."""
         longest = self.time.longest_ns[desk.instrument_id.value] / NANOS
         reason = f"{desk.instrument_id} was {longest:.1f} s without a stop at the venue"
-        self.log.error(f"{reason}: closed at market")
-        told = Event(kind=EventKind.WATCHDOG, ts_ns=now_ns, text=reason, severity=Severity.CRITICAL)
-        self.msgbus.publish(topic=EVENTS_TOPIC, msg=told)
+        self._tell(reason, now_ns)
         halt = HaltEntries(
             ts_ns=now_ns, source="watchdog", reason=reason, remedy="look at the venue, then rearm"
         )
         self.msgbus.publish(topic=HALT_TOPIC, msg=halt)
         desk.close_unprotected(longest)
 
+    def _close_unplanned(self, desk: SetupDesk, now_ns: int) -> None:
+        """Close what no setup explains; only this instrument opens nothing more: our own doing it was not."""
+        longest = self.unplanned_time.longest_ns[desk.instrument_id.value] / NANOS
+        what = f"{desk.instrument_id}: {desk.unplanned_qty()} that no setup explains"
+        self._tell(f"{what} was {longest:.1f} s without a stop at the venue", now_ns)
+        desk.close_unplanned(longest)
+
+    def _tell(self, reason: str, now_ns: int) -> None:
+        self.log.error(f"{reason}: closed at market")
+        told = Event(kind=EventKind.WATCHDOG, ts_ns=now_ns, text=reason, severity=Severity.CRITICAL)
+        self.msgbus.publish(topic=EVENTS_TOPIC, msg=told)
+
     def report(self) -> dict[str, Any]:
         """Return what was measured, seconds: the longest time and the sum by instrument, and violations."""
-        return {
-            "longest_secs": {name: value / NANOS for name, value in self.time.longest_ns.items()},
-            "sum_secs": {name: value / NANOS for name, value in self.time.sum_ns.items()},
-            "violations": self.time.violations,
-        }
+        both = (self.time, self.unplanned_time)
+        longest: dict[str, float] = {}
+        total: dict[str, float] = {}
+        for one in both:
+            for name, value in one.longest_ns.items():
+                longest[name] = max(longest.get(name, 0.0), value / NANOS)
+            for name, value in one.sum_ns.items():
+                total[name] = total.get(name, 0.0) + value / NANOS
+        violations = sum(one.violations for one in both)
+        return {"longest_secs": longest, "sum_secs": total, "violations": violations}
 
 
-def cover_of(desk: SetupDesk, cache: Any) -> Cover | None:
-    """Return the position of a desk's instrument and what covers it at the venue, None for no position."""
-    signed = _signed_qty(desk, cache)
-    if signed == 0:
-        return None
-    way_out = OrderSide.SELL if signed > 0 else OrderSide.BUY
+def covers_of(desk: SetupDesk, cache: Any) -> tuple[Cover | None, Cover | None]:
+    """Return what setups hold of a desk's instrument and what nobody planned, each with what covers it.
+
+    None for nothing held. What the venue has covers what setups hold first, and with the rest the others.
+    """
+    planned, unplanned = _signed_qtys(desk, cache)
+    if planned == unplanned == 0:
+        return None, None
+    stop_qty, exit_qty = _covering(desk, cache, is_long=planned + unplanned > 0)
+    held = abs(planned)
+    ours = Cover(held, stop_qty, exit_qty) if held else None
+    if not unplanned:
+        return ours, None
+    spare_stop = max(stop_qty - held, ZERO)
+    spare_exit = max(stop_qty + exit_qty - held - spare_stop, ZERO)
+    return ours, Cover(abs(unplanned), spare_stop, spare_exit)
+
+
+def _covering(desk: SetupDesk, cache: Any, *, is_long: bool) -> tuple[Decimal, Decimal]:
+    """Return what stops and what other orders on the way out have left, base currency."""
+    way_out = OrderSide.SELL if is_long else OrderSide.BUY
     stop_qty = exit_qty = ZERO
     for order in cache.orders_open(instrument_id=desk.instrument_id):
         if order.side != way_out or order.status not in RESTING:
@@ -244,7 +282,7 @@ def cover_of(desk: SetupDesk, cache: Any) -> Cover | None:
             stop_qty += leaves
         elif is_limit or order.order_type == OrderType.MARKET or _is_only_exit(desk, order):
             exit_qty += leaves
-    return Cover(abs(signed), stop_qty, exit_qty)
+    return stop_qty, exit_qty
 
 
 def _is_no_stop(desk: SetupDesk, order: Order) -> bool:
@@ -259,7 +297,8 @@ def _is_only_exit(desk: SetupDesk, order: Order) -> bool:
     return not desk.venue.reduce_only and order.order_type == OrderType.LIMIT
 
 
-def _signed_qty(desk: SetupDesk, cache: Any) -> Decimal:
+def _signed_qtys(desk: SetupDesk, cache: Any) -> tuple[Decimal, Decimal]:
+    """Return what setups hold and what nobody planned, signed, both of one sign; 0 below what can be sold."""
     positions = cache.positions_open(instrument_id=desk.instrument_id)
     held = sum((Decimal(str(one.signed_decimal_qty())) for one in positions), ZERO)
     lot = desk.market.lot_size
@@ -270,8 +309,14 @@ def _signed_qty(desk: SetupDesk, cache: Any) -> Decimal:
         # Without a price, as after a start whose stream is down, the stop's own is the best there is.
         stops = (one.stop_price for one in desk.setups if not one.is_closed)
         price = desk.last_price() or max(stops, default=ZERO)
-        return qty if qty >= desk.market.min_qty and qty * price >= desk.market.min_notional else ZERO
-    return held if abs(held) >= lot else ZERO
+        is_sellable = qty >= desk.market.min_qty and qty * price >= desk.market.min_notional
+        return (qty if is_sellable else ZERO), ZERO
+    own = sum((one.position_qty * one.plan.direction for one in desk.setups if not one.is_closed), ZERO)
+    if own * held <= 0:
+        own = ZERO
+    planned = min(abs(own), abs(held)).copy_sign(held)
+    unplanned = held - planned
+    return (planned if abs(planned) >= lot else ZERO), (unplanned if abs(unplanned) >= lot else ZERO)
 
 
 def make_watchdog(context: LiveContext) -> WatchdogActor:
@@ -283,4 +328,4 @@ def make_watchdog(context: LiveContext) -> WatchdogActor:
     )
 
 
-__all__ = ["Cover", "UnprotectedTime", "WatchdogActor", "cover_of", "make_watchdog"]
+__all__ = ["Cover", "UnprotectedTime", "WatchdogActor", "covers_of", "make_watchdog"]

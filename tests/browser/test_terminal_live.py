@@ -264,8 +264,7 @@ def test_a_node_that_hangs_leaves_kill_alone(node: NodeWithTerminal, tab: Tab) -
 @pytest.mark.parametrize("kind", ["binance_usdm", "bybit_linear"])
 def test_what_was_bought_by_hand_is_shown_and_closed(browser: Browser, kind: str, tmp_path: Path) -> None:
     """Where such a position is only reported: a person sees it beside the symbol, and closes it there."""
-    # The watchdog would be quicker than the person: it closes what has no stop at the venue.
-    reports = {"protection": {"unplanned": "report", "unprotected_secs": 60}}
+    reports = {"protection": {"unplanned": "report"}}
     with running_venue(kind) as venue, NodeWithTerminal(venue, tmp_path, live=reports) as node:
         node.start()
         node.wait_served()

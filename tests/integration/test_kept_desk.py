@@ -325,7 +325,7 @@ class Stranger:
         self.desk.venue = VENUES["BINANCE", "margin"]
         self.desk.unplanned_qty = lambda: Decimal(-7)
         self.desk.instrument = SimpleNamespace(size_precision=0)
-        host.log = SimpleNamespace(warning=lambda _text: None)
+        host.log = SimpleNamespace(warning=lambda _text: None, error=lambda _text: None)
         self.desk.decide = lambda *words, **_facts: words
 
     def _market(self, **words: Any) -> Any:
@@ -356,7 +356,7 @@ class Stranger:
     def watchdog_after(self, secs: float) -> int:
         """Let the watchdog ask again; return how many orders were sent so far."""
         self.now_ns += round(secs * 1_000_000_000)
-        self.desk.close_unprotected(2.1)
+        self.desk.close_unplanned(2.1)
         return len(self.sent)
 
 
@@ -426,7 +426,7 @@ def test_a_limit_learnt_from_a_stranger_grows_again() -> None:
 def test_pieces_of_a_strangers_position_leave_a_few_at_a_time() -> None:
     """More in a second would be denied, and with them the stops of others; the rest follows the last one."""
     stranger = Stranger()
-    stranger.desk.keeper = SimpleNamespace()
+    stranger.desk.keeper = SimpleNamespace(keep_memory=lambda _desk: None)
     stranger.desk.market.max_qty, stranger.desk.market.lot_size = Decimal(1), Decimal("0.5")
     stranger.desk.instrument.size_precision = 1
     assert stranger.watchdog_after(0) == 5
@@ -441,7 +441,7 @@ def test_pieces_of_a_strangers_position_leave_a_few_at_a_time() -> None:
 def test_a_too_large_order_of_a_strangers_position_is_halved_at_once() -> None:
     """The answer was an answer: nobody waits for the watchdog; after another refusal it is waited."""
     stranger = Stranger()
-    stranger.desk.keeper = SimpleNamespace()
+    stranger.desk.keeper = SimpleNamespace(keep_memory=lambda _desk: None)
     stranger.watchdog_after(0)
     stranger.refuse(stranger.sent[0], "{'code': -4005, 'msg': 'Quantity greater than max quantity.'}")
     stranger.desk.on_order_event(stranger.sent[0].last_event)
