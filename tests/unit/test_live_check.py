@@ -130,6 +130,17 @@ def test_a_wrong_secret_is_told_by_the_venue(
     assert "another" not in words
 
 
+def test_a_key_that_the_venue_refuses_is_mended_by_a_person(
+    tmp_path: Path, binance: FakeBinance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, as docs/how-to/live.md says: it does not pass by itself."""
+    monkeypatch.setenv("BINANCE_API_SECRET", "another" * 9)
+    plan = plan_live(parse_settings(settings_file(tmp_path, binance.address).read_text()), "live")
+    found = Preflight(plan).run()
+    assert [one.name for one in found if one.verdict == "refused"] == ["keys BINANCE"]
+    assert exit_code_of(found) == 2
+
+
 def test_permissions_of_a_recorded_bybit_key(shared_data: Path) -> None:
     """The vendor's own example is read-only, bound to addresses, and may not withdraw."""
     answer = json.loads((shared_data / "wire/bybit/http_get_user_query_api.json").read_text())["result"]
