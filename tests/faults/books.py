@@ -43,7 +43,8 @@ def books_agree(
     -------
     dict
         ``orders``, ``fills``, ``trades``, ``position``, ``unprotected_secs`` (longest, by the venue's
-        records), ``unprotected_qty_secs`` (quantity times time) and ``watchdog_secs``.
+        records), ``unprotected_qty_secs`` (quantity times time) and ``watchdog_secs``; where it is longer,
+        ``without_stop_secs``, which counts the target of spot as no cover.
 
     Raises
     ------
@@ -67,6 +68,9 @@ def books_agree(
     longest, qty_secs = unprotected_secs(venue, state)
     assert longest <= LIMIT_SECS + outage_secs, f"{longest:.3f} s unprotected at the venue"
     assert node.worst_unprotected_secs <= LIMIT_SECS + outage_secs
+    # By design as long as the target's limit rests: measured, and not a violation.
+    stopless, _ = unprotected_secs(venue, state, by_target=False)
+    by_target = {"without_stop_secs": round(stopless, 3)} if stopless > longest else {}
     return {
         "orders": len(own),
         "fills": len(state["fills"]),
@@ -75,6 +79,7 @@ def books_agree(
         "unprotected_secs": round(longest, 3),
         "unprotected_qty_secs": round(qty_secs, 5),
         "watchdog_secs": round(node.worst_unprotected_secs, 3),
+        **by_target,
     }
 
 

@@ -9,18 +9,27 @@ from tests.faults.harness import NANOS, OPEN, FaultVenue, Row
 ZERO = Decimal(0)
 
 
-def unprotected_secs(venue: FaultVenue, state: Row) -> tuple[float, float]:
+def unprotected_secs(venue: FaultVenue, state: Row, *, by_target: bool = True) -> tuple[float, float]:
     """Return the longest time in which an exit did not cover a position, and uncovered quantity times time.
 
     By the venue's records: a stop covers from its arrival until it ends there; so does an order that closes
-    at market or, on spot, at the target.
+    at market.
+
+    Parameters
+    ----------
+    venue, state
+        The venue and its records.
+    by_target
+        A limit order that is no entry covers as well: on spot the target, for which the stop had to go.
     """
     longest_ns, since_ns, qty_ns = 0, None, ZERO
     now_ns = int(state["now_ns"])
     times = sorted({*_times(state), now_ns})
     for ts_ns, next_ns in pairwise(times):
         held = _held_at(state, ts_ns)
-        naked = abs(held) - _cover_at(state, "SELL" if held > 0 else "BUY", ts_ns, now_ns)
+        naked = abs(held) - _cover_at(
+            state, "SELL" if held > 0 else "BUY", ts_ns, now_ns, by_target=by_target
+        )
         if naked <= venue.kind.dust:
             since_ns = None
             continue
@@ -48,7 +57,7 @@ def _held_at(state: Row, ts_ns: int) -> Decimal:
     return held
 
 
-def _cover_at(state: Row, way_out: str, ts_ns: int, now_ns: int) -> Decimal:
+def _cover_at(state: Row, way_out: str, ts_ns: int, now_ns: int, *, by_target: bool) -> Decimal:
     stops = exits = ZERO
     for one in state["orders"]:
         if one["side"] != way_out or one["status"] == "REJECTED":
@@ -62,6 +71,6 @@ def _cover_at(state: Row, way_out: str, ts_ns: int, now_ns: int) -> Decimal:
             )  # fmt: skip
             if "STOP" in one["type"]:
                 stops += Decimal(one["qty"]) - sold
-            elif not one["reduce_only"] or one["type"] == "MARKET":
+            elif one["type"] == "MARKET" or (by_target and not one["reduce_only"]):
                 exits += Decimal(one["qty"]) - sold
     return max(stops, exits)

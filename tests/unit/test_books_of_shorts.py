@@ -52,3 +52,13 @@ def test_the_legs_of_every_strategy_are_known(tag: str) -> None:
     """And an id of somebody else is no leg."""
     assert leg_of(f"{tag}-ETHUSDT-Lmmv7y0w014-S12") == "S"
     assert leg_of("web_E1") == "web_E1"
+
+
+def test_a_target_in_place_of_a_stop_is_told_apart() -> None:
+    """Spot: five seconds in which the target's limit rests alone, then an order at market that fills."""
+    target = order(3, "SELL", "LIMIT", 20, 25) | {"reduce_only": False, "status": "CANCELED"}
+    orders = [order(2, "SELL", "STOP_LIMIT", 10, 20) | {"status": "CANCELED"}, target]
+    orders.append(order(4, "SELL", "MARKET", 25, 26))
+    state = {"now_ns": 60 * NANOS, "fills": [fill(1, "BUY", 10), fill(4, "SELL", 26)], "orders": orders}
+    assert unprotected_secs(VENUE, state) == (0.0, 0.0)
+    assert unprotected_secs(VENUE, state, by_target=False) == (5.0, 5.0)
