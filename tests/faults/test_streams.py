@@ -41,8 +41,7 @@ BALANCE = {"binance_spot": "private.balance", "bybit_spot": "private.wallet"}
 BALANCE_MESSAGES = 40
 LOOKED_SECS = 5.0
 CUTS = [
-    *((kind, secs) for kind in NUMBERED for secs in (5.0, 60.0)),
-    *((kind, 5.0) for kind in NAMED),
+    *((kind, secs) for kind in [*NUMBERED, *NAMED] for secs in (5.0, 60.0)),
     *(pytest.param(kind, 600.0, marks=pytest.mark.soak) for kind in NUMBERED),
 ]
 RECORDED = {"recording": {"enabled": True}}
