@@ -15,7 +15,6 @@ from indicators.kernels import engine as kernel
 from indicators.kernels.bar import first_bad_row
 from indicators.kernels.event import BUFFER_EVENTS, buffer_dtype
 from indicators.kernels.zone import FULL, HALF, TOUCHED
-from indicators.living import living_events
 from indicators.snapshot import ROW_DTYPE, SNAPSHOT_DTYPE, SnapshotTable
 from indicators.structure_config import CHOICES, StructureConfig
 
@@ -326,10 +325,6 @@ class StructureEngine:
     def snapshot_bytes(self) -> memoryview:
         """Bytes of the row after the last bar, a view that the next bar changes; zeros before the first."""
         return self._row_bytes
-
-    def living(self, newest: int) -> EventTable:
-        """Return what is alive, as `indicators.living.living_events` does."""
-        return living_events(self._states[0], newest)
 
     def reset(self) -> None:
         """Forget every bar: the state of a new engine with the same parameters."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from indicators.confluence.config import ConfluenceWeights
-from indicators.confluence.factor_bits import scored
+from runtime.factor_bits import scored
 from runtime.score_columns import PRICES, Columns, Scale
 from ui.protocol import Bar
 from ui.telemetry.views import timeframe

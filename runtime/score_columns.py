@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from indicators.confluence.config import ConfluenceConfig
 from indicators.confluence.engine import ConfluenceEngine
-from indicators.confluence.factor_bits import factor_bits
 from indicators.confluence.row import CONFLUENCE_DTYPE, ConfluenceTable
 from runtime.arrow_schema import BarColumns, concatenate
 from runtime.catalog import Catalog
 from runtime.confluence_scan import AHEAD, SECOND_NS, exact_floats, interval_of, scratch_rows
 from runtime.download.workers import worker_pool
+from runtime.factor_bits import factor_bits
 from runtime.intervals import bar_type_text
 from strategies.close_bars import ScoreRequest
 
@@ -42,7 +42,7 @@ SCORED: Final[Mapping[str, tuple[str, Any]]] = {
 DTYPES: Final[Mapping[str, Any]] = {
     **dict.fromkeys(WHOLE, np.int64),
     **{name: dtype for name, (_field, dtype) in SCORED.items()},
-    "factors": np.uint16,  # `indicators.confluence.factor_bits`
+    "factors": np.uint16,  # `runtime.factor_bits`
 }
 # Below it, worker processes take longer to start than the bars to score.
 BARS_FOR_WORKERS: Final = 300_000

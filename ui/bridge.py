@@ -26,6 +26,7 @@ from indicators.snapshot import SNAPSHOT_DTYPE
 from strategies.trade_manager.client_ids import setup_and_leg
 from ui.protocol import CancelEntry, Fill, Heartbeat, LogLine
 from ui.telemetry import views
+from ui.telemetry.living import living_events
 from ui.telemetry.looks import Looks
 from ui.telemetry.models import last_inference_us
 from ui.telemetry.sources import Sink, TelemetrySources
@@ -327,7 +328,7 @@ class TelemetryActor(Actor):
             self._sink.publish("bkt", views.bucket_view(name, packet, 0, None), now_ns)
             chart.told = int(packet["seq"])
         if (structure := getattr(chart.strategy, "structure", None)) is not None:
-            for zone in chart.zones.begin_with(structure.living(LIVING)):
+            for zone in chart.zones.begin_with(living_events(structure, LIVING)):
                 self._sink.publish("zone", zone, now_ns)
 
     def _show_forming(self, names: list[str], now_ns: int) -> None:

@@ -146,13 +146,13 @@ def test_every_bucket_is_told_once_and_in_order() -> None:
     assert done.strategy.bucket_seq == told.of("bkt")[-1].i
 
 
-def test_zones_of_before_the_start_are_told_with_its_buckets() -> None:
+def test_zones_of_before_the_start_are_told_with_its_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chart after a restart has what lives, not only what arises from then on."""
     gap = np.array([event(EventKind.FVG, low=1.0, high=1.1)], EVENT_DTYPE)
+    monkeypatch.setattr("ui.bridge.living_events", lambda _structure, _newest: gap)
 
     def warm_up(number: int, strategy: Any) -> None:
         if number == 2:
-            strategy.structure.living = lambda _newest: gap
             strategy.recent_packets = deque([bytes(PACKET_DTYPE.itemsize)])
 
     told, _ = watch([*DOWN, *TO_TARGET], {}, hook=warm_up)

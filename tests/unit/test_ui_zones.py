@@ -8,6 +8,7 @@ import pytest
 from indicators.engine import StructureEngine
 from indicators.events import EVENT_DTYPE, EventKind, Scope
 from indicators.structure_config import StructureConfig
+from ui.telemetry.living import living_events
 from ui.telemetry.zones import ZoneTracker
 
 XRP = "XRPUSDT.BINANCE"
@@ -152,7 +153,7 @@ def test_a_restart_finds_the_zones_that_live() -> None:
         seen.take(engine.update(number * 10, number * 10 + 5, open_, high, low, close, 100.0, 50.0))
         if number % 100:
             continue
-        told = tracker().begin_with(engine.living(BUCKETS))
+        told = tracker().begin_with(living_events(engine, BUCKETS))
         assert [one.id for one in told] == list(dict.fromkeys(one.id for one in told))
         before = {one.id: one for one in seen.live}
         assert {one.id for one in told} == set(before)

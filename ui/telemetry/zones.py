@@ -100,7 +100,7 @@ class ZoneTracker:
         Parameters
         ----------
         living
-            As `indicators.living.living_events` gives it.
+            As `ui.telemetry.living.living_events` gives it.
         """
         before, self._live = self._live, {}
         now = self.take(living)

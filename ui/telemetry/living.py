@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from indicators.engine import StructureEngine
 from indicators.events import EVENT_DTYPE, EventKind, EventTable, RangeStage, Scope
 from indicators.kernels import zone
 
@@ -26,13 +27,13 @@ _TEMPLATE: Final = {
 }  # fmt: skip
 
 
-def living_events(state: Any, newest: int) -> EventTable:
+def living_events(engine: StructureEngine, newest: int) -> EventTable:
     """Return the creations of what is alive, each followed by the last event of its life, if it had one.
 
     Parameters
     ----------
-    state
-        Record of `indicators.engine.fresh_state`, shape ().
+    engine
+        It is only read.
     newest
         Of gaps, blocks and levels of each side, so many of the youngest.
 
@@ -43,6 +44,8 @@ def living_events(state: Any, newest: int) -> EventTable:
         measured at the time (``displacement``, ``depth``, ``volume``, ``buy_share``) is NaN, and things count
         as known since their origin.
     """
+    # Not a method of the engine: a model refuses one whose sources are not those that it learned from.
+    state = engine._states[0]  # noqa: SLF001
     found = [*_zones(state, newest), *_levels(state, newest), *_ranges(state)]
     found.sort(key=lambda one: one[0]["event_id"])
     events = np.zeros(sum(map(len, found)), EVENT_DTYPE)
