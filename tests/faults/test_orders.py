@@ -258,6 +258,8 @@ def test_F12_a_stop_that_is_refused_ends_the_position(pair: StartPair, kind: str
 
 
 HANDS: Final = 5
+# From the watchdog's limit to the fill of what closes an addition by hand.
+ADDED_SECS: Final = 1.0
 
 
 def liquidate(venue: FaultVenue) -> None:
@@ -396,3 +398,23 @@ def test_F25_a_position_that_nobody_planned_is_protected(pair: StartPair, kind: 
     node.wait("it is protected", lambda: venue.is_resting("S", Decimal("0.050")), START_SECS)
     measured = books_agree(node, venue, others=1)
     record("F25 position by hand", kind, "a position that no setup explains", measured=measured)
+
+
+@pytest.mark.parametrize("kind", ["binance_usdm", "bybit_linear"])
+def test_F25_what_is_added_by_hand_does_not_close_ours(pair: StartPair, kind: str) -> None:
+    """Bought by hand beside a position of a setup: only that is closed, and only this instrument halts."""
+    venue, node = pair(kind)
+    node.launch()
+    node.wait_open(START_SECS)
+    node.enter_and_fill()
+    held = venue.held_qty()
+    open_by_hand(venue)
+    node.wait("held for external", lambda: "external" in node.desk()["held"])
+    node.wait("what was added is gone", lambda: counted(venue, "X") and venue.held_qty() == held)
+    assert venue.legs() == ["S", "T"]
+    assert node.rows("SELECT 1 FROM trades") == []
+    assert node.decisions("halted")
+    # What was added had no stop for the watchdog's whole limit, by design.
+    leave(venue, node)
+    measured = books_agree(node, venue, outage_secs=ADDED_SECS, others=1)
+    record("F25 added by hand", kind, "a person adds to a position of a setup", measured=measured)
