@@ -30,7 +30,7 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Longest silence of an instrument's trades; 0 never. A market in which nobody trades looks the same:
         set it by the quietest instrument.
     frozen_secs
-        Longest time in which the price never changes, trades or not; 0 never, as a quiet market looks the same.
+        Longest time in which the price does not change, trades or not; 0 never: quiet markets look the same.
     bar_late_secs
         How long after its close a bar may come before its stream is stale.
     max_clock_offset_secs
