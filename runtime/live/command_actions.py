@@ -131,7 +131,8 @@ class NodeActions:
         if (unknown := self._unknown(command)) is not None:
             return unknown
         waiting = [desk for desk in self._entering(command.instrument) if cancel_entry(desk, command)]
-        text = f"{len(waiting)} entries taken back" if waiting else "no entry was waiting"
+        taken = counted(len(waiting), "entry", "entries")
+        text = f"{taken} taken back" if waiting else "no entry was waiting"
         return Doing(
             "done",
             text,
@@ -172,7 +173,8 @@ class NodeActions:
             detail["left_alone"] = left
         if errors:
             return Doing("failed", "; ".join(errors), detail)
-        text = f"{len(held) + len(others)} positions closed, {len(waiting)} entries taken back"
+        closed = counted(len(held) + len(others), "position", "positions")
+        text = f"{closed} closed, {counted(len(waiting), 'entry', 'entries')} taken back"
         if left:
             text += f"; left alone, because no setup of ours explains it: {', '.join(left)}; {OTHERS_REMEDY}"
         return Doing(
@@ -359,6 +361,17 @@ def close_position(desk: Any, command: Command) -> None:
 def close_others(desk: Any, command: Command) -> None:
     """Close at market what no setup of the desk explains, once."""
     desk.close_unplanned_by_hand(reason=command.reason, who=command.who)
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "entry", "entries"), counted(0, "entry", "entries")
+    ('1 entry', '0 entries')
+    """
+    return f"{number} {one if number == 1 else many}"
 
 
 def names_of(desks: Iterable[Any]) -> list[str]:
