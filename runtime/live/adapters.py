@@ -84,6 +84,9 @@ def exec_config(venue: LiveVenue, instruments: Sequence[str], keys: Keys) -> Any
             base_url_http=venue.hosts.http,
             base_url_ws_private=venue.hosts.ws_user,
             base_url_ws_trade=venue.hosts.ws_orders,
+            # Else the adapter asks about a debt after every purchase, also during a ban, and pays what
+            # somebody else borrowed with the coins that our stop is to sell.
+            auto_repay_spot_borrows=False,
             futures_leverages=None if venue.leverage is None else dict.fromkeys(symbols, venue.leverage),
             instrument_provider=_provider(venue, instruments),
         )

@@ -101,6 +101,11 @@ def test_leverage_is_set_for_each_contract_and_only_if_wanted() -> None:
     assert exec_config(*_of("bybit linear"), KEYS).futures_leverages is None
 
 
+def test_nobody_repays_a_debt_with_the_coins_of_a_position() -> None:
+    """Bybit's adapter would after every purchase, and ask about it during a ban as well."""
+    assert exec_config(*_of("bybit spot"), KEYS).auto_repay_spot_borrows is False
+
+
 def test_adapters_are_nautilus_own_but_for_two_documented_subclasses() -> None:
     """USD-M has a repaired reconciliation, Bybit's data another address where one is set."""
     assert exec_factory(KINDS["bybit linear"][0]) is RepairedBybitFactory
