@@ -1,11 +1,13 @@
 """Measure a start of a live node with a position that has lost its stop: until the exchange has one again.
 
-    python benchmarks/bench_live_start.py [--account binance_usdm] [--repeat 3]
+    python benchmarks/bench_live_start.py [--account binance_usdm|binance_spot|bybit_linear|bybit_spot|all]
+                                          [--repeat 3]
 
 OTE opens a position on the local exchange; the node is killed, its stop is cancelled at the exchange as if it
 had never arrived, and the node is started again. Printed: from the start of the process to the stop at the
 exchange, and the moments between: Python's start, imports, settings, checks, kernels, node, connection,
-reconciliation. `processor_s` is what the start costs without other work on the machine.
+reconciliation. `processor_s` is what the start costs without other work on the machine, `waited_s` how long
+its main thread was ready to run until the stop was there and had no core.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.live_bench import ACCOUNTS, SYMBOLS, ProbedNode, load, make_tape, settings_of
+from tests.faults.waiting import waited_secs
 from tests.venue_simulator.process import VenueProcess
 
 TRADED: Final = 4
@@ -25,12 +28,16 @@ RATE: Final = 400.0
 OPEN_SECS: Final = 180.0
 PROTECT_SECS: Final = 120.0
 POLL_SECS: Final = 0.25
+# What spot venues take at least, USDT: less of a coin is no position, nothing could sell it.
+LEAST_USDT: Final = 10.0
+# Bybit has both in one account; its markets end so.
+LINEAR: Final = "-LINEAR"
 OPEN: Final = frozenset({"NEW", "PARTIALLY_FILLED", "UNTRIGGERED"})
 
 
-def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Open a position, then restart so many times."""
-    account = ACCOUNTS[arguments.account]
+def measure(name: str, repeat: int, folder: Path) -> dict[str, Any]:
+    """Open a position on a kind of account, then restart so many times."""
+    account = ACCOUNTS[name]
     tape = make_tape(folder / "tape", round(RATE * OPEN_SECS * 2), RATE, SYMBOLS[:TRADED])
     with VenueProcess("--venues", account.simulator, "--tape", str(tape), "--wait") as venue:
 
@@ -44,14 +51,24 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             node.until(lambda: protected(state()), OPEN_SECS)
             venue.tape("pause")
             time.sleep(2)  # what is on its way
-            starts = [restarted(node, venue, account.simulator) for _ in range(arguments.repeat)]
-    return {"account": arguments.account, "load": load(), "starts": starts}
+            starts = [restarted(node, venue, account.simulator) for _ in range(repeat)]
+    return {"account": name, "load": load(), "starts": starts}
 
 
 def held(state: dict[str, Any]) -> set[str]:
     """Return the markets with a position, of contracts and of coins that were bought."""
-    positions = state["accounts"]["main"]["positions"]
-    return {key for key, one in positions.items() if float(one["qty"])}
+    account = state["accounts"]["main"]
+    contracts = {key for key, one in account["positions"].items() if float(one["qty"])}
+    coins = {key for key, one in state["markets"].items() if coins_usdt(account, key, one) >= LEAST_USDT}
+    return contracts | coins
+
+
+def coins_usdt(account: dict[str, Any], market: str, terms: dict[str, Any]) -> float:
+    """Return what an account's coins of a market are worth, USDT; a market of contracts has none."""
+    nothing = {"free": "0", "locked": "0"}
+    base, _, of = market.partition("USDT")
+    coins = nothing if of == LINEAR else account["balances"].get(base, nothing)
+    return (float(coins["free"]) + float(coins["locked"])) * float(terms["last_price"] or 0.0)
 
 
 def stops(state: dict[str, Any]) -> list[dict[str, Any]]:
@@ -72,6 +89,7 @@ def restarted(node: ProbedNode, venue: VenueProcess, simulator: str) -> dict[str
         venue.ctl("cancel", venue=simulator, order_id=one["order_id"])
     node.restart()
     node.until(lambda: protected(venue.state(simulator)), PROTECT_SECS)
+    waited = waited_secs(node.pid)
     after = venue.state(simulator)
     created = min(one["created_ns"] for one in stops(after) if one["market"] in held(before) & held(after))
     node.until(lambda: "trades" in (node.folder / "node.err").read_text(errors="replace"), PROTECT_SECS)
@@ -85,6 +103,7 @@ def restarted(node: ProbedNode, venue: VenueProcess, simulator: str) -> dict[str
         **moments,
         "stop at the exchange": round((created - node.started_ns) / 1e6),
         "processor_s": round((int(processor[11]) + int(processor[12])) / 100, 2),
+        "waited_s": round(waited, 2),
         "load": load(),
     }
 
@@ -109,14 +128,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--account", choices=("binance_usdm", "bybit_linear"), default="binance_usdm")
+    parser.add_argument("--account", choices=[*ACCOUNTS, "all"], default="binance_usdm")
     parser.add_argument("--repeat", type=int, default=3, help="restarts (3)")
-    parser.add_argument("--keep", type=Path, help="folder that keeps what the node wrote")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keep", type=Path, help="folder that keeps what the nodes wrote")
+    parser.add_argument("--json", action="store_true", help="one JSON object per account")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        figures = measure(arguments, arguments.keep or Path(temporary))
-    print(json.dumps(figures) if arguments.json else text(figures))
+    for name in ACCOUNTS if arguments.account == "all" else [arguments.account]:
+        with tempfile.TemporaryDirectory() as temporary:
+            figures = measure(name, arguments.repeat, (arguments.keep or Path(temporary)) / name)
+        print(json.dumps(figures) if arguments.json else text(figures), flush=True)
     return 0
 
 

@@ -61,6 +61,7 @@ ACCOUNTS: Final[Mapping[str, Account]] = {
     "binance_usdm": Account("binance_usdm", "binance", "usdm", "-PERP.BINANCE", "binance_usdm"),
     "binance_spot": Account("binance_spot", "binance", "spot", ".BINANCE", "binance_spot"),
     "bybit_linear": Account("bybit", "bybit", "linear", "-LINEAR.BYBIT", "bybit"),
+    "bybit_spot": Account("bybit", "bybit", "spot", "-SPOT.BYBIT", "bybit"),
 }
 # Small buckets, so that zones form within seconds, and nothing that would keep a setup from being tried.
 BUSY: Final[Mapping[str, Any]] = {
