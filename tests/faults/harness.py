@@ -270,6 +270,7 @@ class LiveNode:
         self._words = tuple(words)
         self.journal = folder / "journal.sqlite"
         self.starts = 0
+        self.launched_ns = 0
         self.worst_unprotected_secs = 0.0
         self.violations = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -346,6 +347,7 @@ class LiveNode:
         if self.mode == "live":
             command += ["--live-approved", self.config_sha256()]
         with (self.folder / f"stderr{self.starts}.txt").open("wb") as stream:
+            self.launched_ns = time.time_ns()
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=shared, stdout=subprocess.DEVNULL, stderr=stream
             )

@@ -20,7 +20,17 @@ same comparison: orders, fills and trades of the journal are the venue's own to 
 id was sent twice, no order of ours is orphaned, and what is held is covered by a stop.
 
 *unprotected* is the longest time, by the venue's own records, in which a position had no exit that covers it;
-*watchdog* is what the node measured itself. The limit is 2 s beside the venue's own outage.
+*watchdog* is what the node measured itself. The limit is 2 s beside outage, and outage is: the length of a
+cut (F01), and after a kill (F07, F08) of a position that nothing protects, the time in which nobody runs
+(*dead*, from the kill to the next start) and the next start until its first exit is at the venue (*start to
+exit*). That one has a limit of its own: 5 s, half a second for the round trips, and *waited for a core*,
+which is what the kernel counts for the node's main thread as ready to run and without a core: the matrix
+runs two tests at once on two cores. Starts that are measured alone are in [benchmarks](benchmarks.md).
+
+Spot has no order that is stop and target at once: the venue locks the coins for one of them. While the
+target's limit order rests, `exit_market_after_secs` (5 s) at the longest, the position has no stop; then it
+is closed at market. The target counts as an exit that covers, *without stop* is the time if it did not,
+where that is longer.
 """
 
 
