@@ -36,6 +36,9 @@ WINDOW_SECS: Final = 10
 BURST: Final = 1_000
 TALKERS: Final = 8
 ROUNDS: Final = 8
+# How much later a cancellation may be sent than without a flood, by medians (0.9 to 1.2 were seen). The flood
+# has the same cores as the node: what this tells is a node that answers first and cancels later.
+MOST_LATER: Final = 3.0
 # Somebody else on the machine, in the folder of the socket; prints the node's answer.
 STRANGER: Final = """
 import os, socket, sys
@@ -271,20 +274,26 @@ def test_F20_a_flood_of_questions_leaves_the_cancellations_alone(started: Pair) 
             for one in threads:
                 one.join()
     wait_journaled(venue, node)
+    later = statistics.median(flooded) / statistics.median(calm)
     measured = books_agree(node, venue) | {
         "questions answered": sum(asked),
-        "tick to cancel, calm ms": [round(statistics.median(calm), 1), round(max(calm), 1)],
+        "tick to cancel, calm ms, median and worst of 8": [
+            round(statistics.median(calm), 1),
+            round(max(calm), 1),
+        ],
         "flooded ms": [round(statistics.median(flooded), 1), round(max(flooded), 1)],
-        # What floods has the same cores as the node: the machine's share of it is not taken out.
-        "worst within half more than calm": max(flooded) <= 1.5 * max(calm),
+        "flooded / calm": round(later, 2),
+        "at most": MOST_LATER,
     }
     record(
         "F20",
         venue.kind.name,
-        f"{TALKERS} talkers and 20 slow readers on the command socket",
+        f"{TALKERS} talkers and 20 slow readers on the command socket; with 10,000 events/s, 200 clients and "
+        "a browser that reads nothing it is `tests/integration/test_terminal_flood.py`",
         measured=measured,
     )
     assert sum(asked) > TALKERS
+    assert later <= MOST_LATER
 
 
 def cancel_once(venue: FaultVenue, node: LiveNode) -> float:
