@@ -75,6 +75,7 @@ from runtime.live.bybit_rest import (
 from runtime.live.doubts import DOUBT_TOPIC, Doubt
 from runtime.live.exchanged_class import exchanged
 from runtime.live.freshness import ClockOffset
+from runtime.live.last_tries import LastTries
 from runtime.live.open_reports import OpenReports
 from runtime.live.order_lookup import Answer, hand_over, look_up
 
@@ -150,6 +151,7 @@ class RepairedBybitClient(OpenReports, BybitExecutionClient):
             self._config.api_secret or "",
             proxy=self._config.proxy_url,
         )
+        self._tries = LastTries(self._clock.timestamp_ns)
         self._missed = MissedReports(self, self._rest)
         self._funding = FundingFilter(self._rest, self._log.warning)
         self._asking: set[asyncio.Task[None]] = set()
@@ -228,15 +230,23 @@ class RepairedBybitClient(OpenReports, BybitExecutionClient):
             As `BybitRest.post`.
         """
         end_ns = self._clock.timestamp_ns() + EXIT_TRIES_NS
-        while not order.is_closed:  # asked about meanwhile, and given up
-            try:
-                await self._rest.post("/v5/order/create", order_body(order))
-            except UnreachableError:
-                if not is_exit(order) or self._clock.timestamp_ns() >= end_ns:
-                    raise
-                await asyncio.sleep(EXIT_AGAIN_SECS)
-            else:
-                return
+        with self._tries.trying(order.client_order_id.value):
+            while not order.is_closed:  # asked about meanwhile, and given up
+                try:
+                    await self._rest.post("/v5/order/create", order_body(order))
+                except UnreachableError:
+                    if not is_exit(order) or self._clock.timestamp_ns() >= end_ns:
+                        raise
+                    await asyncio.sleep(EXIT_AGAIN_SECS)
+                else:
+                    return
+
+    def last_try_ns(self, client_id: str) -> int:
+        """Return when an order last left, or tried to, UNIX nanoseconds; 0 where it went by the websocket.
+
+        From then on, not from when it was made, it may still arrive.
+        """
+        return self._tries.last_ns(client_id)
 
     async def _submit_order_list(self, command: SubmitOrderList) -> None:
         orders = command.order_list.orders

@@ -94,6 +94,9 @@ class UnknownOrdersActor(Actor):
         ``await withdraw(instrument_id, client_order_id)`` cancels an order at its venue, as far as it can.
     reconcile
         ``await reconcile()`` compares all orders and positions with the venues.
+    last_try_ns
+        ``last_try_ns(instrument_id, client_order_id)`` tells when an order last left or tried to, UNIX
+        nanoseconds; 0 where it left once, when it was made.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class UnknownOrdersActor(Actor):
         withdraw: Callable[[Any, str], Any],
         reconcile: Callable[[], Any],
         call_soon: Callable[[Callable[[], Any]], Any],
+        last_try_ns: Callable[[Any, str], int] = lambda _instrument_id, _client_id: 0,
     ) -> None:
         super().__init__(ActorConfig())
         self.questions: dict[str, Question] = {}
@@ -119,6 +123,7 @@ class UnknownOrdersActor(Actor):
         self._withdraw = withdraw
         self._reconcile = reconcile
         self._call_soon = call_soon
+        self._last_try_ns = last_try_ns
         self._task: asyncio.Task[None] | None = None
         self._looks_again = self._is_over = False
 
@@ -282,8 +287,9 @@ class UnknownOrdersActor(Actor):
             question.absent = 0
         else:
             question.absent += 1
+            left_ns = max(order.ts_init, self._last_try_ns(order.instrument_id, client_id))
             if question.absent >= ABSENT_TIMES and not may_still_arrive(
-                client_id, order.is_reduce_only, self.clock.timestamp_ns() - order.ts_init
+                client_id, order.is_reduce_only, self.clock.timestamp_ns() - left_ns
             ):
                 self.counters["never_arrived"] += 1
                 self.questions.pop(client_id, None)
@@ -352,6 +358,10 @@ def make_unknown_orders(context: LiveContext) -> UnknownOrdersActor:
     async def reconcile() -> bool:
         return bool(await engine.reconcile_execution_state(timeout_secs=RECONCILE_SECS))
 
+    def last_try_ns(instrument_id: Any, client_id: str) -> int:
+        found = getattr(clients[instrument_id.venue], "last_try_ns", None)
+        return 0 if found is None else int(found(client_id))
+
     return UnknownOrdersActor(
         context.settings.live.protection,
         process=engine.process,
@@ -360,6 +370,7 @@ def make_unknown_orders(context: LiveContext) -> UnknownOrdersActor:
         withdraw=cancel,
         reconcile=reconcile,
         call_soon=context.call_soon,
+        last_try_ns=last_try_ns,
     )
 
 

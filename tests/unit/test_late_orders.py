@@ -36,6 +36,7 @@ class World:
         self.withdrawn: list[str] = []
         self.holds: list[HoldEntries] = []
         self.compared = 0
+        self.tried_ns = 0
         self.answer = Lookup(Answer.ABSENT)
         bus = MessageBus(trader_id=TraderId("TESTER-000"), clock=self.clock)
         bus.subscribe(topic=HOLD_TOPIC, handler=self.holds.append)
@@ -47,6 +48,7 @@ class World:
             withdraw=self._withdraw,
             reconcile=self._reconcile,
             call_soon=lambda run: run(),
+            last_try_ns=lambda _instrument_id, _client_id: self.tried_ns,
         )
         portfolio = Portfolio(msgbus=bus, cache=self.cache, clock=self.clock)
         self.actor.register_base(portfolio=portfolio, msgbus=bus, cache=self.cache, clock=self.clock)
@@ -110,6 +112,20 @@ def found(*, is_open: bool, filled: str = "0") -> Lookup:
     """Return a venue's answer about the order."""
     report = SimpleNamespace(is_open=is_open, filled_qty=Quantity.from_str(filled))
     return Lookup(Answer.FOUND, report)
+
+
+def test_an_order_may_arrive_for_ten_seconds_after_its_last_try() -> None:
+    """One that found no connection is tried again: its birth says nothing about when it comes."""
+    world = World()
+    world.submit()
+    for _try in range(6):
+        world.after(ARRIVES_SECS / 2)
+        world.tried_ns = world.clock.timestamp_ns()
+    world.after(ARRIVES_SECS - 1.0)
+    assert world.processed == []
+    world.after(1.0)
+    (rejected,) = world.processed
+    assert rejected.reason == NEVER_ARRIVED
 
 
 def test_one_that_arrives_late_is_withdrawn_until_it_is_gone(given_up: tuple[World, Any]) -> None:
