@@ -28,7 +28,7 @@ class UnknownOrder(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class DeskMemory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeskMemory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a desk knows besides its setups.
 
     Parameters

@@ -5,6 +5,7 @@ the whole point: an order that the venue does not know may be sent again, one wi
 adapters' HTTP interfaces are asked directly, one function per adapter.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -20,6 +21,8 @@ from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 
 # Vendor's error codes: -2013 order does not exist, -2011 unknown order (cancel, some algo endpoints).
 _BINANCE_NO_ORDER: Final = frozenset({-2013, -2011})
+# A question whose connection a cut swallowed may hang for minutes, and an exit's may wait behind it.
+LONGEST_SECS: Final = 10.0
 _UNACKNOWLEDGED: Final = frozenset({OrderStatus.INITIALIZED, OrderStatus.SUBMITTED})
 # Of this task alone: what another task says of the same order meanwhile is no part of the question.
 _ASKED_ABOUT: ContextVar[str] = ContextVar("asked_about", default="")
@@ -61,8 +64,16 @@ async def look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> L
     client
         Nautilus' live execution client: Binance, Bybit, or another (a simulated one knows all its orders).
     instrument_id, client_id
-        Whose order, and its client order id.
+        Whose order, and its client order id. No answer within `LONGEST_SECS` is none.
     """
+    try:
+        async with asyncio.timeout(LONGEST_SECS):
+            return await _look_up(client, instrument_id, client_id)
+    except TimeoutError:
+        return Lookup(Answer.SILENT)
+
+
+async def _look_up(client: Any, instrument_id: InstrumentId, client_id: str) -> Lookup:
     answer = await _knows(client, instrument_id, client_id)
     if answer is not Answer.FOUND:
         return Lookup(answer)

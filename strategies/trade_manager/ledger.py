@@ -82,7 +82,7 @@ class Ledger:
     @property
     def dust_value(self) -> Decimal:
         """Return what the coins left behind count for: the exit price, or all they cost if none was sold."""
-        if self.exit_qty:
+        if self.exit_qty or not self.position_qty:
             return self.position_qty * self.exit_price
         return self.carried_value + self.entry_value + self.fees_taken_quote
 

@@ -22,7 +22,7 @@ from strategies.trade_manager.shortfall import Shortfall
 VERSION: Final = 1
 
 
-class SetupState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SetupState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """All of a `Setup`, field by field; an underscore in front of a name is left out.
 
     Parameters

@@ -9,7 +9,7 @@ import pytest
 
 from strategies.protection import NEVER_ARRIVED, AccountKind
 from strategies.trade_manager.lifecycle import Stage
-from strategies.trade_manager.orders import Cancel, Leg
+from strategies.trade_manager.orders import Cancel, Fill, Leg
 from strategies.trade_manager.setup_rules import ExitRules
 from tests.unit.test_protection_of_setups import NANOS, Desk, entered
 
@@ -153,6 +153,18 @@ def test_a_surplus_of_the_trade_itself_is_not_its_profit() -> None:
     (trade,) = desk.trades
     assert (trade.qty, trade.exit_price, trade.dust_qty) == ("10", "103.5", "0")
     assert Decimal(trade.pnl) == 10 * (Decimal("103.5") - Decimal("102.95"))
+
+
+def test_the_fee_of_a_stranger_s_surplus_is_in_no_later_trade() -> None:
+    """A sale that arrives after all is over leaves no coins behind, and nothing that they would count for."""
+    desk, first = leaving(Leg.EXIT)
+    desk.take(desk.setup.on_rejected(first, NEVER_ARRIVED, 12 * NANOS, due_post_only=False))
+    desk.now_ns = 13 * NANOS
+    desk.fill(Leg.EXIT, "10", "103.00")
+    late = Fill(desk.now_ns, "late", Decimal(10), Decimal("103.10"), Decimal("1.03"), Decimal(0))
+    desk.take(desk.setup.on_filled(first, late))
+    desk.take(desk.setup.on_deadline(desk.setup.deadline_ns))
+    assert [(one.dust_qty, one.dust_value) for one in desk.finished][-1] == (0, 0)
 
 
 def test_an_entry_fill_that_is_reported_late_is_no_surplus() -> None:

@@ -6,6 +6,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from runtime.errors import DataError
@@ -168,6 +169,12 @@ def test_a_setup_and_what_its_desk_knows_are_stored_together(tmp_path: Path) -> 
     file._db.execute("ALTER TABLE away RENAME TO desks")
     file.put_setup(setup_named("L1", is_closed=True), is_intent=False, memory=memory)
     assert (file.living(), file.desk(*NAMES)) == ([], memory)
+
+
+def test_what_says_nothing_is_not_written() -> None:
+    """Fields of a newer version, unless they are used: an older one refuses what it does not know."""
+    assert msgspec.json.decode(msgspec.json.encode(DeskMemory(dust_qty="0.09"))) == {"dust_qty": "0.09"}
+    assert setup_state.SetupState.__struct_config__.omit_defaults
 
 
 def test_desks_and_strategies_keep_what_they_know(tmp_path: Path) -> None:

@@ -242,6 +242,17 @@ def test_an_adapter_that_could_not_ask_has_refused_nothing() -> None:
     assert len(actor.passed) == 1
 
 
+def test_a_question_that_hangs_is_one_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection was swallowed by a cut; other questions, an exit's among them, wait behind it."""
+    monkeypatch.setattr("runtime.live.order_lookup.LONGEST_SECS", 0.01)
+
+    async def hangs(**_question: Any) -> None:
+        await asyncio.sleep(60)
+
+    client = SimpleNamespace(_http_account=SimpleNamespace(query_order=hangs), _clock=TestClock())
+    assert asyncio.run(look_up(client, XRP, STOP)).answer is Answer.SILENT
+
+
 def test_a_refusal_that_comes_while_the_venue_is_asked_is_the_answer() -> None:
     """The client that sent the order hears it, in a task of its own; what the question brings is moot."""
     actor = Unknown(Orders(STOP, MARKET_EXIT), at_secs=SILENT_EXIT_SECS)
