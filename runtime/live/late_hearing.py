@@ -76,8 +76,8 @@ class LateHearing:
 
         def take(message: Any) -> None:
             waiting.append((hear, message))
-            if not self._handled:
-                self.tell()
+            if not self._handled:  # a deadline, a person: what follows must not wait for what waits
+                self.tell_left()
             elif refuses and not self._trades:
                 self.tell_refusing()
 

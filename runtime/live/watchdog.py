@@ -304,7 +304,8 @@ def _signed_qtys(desk: SetupDesk, cache: Any) -> tuple[Decimal, Decimal]:
     lot = desk.market.lot_size
     if desk.account_kind() == "cash":
         # After a restart Nautilus knows no spot position: it is what setups hold, if the coins exist.
-        own = sum((one.position_qty for one in desk.setups if not one.is_closed), ZERO)
+        # One that closed more than it held hides nothing of another.
+        own = sum((max(one.position_qty, ZERO) for one in desk.setups if not one.is_closed), ZERO)
         qty = min(max(held, own), desk.held_qty(1)) // lot * lot
         # Without a price, as after a start whose stream is down, the stop's own is the best there is.
         stops = (one.stop_price for one in desk.setups if not one.is_closed)

@@ -77,16 +77,18 @@ def test_the_journal_hears_of_a_trade_when_it_is_done_and_people_after_the_next_
     ]  # fmt: skip
 
 
-def test_what_happens_by_itself_is_told_at_once_and_after_what_was_before() -> None:
-    """A timer's decision does not overtake the report that still waits to be told."""
+def test_an_exit_of_a_deadline_does_not_wait_for_what_people_have_not_heard() -> None:
+    """What happens by itself is told behind what waits, and what follows from it leaves before."""
 
     async def story(told: Told) -> None:
         told.report("fill")
-        told.people("closed by hand")
-        told.found.append("acted")
+        told.people("stop too late")
+        told.journal("stop too late")
+        told.found.append("exit leaves")
 
     assert run(story) == [
-        "journal: fill", "handled: fill", "people: fill", "people: closed by hand", "acted"
+        "journal: fill", "handled: fill", "journal: stop too late", "exit leaves",
+        "people: fill", "people: stop too late",
     ]  # fmt: skip
 
 
