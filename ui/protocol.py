@@ -464,7 +464,7 @@ KINDS: Final[dict[str, type[Any]]] = {
 IDENTITY: Final[dict[str, tuple[str, ...]]] = {
     "dev": ("ins",),
     "zone": ("id",),
-    "mdl": ("ins", "setup"),
+    "mdl": ("ins", "setup", "i"),  # a setup is asked about at several buckets
     "ord": ("coid",),
     "pos": ("ins", "setup"),
     "cancel": ("setup",),
@@ -542,4 +542,5 @@ def key_of(kind: str, payload: Any) -> tuple[str, ...] | None:
         return (kind,)
     if len(fields) == 1:
         return (kind, getattr(payload, fields[0]))
-    return (kind, getattr(payload, fields[0]), getattr(payload, fields[1]))
+    key = (kind, getattr(payload, fields[0]), getattr(payload, fields[1]))
+    return key if len(fields) == 2 else (*key, *(str(getattr(payload, name)) for name in fields[2:]))

@@ -5,7 +5,7 @@ receives, a replay what it reads.
 """
 
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, Protocol, SupportsIndex
@@ -15,7 +15,8 @@ from ui.protocol import Bar, Bucket, Snapshot, key_of
 NODE_BUCKETS: Final = 2_000
 SERVER_BUCKETS: Final = 20_000
 MAX_BARS: Final = 2_000
-# Of those that have ended, the last so many of each kind are kept.
+# Of those that have ended, the last so many of each kind are kept; of zones, of each instrument. The browser
+# keeps the same (`ui/frontend/src/store/store.ts`): what is seen must not depend on when one came.
 MAX_KEPT: Final = 500
 MAX_ZONES: Final = 1_000
 # Of those that live: far more than there ever are, so that nothing a node tells makes it grow without end.
@@ -47,6 +48,8 @@ class TerminalState:
     ----------
     max_buckets
         Buckets kept per instrument.
+    zones_of_all
+        Keep `MAX_ZONES` ended zones of all instruments together: a node packs them in one turn of its loop.
 
     Examples
     --------
@@ -57,16 +60,18 @@ class TerminalState:
     1.5
     """
 
-    def __init__(self, max_buckets: int = NODE_BUCKETS) -> None:
-        self._max_buckets = max_buckets
+    def __init__(self, max_buckets: int = NODE_BUCKETS, *, zones_of_all: bool = False) -> None:
+        self._max_buckets, self._zones_of_all = max_buckets, zones_of_all
         self._clear()
 
     def _clear(self) -> None:
         self._single: dict[str, Any] = {}
         self._listed: dict[str, deque[Any]] = {kind: deque(maxlen=MAX_KEPT) for kind in LISTED}
         self._keyed: dict[str, dict[tuple[str, ...], Any]] = {kind: {} for kind in KEYED}
-        # Which of them have ended, in the order in which they did.
-        self._ended: dict[str, OrderedDict[tuple[str, ...], None]] = {kind: OrderedDict() for kind in KEYED}
+        # Which of them have ended, in the order in which they did; of zones by instrument.
+        self._ended: defaultdict[tuple[str, str], OrderedDict[tuple[str, ...], None]] = defaultdict(
+            OrderedDict
+        )
         self._buckets: dict[str, BucketRing] = {}
         self._bars: dict[tuple[str, str], deque[Bar]] = {}
 
@@ -186,7 +191,7 @@ class TerminalState:
     def _put(self, kind: str, keyed: dict[tuple[str, ...], Any], payload: Any) -> None:
         key = key_of(kind, payload)
         assert key is not None
-        ended = self._ended[kind]
+        ended = self._ended[kind, payload.ins if kind == "zone" and not self._zones_of_all else ""]
         keyed.pop(key, None)  # what changed last stands last
         ended.pop(key, None)
         if kind == "pos" and payload.side == "flat":
@@ -196,8 +201,11 @@ class TerminalState:
             ended[key] = None
             if len(ended) > (MAX_ZONES if kind == "zone" else MAX_KEPT):
                 del keyed[ended.popitem(last=False)[0]]
-        elif len(keyed) - len(ended) > MAX_LIVING:
-            del keyed[next(one for one in keyed if one not in ended)]
+        elif len(keyed) > MAX_LIVING and len(keyed) - self._count_ended(kind) > MAX_LIVING:
+            del keyed[next(old for old, one in keyed.items() if not _has_ended(kind, one))]
+
+    def _count_ended(self, kind: str) -> int:
+        return sum(len(ended) for (known, _), ended in self._ended.items() if known == kind)
 
     def _place(self, ring: BucketRing, bucket: Bucket) -> None:
         """Put a bucket into its place: a warm-up counts anew from there."""

@@ -51,7 +51,7 @@ class TelemetryPublisher:
         self.dropped = 0
         self.is_watched = False
         """Whether anybody had subscribed when newcomers were last answered."""
-        self.state = TerminalState()
+        self.state = TerminalState(zones_of_all=True)
         self._call_soon = call_soon
         self._answer: _Answer | None = None
         self._is_asked = False

@@ -80,9 +80,33 @@ describe('store', () => {
       store.apply('mdl', { ins: 'X', ts: n, i: n, setup: 'S', p: 0.2, thr: 0.3, verdict: 'keep', why: [], infer_us: null });
     }
     const maps = [store.orders, store.positions, store.cancels, store.decisions, store.zones];
-    expect(maps.map((map, index) => map.size <= (index === 4 ? 1032 : 532) && map.size >= (index === 4 ? 1000 : 500))).toEqual([true, true, true, true, true]);
+    expect(maps.map((map) => map.size)).toEqual([501, 501, 500, 500, 1001]);
     expect([store.orders.has('o3'), store.zones.has('z3'), store.positions.has('X p3')]).toEqual([true, true, true]);
     expect([store.orders.has('o4'), store.orders.has('o4999')]).toEqual([false, true]);
+  });
+
+  it('keeps as many lines as a snapshot has', () => {
+    const store = new Store(() => undefined);
+    for (let n = 0; n < 700; n += 1) store.apply('log', { ts: n, level: 'INFO', src: '', text: String(n) });
+    expect([store.log.length, store.log[0]!.text, store.log.at(-1)!.text]).toEqual([500, '200', '699']);
+  });
+
+  it('has what changed last behind all others, as the server has', () => {
+    const store = new Store(() => undefined);
+    for (const coid of ['a', 'b', 'c']) store.apply('ord', { ...order, coid });
+    store.apply('ord', { ...order, coid: 'a', status: 'FILLED' });
+    for (let n = 0; n < 499; n += 1) store.apply('ord', { ...order, coid: `o${n}`, status: 'FILLED' });
+    expect([...store.orders.keys()].slice(0, 3)).toEqual(['b', 'c', 'a']);
+    store.apply('ord', { ...order, coid: 'b', status: 'FILLED' });
+    expect([...store.orders.keys()].slice(0, 2)).toEqual(['c', 'o0']);
+  });
+
+  it('forgets with a snapshot which of them had ended', () => {
+    const store = new Store(() => undefined);
+    for (let n = 0; n < 500; n += 1) store.apply('ord', { ...order, coid: `o${n}`, status: 'FILLED' });
+    store.restore(snap({ ord: [{ ...order, coid: 'o0', status: 'FILLED' }] }));
+    for (let n = 0; n < 499; n += 1) store.apply('ord', { ...order, coid: `p${n}`, status: 'FILLED' });
+    expect([store.orders.size, store.orders.has('o0')]).toEqual([500, true]);
   });
 
   it('counts orders as working until they end', () => {

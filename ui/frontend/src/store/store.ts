@@ -10,11 +10,9 @@ export type Topic =
   | 'cancels' | 'zones' | 'log' | 'buckets' | 'history' | 'bars' | 'link';
 
 const DAY_MS = 86_400_000;
-const RING = 5000;
-/** As many as the server keeps (`ui/terminal_state.py`). */
+/** Exactly what the server keeps (`ui/terminal_state.py`): who comes later sees the same. */
 const MAX_KEPT = 500;
 const MAX_ZONES = 1000;
-const PRUNE_STEP = 32;
 const ENDED_ZONES = new Set<Zone['state']>(['filled', 'mitigated', 'expired']);
 export const CLOSED_ORDER = new Set(['FILLED', 'CANCELED', 'CANCELLED', 'REJECTED', 'EXPIRED', 'DENIED']);
 
@@ -24,7 +22,7 @@ const RESTING = new Set(['ACCEPTED', 'TRIGGERED', 'PARTIALLY_FILLED', 'PENDING_U
 /** Keep the newest entries of an append-only list. */
 function append<T>(list: T[], value: T): void {
   list.push(value);
-  if (list.length > RING * 1.2) list.splice(0, list.length - RING);
+  if (list.length > MAX_KEPT) list.shift();
 }
 
 /** A setup is asked about at several buckets; the reasons of one answer may come later. */
@@ -41,15 +39,26 @@ function hasEnded(topic: Topic, value: unknown): boolean {
   return topic !== 'orders' || !isWorking(value as Order);
 }
 
-/** Drop the oldest that have ended, many at a time, so that it costs little per message. */
-function prune<T>(map: Map<string, T>, limit: number, topic: Topic): void {
-  if (map.size <= limit || map.size % PRUNE_STEP !== 0) return;
-  let surplus = map.size - limit;
-  for (const [key, value] of map) {
-    if (surplus <= 0) return;
-    if (!hasEnded(topic, value)) continue;
-    map.delete(key);
-    surplus -= 1;
+/** Things by key, what changed last behind all others; of those that have ended the last `limit`. */
+class Keyed<T> extends Map<string, T> {
+  private readonly ended = new Set<string>();
+
+  put(key: string, value: T, topic: Topic): Topic {
+    this.delete(key);
+    this.set(key, value);
+    this.ended.delete(key);
+    if (hasEnded(topic, value)) this.ended.add(key);
+    if (this.ended.size > (topic === 'zones' ? MAX_ZONES : MAX_KEPT)) {
+      const [oldest] = this.ended;
+      this.ended.delete(oldest!);
+      this.delete(oldest!);
+    }
+    return topic;
+  }
+
+  override clear(): void {
+    super.clear();
+    this.ended.clear();
   }
 }
 
@@ -59,11 +68,11 @@ export class Store {
   risk: Risk | null = null;
   latency: Latency | null = null;
   tickAgeMs: number | null = null;
-  readonly orders = new Map<string, Order>();
-  readonly positions = new Map<string, Position>();
-  readonly zones = new Map<string, Zone>();
-  readonly decisions = new Map<string, Decision>();
-  readonly cancels = new Map<string, Cancel>();
+  readonly orders = new Keyed<Order>();
+  readonly positions = new Keyed<Position>();
+  readonly zones = new Keyed<Zone>();
+  readonly decisions = new Keyed<Decision>();
+  readonly cancels = new Keyed<Cancel>();
   fills: Fill[] = [];
   trades: Trade[] = [];
   signals: Signal[] = [];
@@ -176,12 +185,6 @@ export class Store {
     if (topic) this.touch(topic);
   }
 
-  private put<T>(map: Map<string, T>, key: string, value: T, topic: Topic): Topic {
-    map.set(key, value);
-    prune(map, topic === 'zones' ? MAX_ZONES : MAX_KEPT, topic);
-    return topic;
-  }
-
   private add<T>(list: T[], value: T, topic: Topic): Topic {
     append(list, value);
     return topic;
@@ -203,14 +206,14 @@ export class Store {
       this.market.barSeries(bar.tf).update(bar);
       return 'bars';
     },
-    zone: (zone) => this.put(this.zones, zone.id, zone, 'zones'),
+    zone: (zone) => this.zones.put(zone.id, zone, 'zones'),
     sig: (signal) => this.add(this.signals, signal, 'signals'),
-    mdl: (decision) => this.put(this.decisions, decisionKey(decision), decision, 'decisions'),
-    ord: (order) => this.put(this.orders, order.coid, order, 'orders'),
+    mdl: (decision) => this.decisions.put(decisionKey(decision), decision, 'decisions'),
+    ord: (order) => this.orders.put(order.coid, order, 'orders'),
     fill: (fill) => this.add(this.fills, fill, 'fills'),
     trade: (trade) => this.add(this.trades, trade, 'trades'),
-    pos: (position) => this.put(this.positions, positionKey(position), position, 'positions'),
-    cancel: (cancel) => this.put(this.cancels, cancel.setup, cancel, 'cancels'),
+    pos: (position) => this.positions.put(positionKey(position), position, 'positions'),
+    cancel: (cancel) => this.cancels.put(cancel.setup, cancel, 'cancels'),
     log: (line) => this.add(this.log, line, 'log'),
     acct: (account) => ((this.account = account), 'account'),
     risk: (risk) => ((this.risk = risk), 'risk'),
