@@ -54,7 +54,7 @@ class DataWorker:
             return found[1]
         is_done, answer = self._answer(name, args)
         if not is_done:
-            raise Unavailable(str(answer))
+            raise Unavailable(str(answer), names_paths=True)
         if name in KEPT:
             if len(self._kept) > 100:
                 self._kept.clear()

@@ -54,4 +54,4 @@ class JournalReader:
         try:
             return question(self._queries)
         except OperatorError as error:
-            raise Unavailable(str(error)) from error
+            raise Unavailable(str(error), names_paths=True) from error

@@ -3,13 +3,15 @@
 import logging
 from typing import Any, Final
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from ui.server.answers import answer
+from ui.server.frames import told_to
 from ui.server.ports import QuestionError, Unavailable
 
 log = logging.getLogger("smcbot.terminal")
+NOT_THERE: Final = "it is not there, or cannot be read; an operator sees why"
 CODES: Final = {400: "request", 404: "absent", 405: "method", 413: "size", 415: "type"}
 
 
@@ -57,7 +59,9 @@ def _field(error: QuestionError) -> Response:
 
 
 def _unavailable(error: Unavailable) -> Response:
-    return answer(error_body("unavailable", str(error)), 404)
+    who, words = g.get("person"), str(error)
+    told = told_to(who.role if who else "", words, NOT_THERE) if error.names_paths else words
+    return answer(error_body("unavailable", told or words), 404)
 
 
 def _too_deep(_: RecursionError) -> Response:

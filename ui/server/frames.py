@@ -113,9 +113,9 @@ class Window:
         return None
 
 
-def told_to(role: str, trouble: str | None) -> str | None:
+def told_to(role: str, trouble: str | None, instead: str = SOMETHING_WRONG) -> str | None:
     """Return what is wrong with the server as somebody may hear it: its paths are for operators alone."""
-    return trouble if trouble is None or role == OPERATOR else SOMETHING_WRONG
+    return trouble if trouble is None or role == OPERATOR else instead
 
 
 class FrameMaker:

@@ -107,4 +107,16 @@ class QuestionError(ValueError):
 
 
 class Unavailable(Exception):  # noqa: N818 - what is asked for is
-    """What is asked for does not exist yet or cannot be reached; the message says how to get it."""
+    """What is asked for does not exist yet or cannot be reached; the message says how to get it.
+
+    Parameters
+    ----------
+    message
+        For people.
+    names_paths
+        It may name places of the server: for operators alone.
+    """
+
+    def __init__(self, message: str, *, names_paths: bool = False) -> None:
+        super().__init__(message)
+        self.names_paths = names_paths

@@ -16,6 +16,7 @@ from ui.server.access import origin, person
 from ui.server.answers import answer, json_body
 from ui.server.api.market import ask, place
 from ui.server.errors import ApiError
+from ui.server.frames import OPERATOR, told_to
 from ui.server.jobs import Job, Jobs, QueueFull
 from ui.server.ports import Plain, QuestionError, Unavailable
 from ui.server.questions import INSTRUMENT, Question, moment_ns
@@ -33,6 +34,7 @@ FILES: Final = {
     "events.jsonl": "application/jsonl",
 }
 MAX_TEXT: Final = 200
+FAILED: Final = "it failed; an operator sees why"
 # The parameter of strategies that names a folder.
 MODEL: Final = "model"
 
@@ -121,7 +123,10 @@ def one(name: str) -> Response:
     job = _job(name)
     shown = _shown(job)
     if job.state == "done":
-        shown["result"] = {"uuid": job.id, **(jobs().output(name) or {})}
+        result = {"uuid": job.id, **(jobs().output(name) or {})}
+        if "run_dir" in result and person().role != OPERATOR:
+            result["run_dir"] = Path(result["run_dir"]).name
+        shown["result"] = result
     return answer(shown)
 
 
@@ -322,6 +327,7 @@ def _job(name: str) -> Job:
 
 def _shown(job: Job) -> Plain:
     shown: Plain = msgspec.to_builtins(job)
+    shown["error"] = told_to(person().role, job.error, FAILED)
     if job.state == "done":
         shown["files"] = {name: f"/api/v1/backtests/{job.id}/files/{name}" for name in FILES}
     return shown

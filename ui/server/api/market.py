@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from ui.server.access import origin, person
 from ui.server.answers import answer, json_body
-from ui.server.ports import Data, QuestionError, Unavailable
+from ui.server.ports import Data, Plain, QuestionError, Unavailable
 from ui.server.questions import LAST_NS, Question
 from ui.server.services import services
 
@@ -16,6 +16,7 @@ MEASURES: Final = ("atr_pct", "realised_vol_pct", "range_pct")
 KINDS: Final = ("BOS", "CHOCH", "FVG", "SWEEP", "ALL")
 MAX_ROWS: Final = 5_000
 LEAST_BARS: Final = 15
+KLINES: Final = "klines"
 PAPER: Final = "paper"
 MAX_REASON: Final = 200
 
@@ -26,8 +27,7 @@ api = Blueprint("market", __name__, url_prefix="/api/v1")
 def pairs() -> Response:
     """Return the series of the catalog: none where there is no catalog yet, which is no fault."""
     Question(request.args, ())
-    catalog = place("catalog")
-    return answer({"pairs": ask("pairs", catalog) if Path(catalog).exists() else []})
+    return answer({"pairs": _series()})
 
 
 @api.get("/candles")
@@ -66,17 +66,14 @@ def structure() -> Response:
 
 @api.get("/scan/volatility")
 def volatility() -> Response:
-    """Return instruments ranked by volatility."""
+    """Return instruments ranked by volatility: none where there are no klines yet, which is no fault."""
     asked = Question(request.args, ("timeframe", "bars", "top", "by"))
-    found = ask(
-        "volatility",
-        place("catalog"),
-        [asked.choice("timeframe", TIMEFRAMES, "1h")],
-        asked.integer("bars", 100, LEAST_BARS, 10_000),
-        asked.integer("top", 20, 1, 1_000),
-        asked.choice("by", MEASURES, "atr_pct"),
-    )
-    return answer(found)
+    timeframe = asked.choice("timeframe", TIMEFRAMES, "1h")
+    bars, top = asked.integer("bars", 100, LEAST_BARS, 10_000), asked.integer("top", 20, 1, 1_000)
+    by = asked.choice("by", MEASURES, "atr_pct")
+    if not any(one["kind"] == KLINES for one in _series()):
+        return answer({"by": by, "bars": bars, "timeframes": []})
+    return answer(ask("volatility", place("catalog"), [timeframe], bars, top, by))
 
 
 @api.get("/strategies")
@@ -119,6 +116,12 @@ def paper_reset() -> Response:
         raise
     known.audit.access(person().name, origin(), "paper reset", "done")
     return answer(found)
+
+
+def _series() -> list[Plain]:
+    """Return the series of the catalog, none where there is no catalog."""
+    catalog = place("catalog")
+    return ask("pairs", catalog) if Path(catalog).exists() else []
 
 
 def ask(name: str, *args: Any) -> Any:

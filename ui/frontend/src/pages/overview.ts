@@ -143,7 +143,7 @@ function scanSection(app: App): HTMLElement {
     replace(result, h('p.muted', {}, 'scanning …'));
     try {
       const scan = await app.api.get<Scan>('/api/v1/scan/volatility', { timeframe: timeframe.value, by: by.value, top: 200 });
-      replace(result, scanTable(app, scan));
+      replace(result, scan.timeframes.length ? scanTable(app, scan) : h('p.muted', {}, 'the catalog has no klines to rank'));
     } catch (error) {
       replace(result, failure(error));
     }

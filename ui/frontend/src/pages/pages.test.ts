@@ -74,6 +74,15 @@ describe('pages', () => {
     page.leave();
   });
 
+  it('overview says in words of its own that there are no klines to scan', async () => {
+    ANSWERS['/api/v1/scan/volatility'] = { by: 'atr_pct', bars: 100, timeframes: [] };
+    const page = openOverview(app());
+    [...page.element.querySelectorAll('button')].find((one) => one.textContent === 'Scan')!.click();
+    await vi.waitFor(() => expect(text(page.element)).toContain('the catalog has no klines to rank'));
+    delete ANSWERS['/api/v1/scan/volatility'];
+    page.leave();
+  });
+
   it('overview says the server’s words when there is nothing to scan', async () => {
     const page = openOverview(app());
     [...page.element.querySelectorAll('button')].find((one) => one.textContent === 'Scan')!.click();
