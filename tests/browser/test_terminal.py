@@ -194,6 +194,29 @@ def test_only_kill_is_left_when_the_node_is_silent(
     expect(page.locator(".banner")).to_contain_text("only Kill")
 
 
+@pytest.mark.parametrize("width", [390, 820, 1024, 1200])
+def test_the_figures_of_the_day_are_whole_at_any_width(
+    enter: Callable[..., tuple[Page, Said]], width: int
+) -> None:
+    """A figure without room is not shown at all, and those of the day always have room."""
+    page, _ = enter(viewport={"width": width, "height": 844})
+    expect(page.locator(".figure", has_text="Day equity")).not_to_contain_text("–", timeout=PATIENCE_MS)
+    shown = page.evaluate("""() => {
+        const frame = document.querySelector('.figures').getBoundingClientRect();
+        return [...document.querySelectorAll('.figure')].map((one) => {
+            const { top, bottom, left, right } = one.getBoundingClientRect();
+            const isInside = left >= 0 && right <= innerWidth;
+            const isWhole = isInside && bottom <= frame.bottom + 1 && top >= frame.top - 1;
+            const isGone = top >= frame.bottom - 1 || bottom === top;
+            return [one.querySelector('.figure-label').textContent, isWhole && !isGone, isGone];
+        });
+    }""")
+    assert [name for name, is_whole, is_gone in shown if not (is_whole or is_gone)] == []
+    assert {name for name, is_whole, _ in shown if is_whole} >= {"Equity", "Day PnL", "Day equity"}
+    ends = "[...document.querySelectorAll('.actions .btn')].map((one) => one.getBoundingClientRect().right)"
+    assert max(page.evaluate(ends)) <= width
+
+
 def test_the_phone_shows_position_and_actions(enter: Callable[..., tuple[Page, Said]]) -> None:
     """Nothing is wider than the screen."""
     page, _ = enter(viewport={"width": 390, "height": 844})

@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { describe, expect, it } from 'vitest';
 import type { App } from '../app.ts';
-import type { Status } from '../net/protocol.ts';
+import type { Status, Trade } from '../net/protocol.ts';
 import { Store } from '../store/store.ts';
 import { InstrumentBar } from './instrument-bar.ts';
 
@@ -39,6 +39,38 @@ describe('the change beside the price', () => {
 
   it('is of a day, however much is loaded', () => expect(shown([0, 30, 40, 60])).toBe('▲ 0.98% in 24 h'));
   it('says how much it is of where less is loaded', () => expect(shown([0, 3])).toBe('▲ 1.00% in 3 h 0 m'));
+});
+
+describe('the day', () => {
+  const DAY = 86_400_000;
+  const TRADE = { setup: 'S', ins: 'X', side: 'long', ts: DAY + 5, since: 0, qty: '2', entry: '1', exit: '2', pnl: '-3.5', fees: '0.1', funding: '0', ccy: 'USDT', r: -1.02, reason: 'stop', tainted: false } as const;
+  const figures = (trades: Trade[], ts: number): Map<string, HTMLElement> => {
+    const store = new Store(() => undefined, 'XRPUSDT.BINANCE');
+    const { element } = new InstrumentBar({ store, commands: { obstacle: () => null } } as unknown as App, () => undefined);
+    for (const trade of trades) store.apply('trade', trade);
+    store.apply('acct', { ts, equity: '1010', day_pnl: '10', dd_pct: 0, fees: '0', balances: {} });
+    store.flush();
+    return new Map([...element.querySelectorAll<HTMLElement>('.figure')].map((one) => [one.querySelector('.figure-label')!.textContent!, one]));
+  };
+  const value = (of: Map<string, HTMLElement>, name: string): string => of.get(name)!.querySelector('.figure-value')!.textContent!;
+
+  it('has its realised profit and the change of the account side by side, before figures of the machine', () => {
+    const found = figures([{ ...TRADE, ts: DAY - 5 }, TRADE, { ...TRADE, setup: 'T', pnl: '5', r: 2 }], DAY + 9);
+    expect([...found.keys()].slice(0, 3)).toEqual(['Equity', 'Day PnL', 'Day equity']);
+    expect([value(found, 'Day PnL'), value(found, 'Day equity')]).toEqual(['▲ +1.50, +0.98 R (2)', '▲ +10.00']);
+  });
+
+  it('says of its profit what is not in it', () => {
+    expect(figures([], DAY).get('Day PnL')!.title).toMatch(/closed trades since 00:00 UTC after fees and funding.*open positions are not in it/);
+  });
+
+  it('begins anew at midnight on a terminal where nothing trades', () => {
+    expect(value(figures([TRADE], 2 * DAY), 'Day PnL')).toBe('none closed');
+  });
+
+  it('has a tooltip at each figure', () => {
+    expect([...figures([], DAY).values()].every((one) => one.title !== '')).toBe(true);
+  });
 });
 
 describe('the verdict of the model', () => {

@@ -14,16 +14,17 @@ export class InstrumentBar {
   private readonly app: App;
   private readonly symbol = h('span.symbol-name', {}, MISSING);
   private readonly price = h('span.price.num', {}, MISSING);
-  private readonly change = h('span.change.num');
+  private readonly change = h('span.change.num', { title: 'change up to the last trade, over that time before it' });
   private readonly figures = {
+    // In the order of what counts: where there is no room, the last ones go.
+    equity: new Figure('Equity', 'what the account is worth: balances and open positions'),
+    closed: new Figure('Day PnL', 'closed trades since 00:00 UTC after fees and funding: profit, multiples of the risk, number; open positions are not in it'),
+    day: new Figure('Day equity', 'change of the account\'s worth since 00:00 UTC: open positions, deposits and withdrawals included'),
+    drawdown: new Figure('Drawdown', 'how far equity is below its highest, percent of that'),
+    model: new Figure('Model', 'verdict of the model on data it had not seen'),
     latency: new Figure('Feed ms', 'age of trades when they arrive: median / 99th percentile'),
     decision: new Figure('Decision µs', 'trade to decision: median / 99th percentile'),
     ack: new Figure('Ack ms', 'order to acknowledgement: median / 99th percentile'),
-    equity: new Figure('Equity'),
-    day: new Figure('Day equity', 'change of the account\'s worth since 00:00 UTC: open positions, deposits and withdrawals included'),
-    closed: new Figure('Closed today', 'trades closed since 00:00 UTC: number, profit after fees and funding, multiples of the risk'),
-    drawdown: new Figure('Drawdown'),
-    model: new Figure('Model', 'verdict of the model on data it had not seen'),
   };
   private readonly buttons = new Map<Action, HTMLButtonElement>();
   private last = NaN;
@@ -120,7 +121,7 @@ export class InstrumentBar {
     figures.equity.set(account ? fixed(Number(account.equity), 2) : MISSING);
     figures.day.set(account ? arrowed(day, 2) : MISSING, day > 0 ? 'up' : day < 0 ? 'down' : '');
     const closed = account ? this.app.store.closedOn(status?.replay?.at ?? account.ts) : null;
-    const made = closed?.count ? `${closed.count}: ${signed(closed.pnl, 2)}, ${signed(closed.r, 2)} R` : 'none';
+    const made = closed?.count ? `${arrowed(closed.pnl, 2)}, ${signed(closed.r, 2)} R (${closed.count})` : 'none closed';
     figures.closed.set(closed ? made : MISSING, !closed?.count ? 'muted' : closed.pnl > 0 ? 'up' : closed.pnl < 0 ? 'down' : '');
     figures.drawdown.set(account ? `${fixed(account.dd_pct, 2)}%` : MISSING, account && account.dd_pct > MAX_DD_WARN ? 'warn' : '');
     const models = status?.models ?? [];
