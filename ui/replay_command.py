@@ -9,7 +9,7 @@ from runtime.cli import add_command
 from runtime.errors import ConfigurationError, DataError
 from runtime.settings import Settings, load_settings
 from ui.recording import RECORDING_FILE, Recording, RecordingError
-from ui.serve_command import FOLDER, RECORDINGS, add_options, free_folder, serve
+from ui.serve_command import FOLDER, PATIENCE_SECS, RECORDINGS, add_options, free_folder, owned, serve
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -34,7 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
     from ui.server.replayer import MAX_SPEED, Replayer
 
     settings = load_settings(arguments.config)
-    arguments.folder = arguments.folder or free_folder(FOLDER / "replay")
     recording = open_recording(settings, arguments.run_name)
     if not 0 < arguments.speed <= MAX_SPEED:
         raise ConfigurationError(f"--speed {arguments.speed:g}: expected above 0, at most {MAX_SPEED:g}")
@@ -51,7 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError("it has not begun")
         playing[0].steer(wanted)
 
-    return serve(arguments, settings, "backtest", feed, {"replay": steer})
+    # A replay that chooses its folder keeps it from then on: another one may choose at the same moment.
+    place = owned(arguments.folder, PATIENCE_SECS) if arguments.folder else free_folder(FOLDER / "replay")
+    return serve(arguments, settings, "backtest", place, feed, {"replay": steer})
 
 
 def open_recording(settings: Settings, run_name: str) -> Recording:

@@ -9,13 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
 from runtime.cli import add_command, say
-from runtime.errors import EXIT_DONE, ConfigurationError
+from runtime.errors import EXIT_DONE, ConfigurationError, OperatorError
 from runtime.journal.place import journal_url
 from runtime.settings import Settings, load_settings
 from ui.attached.opened import open_audit
@@ -36,11 +36,16 @@ LOCK_FILE: Final = "lock"
 RECORDINGS: Final = "recordings"
 STRUCTURE: Final = "var/structure"
 MODELS: Final = "var/models"
-# A terminal whose node was killed ends within seconds; that of the next node waits for its folder and port.
+# A terminal whose node was killed ends within seconds; that of the next node waits for its folder. Where the
+# database does not answer it takes half a minute: `live_node.py --terminal` starts the next one again.
 PATIENCE_SECS: Final = 5.0
 # Replays at a time that need not name a folder.
 MAX_FOLDERS: Final = 10
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class TakenError(OperatorError):
+    """Another terminal has the folder and will let go: the exit code is not that of a misuse."""
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -129,7 +134,8 @@ def run(arguments: argparse.Namespace) -> int:
         parts.callback(subscriber.stop)
 
     node = NodeSocket(folder, arguments.mode)
-    return serve(arguments, settings, arguments.mode, feed, {"node": node})
+    place = owned(arguments.folder, PATIENCE_SECS)
+    return serve(arguments, settings, arguments.mode, place, feed, {"node": node})
 
 
 def _models(settings: Settings) -> Iterator[str]:
@@ -166,7 +172,12 @@ def open_ports(arguments: argparse.Namespace, settings: Settings, parts: ExitSta
 
 
 def serve(
-    arguments: argparse.Namespace, settings: Settings, mode: Any, feed: Any, app_options: dict[str, Any]
+    arguments: argparse.Namespace,
+    settings: Settings,
+    mode: Any,
+    place: AbstractContextManager[Path],
+    feed: Any,
+    app_options: dict[str, Any],
 ) -> int:
     """Serve an application until a signal.
 
@@ -178,6 +189,8 @@ def serve(
         Of the program.
     mode
         Of the audit's session, and of what the API's figures are without a filter.
+    place
+        Gives the folder, and keeps others out of it until the end.
     feed
         ``(hub, parts)``: starts what the hub hears; what must be stopped goes onto the stack.
     app_options
@@ -193,7 +206,7 @@ def serve(
     is_encrypted = certificate is not None or arguments.behind_proxy
     _require_safe(arguments, accounts, is_encrypted=is_encrypted)
     with ExitStack() as parts:
-        parts.enter_context(owned(arguments.folder, PATIENCE_SECS))
+        arguments.folder = parts.enter_context(place)
         secret = _secret(arguments.folder)
         listener = _listen(Listener, arguments, certificate, proxies if arguments.behind_proxy else ())
         parts.callback(listener.stop)
@@ -273,18 +286,31 @@ def _require_safe(arguments: argparse.Namespace, accounts: Accounts, *, is_encry
 
 
 @contextmanager
-def owned(folder: Path, patience_secs: float = 0.0) -> Iterator[None]:
-    """Keep other terminals out of a folder: two would start one job twice, and take each other's token."""
+def owned(folder: Path, patience_secs: float = 0.0) -> Iterator[Path]:
+    """Keep other terminals out of a folder: two would start one job twice, and take each other's token.
+
+    Raises
+    ------
+    TakenError
+        When another one has it, and still has after `patience_secs`.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / LOCK_FILE).open("w") as file:
-        end_s = time.monotonic() + patience_secs
-        while not _locked(file):
-            if time.monotonic() >= end_s:
-                raise ConfigurationError(
-                    f"--folder {folder}: another terminal has it; end that one, or name another folder"
-                )
-            time.sleep(0.1)
-        yield
+        if not _locked(file):
+            _wait_for(file, folder, patience_secs)
+        yield folder
+
+
+def _wait_for(file: IO[str], folder: Path, patience_secs: float) -> None:
+    if patience_secs:
+        say(f"another terminal has {folder}: waits up to {patience_secs:g} s for its end")
+    end_s = time.monotonic() + patience_secs
+    while not _locked(file):
+        if time.monotonic() >= end_s:
+            raise TakenError(
+                f"--folder {folder}: another terminal has it; end that one, or name another folder"
+            )
+        time.sleep(0.1)
 
 
 def _locked(file: IO[str]) -> bool:
@@ -295,16 +321,19 @@ def _locked(file: IO[str]) -> bool:
     return True
 
 
-def free_folder(folder: Path) -> Path:
-    """Return a folder that no terminal has: this one, or the next of its name with a number."""
-    for number in range(1, MAX_FOLDERS):
-        one = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        try:
-            with owned(one):
-                return one
-        except ConfigurationError:
-            continue
-    return folder
+@contextmanager
+def free_folder(folder: Path) -> Iterator[Path]:
+    """Keep a folder that no other terminal has: this one, or the next of its name with a number."""
+    with ExitStack() as parts:
+        yield _first_free(folder, parts)
+
+
+def _first_free(folder: Path, parts: ExitStack) -> Path:
+    others = (folder.with_name(f"{folder.name}-{number}") for number in range(2, MAX_FOLDERS + 1))
+    for one in (folder, *others):
+        with suppress(TakenError):
+            return parts.enter_context(owned(one))
+    raise TakenError(f"{folder}: {MAX_FOLDERS} terminals run beside it; end one, or name a --folder")
 
 
 def _secret(folder: Path) -> bytes:

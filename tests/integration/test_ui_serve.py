@@ -17,14 +17,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runtime.errors import ConfigurationError
 from runtime.journal.records import AccessRecord, CommandRecord, SessionEnd
 from runtime.journal.segments import JOURNAL, LaneReader
+from runtime.live.terminal_process import kept_terminal
+from runtime.own_modules import module_command
 from tests.ui_server import OPERATOR_TOKEN, SECRET, command, environment, make_server, wait_for
 from ui import protocol as p
 from ui.attached.audit import JournalAudit
 from ui.recording import RECORDING_FILE, RecordingWriter
-from ui.serve_command import free_folder, owned
+from ui.serve_command import TakenError, free_folder, owned
 from ui.server.addresses import LOOPBACK
 from ui.server.listening import Listener
 from ui.server.ports import Order
@@ -120,20 +121,42 @@ def self_state(client: httpx.Client) -> dict[str, dict[str, int]]:
     return state
 
 
-def test_two_terminals_have_no_folder_in_common(tmp_path: Path) -> None:
+def test_two_terminals_have_no_folder_in_common(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They would start one job twice, and take each other's token; a second replay takes the next folder."""
     folder = tmp_path / "replay"
-    with owned(folder):
-        with pytest.raises(ConfigurationError, match="another terminal has it"), owned(folder):
+    with free_folder(folder) as first, free_folder(folder) as second:  # each keeps what it has chosen
+        assert (first, second) == (folder, tmp_path / "replay-2")
+        with pytest.raises(TakenError, match="another terminal has it"), owned(folder):
             pass
-        assert free_folder(folder) == tmp_path / "replay-2"
-        holder = ExitStack()
-        other = threading.Timer(0.3, holder.close)
-        holder.enter_context(owned(tmp_path / "paper"))
-        other.start()
-        with owned(tmp_path / "paper", 10.0):  # of a node that was killed: it ends soon
-            other.join()
-    assert free_folder(folder) == folder
+        with free_folder(folder) as third:
+            assert third == tmp_path / "replay-3"
+    with free_folder(folder) as again:
+        assert again == folder
+    assert capsys.readouterr().err == ""
+    holder = ExitStack()
+    other = threading.Timer(0.3, holder.close)
+    holder.enter_context(owned(tmp_path / "paper"))
+    other.start()
+    with owned(tmp_path / "paper", 10.0):  # of a node that was killed: it ends soon
+        other.join()
+    assert "waits up to 10 s" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_terminal_of_a_killed_node_may_take_its_time_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its audit waits for a database that does not answer: the next one is started until it is free."""
+    monkeypatch.chdir(tmp_path)
+    folder, token = tmp_path / "terminal", tmp_path / "terminal" / "token"
+    command = [*module_command("ui"), "serve", "--port", "0", "--folder", str(folder)]
+    old = ExitStack()
+    old.enter_context(owned(folder))
+    with old, kept_terminal(command):
+        wait_for(lambda: "started again in" in caplog.text, 60)
+        assert not token.exists()
+        old.close()
+        wait_for(token.exists, 60)
 
 
 @pytest.mark.parametrize(

@@ -279,8 +279,9 @@ class TestSessions:
         """Else a login at the terminal of a paper node would be one at that of a live node."""
         folders: list[str] = []
 
-        def serve(arguments: Any, *_: Any) -> int:
-            folders.append(str(arguments.folder))
+        def serve(_: Any, __: Any, ___: Any, place: Any, *____: Any) -> int:
+            with place as folder:
+                folders.append(str(folder))
             return 0
 
         monkeypatch.chdir(tmp_path)
