@@ -1,6 +1,10 @@
 // @vitest-environment happy-dom
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { bindKeys, type KeyTargets } from './keys.ts';
+
+vi.mock('./control.ts', () => ({
+  closeCurrent: () => done.push('close'), togglePause: () => done.push('pause'), perform: (_app: unknown, action: string) => done.push(action),
+}));
 
 let done: string[];
 bindKeys({
@@ -19,7 +23,12 @@ describe('keys', () => {
   });
 
   it.each(['.row', 'button', 'body'])('reach the terminal from %s, Kill and help among them', (on) => {
-    expect(press('?', on)).toEqual(['help']);
+    for (const key of ['?', 'K', 'p', 'x']) press(key, on);
+    expect(done).toEqual(['help', 'kill', 'pause', 'cancel-all']);
+  });
+
+  it.each([['.row', []], ['button', ['close']], ['body', ['close']]])('close the position of the chart from %s: %j', (on, wanted) => {
+    expect(press('c', on)).toEqual(wanted);
   });
 
   it.each([['End', '.row', []], ['End', 'button', []], ['End', 'body', ['follow']], ['?', 'input', []]])(

@@ -21,6 +21,8 @@ export interface Binding {
   help: string;
   everywhere?: boolean;
   repeats?: boolean;
+  /** Acts on the instrument of the chart: in a table a person looks at the row that is selected. */
+  notInTables?: boolean;
   run(targets: KeyTargets, event: KeyboardEvent): void;
 }
 
@@ -29,7 +31,10 @@ const PAN_ROWS = 10;
 export const BINDINGS: Binding[] = [
   { keys: ['p', 'P'], label: 'P', help: 'pause or resume entries', run: ({ app }) => void togglePause(app) },
   { keys: ['x', 'X'], label: 'X', help: 'cancel all waiting entries', run: ({ app }) => void perform(app, 'cancel-all') },
-  { keys: ['c', 'C'], label: 'C', help: 'close the position of this instrument', run: ({ app }) => void closeCurrent(app) },
+  {
+    keys: ['c', 'C'], label: 'C', help: 'close the position of this instrument; in the table, of the selected row', notInTables: true,
+    run: ({ app }) => void closeCurrent(app),
+  },
   { keys: ['K'], label: 'Shift K', help: 'kill switch', everywhere: true, run: ({ app }) => void perform(app, 'kill') },
   { keys: ['/', 's', 'S'], label: '/ or S', help: 'switch symbol', run: ({ openSymbols }) => openSymbols() },
   { keys: ['?'], label: '?', help: 'this help', everywhere: true, run: ({ openHelp }) => openHelp() },
@@ -78,6 +83,7 @@ export function bindKeys(targets: KeyTargets): void {
     const binding = BINDINGS.find((one) => one.keys.includes(event.key));
     if (!binding || (event.repeat && !binding.repeats)) return;
     if (!binding.everywhere && !targets.isTerminal()) return;
+    if (binding.notInTables && isIn(event.target, '[role=grid]')) return;
     event.preventDefault();
     binding.run(targets, event);
   });
@@ -85,12 +91,10 @@ export function bindKeys(targets: KeyTargets): void {
 
 const MOVES = new Set(['ArrowUp', 'ArrowDown', 'ArrowLeft', 'ArrowRight', 'PageUp', 'PageDown', 'Home', 'End', 'Enter', ' ']);
 
+const isIn = (target: EventTarget | null, places: string): boolean => target instanceof Element && Boolean(target.closest(places));
+
 /** Fields take every key. */
-function isTyping(target: EventTarget | null): boolean {
-  return target instanceof Element && Boolean(target.closest('input, select, textarea'));
-}
+const isTyping = (target: EventTarget | null): boolean => isIn(target, 'input, select, textarea');
 
 /** Tables and tab lists take keys that move; letters reach the terminal from there too, Kill above all. */
-function isMoving({ target, key }: KeyboardEvent): boolean {
-  return MOVES.has(key) && target instanceof Element && Boolean(target.closest('[role=grid], [role=tablist]'));
-}
+const isMoving = ({ target, key }: KeyboardEvent): boolean => MOVES.has(key) && isIn(target, '[role=grid], [role=tablist]');

@@ -81,6 +81,7 @@ function positions(app: App): Blotter {
         label: (row) => (row.side !== 'flat' && takesCommands(app) ? 'Close' : ''),
         run: (row) => void perform(app, 'close', row.ins),
         obstacle: () => app.commands.obstacle('close'),
+        key: 'c',
       },
     },
     { name: 'Setup', width: 14, text: (row) => row.setup, tone: () => 'muted' },
@@ -88,6 +89,7 @@ function positions(app: App): Blotter {
   return blotter<Position>('Positions', ['positions', 'link'], {
     name: 'positions',
     empty: 'no open position',
+    id: (row) => `${row.ins} ${row.setup}`,
     rows: () => app.store.openPositions().sort((a, b) => b.since - a.since),
     open: (row) => app.show(row.ins, row.since),
     columns,

@@ -116,21 +116,70 @@ describe('a cell of a CSV file', () => {
 });
 
 describe('button in a row', () => {
-  it('acts on the row it was pressed on, though rows moved before it was released', () => {
-    const rows = ['first', 'second'];
-    const acted: string[] = [];
-    const own = new VirtualTable<string>({
-      name: 'rows', rows: () => [...rows], empty: '',
-      columns: [{ name: '', width: 5, text: () => '', action: { label: () => 'Close', run: (row) => acted.push(row), obstacle: () => null } }],
+  let rows: { name: string }[];
+  let acted: string[];
+  let opened: string[];
+  let own: VirtualTable<{ name: string }>;
+  let scroller: HTMLElement;
+  const buttons = (): HTMLElement[] => [...scroller.querySelectorAll<HTMLElement>('.t-body button')];
+  /** Each message makes new objects. */
+  const show = (...now: string[]): void => {
+    rows = now.map((name) => ({ name }));
+    own.refresh();
+  };
+  const click = (button: HTMLElement, detail: number): boolean => button.dispatchEvent(new MouseEvent('click', { bubbles: true, detail }));
+
+  beforeEach(() => {
+    [rows, acted, opened] = [[], [], []];
+    own = new VirtualTable<{ name: string }>({
+      name: 'rows', rows: () => [...rows], empty: '', id: (row) => row.name, open: (row) => opened.push(row.name),
+      columns: [{ name: '', width: 5, text: () => '', action: { label: () => 'Close', run: (row) => acted.push(row.name), obstacle: () => null, key: 'c' } }],
     });
     document.body.replaceChildren(own.element);
-    Object.defineProperty(own.element.querySelector('[role=grid]')!, 'clientHeight', { value: 240 });
-    own.refresh();
-    const button = own.element.querySelector('.t-body button')!;
-    button.dispatchEvent(new Event('pointerdown'));
-    rows.reverse();
-    own.refresh();
-    button.dispatchEvent(new Event('click', { bubbles: true }));
+    scroller = own.element.querySelector<HTMLElement>('[role=grid]')!;
+    Object.defineProperty(scroller, 'clientHeight', { value: 240 });
+    show('first', 'second');
+  });
+
+  it('acts on the row it was pressed on, though rows moved before it was released', () => {
+    const [button] = buttons();
+    button!.dispatchEvent(new Event('pointerdown'));
+    show('second', 'first');
+    click(button!, 1);
+    expect(acted).toEqual(['first']);
+  });
+
+  it('acts on the row it shows when the keyboard clicks it, whatever was pressed before and let go elsewhere', () => {
+    const [button] = buttons();
+    button!.dispatchEvent(new Event('pointerdown'));
+    show('second', 'first');
+    click(button!, 0);
+    expect(acted).toEqual(['second']);
+  });
+
+  it('has Enter for itself: the row that is selected is not opened', () => {
+    press(scroller, 'ArrowDown');
+    expect(press(buttons()[1]!, 'Enter')).toBe(true);
+    expect(opened).toEqual([]);
+  });
+
+  it('keeps the focus with its row, and gives it to the table when that is gone', () => {
+    buttons()[0]!.focus();
+    show('new', 'first', 'second');
+    expect(buttons().indexOf(document.activeElement as HTMLElement)).toBe(1);
+    show('new', 'second');
+    expect(document.activeElement).toBe(scroller);
+  });
+
+  it('is pressed by its key for the row that is selected, which stays so when rows move', () => {
+    expect(press(scroller, 'c')).toBe(false);
+    press(scroller, 'ArrowDown');
+    show('new', 'first', 'second');
+    press(scroller, 'C');
+    expect(acted).toEqual(['first']);
+    show('new', 'second');
+    press(scroller, 'c');
+    press(buttons()[0]!, 'c');
     expect(acted).toEqual(['first']);
   });
 });

@@ -11,8 +11,8 @@ export interface ColumnSpec<Row> {
   tone?(row: Row): string;
   /** To order by; the text otherwise. */
   value?(row: Row): number | string;
-  /** Button in the cell. */
-  action?: { label(row: Row): string; run(row: Row): void; obstacle(row: Row): string | null };
+  /** Button in the cell; its key acts on the row that is selected. */
+  action?: { label(row: Row): string; run(row: Row): void; obstacle(row: Row): string | null; key?: string };
 }
 
 export interface TableSpec<Row> {
@@ -20,6 +20,8 @@ export interface TableSpec<Row> {
   columns: ColumnSpec<Row>[];
   rows(): Row[];
   empty: string;
+  /** What a row stays the same by, where each message makes it a new object; the object otherwise. */
+  id?(row: Row): string;
   /** Enter or double click. */
   open?(row: Row): void;
 }
@@ -80,9 +82,32 @@ export class VirtualTable<Row> {
   refresh(): void {
     const words = this.filter.toLowerCase().split(/\s+/).filter(Boolean);
     const all = this.spec.rows();
+    const before = this.rows;
     this.rows = words.length ? all.filter((row) => this.matches(row, words)) : all;
     if (this.order) this.sort(this.order.column, this.order.up);
+    this.selected = this.moved(before, this.selected);
+    const focused = this.pool.findIndex((line) => line.contains(document.activeElement));
+    if (focused < 0) return this.draw();
+    const [row, place] = [Number(this.pool[focused]!.dataset['row']), [...this.pool[focused]!.children].findIndex((cell) => cell.contains(document.activeElement))];
     this.draw();
+    this.keepFocus(this.moved(before, row), place);
+  }
+
+  /** Where a row is now; what has no name and is a new object stays at its place. */
+  private moved(before: Row[], index: number): number {
+    const row = before[index];
+    if (row === undefined) return -1;
+    const { id } = this.spec;
+    if (id) return this.rows.findIndex((one) => id(one) === id(row));
+    const found = this.rows.indexOf(row);
+    return found < 0 ? Math.min(index, this.rows.length - 1) : found;
+  }
+
+  /** A button is focused because of its row: the focus goes with that, or to the table if it is gone. */
+  private keepFocus(index: number, place: number): void {
+    const line = this.pool.find((one) => !one.hidden && Number(one.dataset['row']) === index);
+    const button = line?.children[place]?.querySelector<HTMLElement>('button:not([hidden])');
+    (button ?? this.scroller).focus({ preventScroll: true });
   }
 
   get count(): number {
@@ -182,7 +207,8 @@ export class VirtualTable<Row> {
     const current = (): Row | undefined => this.rows[Number(line.dataset['row'])];
     const run = (event: Event): void => {
       event.stopPropagation();
-      const row = pressed ?? current();
+      // A click of the keyboard presses nothing before; what was pressed last was perhaps let go elsewhere.
+      const row = (event as MouseEvent).detail === 0 ? current() : (pressed ?? current());
       pressed = undefined;
       if (row) action.run(row);
     };
@@ -244,7 +270,19 @@ export class VirtualTable<Row> {
     event.stopPropagation();
   }
 
+  /** Do what a letter does to the row that is selected; return whether it is one of this table. */
+  private act(event: KeyboardEvent): boolean {
+    if (event.ctrlKey || event.metaKey || event.altKey) return false;
+    const action = this.spec.columns.find((column) => column.action?.key === event.key.toLowerCase())?.action;
+    const row = this.rows[this.selected];
+    if (action && row && !event.repeat && action.label(row) && action.obstacle(row) === null) action.run(row);
+    return Boolean(action);
+  }
+
   private onKey(event: KeyboardEvent): void {
+    // The keys of a button are its own: Enter clicks it, and its row need not be the one that is selected.
+    if (event.target instanceof Element && event.target.closest('button')) return;
+    if (this.act(event)) return event.preventDefault();
     const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW_PX) - 2);
     const steps: Record<string, number> = {
       ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -this.rows.length, End: this.rows.length,
