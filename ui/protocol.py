@@ -141,7 +141,7 @@ class ModelDecision(msgspec.Struct, frozen=True, kw_only=True):
     """``mdl``: what the model said of a setup; `why` are (feature, contribution).
 
     A node sends the `inputs` of the decision instead, which costs it nothing; its server explains them.
-    `infer_us` is how long the answer took, in a backtest too; None where a rule decides.
+    `infer_us` is how long the answer took, in a backtest too; None where a rule decides, and in version 1.
     """
 
     ins: str
@@ -326,13 +326,17 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replaying(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a replay is: times are UNIX milliseconds of the recording; `speed` 0 is as fast as it goes."""
+    """Where a replay is: times are UNIX milliseconds of the recording; `speed` 0 is as fast as it goes.
+
+    `protocol` is the version of what was recorded: 1 knows no closed trades.
+    """
 
     from_: int = msgspec.field(name="from")
     to: int
     at: int
     speed: float
     paused: bool
+    protocol: int = VERSION
 
 
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):

@@ -264,7 +264,7 @@ class TestReplay:
 
 
 def test_recordings_of_version_one_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They lack nothing but a kind; those of a version to come are refused by its number."""
+    """They lack closed trades and times of answers, and say so; those to come are refused by their number."""
     for version in (1, p.VERSION + 1):
         path, state = tmp_path / f"{version}.rec", TerminalState()
         with monkeypatch.context() as patch:
@@ -275,5 +275,10 @@ def test_recordings_of_version_one_are_read(tmp_path: Path, monkeypatch: pytest.
                 writer.write(message)
             writer.close()
     assert Recording(tmp_path / "1.rec").state_at(START + 20 * SECOND)[0].node is not None
+    hub = Hub()
+    Replayer(hub, Recording(tmp_path / "1.rec"), paused=True)
+    assert (node := hub.node()) is not None
+    assert node.replay is not None
+    assert node.replay.protocol == 1
     with pytest.raises(RecordingError, match=f"protocol {p.VERSION + 1}, expected 1 or 2"):
         Recording(tmp_path / f"{p.VERSION + 1}.rec")

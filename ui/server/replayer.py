@@ -173,6 +173,7 @@ class Replayer:
             at=self.at_ns // MILLIS,
             speed=self._speed,
             paused=self._paused,
+            protocol=recording.meta["protocol"],
         )
         return msgspec.structs.replace(self._node, mode="replay", replay=where)
 

@@ -200,6 +200,8 @@ export interface ReplayState {
   at: number;
   speed: number;
   paused: boolean;
+  /** Of what was recorded: 1 knows no closed trades. */
+  protocol?: number;
 }
 
 export interface Status {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { App } from '../app.ts';
-import type { Position, Trade } from '../net/protocol.ts';
+import type { Position, Status, Trade } from '../net/protocol.ts';
 import { Store } from '../store/store.ts';
 import { blotters } from './blotters.ts';
 import type { TableSpec } from './table.ts';
@@ -36,5 +36,15 @@ describe('the table of trades', () => {
     expect([said['PnL'], said['R'], said['Reason'], said['Held']]).toEqual(['▼ −3.50 USDT', '−1.02', 'break even', '1 m 30 s']);
     expect(store.closedOn(1_000)).toEqual({ count: 1, pnl: -3.5, r: -1.02 });
     expect(store.closedOn(86_400_001)).toEqual({ count: 1, pnl: 7, r: 0 });
+  });
+
+  it('does not say that none was closed where the recording cannot know it', () => {
+    const store = new Store(() => undefined, 'X');
+    const { table } = blotters({ store } as unknown as App).find((one) => one.title === 'Trades')!;
+    const empty = (protocol: number): string => {
+      store.apply('st', { mode: 'replay', paused: [], halted: [], killed: false, replay: { protocol } } as unknown as Status);
+      return table.empty;
+    };
+    expect([empty(2), empty(1)]).toEqual(['no trade was closed yet', 'not in this recording: it is older than this table']);
   });
 });

@@ -99,7 +99,9 @@ function positions(app: App): Blotter {
 function trades(app: App): Blotter {
   return blotter<Trade>('Trades', ['trades'], {
     name: 'trades',
-    empty: 'no trade was closed yet',
+    get empty(): string {
+      return app.store.status?.replay?.protocol === 1 ? 'not in this recording: it is older than this table' : 'no trade was closed yet';
+    },
     rows: () => newest(app.store.trades),
     open: (row) => app.show(row.ins, row.ts),
     columns: [

@@ -70,7 +70,7 @@ export function decisionCard(app: App, decision: Decision): HTMLElement {
   const rows: Row[] = [
     ['Setup', decision.setup],
     ['Bucket', `#${decision.i}  ${app.clock().stamp(decision.ts)}`],
-    ['Inference', decision.infer_us === null || decision.infer_us === undefined ? 'not measured: a rule decides' : micros(decision.infer_us)],
+    ['Inference', micros(decision.infer_us)],
   ];
   return card(
     keep ? '● Model keeps the entry' : '✕ Model cancels the entry', decision.verdict, keep ? 'up' : 'down', rows,
