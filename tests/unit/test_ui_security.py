@@ -617,7 +617,8 @@ class TestRates:
         statuses = [server.client().get("/login", headers=visit).status_code for _ in range(25)]
         assert statuses == [200] * 20 + [429] * 5
         assert server.client().post("/login", json={"password": OPERATOR_TOKEN}).status_code == 200
-        assert browser.get("/api/v1/session").status_code == 200
+        session = browser.get("/api/v1/session")
+        assert (session.status_code, session.json["protocol"]) == (200, p.VERSION)  # that of sockets
         assert browser.post(COMMANDS, json=command(), headers=headers).status_code == 200
 
     def test_a_flood_keeps_no_command_back(self) -> None:

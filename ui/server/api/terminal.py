@@ -4,6 +4,7 @@ from typing import Final
 
 from flask import Blueprint, Response, request
 
+from ui.protocol import VERSION
 from ui.server.access import any_role, limited_itself, login, operators, origin, person
 from ui.server.answers import answer, json_body
 from ui.server.errors import ApiError
@@ -31,7 +32,7 @@ def session_() -> Response:
             "role": person().role,
             "csrf": found.csrf if found else None,
             "mode": node.mode if node else None,
-            "protocol": 1,
+            "protocol": VERSION,
         }
     )
 
