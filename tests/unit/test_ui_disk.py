@@ -1,6 +1,7 @@
 """A disk that refuses, in whatever way, keeps nobody from a terminal's kill."""
 
 import errno
+import itertools
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ from ui.serve_command import _wait_for_signal
 from ui.server.app import create_app
 from ui.server.feed import Feed
 from ui.server.frames import FrameMaker, told_to
+from ui.server.ports import Reply
 from ui.server.settings import ServerSettings
 
 COMMANDS = "/api/v1/commands"
@@ -54,6 +56,33 @@ def test_the_rest_is_refused_in_words(server: Server, action: str) -> None:
     assert (answer.status_code, answer.json["outcome"]) == (409, "refused")
     assert "audit cannot be written" in answer.json["why"]
     assert server.node.orders == []
+
+
+def test_a_viewer_hears_nothing_of_the_places_of_the_server(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking for the state is allowed; the spool's and the socket's path are for operators."""
+
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/srv/spool/x")
+
+    def gone(*_: Any) -> Reply:
+        return Reply("failed", "/srv/live/ctl.sock: no node listens")
+
+    numbers = itertools.count(1)
+
+    def said(token: str) -> str:
+        browser, headers = server.browser(token)
+        asked = command("status", next(numbers))
+        return str(browser.post(COMMANDS, json=asked, headers=headers).json["why"])
+
+    monkeypatch.setattr(server.audit, "command", full)
+    assert "/srv/spool/x" in said(OPERATOR_TOKEN)
+    assert said(VIEWER_TOKEN) == "the audit cannot be written: only what lessens risk is executed"
+    monkeypatch.setattr(server.audit, "command", lambda *_: None)
+    monkeypatch.setattr(server.node, "execute", gone)
+    assert "/srv/live" in said(OPERATOR_TOKEN)
+    assert said(VIEWER_TOKEN) == "the node did not answer; an operator sees why"
 
 
 def test_a_refusal_is_answered_though_it_is_not_written_down(server: Server) -> None:

@@ -30,6 +30,8 @@ ACTIONS: Final = ("status", "pause", "resume", "close", "cancel-all", "flatten",
 # Typed by the person: of any node, and of one that trades with money.
 ALWAYS_TYPED: Final = frozenset({"kill"})
 TYPED_LIVE: Final = frozenset({"kill", "flatten", "rearm"})
+# To viewers: what failed may name places of the server.
+FAILED: Final = "the node did not answer; an operator sees why"
 # A viewer may ask, and change nothing.
 HARMLESS: Final = frozenset({"status"})
 # Executed although the audit cannot be written: a stop must never wait for a disk.
@@ -138,15 +140,15 @@ class CommandDesk:
             self._audit.command(order, origin, "received")
         except Exception as error:  # whatever a disk does
             if request.action not in LESSENING:
-                why = f"the audit cannot be written ({error}): only what lessens risk is executed"
+                cause = f" ({error})" if person.may_act else ""
+                why = f"the audit cannot be written{cause}: only what lessens risk is executed"
                 return CommandResult(id=request.id, outcome="refused", why=why)
         begun_s = time.perf_counter()
         reply = self._execute(order)
         ms = round((time.perf_counter() - begun_s) * 1e3, 1)
         self._note(order, origin, reply.outcome, reply.why)
-        return CommandResult(
-            id=request.id, outcome=reply.outcome, why=reply.why, detail=dict(reply.detail), ms=ms
-        )
+        why = reply.why if person.may_act or reply.outcome != "failed" else FAILED
+        return CommandResult(id=request.id, outcome=reply.outcome, why=why, detail=dict(reply.detail), ms=ms)
 
     def _execute(self, order: Order) -> Reply:
         if self._node is None:
