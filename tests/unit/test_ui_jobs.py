@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.ui_server import wait_for
 from ui.server import jobs as module
 from ui.server.jobs import Job, Jobs, QueueFull
 
+ROOT = Path(__file__).resolve().parents[2]
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
@@ -84,9 +86,15 @@ def test_jobs_wait_until_there_is_a_place_in_the_order_in_which_they_came(tmp_pa
 
 
 def test_terminals_share_the_cores(tmp_path: Path) -> None:
-    """Of another folder, and the lock goes with the process, not with the server."""
+    """Of another folder, and the lock goes with the process, not with the server: the first one has ended."""
     own, other = (Jobs(tmp_path / name, at_once=1, cores=tmp_path / "cores") for name in ("paper", "replay"))
-    first = own.submit("backtest", SLEEP, {}, "anna")
+    code = (
+        "from pathlib import Path; from ui.server.jobs import Jobs; "
+        f"jobs = Jobs(Path({str(tmp_path / 'paper')!r}), 1, Path({str(tmp_path / 'cores')!r})); "
+        f"jobs.submit('backtest', {SLEEP!r}, {{}}, 'anna')"
+    )
+    subprocess.run(python(code), cwd=ROOT, check=True)
+    (first,) = own.all()
     second = other.submit("backtest", python("print(1)"), {}, "boris")
     other.pump()
     assert [job.state for job in (*own.all(), *other.all())] == ["running", "queued"]
@@ -94,6 +102,22 @@ def test_terminals_share_the_cores(tmp_path: Path) -> None:
     assert ended(own, first).state == "cancelled"
     wait_for(lambda: other.pump() or other.all()[0].state != "queued", 10)
     assert ended(other, second).state == "done"
+
+
+@pytest.mark.parametrize("refused", ["cores", "cores/core-0"])
+def test_a_folder_of_cores_that_cannot_be_had_is_done_without(
+    tmp_path: Path, refused: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of another user, perhaps: a replay starts, and its backtests do."""
+    place = tmp_path / refused
+    if refused == "cores":
+        place.touch()
+    else:
+        place.mkdir(parents=True)
+    jobs = Jobs(tmp_path / "replay", at_once=1, cores=tmp_path / "cores")
+    job = jobs.submit("backtest", python("print(1)"), {}, "anna")
+    assert ended(jobs, job).state == "done"
+    assert "jobs of other terminals are not counted" in caplog.text
 
 
 @pytest.mark.slow

@@ -95,14 +95,13 @@ class Jobs:
         Processes at a time; None for one per core.
     cores
         Folder that terminals share: their jobs together are no more than `at_once`. None where there is
-        no other.
+        no other; one that cannot be written (of another user, on a disk to be read) is done without.
     """
 
     def __init__(self, folder: Path, at_once: int | None = None, cores: Path | None = None) -> None:
-        for one in (folder, cores or folder):
-            one.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder, self._cores = folder, cores
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._at_once = at_once or os.cpu_count() or 1
+        self._folder, self._cores = folder, cores if cores and _is_shared(cores, self._at_once) else None
         self._lock = threading.Lock()
         self._children: list[subprocess.Popen[bytes]] = []
         self._over: dict[str, Job] = {}  # they change no more, and there may be hundreds
@@ -214,7 +213,7 @@ class Jobs:
             yield ()
             return
         for number in range(self._at_once):
-            fd = os.open(self._cores / f"core-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = _open_core(self._cores, number)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -223,7 +222,7 @@ class Jobs:
             try:
                 yield (fd,)
             finally:
-                os.close(fd)  # the child's copy holds the lock until the child ends, however it does
+                os.close(fd)  # the runner's copy holds the lock until the runner ends, however it does
             return
         yield None
 
@@ -280,6 +279,22 @@ class Jobs:
         if ending is not None:
             self._over[job.id] = job
         return job
+
+
+def _open_core(cores: Path, number: int) -> int:
+    return os.open(cores / f"core-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _is_shared(cores: Path, count: int) -> bool:
+    """Tell whether this process can lock the cores; what shows data must start in any case."""
+    try:
+        cores.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for number in range(count):
+            os.close(_open_core(cores, number))
+    except OSError as error:
+        log.warning("%s: %s; jobs of other terminals are not counted", cores, error.strerror or error)
+        return False
+    return True
 
 
 def _state_of(folder: Path, ending: Ending | None, *, is_held: bool) -> tuple[State, str | None]:
