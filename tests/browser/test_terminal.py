@@ -138,6 +138,36 @@ def test_a_position_of_another_symbol_is_shown_where_it_began(
     expect(page.locator("button.follow")).to_be_visible(timeout=PATIENCE_MS)
 
 
+def test_keys_of_the_table_close_what_is_selected(
+    enter: Callable[..., tuple[Page, Said]], node: FakeNode
+) -> None:
+    """C that of the selected row, Enter on a row's button that of its row: never that of the chart."""
+    other, now_ms = node.instruments[1], int(time.time() * 1e3)
+    for at, name in enumerate((XRP, other)):  # the newest first: the chart's is the second row
+        view = p.PositionView(
+            ins=name, setup=f"T{at}", side="long", qty="1", avg="1", rpnl="0", since=now_ms + at
+        )
+        node.publish("pos", view)
+    page, _ = enter()
+    page.locator(".dock [role=tab]", has_text="Positions").click()
+    expect(page.locator(".dock [role=grid] .t-row", has_text=other.split(".")[0])).to_be_visible()
+    dialog = page.locator("dialog")
+    page.keyboard.press("t")
+    page.keyboard.press("c")
+    expect(dialog).to_have_count(0)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("c")
+    expect(dialog).to_contain_text(other.split(".")[0])
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    row = page.locator(".dock [role=grid] .t-body .t-row", has_text=XRP.split(".")[0]).first
+    row.locator("button").focus()
+    page.keyboard.press("Enter")
+    expect(dialog).to_contain_text(XRP.split(".")[0])
+    page.keyboard.press("Escape")
+    assert commanded(node) == []
+
+
 def test_keys_pause_and_resume(enter: Callable[..., tuple[Page, Said]], node: FakeNode) -> None:
     """And the banner says so while it lasts."""
     page, _ = enter()
