@@ -354,6 +354,7 @@ class Market:
         self._node.publish("acct", p.Account(
             ts=now, equity="10012.40", day_pnl="12.40", dd_pct=0.8, fees="1.10",
             balances={"USDT": ("9912.40", "100.00")},
+            closed={"USDT": p.ClosedTrades(n=3, pnl="12.40", r=1.37)},
         ))  # fmt: skip
         self._node.publish("risk", p.Risk(limits=[p.Limit(name="day_loss_pct", used=0.4, limit=3.0)]))
 

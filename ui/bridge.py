@@ -110,8 +110,8 @@ class TelemetryActor(Actor):
         }
         if self._sources.events_topic:
             self._handlers[self._sources.events_topic] = self._on_event
-        if self._sources.on_bar is not None:
-            self._handlers["data.bars.*"] = self._sources.on_bar
+        if self._sources.call_soon is None:
+            self._handlers["data.bars.*"] = self._on_bar
         self._handlers = {topic: self._guarded(handler) for topic, handler in self._handlers.items()}
         for topic, handler in self._handlers.items():
             self.msgbus.subscribe(topic=topic, handler=handler)
@@ -168,6 +168,16 @@ class TelemetryActor(Actor):
 
     # -- what happens --------------------------------------------------------------------------------------
 
+    def _begin_day(self, ts_ns: int) -> None:
+        """Tell a backtest's account when a day begins; a node's is looked at all the time."""
+        if self._sources.call_soon is None and self._looks.begin_day(ts_ns):
+            self._looks.account(ts_ns)
+
+    def _on_bar(self, bar: Any) -> None:
+        self._begin_day(bar.ts_init)
+        if self._sources.on_bar is not None:
+            self._sources.on_bar(bar)
+
     def _on_bucket(self, name: str, packet: Any, events: Any) -> None:
         """Take a bucket; both are copies of their own and may be told late, the structure moves on."""
         self._tell_bucket((name, packet, events, _trend(self._charts[name])))
@@ -176,6 +186,7 @@ class TelemetryActor(Actor):
         name, packet, events, trend = closed
         chart = self._charts[name]
         ts_ns = int(packet["ts_close_ns"])
+        self._begin_day(ts_ns)
         self._show_warm(name, chart, ts_ns)
         # One that closed while a warm-up handed over may be among those of the warm-up.
         if int(packet["seq"]) > chart.told:
@@ -189,6 +200,7 @@ class TelemetryActor(Actor):
 
     def _on_decision(self, decision: Any) -> None:
         ts_ns = decision.ts_ns
+        self._begin_day(ts_ns)
         chart = self._charts.get(decision.instrument_id)
         is_live = self._sources.call_soon is not None
         took_us = None if chart is None else last_inference_us(chart.strategy)
@@ -228,9 +240,16 @@ class TelemetryActor(Actor):
     def _on_trade(self, trade: Any) -> None:
         instrument = self.cache.instrument(InstrumentId.from_str(trade.instrument_id))
         currency = "" if instrument is None else instrument.quote_currency.code
-        self._sink.publish("trade", views.trade_view(trade, currency), trade.exit_ts_ns)
+        said, now_ns = views.trade_view(trade, currency), self.clock.timestamp_ns()
+        self._looks.begin_day(now_ns)
+        self._looks.ledger.close(said)
+        self._sink.publish("trade", said, trade.exit_ts_ns)
+        if self._sources.call_soon is None:
+            self._looks.account(now_ns)
 
     def _on_order(self, event: Any) -> None:
+        if type(event).__name__ != "OrderFilled":  # whose fee belongs to the day that it begins
+            self._begin_day(event.ts_init)
         order = self.cache.order(event.client_order_id)
         if order is None:
             return
@@ -269,7 +288,7 @@ class TelemetryActor(Actor):
             i=None if chart is None else chart.strategy.bucket_seq,
         )
         self._sink.publish("fill", fill, event.ts_init)
-        self._looks.pay(fee, fill.ccy, Decimal(fill.px), event.instrument_id)
+        self._looks.pay(fee, fill.ccy, Decimal(fill.px), event.instrument_id, event.ts_init)
         self._looks.positions(event.ts_init, only=name)
         if self._sources.call_soon is None:
             self._looks.account(event.ts_init)

@@ -264,11 +264,23 @@ class CancelEntry(msgspec.Struct, frozen=True, kw_only=True):
     would_r: float | None = None
 
 
+class ClosedTrades(msgspec.Struct, frozen=True, kw_only=True):
+    """Trades of one quote currency together: `n`, profit after fees and funding, multiples of the risk.
+
+    `r` is the sum of those with something at risk, None where none had.
+    """
+
+    n: int
+    pnl: str
+    r: float | None = None
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """``acct``: what the account is worth; `balances` are (free, locked) by currency.
 
-    `day_pnl` is how `equity` changed since 00:00 UTC, deposits and withdrawals included: what was traded is
-    told by ``trade``.
+    `day_pnl` is how `equity` changed since 00:00 UTC, deposits and withdrawals included. `closed` are the
+    trades that closed since then, by quote currency, those of before a restart too; None where the node does
+    not tell it.
     """
 
     ts: int
@@ -277,6 +289,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     dd_pct: float
     fees: str
     balances: dict[str, tuple[str, str]] = {}
+    closed: dict[str, ClosedTrades] | None = None
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):

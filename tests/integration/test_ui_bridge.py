@@ -2,6 +2,7 @@
 
 from collections import deque
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,11 +14,14 @@ from nautilus_trader.model.enums import OrderSide
 from indicators.events import EVENT_DTYPE, EventKind
 from ml.latency import LatencyHistogram
 from packet_builder.packet import PACKET_DTYPE
+from runtime.recorder import Listings, account_equity
 from strategies.order_forms import quantity_in
 from strategies.trade_manager.record import CancelShadow
-from tests.integration.engine_harness import CheckedStrategy, Trade, event, run
+from tests.integration.engine_harness import START_NS, CheckedStrategy, Trade, event, run
 from ui.bridge import TelemetryActor
-from ui.protocol import Message, decode, encode
+from ui.protocol import ClosedTrades, Message, decode, encode
+from ui.protocol import Trade as Closed
+from ui.telemetry.ledger import DayLedger
 from ui.telemetry.looks import Looks
 from ui.telemetry.models import last_inference_us
 from ui.telemetry.sources import TelemetrySources
@@ -26,6 +30,10 @@ from ui.terminal_state import TerminalState
 RANGE = {2: [event(EventKind.RANGE_FORMED, low=1.0, high=1.1)]}  # entry 1.0295, stop 0.999, target 1.1
 DOWN: list[Trade] = [(1.09, 100.0, "b")] * 3 + [(1.05, 100.0, "s"), (1.0290, 5_000.0, "s")]
 TO_TARGET: list[Trade] = [(1.06, 100.0, "b"), (1.1005, 50_000.0, "b"), (1.1005, 50_000.0, "b")]
+DAY_MS = 86_400_000
+DAY_NS = DAY_MS * 1_000_000
+FIRST_DAY = START_NS // DAY_NS
+REST = {"qty": "1", "entry": "1", "exit": "1", "fees": "0", "reason": "stop"}
 
 
 class Told:
@@ -65,7 +73,7 @@ def watch_by(told: Told, trades: list[Trade], script: Any = None, **options: Any
                 mode="backtest",
                 session="S1",
                 strategies=engine.trader.strategies,
-                equity=lambda: Decimal(10_000),
+                equity=lambda: account_equity(engine.cache, Listings(engine.cache)),
             ),
             told,
         )
@@ -99,6 +107,55 @@ def test_a_closed_trade_is_told_with_what_it_made() -> None:
     assert (said.reason, said.side, said.ccy) == ("target", "long", "USDT")
     assert (said.since, said.ts) == (trade.entry_ts_ns // 1_000_000, trade.exit_ts_ns // 1_000_000)
     assert told.state.snapshot().trade == [said]
+
+
+def test_a_day_of_a_backtest_begins_at_midnight() -> None:
+    """With what an open position is worth then; the fees and trades of the day are no other day's."""
+    told, done = watch([*DOWN, (1.06, 100.0, "b"), (1.05, 100.0, "b"), *TO_TARGET[1:]], step_ns=DAY_NS // 6)
+    (trade,) = done.trades
+    days = [[one for one in told.of("acct") if one.ts // DAY_MS == FIRST_DAY + day] for day in (0, 1)]
+    assert [Decimal(one[0].day_pnl) for one in days] == [0, 0]
+    assert days[1][0].ts % DAY_MS == 0, "a header that waits for a fill shows the day before"
+    last = days[1][-1]
+    assert Decimal(last.day_pnl) == Decimal(last.equity) - Decimal(days[1][0].equity)
+    assert Decimal(last.day_pnl) > 0
+    entry, *exits = told.of("fill")
+    assert Decimal(days[0][-1].fees) == Decimal(entry.fee)
+    assert Decimal(last.fees) == sum(Decimal(one.fee) for one in exits)
+    assert (days[0][-1].closed, last.closed) == (
+        {},
+        {"USDT": ClosedTrades(n=1, pnl=trade.pnl, r=trade.r_multiple)},
+    )
+
+
+def test_the_fee_of_a_fill_that_begins_a_day_is_of_the_day() -> None:
+    """Nothing else was told since midnight."""
+    told = Told()
+    coin = SimpleNamespace(code="USDT")
+    cache = SimpleNamespace(instrument=lambda _id: SimpleNamespace(quote_currency=coin), accounts=tuple)
+    worth = [Decimal(1_000), Decimal(997), Decimal(950)]
+    sources = TelemetrySources(mode="backtest", session="S1", strategies=tuple, equity=lambda: worth.pop(0))
+    looks = Looks(sources, told, cache, "T", has_chart=lambda _name: True)
+    looks.account(DAY_NS - 1)
+    looks.pay(Decimal(3), "USDT", Decimal(1), None, DAY_NS)
+    looks.account(DAY_NS + 1)
+    assert [(one.day_pnl, one.fees) for one in told.of("acct")] == [("0", "0"), ("-50", "3")]
+
+
+def test_a_closed_trade_is_counted_after_a_restart(tmp_path: Path) -> None:
+    """The terminals of a node that was started anew are told of the whole day."""
+    file = tmp_path / "day.json"
+    before = DayLedger(file)
+    before.take(Decimal(100), 1)
+    before.close(Closed(setup="A", ins="X", side="long", ts=0, since=0, ccy="USDT", r=-1.0, pnl="-2", **REST))
+    told = Told()
+    sources = TelemetrySources(
+        mode="paper", session="S2", strategies=tuple, equity=lambda: Decimal(98), day_file=file
+    )
+    looks = Looks(sources, told, SimpleNamespace(accounts=tuple), "T", has_chart=lambda _name: True)
+    looks.account(2)
+    (said,) = told.of("acct")
+    assert said.closed == {"USDT": ClosedTrades(n=1, pnl="-2", r=-1.0)}
 
 
 def test_fills_are_those_of_the_engine_to_the_last_unit() -> None:

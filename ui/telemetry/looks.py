@@ -119,15 +119,39 @@ class Looks:
             since_ns = now_ns if opened is None else opened.ts_opened
             self._tell("pos", views.external_view(name, qty, avg, since_ns, price, now_ns), now_ns, key=key)
 
-    def pay(self, fee: Decimal, currency: str, price: Decimal, instrument_id: Any) -> None:
+    def pay(self, fee: Decimal, currency: str, price: Decimal, instrument_id: Any, now_ns: int) -> None:
         """Take a fee; one in a third currency is not known in the quote currency, and is left out."""
         instrument = self._cache.instrument(instrument_id)
         if instrument is None:
             return
         if currency == instrument.quote_currency.code:
-            self.ledger.pay(fee)
+            paid = fee
         elif instrument.base_currency is not None and currency == instrument.base_currency.code:
-            self.ledger.pay(fee * price)
+            paid = fee * price
+        else:
+            return
+        self.begin_day(now_ns, paid)
+        self.ledger.pay(paid)
+
+    def begin_day(self, now_ns: int, paid: Decimal = Decimal(0)) -> bool:
+        """Take what the account is worth at the beginning of a UTC day.
+
+        Parameters
+        ----------
+        now_ns
+            Time of the first thing that happens on the day, UNIX nanoseconds; of the others nothing is taken.
+        paid
+            The fee, quote currency, where that thing is a fill: it is one of the day.
+
+        Returns
+        -------
+        bool
+            Whether a day began.
+        """
+        if self.ledger.has_begun(now_ns) or (equity := self._sources.equity()) is None:
+            return False
+        self.ledger.take(equity + paid, now_ns)
+        return True
 
     def account(self, now_ns: int) -> None:
         """Tell what the account is worth, what of its limits is used, and latencies."""
@@ -143,6 +167,7 @@ class Looks:
             dd_pct=ledger.drawdown_pct,
             fees=format(ledger.fees, "f"),
             balances=self._balances(),
+            closed=ledger.closed,
         )
         self._sink.publish("acct", account, now_ns)
         limits = [Limit(name=name, used=used, limit=most) for name, used, most in self._sources.limits()]

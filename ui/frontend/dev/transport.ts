@@ -16,6 +16,7 @@ export interface FakeOptions {
 }
 
 const OTHERS = ['BTCUSDT', 'ETHUSDT', 'SOLUSDT', 'ADAUSDT', 'DOGEUSDT', 'LINKUSDT', 'AVAXUSDT', 'LTCUSDT', 'DOTUSDT', 'NEARUSDT'];
+const CLOSED = { USDT: { n: 3, pnl: '12.4', r: 1.37 } };
 const CLOSE_EVERY = 5;
 const UPSERTS = new Set<Kind>(['zone', 'mdl', 'ord', 'pos', 'cancel']);
 
@@ -116,7 +117,7 @@ export class FakeServer implements Transport {
     const last = this.history.c.at(-1)!;
     const upnl = (last - Number(this.position.avg)) * Number(this.position.qty);
     if (this.position.side === 'long') messages.push(['pos', (this.position = { ...this.position, upnl: upnl.toFixed(2), r: upnl / 8 })]);
-    if (this.updates % 20 === 0) messages.push(['acct', { ts: Date.now(), equity: (10_243.11 + upnl).toFixed(2), day_pnl: (43.2 + upnl).toFixed(2), dd_pct: 1.24, fees: '3.11', balances: {} }]);
+    if (this.updates % 20 === 0) messages.push(['acct', { ts: Date.now(), equity: (10_243.11 + upnl).toFixed(2), day_pnl: (43.2 + upnl).toFixed(2), dd_pct: 1.24, fees: '3.11', balances: {}, closed: CLOSED }]);
     if (this.updates % 50 === 0) messages.push(['lat', { feed_ms: [4, 11], decision_us: [310, 820], ack_ms: [18, 46], loop_lag_ms: 1.1, last_tick_age_ms: 120 }]);
     this.deliver(messages);
   }
@@ -133,7 +134,7 @@ export class FakeServer implements Transport {
       t: 'snap', epoch: 'dev', seq: this.seq, ts: Date.now(), age_ms: 40, role: this.options.role, ins: this.fixture.ins,
       S: {
         ...structuredClone(this.state), st: { ...this.status }, pos: [this.position],
-        acct: { ts: Date.now(), equity: '10243.11', day_pnl: '43.2', dd_pct: 1.24, fees: '3.11', balances: {} },
+        acct: { ts: Date.now(), equity: '10243.11', day_pnl: '43.2', dd_pct: 1.24, fees: '3.11', balances: {}, closed: CLOSED },
         risk: { limits: [{ name: 'symbol_notional', used: 1054, limit: 2500 }, { name: 'daily_loss_pct', used: 0.4, limit: 3 }, { name: 'entries_per_min', used: 2, limit: 10 }], trading: 'ACTIVE' },
         lat: { feed_ms: [4, 11], decision_us: [310, 820], ack_ms: [18, 46], loop_lag_ms: 1.1, last_tick_age_ms: 120 },
       },

@@ -172,6 +172,13 @@ export interface Cancel {
   would_r: number | null;
 }
 
+/** Trades of one quote currency together; `r` is null where none had a risk. */
+export interface ClosedTrades {
+  n: number;
+  pnl: Decimal;
+  r: number | null;
+}
+
 export interface Account {
   ts: number;
   equity: Decimal;
@@ -179,6 +186,8 @@ export interface Account {
   dd_pct: number;
   fees: Decimal;
   balances: Record<string, [Decimal, Decimal]>;
+  /** Trades closed since 00:00 UTC by quote currency; null where the node does not tell it. */
+  closed?: Record<string, ClosedTrades> | null;
 }
 
 export interface Risk {

@@ -9,7 +9,6 @@ export type Topic =
   | 'status' | 'account' | 'risk' | 'latency' | 'orders' | 'fills' | 'trades' | 'positions' | 'signals' | 'decisions'
   | 'cancels' | 'zones' | 'log' | 'buckets' | 'history' | 'bars' | 'link';
 
-const DAY_MS = 86_400_000;
 /** Exactly what the server keeps (`ui/terminal_state.py`): who comes later sees the same. */
 const MAX_KEPT = 500;
 const MAX_ZONES = 1000;
@@ -164,19 +163,6 @@ export class Store {
       if (order.role === 'stop' && order.setup === position.setup && order.ins === position.ins && RESTING.has(order.status.toUpperCase())) return true;
     }
     return false;
-  }
-
-  /** What closed on the UTC day of a time (ms): how many, their profit and its multiples of the risk. */
-  closedOn(ms: number): { count: number; pnl: number; r: number } {
-    const day = Math.floor(ms / DAY_MS);
-    const made = { count: 0, pnl: 0, r: 0 };
-    for (const trade of this.trades) {
-      if (Math.floor(trade.ts / DAY_MS) !== day) continue;
-      made.count += 1;
-      made.pnl += Number(trade.pnl);
-      made.r += trade.r ?? 0;
-    }
-    return made;
   }
 
   private fold<K extends Kind>(kind: K, payload: Payloads[K]): void {

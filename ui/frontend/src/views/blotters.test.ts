@@ -34,8 +34,6 @@ describe('the table of trades', () => {
     expect(rows().map((row) => row.setup)).toEqual(['T', 'S']);
     const said = Object.fromEntries(columns.map((column) => [column.name, column.text(trade)]));
     expect([said['PnL'], said['R'], said['Reason'], said['Held']]).toEqual(['▼ −3.50 USDT', '−1.02', 'break even', '1 m 30 s']);
-    expect(store.closedOn(1_000)).toEqual({ count: 1, pnl: -3.5, r: -1.02 });
-    expect(store.closedOn(86_400_001)).toEqual({ count: 1, pnl: 7, r: 0 });
   });
 
   it('does not say that none was closed where the recording cannot know it', () => {

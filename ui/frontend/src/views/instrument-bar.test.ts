@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { describe, expect, it } from 'vitest';
 import type { App } from '../app.ts';
-import type { Status, Trade } from '../net/protocol.ts';
+import type { Account, Status } from '../net/protocol.ts';
 import { Store } from '../store/store.ts';
 import { InstrumentBar } from './instrument-bar.ts';
 
@@ -43,33 +43,43 @@ describe('the change beside the price', () => {
 
 describe('the day', () => {
   const DAY = 86_400_000;
-  const TRADE = { setup: 'S', ins: 'X', side: 'long', ts: DAY + 5, since: 0, qty: '2', entry: '1', exit: '2', pnl: '-3.5', fees: '0.1', funding: '0', ccy: 'USDT', r: -1.02, reason: 'stop', tainted: false } as const;
-  const figures = (trades: Trade[], ts: number): Map<string, HTMLElement> => {
+  const MIXED = { USDT: { n: 600, pnl: '1.5', r: 1 }, USDC: { n: 1, pnl: '-2', r: null }, BTC: { n: 1, pnl: '0.00123', r: -0.02 } };
+  const figures = (closed: Account['closed'], at: number | null = null): Map<string, HTMLElement> => {
     const store = new Store(() => undefined, 'XRPUSDT.BINANCE');
     const { element } = new InstrumentBar({ store, commands: { obstacle: () => null } } as unknown as App, () => undefined);
-    for (const trade of trades) store.apply('trade', trade);
-    store.apply('acct', { ts, equity: '1010', day_pnl: '10', dd_pct: 0, fees: '0', balances: {} });
+    if (at !== null) store.apply('st', { mode: 'replay', paused: [], halted: [], models: [], replay: { from: 0, to: 9 * DAY, at, speed: 1, paused: true } } as unknown as Status);
+    store.apply('acct', { ts: DAY + 9, equity: '1010', day_pnl: '10', dd_pct: 0, fees: '0', balances: {}, closed });
     store.flush();
     return new Map([...element.querySelectorAll<HTMLElement>('.figure')].map((one) => [one.querySelector('.figure-label')!.textContent!, one]));
   };
   const value = (of: Map<string, HTMLElement>, name: string): string => of.get(name)!.querySelector('.figure-value')!.textContent!;
 
   it('has its realised profit and the change of the account side by side, before figures of the machine', () => {
-    const found = figures([{ ...TRADE, ts: DAY - 5 }, TRADE, { ...TRADE, setup: 'T', pnl: '5', r: 2 }], DAY + 9);
+    const found = figures({ USDT: { n: 2, pnl: '1.5', r: 0.98 } });
     expect([...found.keys()].slice(0, 3)).toEqual(['Equity', 'Day PnL', 'Day equity']);
-    expect([value(found, 'Day PnL'), value(found, 'Day equity')]).toEqual(['▲ +1.50, +0.98 R (2)', '▲ +10.00']);
+    expect([value(found, 'Day PnL'), value(found, 'Day equity')]).toEqual(['▲ +1.50 USDT, +0.98 R (2)', '▲ +10.00']);
   });
 
   it('says of its profit what is not in it', () => {
-    expect(figures([], DAY).get('Day PnL')!.title).toMatch(/closed trades since 00:00 UTC after fees and funding.*open positions are not in it/);
+    expect(figures({}).get('Day PnL')!.title).toMatch(/closed trades since 00:00 UTC after fees and funding.*open positions are not in it/);
   });
 
-  it('begins anew at midnight on a terminal where nothing trades', () => {
-    expect(value(figures([TRADE], 2 * DAY), 'Day PnL')).toBe('none closed');
+  it('adds no currencies up, and counts what closed before the table of trades begins', () => {
+    expect(value(figures(MIXED), 'Day PnL')).toBe('+1.50 USDT, −2.00 USDC, +0.00123 BTC, +0.98 R (602)');
+  });
+
+  it('says nothing of trades where the node did not, and none where none closed', () => {
+    expect([null, undefined, {}].map((closed) => value(figures(closed), 'Day PnL'))).toEqual(['–', '–', 'none closed']);
+  });
+
+  it('shows no figure of yesterday while a replay is silent', () => {
+    const shown = (at: number): string[] => ['Equity', 'Day PnL', 'Day equity'].map((name) => value(figures({}, at), name));
+    expect(shown(2 * DAY - 1)).toEqual(['1,010.00', 'none closed', '▲ +10.00']);
+    expect(shown(2 * DAY)).toEqual(['1,010.00', '–', '–']);
   });
 
   it('has a tooltip at each figure', () => {
-    expect([...figures([], DAY).values()].every((one) => one.title !== '')).toBe(true);
+    expect([...figures({}).values()].every((one) => one.title !== '')).toBe(true);
   });
 });
 

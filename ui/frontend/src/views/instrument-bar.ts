@@ -1,6 +1,7 @@
 /** Second line: the instrument and its price, the figures of the account, the actions. */
 import { pricePlaces, type App } from '../app.ts';
 import { LABELS, pauseOf, type Action } from '../actions/commands.ts';
+import type { ClosedTrades } from '../net/protocol.ts';
 import { closeCurrent, perform, resume } from '../actions/control.ts';
 import { h, setClass, setText } from '../lib/dom.ts';
 import { arrowed, duration, fixed, MISSING, signed, symbolOf, verdictTone, words } from '../lib/format.ts';
@@ -8,6 +9,29 @@ import { Figure, quantiles } from './pieces.ts';
 
 const DAY_MS = 86_400_000;
 const MAX_DD_WARN = 5;
+
+const dayOf = (ms: number): number => Math.floor(ms / DAY_MS);
+
+/** Two places, and more of an amount that would be nothing: 0.001 BTC is no 0.00. */
+function money(amount: number, ccy: string): string {
+  const size = Math.abs(amount);
+  const places = size === 0 || size >= 0.1 ? 2 : Math.min(8, 2 - Math.floor(Math.log10(size)));
+  return `${signed(amount, places)} ${ccy}`.trim();
+}
+
+/** Text and tone of what closed: currencies are not added up, multiples of the risk are. */
+function realised(closed: Record<string, ClosedTrades> | null | undefined): [string, string] {
+  if (!closed) return [MISSING, ''];
+  const made = Object.entries(closed).filter(([, one]) => one.n > 0);
+  if (!made.length) return ['none closed', 'muted'];
+  const amounts = made.map(([, one]) => Number(one.pnl));
+  const risks = made.flatMap(([, one]) => one.r ?? []);
+  const count = made.reduce((total, [, one]) => total + one.n, 0);
+  const parts = made.map(([ccy], index) => money(amounts[index]!, ccy));
+  if (risks.length) parts.push(`${signed(risks.reduce((total, one) => total + one, 0), 2)} R`);
+  const tone = amounts.every((one) => one > 0) ? 'up' : amounts.every((one) => one < 0) ? 'down' : '';
+  return [`${tone === 'up' ? '▲ ' : tone === 'down' ? '▼ ' : ''}${parts.join(', ')} (${count})`, tone];
+}
 
 export class InstrumentBar {
   readonly element: HTMLElement;
@@ -40,7 +64,7 @@ export class InstrumentBar {
       h('div.spring'), this.actions(),
     );
     app.store.on(['buckets', 'bars', 'history'], () => this.showPrice());
-    app.store.on(['account', 'latency', 'status', 'trades'], () => this.showFigures());
+    app.store.on(['account', 'latency', 'status'], () => this.showFigures());
     app.store.on(['status', 'positions', 'link'], () => this.showActions());
   }
 
@@ -117,12 +141,12 @@ export class InstrumentBar {
     figures.latency.set(quantiles(latency?.feed_ms));
     figures.decision.set(quantiles(latency?.decision_us));
     figures.ack.set(quantiles(latency?.ack_ms));
-    const day = Number(account?.day_pnl ?? NaN);
+    // A replay goes on while its node is silent: what was said yesterday is nothing about today.
+    const isOfToday = account !== null && dayOf(account.ts) === dayOf(status?.replay?.at ?? account.ts);
+    const day = isOfToday ? Number(account.day_pnl) : NaN;
     figures.equity.set(account ? fixed(Number(account.equity), 2) : MISSING);
-    figures.day.set(account ? arrowed(day, 2) : MISSING, day > 0 ? 'up' : day < 0 ? 'down' : '');
-    const closed = account ? this.app.store.closedOn(status?.replay?.at ?? account.ts) : null;
-    const made = closed?.count ? `${arrowed(closed.pnl, 2)}, ${signed(closed.r, 2)} R (${closed.count})` : 'none closed';
-    figures.closed.set(closed ? made : MISSING, !closed?.count ? 'muted' : closed.pnl > 0 ? 'up' : closed.pnl < 0 ? 'down' : '');
+    figures.day.set(isOfToday ? arrowed(day, 2) : MISSING, day > 0 ? 'up' : day < 0 ? 'down' : '');
+    figures.closed.set(...realised(isOfToday ? account.closed : null));
     figures.drawdown.set(account ? `${fixed(account.dd_pct, 2)}%` : MISSING, account && account.dd_pct > MAX_DD_WARN ? 'warn' : '');
     const models = status?.models ?? [];
     const model = models.find((one) => one.ins === market.ins) ?? models.find((one) => one.ins === '*');
