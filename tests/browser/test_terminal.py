@@ -224,27 +224,52 @@ def test_only_kill_is_left_when_the_node_is_silent(
     expect(page.locator(".banner")).to_contain_text("only Kill")
 
 
-@pytest.mark.parametrize("width", [390, 820, 1024, 1200])
-def test_the_figures_of_the_day_are_whole_at_any_width(
-    enter: Callable[..., tuple[Page, Said]], width: int
-) -> None:
-    """A figure without room is not shown at all, and those of the day always have room."""
+@pytest.mark.parametrize("width", [390, 820, 1200, 1280, 1440, 1920])
+def test_every_figure_is_whole_at_any_width(enter: Callable[..., tuple[Page, Said]], width: int) -> None:
+    """Of a live session, also with long numbers; only a phone leaves those of the machine out."""
     page, _ = enter(viewport={"width": width, "height": 844})
     expect(page.locator(".figure", has_text="Day equity")).not_to_contain_text("–", timeout=PATIENCE_MS)
-    shown = page.evaluate("""() => {
-        const frame = document.querySelector('.figures').getBoundingClientRect();
-        return [...document.querySelectorAll('.figure')].map((one) => {
-            const { top, bottom, left, right } = one.getBoundingClientRect();
-            const isInside = left >= 0 && right <= innerWidth;
-            const isWhole = isInside && bottom <= frame.bottom + 1 && top >= frame.top - 1;
-            const isGone = top >= frame.bottom - 1 || bottom === top;
-            return [one.querySelector('.figure-label').textContent, isWhole && !isGone, isGone];
-        });
-    }""")
-    assert [name for name, is_whole, is_gone in shown if not (is_whole or is_gone)] == []
-    assert {name for name, is_whole, _ in shown if is_whole} >= {"Equity", "Day PnL", "Day equity"}
-    ends = "[...document.querySelectorAll('.actions .btn')].map((one) => one.getBoundingClientRect().right)"
-    assert max(page.evaluate(ends)) <= width
+    measure = """(texts) => {
+        const figures = [...document.querySelectorAll('.figure')];
+        for (const one of figures) {
+            const text = texts[one.querySelector('.figure-label').textContent];
+            if (text) one.querySelector('.figure-value').textContent = text;
+        }
+        const box = (one) => one.getBoundingClientRect();
+        const bar = box(document.querySelector('.instrument-bar'));
+        const isOver = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+        const others = [...document.querySelectorAll('.actions .btn, .symbol, .quote > *')].map(box)
+            .filter((one) => one.width);
+        const isWhole = (one) => one.width > 0 && one.left >= 0 && one.right <= innerWidth
+            && one.top >= bar.top && one.bottom <= bar.bottom && !others.some((other) => isOver(one, other));
+        const shown = figures.filter((one) => isWhole(box(one)));
+        return {
+            shown: shown.map((one) => one.querySelector('.figure-label').textContent),
+            right: Math.max(...others.map((one) => one.right)),
+            height: bar.height,
+        };
+    }"""
+    machine = [] if width == 390 else ["Feed ms", "Decision µs", "Ack ms"]
+    expected = ["Equity", "Day PnL", "Day equity", "Drawdown", "Model", *machine]
+    usual = page.evaluate(measure, {})
+    several = "−12,345.67 USDT, +2,345.67 USDC, −0.0123 BTC, +0.123 ETH, −11.37 R"
+    mixed = page.evaluate(measure, {"Day PnL": several})
+    long = page.evaluate(
+        measure,
+        {
+            "Equity": "1,012,345.67",
+            "Day PnL": "▼ −12,345.67 USDT, −11.37 R (123)",
+            "Day equity": "▼ −12,345.67",
+            "Drawdown": "10.24%",
+            "Feed ms": "120 / 450",
+            "Decision µs": "310 / 2,820",
+            "Ack ms": "180 / 1,460",
+        },
+    )
+    assert usual["shown"] == mixed["shown"] == long["shown"] == expected
+    assert max(usual["right"], long["right"]) <= width
+    if width > 1260:
+        assert usual["height"] == long["height"], "the chart jumps with the numbers"
 
 
 def test_the_phone_shows_position_and_actions(enter: Callable[..., tuple[Page, Said]]) -> None:

@@ -40,7 +40,7 @@ export class InstrumentBar {
   private readonly price = h('span.price.num', {}, MISSING);
   private readonly change = h('span.change.num', { title: 'change up to the last trade, over that time before it' });
   private readonly figures = {
-    // In the order of what counts: where there is no room, the last ones go.
+    // In the order of what counts: where there is no room, the last ones go into the next row.
     equity: new Figure('Equity', 'what the account is worth: balances and open positions'),
     closed: new Figure('Day PnL', 'closed trades since 00:00 UTC after fees and funding: profit, multiples of the risk, number; open positions are not in it'),
     day: new Figure('Day equity', 'change of the account\'s worth since 00:00 UTC: open positions, deposits and withdrawals included'),
@@ -50,12 +50,14 @@ export class InstrumentBar {
     decision: new Figure('Decision µs', 'trade to decision: median / 99th percentile'),
     ack: new Figure('Ack ms', 'order to acknowledgement: median / 99th percentile'),
   };
+  private readonly machine = [this.figures.latency, this.figures.decision, this.figures.ack];
   private readonly buttons = new Map<Action, HTMLButtonElement>();
   private last = NaN;
 
   constructor(app: App, openSymbols: () => void) {
     this.app = app;
     const { figures } = this;
+    for (const one of this.machine) one.element.classList.add('machine');
     this.element = h(
       'div.instrument-bar', {},
       h('button.symbol', { type: 'button', title: 'switch symbol (/)', 'aria-haspopup': 'dialog', onclick: openSymbols }, this.symbol, h('span.caret', {}, '▾')),
@@ -136,7 +138,7 @@ export class InstrumentBar {
     const { account, latency, status, market } = this.app.store;
     const { figures } = this;
     const isPlayed = status?.mode === 'replay' || status?.mode === 'backtest';
-    for (const one of [figures.latency, figures.decision, figures.ack]) one.element.hidden = isPlayed;
+    for (const one of this.machine) one.element.hidden = isPlayed;
     this.element.classList.toggle('is-played', isPlayed);
     figures.latency.set(quantiles(latency?.feed_ms));
     figures.decision.set(quantiles(latency?.decision_us));
