@@ -267,6 +267,13 @@ def test_an_audit_that_the_disk_refuses_says_so_and_catches_up(
     audit.close()
 
 
+def is_answered(address: str) -> bool:
+    """Tell whether a server takes a connection and answers."""
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(address, timeout=10).status_code == 200
+    return False
+
+
 def test_a_flood_of_connections_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who holds some without a word gets no more threads; when they are gone, there is room again."""
     monkeypatch.setattr("ui.server.listening.MAX_CONNECTIONS", 3)
@@ -279,13 +286,7 @@ def test_a_flood_of_connections_is_turned_away(monkeypatch: pytest.MonkeyPatch) 
             httpx.get(address, timeout=10)
         for wire in silent:
             wire.close()
-
-        def is_answered() -> bool:
-            with contextlib.suppress(httpx.TransportError):
-                return httpx.get(address, timeout=10).status_code == 200
-            return False
-
-        wait_for(is_answered)
+        wait_for(lambda: is_answered(address))
     finally:
         listener.stop()
 
@@ -306,13 +307,7 @@ def test_connections_of_an_address_that_say_nothing_are_few(
             assert silent[3].recv(1) == b""  # hung up
         for wire in silent:
             wire.close()
-
-        def is_answered() -> bool:
-            with contextlib.suppress(httpx.TransportError):
-                return httpx.get(address, timeout=10).status_code == 200
-            return False
-
-        wait_for(is_answered)
+        wait_for(lambda: is_answered(address))
     finally:
         listener.stop()
 
