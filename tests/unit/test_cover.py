@@ -33,6 +33,14 @@ def test_a_position_without_a_price_is_a_position() -> None:
     assert covers_of(desk(), NOTHING) == (Cover(Decimal(10), Decimal(0), Decimal(0)), None)
 
 
+def test_one_that_closed_more_than_it_held_hides_nothing_of_another() -> None:
+    """Its surplus is somebody else's coins; what the living setup holds is all to be covered."""
+    two = desk()
+    surplus = SimpleNamespace(is_closed=False, position_qty=Decimal(-4), stop_price=Decimal("1.9"))
+    two.setups = (surplus, *two.setups)
+    assert covers_of(two, NOTHING) == (Cover(Decimal(10), Decimal(0), Decimal(0)), None)
+
+
 @pytest.mark.parametrize("changes", [{"coins": "0.05"}, {"price": "0.4"}, {"stop_price": "0.4"}])
 def test_what_no_order_could_sell_is_none(changes: dict[str, str]) -> None:
     """Less than a lot, or worth less than the smallest order, at the last price or at the stop."""
