@@ -26,10 +26,10 @@ from nautilus_trader.model.orders import Order
 from runtime.live.binance_missed import MissedReports
 from runtime.live.open_reports import OpenReports
 from runtime.live.order_lookup import binance_fills
+from runtime.live.venue_positions import still_status
 
 STREAM_CHECK_SECS: Final = 1.0
 RECONCILE_AGAIN_SECS: Final = 1.0
-START_ATTEMPTS: Final = 3
 RECONCILING: Final = (
     "/openOrders",
     "/openAlgoOrders",
@@ -101,16 +101,8 @@ class StreamRepairs(OpenReports, Client):
             await self._missed.ask_about(command.client_order_id.value)
 
     async def generate_mass_status(self, lookback_mins: int | None = None) -> ExecutionMassStatus | None:
-        """Return the adapter's report if every request for it succeeded, else None: a part would mislead.
-
-        The engine asks at the start and starts nothing without an answer, so one hiccup gets more attempts.
-        """
-        for attempt in range(START_ATTEMPTS):
-            status = await self._whole_mass_status(lookback_mins)
-            if status is not None:
-                return status
-            await asyncio.sleep(RECONCILE_AGAIN_SECS * (attempt + 1 < START_ATTEMPTS))
-        return None
+        """Return the adapter's report if every request for it succeeded, else None: a part would mislead."""
+        return await still_status(self, lambda: self._whole_mass_status(lookback_mins))
 
     async def _whole_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus | None:
         async with self._reconciling:

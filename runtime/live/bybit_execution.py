@@ -78,10 +78,9 @@ from runtime.live.freshness import ClockOffset
 from runtime.live.last_tries import LastTries
 from runtime.live.open_reports import OpenReports
 from runtime.live.order_lookup import Answer, hand_over, look_up
+from runtime.live.venue_positions import still_status
 
 RECONCILE: Final = "ExecEngine.reconcile_execution_report"
-RECONCILE_AGAIN_SECS: Final = 1.0
-START_ATTEMPTS: Final = 3
 REPORTS: Final = frozenset(
     {"request_order_status_reports", "request_fill_reports", "request_position_status_reports"}
 )
@@ -155,10 +154,18 @@ class RepairedBybitClient(OpenReports, BybitExecutionClient):
         self._missed = MissedReports(self, self._rest)
         self._funding = FundingFilter(self._rest, self._log.warning)
         self._asking: set[asyncio.Task[None]] = set()
+        self._is_configured = False
 
     async def _connect(self) -> None:
+        self._is_configured = False
         await super()._connect()
         self._missed.begin()
+
+    async def _apply_account_configuration(self) -> None:
+        # The adapter would set every leverage again with each question about the balance.
+        if not self._is_configured:
+            await super()._apply_account_configuration()
+            self._is_configured = True
 
     async def _disconnect(self) -> None:
         self._missed.end()
@@ -451,8 +458,9 @@ class RepairedBybitClient(OpenReports, BybitExecutionClient):
             await super()._query_order(command)
             return
         answer = await look_up(self, command.instrument_id, command.client_order_id.value)
-        if answer.answer is Answer.FOUND and not order.is_closed:
-            hand_over(self._cache, answer, self._reconcile)
+        is_news = answer.answer is Answer.FOUND and not order.is_closed
+        if is_news and hand_over(self._cache, answer, self._reconcile):
+            await self._update_account_state()  # a stream that missed fills missed the wallet, too
 
     def _reconcile(self, report: Any) -> None:
         self._msgbus.send(endpoint=RECONCILE, msg=report)
@@ -460,20 +468,15 @@ class RepairedBybitClient(OpenReports, BybitExecutionClient):
     # -- whole reports or none -----------------------------------------------------------------------------
 
     async def generate_mass_status(self, lookback_mins: int | None = None) -> ExecutionMassStatus | None:
-        """Return the adapter's report if every request for it succeeded, else None: a part would mislead.
+        """Return the adapter's report if every request for it succeeded, else None: a part would mislead."""
+        return await still_status(self, lambda: self._whole_mass_status(lookback_mins))
 
-        The engine asks at the start and starts nothing without an answer, so one hiccup gets more attempts.
-        """
-        for attempt in range(START_ATTEMPTS):
-            self._http_client.failed = 0
-            try:
-                status = await super().generate_mass_status(lookback_mins)
-            except VenueError:
-                status = None
-            if status is not None and not self._http_client.failed:
-                return status
-            self._log.error(f"{self._http_client.failed} requests of the reconciliation failed: not used")
-            await asyncio.sleep(RECONCILE_AGAIN_SECS * (attempt + 1 < START_ATTEMPTS))
+    async def _whole_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus | None:
+        self._http_client.failed = 0
+        status = await super().generate_mass_status(lookback_mins)
+        if not self._http_client.failed:
+            return status
+        self._log.error(f"{self._http_client.failed} requests of the reconciliation failed: not used")
         return None
 
     async def generate_position_status_reports(

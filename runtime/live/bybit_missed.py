@@ -65,6 +65,7 @@ class MissedReports:
         self._handed: dict[str, float] = {}
         self._gone: set[str] = set()
         self._looks = 0
+        self._is_balance_old = False
 
     def begin(self) -> None:
         """Look from now on."""
@@ -108,10 +109,15 @@ class MissedReports:
         late = {one: where for one, where in missing.items() if one in self._missing}
         self._missing = missing
         if late:
+            found = self.found_fills
             await self._report_fills(late)
+            if self.found_fills > found:
+                await self._ask_balance()
             return
         if not missing:
             self._since_ms = now_ns // MS
+        if self._is_balance_old:
+            await self._ask_balance()
         if not missing and (self._gone or self._looks % ORDERS_EVERY == 0):
             await self._look_at_orders()
 
@@ -210,6 +216,16 @@ class MissedReports:
         self._handed[trade_id] = count = self._handed.get(trade_id, 0.0) + share
         if count >= HAND_OVERS:
             self._client._log.error(f"Execution {trade_id} is not taken by the engine: given up")  # noqa: SLF001
+
+    async def _ask_balance(self) -> None:
+        """Ask until it is told: a stream that missed a fill missed the message of the wallet, too."""
+        self._is_balance_old = True
+        try:
+            await self._client._update_account_state()  # noqa: SLF001
+        except Exception as error:  # of the transport, which has no common base
+            self._client._log.warning(f"Cannot ask for the balance: {error!r}")  # noqa: SLF001
+            return
+        self._is_balance_old = False
 
     # -- orders --------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from runtime.live.paper import PaperExecClientConfig, SandboxLiveExecClientFacto
 from runtime.live.plan import LivePlan
 from runtime.live.query_text import encode_queries_fast
 from runtime.live.rest_guard import telling_limits
+from runtime.live.second_look import SecondLook
 from runtime.live.settings import LiveSettings, LiveVenue
 from runtime.live.trade_frames import read_trades_fast
 from runtime.nodes import published_types
@@ -191,6 +192,7 @@ def make_node(
     node.build()
     HandOver(node.kernel, loop, LateHearing(loop) if late is None else late)
     generate_missing_per_venue(node.kernel.exec_engine, plan.venues)
+    SecondLook(node.kernel.exec_engine, loop, {one.venue_name for one in plan.venues if one.is_spot})
     leave_history(node.kernel.exec_engine, node.kernel.clock.timestamp_ns, PURGE_BUFFER_MINS)
     return node
 

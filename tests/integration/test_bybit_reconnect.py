@@ -101,4 +101,4 @@ def test_a_fill_that_the_stream_missed_is_found_by_comparing_positions(venue: Ve
         if hand.position():
             assert str(entry.last_event.commission) == "0.09900000 USDT"
 
-    run_node(venue, "linear", script, checks=checks)
+    run_node(venue, "linear", script, checks=checks, plain=True)

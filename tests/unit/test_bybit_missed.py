@@ -100,7 +100,14 @@ class Client:
         self._log = SimpleNamespace(warning=self.warnings.append, error=self.errors.append)
         self.handed: list[str] = []
         self.ended: list[str] = []
+        self.balances = 0
+        self.is_cut = False
         self._bybit, self._refused = venue, refused
+
+    async def _update_account_state(self) -> None:
+        if self.is_cut:
+            raise OSError("no way there")
+        self.balances += 1
 
     async def generate_fill_reports(self, _command: Any) -> list[Any]:
         """Return the venue's executions."""
@@ -157,6 +164,23 @@ def test_a_missing_fill_is_handed_over_once_it_is_missing_twice() -> None:
     assert client.handed == []
     assert looked(client, venue, 6).found_fills == 1
     assert client.handed == ["f1"]
+
+
+def test_the_balance_is_asked_for_with_a_missed_fill_until_it_is_told() -> None:
+    """The message of the wallet came with the fill, and was lost with it; without one nobody asks."""
+    venue, cache = Venue(), Cache("7")
+    venue.open_ids = ["7"]
+    client = Client(venue, cache)
+    looked(client, venue, ORDERS_EVERY)
+    assert client.balances == 0
+    venue.execute("f1", "7")
+    client.is_cut = True
+    missed = looked(client, venue, 3)
+    assert client.handed == ["f1"]
+    client.is_cut = False
+    for _ in range(3):
+        asyncio.run(missed.look())
+    assert client.balances == 1
 
 
 @pytest.mark.parametrize("refused", ["f1", "f2"])

@@ -1,0 +1,199 @@
+"""Of a position that contradicts the books the engine invents no fill before the venue stands by it."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.reports import FillReport, OrderStatusReport, PositionStatusReport
+from nautilus_trader.model.enums import PositionSide
+from nautilus_trader.model.identifiers import ClientId, InstrumentId, Venue
+from nautilus_trader.model.objects import Quantity
+from nautilus_trader.test_kit.stubs.events import TestEventStubs
+from nautilus_trader.test_kit.stubs.execution import TestExecStubs
+
+from runtime.live import second_look
+from runtime.live.second_look import CONFIRMATIONS, LOOKS, SecondLook
+from tests.unit.test_history import ACCOUNT, XRP, closed_order, status, world
+
+__all__ = ["world"]
+
+NOW_NS = 1_000_000
+
+
+def position(qty: str) -> PositionStatusReport:
+    """Return what a venue tells of a position: signed, base currency."""
+    signed = Decimal(qty)
+    sides = {True: PositionSide.LONG, False: PositionSide.SHORT}
+    return PositionStatusReport(
+        account_id=ACCOUNT,
+        instrument_id=XRP.id,
+        position_side=sides[signed > 0] if signed else PositionSide.FLAT,
+        quantity=Quantity(abs(signed), 3),
+        report_id=UUID4(),
+        ts_last=NOW_NS,
+        ts_init=NOW_NS,
+    )
+
+
+class Client:
+    """Binance's execution client, as far as it is asked; `told` are its answers, the last one stays."""
+
+    def __init__(self, *told: str | Exception) -> None:
+        self.venue = Venue("BINANCE")
+        self.account_id = ACCOUNT
+        self.told = list(told)
+        self.asked = 0
+        self._clock = SimpleNamespace(timestamp_ns=lambda: NOW_NS)
+        self._http_account = self
+
+    async def _get_binance_position_status_reports(self, _symbol: str | None) -> list[Any]:
+        self.asked += 1
+        said = self.told.pop(0) if len(self.told) > 1 else self.told[0]
+        if isinstance(said, Exception):
+            raise said
+        return [position(said)] if Decimal(said) else []
+
+
+class Books:
+    """A real engine with the second look before it, after a start that told of one sale: short 1.000."""
+
+    def __init__(self, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.engine, self.heard = world
+        self.engine._cache.add_account(TestExecStubs.margin_account(ACCOUNT))
+        self.look = SecondLook(self.engine, self.engine._loop)
+        self.explain: Callable[[], Any] = lambda: None
+        sold = closed_order(1, 1)
+        self.engine._reconcile_execution_mass_status(status(sold))
+        self.engine._startup_reconciliation_event.set()
+        assert self.qty == -1
+
+        async def tell(_client: Any, _name: InstrumentId, _since_ns: int) -> int:
+            self.explain()
+            return 0
+
+        monkeypatch.setattr(second_look, "tell_trades", tell)
+        monkeypatch.setattr(second_look, "AGAIN_SECS", 0.001)
+
+    @property
+    def qty(self) -> Decimal:
+        """Return what the books hold."""
+        found = self.engine._cache.positions_open(instrument_id=XRP.id)
+        return sum((one.signed_decimal_qty() for one in found), Decimal(0))
+
+    @property
+    def fills(self) -> int:
+        """Return how many fills were booked, invented ones too."""
+        return int(self.heard.count("OrderFilled"))
+
+    def compare(self, client: Client, *told: tuple[OrderStatusReport, FillReport], qty: str) -> bool:
+        """Compare with what the venue tells, and look again until nothing is in doubt; return its result."""
+        self.engine._clients[ClientId("BINANCE")] = client
+
+        async def run() -> bool:
+            whole = status(*told)
+            whole.add_position_reports([position(qty)])
+            agreed = bool(self.engine._reconcile_execution_mass_status(whole))
+            if self.look._task is not None:
+                await self.look._task
+            return agreed
+
+        return bool(self.engine._loop.run_until_complete(run()))
+
+
+@pytest.fixture
+def books(world: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Books]:
+    """Give them."""
+    return Books(world, monkeypatch)
+
+
+def test_an_exit_that_fills_between_the_questions_invents_nothing(books: Books) -> None:
+    """The positions were asked for before it filled, the trades after it: another sale of 1.000."""
+    client = Client("-2")
+    assert books.compare(client, closed_order(2, 2), qty="-1") is False
+    assert books.qty == -2
+    assert books.fills == 2
+    assert client.asked == 1
+
+
+def test_a_position_that_was_asked_for_after_its_trades_waits_for_them(books: Books) -> None:
+    """The other way round: the trade is told by the stream a moment later, and booked once."""
+    trades = [closed_order(2, 2)]
+    books.explain = lambda: (
+        books.engine._reconcile_execution_mass_status(status(trades.pop())) if trades else None
+    )
+    assert books.compare(Client("-2"), qty="-2") is False
+    assert books.qty == -2
+    assert books.fills == 2
+
+
+def test_what_the_venue_stands_by_is_taken(books: Books) -> None:
+    """No trade explains it, and it stays: the books follow, no sooner and no later."""
+    client = Client("-3")
+    assert books.compare(client, qty="-3") is False
+    assert client.asked == CONFIRMATIONS
+    assert books.qty == -3
+    assert books.compare(client, qty="-3") is True
+    assert client.asked == CONFIRMATIONS
+
+
+def test_a_position_that_is_gone_is_closed(books: Books) -> None:
+    """The venue lists none: flat, and not unknown."""
+    assert books.compare(Client("0"), qty="0") is False
+    assert books.qty == 0
+
+
+def test_what_changes_while_it_is_looked_at_begins_anew(books: Books) -> None:
+    """Somebody trades there meanwhile: only what was told alike counts."""
+    client = Client("-4", "-3", "-4", "-5")
+    books.compare(client, qty="-3")
+    assert client.asked == 4 + CONFIRMATIONS
+    assert books.qty == -5
+
+
+def test_an_error_is_no_answer(books: Books) -> None:
+    """A venue that cannot be asked holds no flat position; it is asked until it answers."""
+    client = Client(*[OSError("no way there")] * 5, "-3")
+    books.compare(client, qty="-3")
+    assert client.asked == 5 + CONFIRMATIONS
+    assert books.qty == -3
+
+
+def test_an_order_without_an_answer_may_be_the_difference(books: Books) -> None:
+    """Nothing is taken while one is under way; in the end it is given up until the next comparison."""
+    order = TestExecStubs.market_order(XRP)
+    books.engine._cache.add_order(order)
+    order.apply(TestEventStubs.order_submitted(order, account_id=ACCOUNT))
+    books.engine._cache.update_order(order)
+    client = Client("-3")
+    books.compare(client, qty="-3")
+    assert client.asked == LOOKS
+    assert books.qty == -1
+    order.apply(TestEventStubs.order_rejected(order, account_id=ACCOUNT))
+    books.engine._cache.update_order(order)
+    books.compare(client, qty="-3")
+    assert books.qty == -3
+
+
+def test_the_start_takes_what_it_is_told(world: Any) -> None:
+    """Before the first comparison is over the books are empty: what they lack is news."""
+    engine, heard = world
+    SecondLook(engine, engine._loop)
+    whole = status()
+    whole.add_position_reports([position("-1")])
+    assert engine._reconcile_execution_mass_status(whole) is True
+    assert heard.count("OrderFilled") == 1
+
+
+def test_spot_passes(world: Any) -> None:
+    """It reports itself flat whatever is held; the engine knows that, and must not wait for ever."""
+    engine, heard = world
+    engine.generate_missing_orders = False
+    engine._startup_reconciliation_event.set()
+    SecondLook(engine, engine._loop, {"BINANCE"})
+    whole = status()
+    whole.add_position_reports([position("-1")])
+    assert engine._reconcile_execution_mass_status(whole) is True
+    assert heard == []
