@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.faults.conftest import StartPair
-from tests.faults.harness import ROOT, WAIT_SECS, LiveNode
+from tests.faults.harness import ARM_SECS, ROOT, WAIT_SECS, LiveNode
 
 TABLES = ("decisions", "orders", "fills", "trades")
 
@@ -41,6 +42,21 @@ def paper_beside(node: LiveNode) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+def arm_until_paper_waits(node: LiveNode) -> None:
+    """Open a setup on paper too: that node may hear the market later than the live one, which has its own."""
+    resting = "SELECT 1 FROM orders WHERE mode = 'paper' AND event = 'OrderAccepted'"
+    next_arm = time.monotonic() + ARM_SECS
+
+    def rests() -> object:
+        nonlocal next_arm
+        if time.monotonic() >= next_arm:
+            node.venue.arm()
+            next_arm = time.monotonic() + ARM_SECS
+        return node.rows(resting)
+
+    node.wait("the paper entry rests", rests)
+
+
 @pytest.mark.fault
 def test_paper_and_live_trade_side_by_side_and_apart(pair: StartPair) -> None:
     """Both trade the same script; the venue sees one of them, and the journal tells them apart."""
@@ -49,7 +65,10 @@ def test_paper_and_live_trade_side_by_side_and_apart(pair: StartPair) -> None:
         node.start()
         released = "SELECT 1 FROM decisions WHERE mode = 'paper' AND kind = 'released'"
         node.wait("the paper node is free, too", lambda: node.rows(released))
-        node.enter_and_fill()
+        node.enter()
+        arm_until_paper_waits(node)
+        venue.fill_entry()
+        node.wait_protected()
         filled = "SELECT 1 FROM fills WHERE mode = 'paper'"
         node.wait("the paper entry filled, too", lambda: node.rows(filled))
         venue.hit_stop()
