@@ -1,8 +1,9 @@
 """The terminal of a node as a process beside it: ``live_node.py --terminal``.
 
 Nothing of it is in the node's process. It says its address and, where nobody is configured, its token on
-stderr itself; one that dies is started again, and one that cannot start is left alone: the node trades. It
-serves browsers, so it gets none of the secrets of the node: no keys of venues, no addresses of notifications.
+stderr itself; one that ends is started again, but after wrong use (exit code 2), which stays wrong: it is
+left alone, and the node trades. It serves browsers, so it gets none of the secrets of the node: no keys of
+venues, no addresses of notifications.
 """
 
 import logging

@@ -233,7 +233,7 @@ class WatchdogActor(Actor):
         desk.close_unplanned(longest)
 
     def _tell(self, reason: str, now_ns: int) -> None:
-        self.log.error(f"{reason}: closed at market")
+        self.log.error(f"{reason}: to be closed at market")
         told = Event(kind=EventKind.WATCHDOG, ts_ns=now_ns, text=reason, severity=Severity.CRITICAL)
         self.msgbus.publish(topic=EVENTS_TOPIC, msg=told)
 
