@@ -164,8 +164,16 @@ class RepairedBybitClient(OpenReports, BybitExecutionClient):
     async def _apply_account_configuration(self) -> None:
         # The adapter would set every leverage again with each question about the balance.
         if not self._is_configured:
-            await super()._apply_account_configuration()
             self._is_configured = True
+            await super()._apply_account_configuration()
+
+    async def set_leverage(self, symbol: str, leverage: int) -> None:
+        """Set the leverage of a symbol; one that was refused is set again with the next question."""
+        try:
+            await super().set_leverage(symbol, leverage)
+        except Exception:
+            self._is_configured = False
+            raise
 
     async def _disconnect(self) -> None:
         self._missed.end()
@@ -436,9 +444,12 @@ class RepairedBybitClient(OpenReports, BybitExecutionClient):
         Raises
         ------
         VenueError
-            When nobody can tell which ones are.
+            When nobody can tell which ones are, or the venue did not answer: no list is not an empty one.
         """
+        before = self._http_client.failed
         reports: list[FillReport] = await super().generate_fill_reports(command)
+        if self._http_client.failed > before:
+            raise VenueError("the executions could not be asked for")
         strange = [one for one in reports if self._is_external_order(one.client_order_id)]
         if not strange or not self._has_linear:
             return reports
@@ -472,11 +483,11 @@ class RepairedBybitClient(OpenReports, BybitExecutionClient):
         return await still_status(self, lambda: self._whole_mass_status(lookback_mins))
 
     async def _whole_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus | None:
-        self._http_client.failed = 0
+        before = self._http_client.failed
         status = await super().generate_mass_status(lookback_mins)
-        if not self._http_client.failed:
+        if self._http_client.failed == before:
             return status
-        self._log.error(f"{self._http_client.failed} requests of the reconciliation failed: not used")
+        self._log.error("Requests of the reconciliation failed: not used")
         return None
 
     async def generate_position_status_reports(

@@ -4,9 +4,10 @@ Nautilus' engine invents a fill wherever a venue's report of a position differs 
 is a picture of another moment: an exit that fills between the questions for positions and for trades, or
 while the answer is under way, makes a difference that is none. The invented fill then opens a position that
 nobody holds, and the next comparison invents the way back. So of a difference the venue's trades are asked
-for first, then its position once more, and only what stays the same while no order is under way is taken.
+for first, then its position again, and only what stays the same while no order is under way is taken.
 
-The first comparison of a node's start is taken as it comes: before it the cache knows nothing.
+The comparison of a node's start is taken as it comes, for before it the cache knows nothing, and what it told
+is asked about once more: with several accounts one waits for the others, and its stops fill meanwhile.
 """
 # ruff: noqa: SLF001 - the engine and its clients have no public names for what is asked here.
 
@@ -19,21 +20,27 @@ from typing import Any, Final
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.reports import PositionStatusReport
 from nautilus_trader.model.enums import PositionSide
-from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.identifiers import InstrumentId, Venue
 from nautilus_trader.model.objects import Quantity
 
 from runtime.live.untold_trades import tell_trades
 from runtime.live.venue_positions import position_reports
 
 AGAIN_SECS: Final = 1.0
+# Each difference costs a request for trades: with many of them the looks become rarer.
+SECS_PER_DOUBT: Final = 0.5
 # How often it must be told alike after the first time: a venue may list a trade late.
 CONFIRMATIONS: Final = 2
-ANSWER_SECS: Final = 10.0
-# An order without an answer is settled in less; then the next comparison begins anew.
+# What did not settle after so many looks is told, and looked at rarely from then on.
 LOOKS: Final = 30
+RARELY_SECS: Final = 30.0
+ANSWER_SECS: Final = 10.0
 # A trade that makes a difference is as young as the difference; the clocks of venue and node are not one.
 TRADES_SECS: Final = 60
 NANOS: Final = 1_000_000_000
+
+type Sums = tuple[Decimal, Decimal]
+"""Signed quantity of an instrument in the books, and at the venue."""
 
 
 @dataclass(slots=True)
@@ -43,13 +50,26 @@ class Doubt:
     Parameters
     ----------
     sums
-        Signed quantity of the instrument in the books, and at the venue.
+        As found last.
+    has_trades
+        Everything was booked that the venue had traded by then.
     confirmed
-        How often it was found alike since it was seen first.
+        How often it was found alike since, after its trades were asked for.
+    looks
+        How often it was looked at.
     """
 
-    sums: tuple[Decimal, Decimal]
+    sums: Sums
+    has_trades: bool = False
     confirmed: int = 0
+    looks: int = 0
+
+    def see(self, sums: Sums, *, is_moving: bool) -> None:
+        """Take what was found now; while an order's outcome is unknown it may be the difference."""
+        is_alike = sums == self.sums and self.has_trades and not is_moving
+        self.confirmed = self.confirmed + 1 if is_alike else 0
+        self.sums, self.has_trades = sums, False
+        self.looks += 1
 
 
 class SecondLook:
@@ -71,6 +91,10 @@ class SecondLook:
         self._spot = frozenset(spot)
         self._believe = engine._reconcile_position_report
         self._doubts: dict[InstrumentId, Doubt] = {}
+        # What the engine could not make alike: less than a lot, for instance. It would be in doubt for ever.
+        self._taken: dict[InstrumentId, Sums] = {}
+        # Trades of before are in what the start told, where the engine may have summed them up.
+        self._trades_from_ns: dict[InstrumentId, int] = {}
         self._task: asyncio.Task[None] | None = None
         engine._reconcile_position_report = self.take
 
@@ -80,7 +104,8 @@ class SecondLook:
         Parameters
         ----------
         report
-            Nautilus' own. Positions with sides of their own (hedge mode) pass.
+            Nautilus' own. Positions with sides of their own (hedge mode) pass, and those of others where
+            nobody here trades.
 
         Returns
         -------
@@ -88,75 +113,93 @@ class SecondLook:
             False while it is in doubt: who asked for the comparison does not have it yet.
         """
         name = report.instrument_id
-        sums = self._own_qty(report), report.signed_decimal_qty
-        if sums[0] == sums[1] or self._passes(report):
+        if self._passes(report):
+            return bool(self._believe(report))
+        if not self._engine._startup_reconciliation_event.is_set():
+            is_taken = bool(self._believe(report))
+            self._trades_from_ns[name] = report.ts_init
+            self._doubt(name, self._sums(report))
+            return is_taken
+        sums = self._sums(report)
+        if sums[0] == sums[1] or sums == self._taken.get(name):
             self._doubts.pop(name, None)
             return bool(self._believe(report))
         if name not in self._doubts:
             text = f"{name}: the venue tells of a position of {sums[1]}, the books of {sums[0]}: asked again"
             self._engine._log.warning(text)
-            self._doubts[name] = Doubt(sums)
-        if self._task is None or self._task.done():
-            self._task = self._loop.create_task(self._look_again())
+        self._doubt(name, sums)
         return False
 
     def _passes(self, report: PositionStatusReport) -> bool:
-        is_start = not self._engine._startup_reconciliation_event.is_set()
-        is_spot = report.instrument_id.venue.value in self._spot
-        return is_start or is_spot or report.venue_position_id is not None
+        name = report.instrument_id
+        is_known = self._engine._cache.instrument(name) is not None
+        return not is_known or name.venue.value in self._spot or report.venue_position_id is not None
 
-    def _own_qty(self, report: PositionStatusReport) -> Decimal:
-        """Return the books' sum, of the positions that the engine would compare."""
+    def _sums(self, report: PositionStatusReport) -> Sums:
+        """Return the books' sum, of the positions that the engine would compare, and the venue's."""
         positions = self._engine._cache.positions_open(
             venue=None, instrument_id=report.instrument_id, account_id=report.account_id
         )
-        return sum((one.signed_decimal_qty() for one in positions), Decimal(0))
+        own = sum((one.signed_decimal_qty() for one in positions), Decimal(0))
+        return own, report.signed_decimal_qty
 
-    async def _look_again(self) -> None:
-        for _ in range(LOOKS):
-            await asyncio.sleep(AGAIN_SECS)
-            for name in sorted(self._doubts, key=str):
-                await self._ask_about(name)
-            if not self._doubts:
-                return
-        for name, doubt in self._doubts.items():
-            own, told = doubt.sums
-            text = f"{name}: the venue tells of {told}, the books of {own}, and it does not settle"
-            self._engine._log.error(text)
-        self._doubts.clear()
+    def _doubt(self, name: InstrumentId, sums: Sums) -> None:
+        self._doubts.setdefault(name, Doubt(sums))
+        if self._task is None or self._task.done():
+            self._task = self._loop.create_task(self._look_until_settled())
 
-    async def _ask_about(self, name: InstrumentId) -> None:
-        client = next(one for one in self._engine._clients.values() if one.venue == name.venue)
-        try:
-            async with asyncio.timeout(ANSWER_SECS):
-                since_ns = client._clock.timestamp_ns() - TRADES_SECS * NANOS
-                await tell_trades(client, name, since_ns)
-                report = await _position(client, name)
-        except Exception as error:  # the transport's own errors have no common base
-            self._engine._log.warning(f"{name}: cannot ask for its position: {error!r}")
-            return
-        doubt = self._doubts.get(name)
-        if doubt is None:
-            return  # it agreed while we asked
-        sums = self._own_qty(report), report.signed_decimal_qty
-        if sums != doubt.sums or self._is_moving(name):
-            doubt.sums, doubt.confirmed = sums, 0
-        else:
-            doubt.confirmed += 1
-        if sums[0] == sums[1] or doubt.confirmed >= CONFIRMATIONS:
+    # -- looks ---------------------------------------------------------------------------------------------
+
+    async def _look_until_settled(self) -> None:
+        await self._engine._startup_reconciliation_event.wait()
+        while self._doubts and not self._engine._is_shutting_down:
+            for venue in sorted({one.venue for one in self._doubts}, key=str):
+                try:
+                    await self._look_at(venue)
+                except Exception as error:  # of the transport, or of the engine: the others go on
+                    self._engine._log.warning(f"{venue}: positions in doubt stay so: {error!r}")
+            await asyncio.sleep(self._pause_secs())
+
+    def _pause_secs(self) -> float:
+        young = sum(one.looks < LOOKS for one in self._doubts.values())
+        return max(AGAIN_SECS, SECS_PER_DOUBT * young) if young else RARELY_SECS
+
+    async def _look_at(self, venue: Venue) -> None:
+        """Ask a venue for its positions, then for the trades that could explain what differs still."""
+        client = next(one for one in self._engine._clients.values() if one.venue == venue)
+        async with asyncio.timeout(ANSWER_SECS):
+            told = {one.instrument_id: one for one in await position_reports(client)}
+        for name in [one for one in self._doubts if one.venue == venue]:
+            self._judge(name, told.get(name) or _flat(client, name))
+        for name in [one for one in self._doubts if one.venue == venue]:
+            await self._ask_for_trades(client, name)
+
+    def _judge(self, name: InstrumentId, report: PositionStatusReport) -> None:
+        doubt, sums = self._doubts[name], self._sums(report)
+        doubt.see(sums, is_moving=bool(self._engine._cache.orders_inflight(instrument_id=name)))
+        if sums[0] == sums[1]:
+            del self._doubts[name]
+        elif doubt.confirmed >= CONFIRMATIONS:
             del self._doubts[name]
             self._believe(report)
+            self._taken[name] = self._sums(report)
+        elif doubt.looks == LOOKS:
+            text = f"{name}: the venue tells of {sums[1]}, the books of {sums[0]}, and it does not settle"
+            self._engine._log.error(text)
 
-    def _is_moving(self, name: InstrumentId) -> bool:
-        """Tell whether the outcome of an order is unknown: it may be the difference."""
-        return bool(self._engine._cache.orders_inflight(instrument_id=name))
+    async def _ask_for_trades(self, client: Any, name: InstrumentId) -> None:
+        since_ns = client._clock.timestamp_ns() - TRADES_SECS * NANOS
+        try:
+            async with asyncio.timeout(ANSWER_SECS):
+                await tell_trades(client, name, max(since_ns, self._trades_from_ns.get(name, 0)))
+        except Exception as error:  # the transport's own errors have no common base
+            self._engine._log.warning(f"{name}: cannot ask for its trades: {error!r}")
+        else:
+            if name in self._doubts:  # it may have agreed meanwhile
+                self._doubts[name].has_trades = True
 
 
-async def _position(client: Any, name: InstrumentId) -> PositionStatusReport:
-    """Ask a venue for its position of an instrument; none is a flat one."""
-    for report in await position_reports(client, name):
-        if report.instrument_id == name:
-            return report
+def _flat(client: Any, name: InstrumentId) -> PositionStatusReport:
     now_ns = client._clock.timestamp_ns()
     return PositionStatusReport(
         account_id=client.account_id,

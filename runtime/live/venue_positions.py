@@ -20,15 +20,13 @@ ATTEMPTS: Final = 3
 AGAIN_SECS: Final = 1.0
 
 
-async def position_reports(client: Any, instrument_id: InstrumentId | None) -> list[PositionStatusReport]:
-    """Ask a venue for its positions.
+async def position_reports(client: Any) -> list[PositionStatusReport]:
+    """Ask a venue for all its positions that are not flat.
 
     Parameters
     ----------
     client
         Execution client of Binance or Bybit, or a simulated one.
-    instrument_id
-        Of this instrument alone; None for all that are not flat.
 
     Raises
     ------
@@ -37,11 +35,10 @@ async def position_reports(client: Any, instrument_id: InstrumentId | None) -> l
     """
     reports: list[PositionStatusReport]
     if hasattr(client, "_http_account"):  # by the other way an error is an empty list
-        symbol = None if instrument_id is None else instrument_id.symbol.value
-        reports = await client._get_binance_position_status_reports(symbol)
+        reports = await client._get_binance_position_status_reports()
         return reports
     question = GeneratePositionStatusReports(
-        instrument_id=instrument_id,
+        instrument_id=None,
         start=None,
         end=None,
         command_id=UUID4(),
@@ -82,7 +79,7 @@ async def still_status(
 
 async def _signed(client: Any) -> dict[InstrumentId, Decimal]:
     told: dict[InstrumentId, Decimal] = {}
-    for report in await position_reports(client, None):
+    for report in await position_reports(client):
         told[report.instrument_id] = told.get(report.instrument_id, Decimal(0)) + report.signed_decimal_qty
     return {name: qty for name, qty in told.items() if qty}
 

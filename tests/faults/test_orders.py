@@ -414,7 +414,7 @@ def test_F25_what_is_added_by_hand_does_not_close_ours(pair: StartPair, kind: st
     node.wait("what was added is gone", lambda: counted(venue, "X") and venue.held_qty() == held)
     assert venue.legs() == ["S", "T"]
     assert node.rows("SELECT 1 FROM trades") == []
-    assert node.decisions("halted")
+    node.wait("the halt is journaled", lambda: node.decisions("halted"))
     # What was added had no stop for the watchdog's whole limit, by design.
     leave(venue, node)
     measured = books_agree(node, venue, outage_secs=ADDED_SECS, others=1)

@@ -1,5 +1,6 @@
 """Of a position that contradicts the books the engine invents no fill before the venue stands by it."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from types import SimpleNamespace
@@ -23,13 +24,13 @@ __all__ = ["world"]
 NOW_NS = 1_000_000
 
 
-def position(qty: str) -> PositionStatusReport:
+def position(qty: str, instrument_id: InstrumentId = XRP.id) -> PositionStatusReport:
     """Return what a venue tells of a position: signed, base currency."""
     signed = Decimal(qty)
     sides = {True: PositionSide.LONG, False: PositionSide.SHORT}
     return PositionStatusReport(
         account_id=ACCOUNT,
-        instrument_id=XRP.id,
+        instrument_id=instrument_id,
         position_side=sides[signed > 0] if signed else PositionSide.FLAT,
         quantity=Quantity(abs(signed), 3),
         report_id=UUID4(),
@@ -46,11 +47,13 @@ class Client:
         self.account_id = ACCOUNT
         self.told = list(told)
         self.asked = 0
+        self.on_asked: Callable[[], Any] = lambda: None
         self._clock = SimpleNamespace(timestamp_ns=lambda: NOW_NS)
         self._http_account = self
 
-    async def _get_binance_position_status_reports(self, _symbol: str | None) -> list[Any]:
+    async def _get_binance_position_status_reports(self) -> list[Any]:
         self.asked += 1
+        self.on_asked()
         said = self.told.pop(0) if len(self.told) > 1 else self.told[0]
         if isinstance(said, Exception):
             raise said
@@ -65,17 +68,20 @@ class Books:
         self.engine._cache.add_account(TestExecStubs.margin_account(ACCOUNT))
         self.look = SecondLook(self.engine, self.engine._loop)
         self.explain: Callable[[], Any] = lambda: None
+        self.asked_since: list[int] = []
         sold = closed_order(1, 1)
         self.engine._reconcile_execution_mass_status(status(sold))
         self.engine._startup_reconciliation_event.set()
         assert self.qty == -1
 
-        async def tell(_client: Any, _name: InstrumentId, _since_ns: int) -> int:
+        async def tell(_client: Any, _name: InstrumentId, since_ns: int) -> int:
+            self.asked_since.append(since_ns)
             self.explain()
             return 0
 
         monkeypatch.setattr(second_look, "tell_trades", tell)
-        monkeypatch.setattr(second_look, "AGAIN_SECS", 0.001)
+        for name in ("AGAIN_SECS", "SECS_PER_DOUBT", "RARELY_SECS"):
+            monkeypatch.setattr(second_look, name, 0.001)
 
     @property
     def qty(self) -> Decimal:
@@ -92,15 +98,16 @@ class Books:
         """Compare with what the venue tells, and look again until nothing is in doubt; return its result."""
         self.engine._clients[ClientId("BINANCE")] = client
 
-        async def run() -> bool:
-            whole = status(*told)
-            whole.add_position_reports([position(qty)])
-            agreed = bool(self.engine._reconcile_execution_mass_status(whole))
-            if self.look._task is not None:
-                await self.look._task
-            return agreed
+        whole = status(*told)
+        whole.add_position_reports([position(qty)])
+        agreed = bool(self.engine._reconcile_execution_mass_status(whole))
+        self.settle()
+        return agreed
 
-        return bool(self.engine._loop.run_until_complete(run()))
+    def settle(self) -> None:
+        """Look again until nothing is in doubt."""
+        if self.look._task is not None:
+            self.engine._loop.run_until_complete(asyncio.wait_for(self.look._task, 10))
 
 
 @pytest.fixture
@@ -133,10 +140,10 @@ def test_what_the_venue_stands_by_is_taken(books: Books) -> None:
     """No trade explains it, and it stays: the books follow, no sooner and no later."""
     client = Client("-3")
     assert books.compare(client, qty="-3") is False
-    assert client.asked == CONFIRMATIONS
+    assert client.asked == 1 + CONFIRMATIONS
     assert books.qty == -3
     assert books.compare(client, qty="-3") is True
-    assert client.asked == CONFIRMATIONS
+    assert client.asked == 1 + CONFIRMATIONS
 
 
 def test_a_position_that_is_gone_is_closed(books: Books) -> None:
@@ -147,7 +154,7 @@ def test_a_position_that_is_gone_is_closed(books: Books) -> None:
 
 def test_what_changes_while_it_is_looked_at_begins_anew(books: Books) -> None:
     """Somebody trades there meanwhile: only what was told alike counts."""
-    client = Client("-4", "-3", "-4", "-5")
+    client = Client("-3", "-4", "-3", "-5")
     books.compare(client, qty="-3")
     assert client.asked == 4 + CONFIRMATIONS
     assert books.qty == -5
@@ -157,34 +164,113 @@ def test_an_error_is_no_answer(books: Books) -> None:
     """A venue that cannot be asked holds no flat position; it is asked until it answers."""
     client = Client(*[OSError("no way there")] * 5, "-3")
     books.compare(client, qty="-3")
-    assert client.asked == 5 + CONFIRMATIONS
+    assert client.asked == 5 + 1 + CONFIRMATIONS
+    assert books.qty == -3
+
+
+def test_nothing_counts_while_the_trades_are_not_known(books: Books) -> None:
+    """The venue tells its positions and not its trades: one of them may be the difference."""
+    answers = iter([True] * 4)
+
+    def explain() -> None:
+        if next(answers, False):
+            raise OSError("no way there")
+
+    books.explain = explain
+    client = Client("-3")
+    books.compare(client, qty="-3")
+    assert client.asked == 4 + 1 + CONFIRMATIONS
     assert books.qty == -3
 
 
 def test_an_order_without_an_answer_may_be_the_difference(books: Books) -> None:
-    """Nothing is taken while one is under way; in the end it is given up until the next comparison."""
+    """Nothing is taken while one is under way, however long that lasts; then the doubt is settled."""
     order = TestExecStubs.market_order(XRP)
     books.engine._cache.add_order(order)
     order.apply(TestEventStubs.order_submitted(order, account_id=ACCOUNT))
     books.engine._cache.update_order(order)
-    client = Client("-3")
+    client, last = Client("-3"), LOOKS + 5
+
+    def on_asked() -> None:
+        assert books.qty == -1
+        if client.asked == last:
+            order.apply(TestEventStubs.order_rejected(order, account_id=ACCOUNT))
+            books.engine._cache.update_order(order)
+
+    client.on_asked = on_asked
     books.compare(client, qty="-3")
-    assert client.asked == LOOKS
-    assert books.qty == -1
-    order.apply(TestEventStubs.order_rejected(order, account_id=ACCOUNT))
-    books.engine._cache.update_order(order)
-    books.compare(client, qty="-3")
+    assert client.asked == last + CONFIRMATIONS - 1
     assert books.qty == -3
 
 
-def test_the_start_takes_what_it_is_told(world: Any) -> None:
-    """Before the first comparison is over the books are empty: what they lack is news."""
+def test_what_the_engine_cannot_make_alike_is_in_doubt_once(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Less than a lot, for instance: entries must not be held for it for ever."""
+    monkeypatch.setattr(books.look, "_believe", lambda _report: True)
+    client = Client("-3")
+    assert books.compare(client, qty="-3") is False
+    asked = client.asked
+    assert books.compare(client, qty="-3") is True
+    assert client.asked == asked
+    assert books.compare(Client("-4"), qty="-4") is False
+
+
+def test_one_that_cannot_be_taken_keeps_no_other_waiting(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine dies of a report: said, and looked at again."""
+    believe, deaths = books.look._believe, iter([True])
+
+    def die_once(report: Any) -> Any:
+        if next(deaths, False):
+            raise RuntimeError("of a report")
+        return believe(report)
+
+    monkeypatch.setattr(books.look, "_believe", die_once)
+    books.compare(Client("-3"), qty="-3")
+    assert books.qty == -1
+    books.compare(Client("-3"), qty="-3")
+    assert books.qty == -3
+
+
+def test_the_start_takes_what_it_is_told_and_asks_once_more(world: Any, books: Books) -> None:
+    """Before the first comparison is over the books are empty; what was told may be old by the end of it."""
     engine, heard = world
-    SecondLook(engine, engine._loop)
+    engine._startup_reconciliation_event.clear()
+    client = Client("-1")
+    engine._clients[ClientId("BINANCE")] = client
     whole = status()
-    whole.add_position_reports([position("-1")])
+    whole.add_position_reports([position("-3")])
     assert engine._reconcile_execution_mass_status(whole) is True
-    assert heard.count("OrderFilled") == 1
+    assert books.qty == -3
+    assert heard.count("OrderFilled") == 2
+    engine._startup_reconciliation_event.set()
+    books.settle()
+    assert books.qty == -1
+    assert client.asked == 1 + CONFIRMATIONS
+
+
+def test_trades_of_before_the_start_are_not_told_again(world: Any, books: Books) -> None:
+    """The engine may have summed them up in fills of its own."""
+    engine, _heard = world
+    engine._startup_reconciliation_event.clear()
+    engine._clients[ClientId("BINANCE")] = Client("-1")
+    whole = status()
+    whole.add_position_reports([position("-3")])
+    engine._reconcile_execution_mass_status(whole)
+    engine._startup_reconciliation_event.set()
+    books.settle()
+    assert set(books.asked_since) == {NOW_NS}
+
+
+def test_positions_of_others_where_nobody_trades_pass(books: Books) -> None:
+    """Binance tells of all that the account holds; the engine leaves it alone and so do we."""
+    whole = status()
+    other = InstrumentId.from_str("DOGEUSDT-PERP.BINANCE")
+    whole.add_position_reports([position("-7", other)])
+    assert books.engine._reconcile_execution_mass_status(whole) is True
+    assert books.look._doubts == {}
 
 
 def test_spot_passes(world: Any) -> None:
