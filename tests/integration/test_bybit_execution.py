@@ -11,9 +11,11 @@ import pytest
 from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment
 from nautilus_trader.model.enums import OrderSide, OrderStatus
 
-from runtime.live.order_lookup import look_up, withdraw
+from runtime.errors import VenueError
+from runtime.live.order_lookup import look_up, newest_fills, withdraw
 from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.unknown_orders import UnknownOrdersActor
+from runtime.live.venue_positions import position_reports
 from strategies.protection import NEVER_ARRIVED
 from tests.bybit_client import account, markets
 from tests.integration.bybit_node import NodeRun, run_node
@@ -195,6 +197,53 @@ def test_a_report_with_a_part_missing_is_asked_for_again(venue: VenueThread, end
         assert [one.client_order_id.value for one in own] == ["before-1"]
 
     run_node(venue, "linear", script, claims=True)
+
+
+def client_of(run: NodeRun) -> Any:
+    """Return the execution client of a node."""
+    (client,) = run.node.kernel.exec_engine._clients.values()
+    return client
+
+
+def test_a_question_that_fails_is_no_empty_list(venue: VenueThread) -> None:
+    """The adapter answers for a venue that does not: no executions, no positions."""
+
+    async def script(run: NodeRun) -> None:
+        client, name = client_of(run), run.hand.instrument.id
+        for endpoint, ask in (
+            ("execution/list", lambda: newest_fills(client, name)),
+            ("position/list", lambda: position_reports(client)),
+        ):
+            fault = EndpointFault(f"GET /v5/{endpoint}", 1, status=200, code=10001, text="params error")
+            venue.venue.faults.endpoint_faults.append(fault)
+            with pytest.raises(VenueError):
+                await ask()
+            assert await ask() == []
+
+    run_node(venue, "linear", script)
+
+
+def test_leverage_is_set_until_the_venue_takes_it_and_no_more(venue: VenueThread) -> None:
+    """The adapter sets that of every symbol with each question about the balance."""
+    faults = venue.venue.faults.endpoint_faults
+
+    async def script(run: NodeRun) -> None:
+        client = client_of(run)
+        client._futures_leverages, client._is_configured = {LINEAR: 3}, False
+        refusal = EndpointFault(
+            "POST /v5/position/set-leverage", 1, status=200, code=10001, text="params error"
+        )
+        faults.append(refusal)
+        await client._update_account_state()
+        assert faults == []
+        assert not client._is_configured
+        await client._update_account_state()
+        assert client._is_configured
+        faults.append(refusal)
+        await client._update_account_state()
+        assert faults == [refusal]
+
+    run_node(venue, "linear", script)
 
 
 @pytest.mark.parametrize("product", ["spot", "linear"])
