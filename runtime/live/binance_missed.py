@@ -226,6 +226,7 @@ class MissedReports:
             left[name] = left.get(name, Decimal(0)) - sign * report.quantity.as_decimal()
         differences = {name: one for name, one in left.items() if one}
         certain = {one for one in differences.items() if one in self._differences.items()}
+        self._reconciled = Counter({one: self._reconciled[one] for one in differences.items()})
         # What reconciling did not mend it will never mend; others must not wait behind it.
         due = {one for one in certain if self._reconciled[one] < RECONCILIATIONS}
         known = {one for one in differences.items() if self._reconciled[one] >= RECONCILIATIONS}

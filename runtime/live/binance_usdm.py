@@ -40,11 +40,15 @@ class UsdmExecutionClient(StreamRepairs, BinanceFuturesExecutionClient):
         return {str(BinanceSymbol(symbol)) for symbol in super()._get_cache_active_symbols()}
 
     async def _reconcile(self) -> bool:
+        return await self.adopt_stops() and await super()._reconcile()
+
+    async def adopt_stops(self) -> bool:
+        """Give stops that have triggered the order ids that their fills name; False without an answer."""
         for order in self._cache.orders_open(venue=self.venue):
             is_algo = order.order_type in BINANCE_FUTURES_ALGO_ORDER_TYPES
             if is_algo and not await self._adopt_actual_order(order):
                 return False
-        return await super()._reconcile()
+        return True
 
     async def _adopt_actual_order(self, order: Order) -> bool:
         """Give a stop that has triggered the order id that its fills name; False without an answer."""

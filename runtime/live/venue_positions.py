@@ -20,13 +20,17 @@ ATTEMPTS: Final = 3
 AGAIN_SECS: Final = 1.0
 
 
-async def position_reports(client: Any) -> list[PositionStatusReport]:
-    """Ask a venue for all its positions that are not flat.
+async def position_reports(
+    client: Any, instrument_id: InstrumentId | None = None
+) -> list[PositionStatusReport]:
+    """Ask a venue for its positions.
 
     Parameters
     ----------
     client
         Execution client of Binance or Bybit, or a simulated one.
+    instrument_id
+        Of this instrument alone; None for all that are not flat.
 
     Raises
     ------
@@ -35,10 +39,12 @@ async def position_reports(client: Any) -> list[PositionStatusReport]:
     """
     reports: list[PositionStatusReport]
     if hasattr(client, "_http_account"):  # by the other way an error is an empty list
-        reports = await client._get_binance_position_status_reports()
+        reports = await client._get_binance_position_status_reports(
+            None if instrument_id is None else instrument_id.symbol.value
+        )
         return reports
     question = GeneratePositionStatusReports(
-        instrument_id=None,
+        instrument_id=instrument_id,
         start=None,
         end=None,
         command_id=UUID4(),
@@ -53,8 +59,8 @@ async def still_status(
 ) -> ExecutionMassStatus | None:
     """Ask for a mass status until it is whole and no position moved meanwhile.
 
-    The engine starts nothing without one, so a hiccup gets more attempts, and what still moves in the last
-    one is taken as it is.
+    The engine starts nothing without one, so a hiccup gets more attempts, and in the end the last whole one
+    is taken although something moved.
 
     Parameters
     ----------
@@ -65,10 +71,9 @@ async def still_status(
     """
     status = None
     for attempt in range(ATTEMPTS):
-        status = None
         try:
             before = await _signed(client)
-            status = await ask()
+            status = await ask() or status
             if status is not None and await _signed(client) == before:
                 return status
         except Exception as error:  # the transport's own errors have no common base
@@ -80,6 +85,8 @@ async def still_status(
 async def _signed(client: Any) -> dict[InstrumentId, Decimal]:
     told: dict[InstrumentId, Decimal] = {}
     for report in await position_reports(client):
+        if client._cache.instrument(report.instrument_id) is None:
+            continue  # of others, where nobody here trades
         told[report.instrument_id] = told.get(report.instrument_id, Decimal(0)) + report.signed_decimal_qty
     return {name: qty for name, qty in told.items() if qty}
 

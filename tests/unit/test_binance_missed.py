@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.reports import OrderStatusReport
-from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType, TimeInForce
+from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType, PositionSide, TimeInForce
 from nautilus_trader.model.identifiers import AccountId, ClientOrderId, InstrumentId, TradeId, VenueOrderId
 from nautilus_trader.model.objects import Price, Quantity
 
-from runtime.live.binance_missed import LOOK_SECS, MissedReports
+from runtime.live.binance_missed import LOOK_SECS, RECONCILIATIONS, MissedReports
 from runtime.live.binance_repairs import StreamRepairs
 from runtime.live.order_lookup import Answer, Lookup, hand_over
 
@@ -249,3 +249,38 @@ def test_a_reconciliation_waits_for_trades_that_are_not_listed_yet(client: FakeC
     status.fill_reports = {AT_VENUE: added}
     client.fills = []  # nothing is missing: nobody is asked
     assert asyncio.run(repairs(client, status)) is True
+
+
+def test_a_position_that_differs_again_is_compared_again() -> None:
+    """What three comparisons do not mend is left alone, until it was alike meanwhile."""
+    told, compared = ["0.5"], [0]
+
+    async def positions() -> list[Any]:
+        quantity = Quantity.from_str(told[0])
+        side = PositionSide.LONG if quantity else PositionSide.FLAT
+        return [SimpleNamespace(instrument_id=INSTRUMENT, position_side=side, quantity=quantity)]
+
+    async def reconcile() -> bool:
+        compared[0] += 1
+        return True
+
+    client = SimpleNamespace(
+        _cache=SimpleNamespace(positions_open=lambda venue: [], instrument=lambda _name: "known"),
+        _get_binance_position_status_reports=positions,
+        _reconcile=reconcile,
+        _log=SimpleNamespace(warning=lambda _text: None),
+        _futures_http_account=None,
+        venue=None,
+    )
+    missed = MissedReports(client)
+
+    def look(times: int) -> int:
+        for _ in range(times):
+            asyncio.run(missed._look_at_positions())
+        return compared[0]
+
+    assert look(20) == RECONCILIATIONS
+    told[0] = "0.0"
+    look(1)
+    told[0] = "0.5"
+    assert look(20) == 2 * RECONCILIATIONS

@@ -61,9 +61,17 @@ def test_what_never_stands_still_is_taken_in_the_end() -> None:
 
 
 def test_a_part_is_never_taken() -> None:
-    """Nor is an older one, where the last question failed."""
+    """Rather none; one that was whole and moved is better than that."""
     client = Asked("0")
     client.is_whole = False
     assert asked(client) is None
     assert client.statuses == ATTEMPTS
-    assert asked(Asked("-1", "-2", "-3", "-4", OSError("no way there"))) is None
+    assert asked(Asked("-1", "-2", OSError("no way there"))) is not None
+
+
+def test_positions_of_others_may_move() -> None:
+    """A second program on the account trades what nobody here trades."""
+    client = Asked(*[str(one) for one in range(1, 20)])
+    client._cache = SimpleNamespace(instrument=lambda _name: None)
+    assert asked(client) is not None
+    assert client.statuses == 1
