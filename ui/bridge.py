@@ -35,6 +35,9 @@ from ui.telemetry.zones import ZoneTracker
 MS: Final = 1_000_000
 NANOS: Final = 1_000_000_000
 LOOK_TIMER: Final = "telemetry-look"
+# Of a backtest, at the times of its equity curve: a timer at others would have the venue look up there too.
+MARK_TIMER: Final = "telemetry-mark"
+MARK_NS: Final = 300 * NANOS
 LOOK_NS: Final = 50 * MS  # developing buckets at most twenty times a second
 AT_ONCE: Final = 4  # of them in one turn of the loop
 MAX_CANCELS: Final = 1_000  # cancelled entries that wait for what would have become of them
@@ -119,6 +122,8 @@ class TelemetryActor(Actor):
         if self._sources.call_soon is None:
             self.adopt()
             self._guarded(self._looks.state)(now_ns)
+            first_ns = -(-now_ns // MARK_NS) * MARK_NS
+            self.clock.set_timer_ns(MARK_TIMER, MARK_NS, first_ns, 0, self._guarded(self._on_mark))
         else:
             self.clock.set_timer_ns(LOOK_TIMER, LOOK_NS, now_ns, 0, self._on_timer)
 
@@ -127,8 +132,8 @@ class TelemetryActor(Actor):
         self._is_looking = False
         for topic, handler in self._handlers.items():
             self.msgbus.unsubscribe(topic=topic, handler=handler)
-        if LOOK_TIMER in self.clock.timer_names:
-            self.clock.cancel_timer(LOOK_TIMER)
+        for timer in {LOOK_TIMER, MARK_TIMER}.intersection(self.clock.timer_names):
+            self.clock.cancel_timer(timer)
         self._guarded(self._looks.state)(self.clock.timestamp_ns())
         self._guarded(self._looks.ledger.save)()
         self._guarded(self._close)()
@@ -178,6 +183,16 @@ class TelemetryActor(Actor):
         if self._sources.on_bar is not None:
             self._sources.on_bar(bar)
 
+    def _on_mark(self, event: Any) -> None:
+        if self._looks.held:
+            self._begin_day(event.ts_event)
+            self._mark(event.ts_event)
+
+    def _mark(self, ts_ns: int) -> None:
+        """Tell what a backtest holds and its account together, at the last prices: they are read together."""
+        self._looks.positions(ts_ns)
+        self._looks.account(ts_ns)
+
     def _on_bucket(self, name: str, packet: Any, events: Any) -> None:
         """Take a bucket; both are copies of their own and may be told late, the structure moves on."""
         self._tell_bucket((name, packet, events, _trend(self._charts[name])))
@@ -193,7 +208,7 @@ class TelemetryActor(Actor):
             self._sink.publish("bkt", views.bucket_view(name, packet, trend, chart.probability), ts_ns)
         chart.probability = None
         if self._sources.call_soon is None and _is_in_position(chart.strategy):
-            self._looks.positions(ts_ns, only=name)
+            self._mark(ts_ns)
         if len(events):
             for zone in chart.zones.take(events):
                 self._sink.publish("zone", zone, ts_ns)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -126,6 +127,43 @@ def test_a_day_of_a_backtest_begins_at_midnight() -> None:
         {},
         {"USDT": ClosedTrades(n=1, pnl=trade.pnl, r=trade.r_multiple)},
     )
+
+
+HELD = [(1.03 + 0.002 * (one % 20), 100.0, "b") for one in range(40)]
+FIVE_MINUTES_NS = 300_000_000_000
+
+
+@pytest.mark.parametrize("account", ["margin", "cash"])
+def test_equity_and_the_open_position_are_of_one_moment(account: Any) -> None:
+    """Of a replay they are read side by side: what is not in the position changes with fills alone."""
+    told, _ = watch([*DOWN, *HELD, *TO_TARGET], account=account)
+    entered, *_, out = (at for at, (kind, _, _) in enumerate(told.messages) if kind == "fill")
+    held = [one for one in told.messages[entered:out] if one[0] in ("pos", "acct")]
+    accounts = [one for kind, one, _ in held if kind == "acct"]
+    assert len(accounts) >= 20
+    apart = set()
+    for (kind, position, _), (other, worth, _) in pairwise(held):
+        if (kind, other) == ("pos", "acct"):
+            apart.add(Decimal(worth.equity) - Decimal(position.upnl))
+    assert len(apart) == 1, "a position is shown whose profit is not in the equity beside it"
+    assert len({one.equity for one in accounts}) > 5
+    assert [Decimal(one.day_pnl) for one in accounts] == [Decimal(one.equity) - 10_000 for one in accounts]
+    top = Decimal(0)
+    for one in told.of("acct"):
+        top = max(top, Decimal(one.equity))
+        assert one.dd_pct == pytest.approx(float(100 * (1 - Decimal(one.equity) / top)))
+
+
+def test_a_backtest_without_buckets_is_marked_every_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its equity curve is, so that both say the same; and only while it holds something."""
+    monkeypatch.setattr(TelemetryActor, "_on_bucket", lambda *_: None)
+    monkeypatch.setattr(TelemetryActor, "_on_decision", lambda *_: None)
+    told, _ = watch([*DOWN, *HELD, *TO_TARGET], step_ns=FIVE_MINUTES_NS // 4)
+    entered, *_, out = (ts for kind, _, ts in told.messages if kind == "fill")
+    marks = {ts: one for kind, one, ts in told.messages if kind == "acct" and ts % FIVE_MINUTES_NS == 0}
+    first_ns = -(-entered // FIVE_MINUTES_NS) * FIVE_MINUTES_NS
+    assert sorted(marks) == list(range(first_ns, out + 1, FIVE_MINUTES_NS))
+    assert len({one.equity for one in marks.values()}) > 5
 
 
 def test_the_fee_of_a_fill_that_begins_a_day_is_of_the_day() -> None:

@@ -59,6 +59,8 @@ class Looks:
         self.lag_ms = 0.0
         self.thresholds: dict[str, float] = {}
         """Of the last model decision, by instrument id."""
+        self.held: set[str] = set()
+        """Instruments whose setup was last told to hold something: not dust that fees leave on spot."""
         self._told: dict[str, Any] = {}
         self._bars: dict[str, int] = {}
         self._ticks: dict[str, int] = {}
@@ -97,6 +99,7 @@ class Looks:
             last = last_known_price(self._cache, desk.instrument_id)
             price = None if last is None else Decimal(last.as_decimal())
             view = views.position_view(name, setup, price, 1e3 * longest.get(name, 0.0))
+            (self.held.discard if view.side == "flat" else self.held.add)(name)
             self._tell("pos", view, now_ns, key=f"pos {name}")
 
     def externals(self, now_ns: int) -> None:
