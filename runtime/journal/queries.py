@@ -75,10 +75,7 @@ class JournalQueries:
         model, moment = TABLES[name]
         table = _table(model)
         ts = table.c[moment]
-        wanted: list[ColumnElement[bool]] = [table.c[column] == value for column, value in equal.items()]
-        wanted.append(ts >= from_ns)
-        if to_ns is not None:
-            wanted.append(ts < to_ns)
+        wanted = _wanted(table, ts, equal, from_ns, to_ns)
         if before is not None:
             wanted.append(_after(table, ts, before))
         query = (
@@ -86,10 +83,10 @@ class JournalQueries:
         )
         return [_plain(row, moment) for row in self._ask(query.limit(min(limit, MAX_ROWS)))]
 
-    def signal_stats(self, equal: Mapping[str, Any], from_ns: int = 0) -> Row:
+    def signal_stats(self, equal: Mapping[str, Any], from_ns: int = 0, to_ns: int | None = None) -> Row:
         """Return how many signals there were, how many were taken, and why the others were not."""
         table = _table(models.SignalRow)
-        wanted = [table.c[column] == value for column, value in equal.items()] + [table.c.ts_ns >= from_ns]
+        wanted = _wanted(table, table.c.ts_ns, equal, from_ns, to_ns)
         taken = func.sum(case((table.c.is_taken, 1), else_=0))
         count, confidence = func.count(), func.avg(table.c.confidence)
         total = self._ask(select(count.label("signals"), taken.label("taken"), confidence.label("confidence"))
@@ -120,9 +117,9 @@ class JournalQueries:
         }
 
     def signal_summary(self, equal: Mapping[str, Any], now_ns: int) -> list[Row]:
-        """Return each instrument's signals: in all, of the last day, and the newest."""
+        """Return each instrument's signals of before a time: in all, of the last day, and the newest."""
         table = _table(models.SignalRow)
-        wanted = [table.c[column] == value for column, value in equal.items()]
+        wanted = _wanted(table, table.c.ts_ns, equal, 0, now_ns)
         recent = func.sum(case((table.c.ts_ns >= now_ns - _DAY_NS, 1), else_=0))
         groups = self._ask(
             select(
@@ -141,12 +138,10 @@ class JournalQueries:
             {**one, "taken": int(one["taken"]), "last_24h": int(one["last_24h"])} for one in map(dict, groups)
         ]
 
-    def trade_stats(self, equal: Mapping[str, Any], from_ns: int = 0) -> Row:
+    def trade_stats(self, equal: Mapping[str, Any], from_ns: int = 0, to_ns: int | None = None) -> Row:
         """Return how many trades there were, how many won, and what they earned in multiples of risk."""
         table = _table(models.TradeRow)
-        wanted = [table.c[column] == value for column, value in equal.items()] + [
-            table.c.exit_ts_ns >= from_ns
-        ]
+        wanted = _wanted(table, table.c.exit_ts_ns, equal, from_ns, to_ns)
         found = self._ask(
             select(
                 func.count().label("trades"),
@@ -192,6 +187,17 @@ class JournalQueries:
 def _table(model: type[models.Base]) -> Table:
     table: Any = model.__table__
     return table  # type: ignore[no-any-return]
+
+
+def _wanted(
+    table: Table, ts: Any, equal: Mapping[str, Any], from_ns: int, to_ns: int | None
+) -> list[ColumnElement[bool]]:
+    """Return what rows must fulfil: their values, and their time, from included, to not."""
+    wanted: list[ColumnElement[bool]] = [table.c[column] == value for column, value in equal.items()]
+    wanted.append(ts >= from_ns)
+    if to_ns is not None:
+        wanted.append(ts < to_ns)
+    return wanted
 
 
 def _after(table: Table, ts: Any, before: tuple[int, str, int]) -> ColumnElement[bool]:

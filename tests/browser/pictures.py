@@ -52,6 +52,7 @@ class Camera:
         self._state = context.storage_state()
         state = self._get(page, "health/detailed")["node"]["state"]
         self._span = (state["replay"]["from"], state["replay"]["to"])
+        self.seek(page, self._span[1])  # before its end a replay knows of no later trade
         trades = self._get(page, f"trades?session={state['session']}")["trades"]
         middles = sorted((one["entry_ts_ns"] + one["exit_ts_ns"]) // 2 // NS_PER_MS for one in trades)
         self.moment_ms, self.later_ms = middles[0], middles[-1]

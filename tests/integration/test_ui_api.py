@@ -141,7 +141,7 @@ class TestRecords:
         finally:
             catalog.rmdir()
 
-    def test_the_last_day_of_a_replay_ends_with_what_is_played(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_last_day_of_a_replay_ends_with_what_is_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """By the clock of today an old run would have had no signal in its last day."""
         asked: list[int] = []
 
@@ -155,7 +155,7 @@ class TestRecords:
         node = p.NodeState(mode="replay", session="s", replay=place)
         monkeypatch.setattr(replay.made.services.hub, "node", lambda: node)
         ask(replay, "/api/v1/signals/summary")
-        assert asked == [86_400_000 * 1_000_000]
+        assert asked == [1_001 * 1_000_000]
 
     @pytest.mark.parametrize("path", ["trades/stats", "signals/stats", "signals/summary"])
     def test_figures_are_of_what_is_served_unless_somebody_says_else(self, server: Server, path: str) -> None:
@@ -165,7 +165,7 @@ class TestRecords:
         count = {"trades/stats": "trades", "signals/stats": "signals"}.get(path, "instruments")
         of_paper = ask(server, f"/api/v1/{path}")
         assert of_paper[count]
-        assert of_paper["of"] == {"mode": "paper", "session": None}
+        assert of_paper["of"] == {"mode": "paper", "session": None, "as_of": None}
         known.ports["mode"] = "live"
         try:
             of_live = ask(server, f"/api/v1/{path}")
@@ -175,11 +175,11 @@ class TestRecords:
         finally:
             del known.ports["mode"]
         assert not of_live[count]
-        assert of_live["of"] == rows["of"] == {"mode": "live", "session": None}
+        assert of_live["of"] == rows["of"] == {"mode": "live", "session": None, "as_of": None}
         assert rows[name] == []
         assert [one[count] for one in everything] == [of_paper[count]] * 2
         assert every_row[name]
-        assert every_row["of"] == {"mode": None, "session": None}
+        assert every_row["of"] == {"mode": None, "session": None, "as_of": None}
 
     def test_figures_of_a_replay_are_of_its_session(self, server: Server, tmp_path: Path) -> None:
         """Whose mode the journal calls something else."""
@@ -188,7 +188,7 @@ class TestRecords:
         hub.take([p.Message("e", 1, time.time_ns(), p.SNAP, state.snapshot())])
         replay = make_server(hub, ports={**server.made.services.ports, "mode": "backtest"})
         figures = ask(replay, "/api/v1/trades/stats")
-        assert (figures["trades"], figures["of"]) == (0, {"mode": None, "session": "another"})
+        assert (figures["trades"], figures["of"]) == (0, {"mode": None, "session": "another", "as_of": None})
 
     def test_figures_of_signals_add_up(self, server: Server) -> None:
         """Taken and skipped are all."""

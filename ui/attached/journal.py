@@ -32,17 +32,17 @@ class JournalReader:
         """Return rows of a table, newest first."""
         return self._ask(lambda queries: queries.rows(name, equal, from_ns, to_ns, before, limit))
 
-    def signal_stats(self, equal: Mapping[str, Any], from_ns: int = 0) -> Plain:
+    def signal_stats(self, equal: Mapping[str, Any], from_ns: int = 0, to_ns: int | None = None) -> Plain:
         """Return how many signals there were, were taken, and why not."""
-        return self._ask(lambda queries: queries.signal_stats(equal, from_ns))
+        return self._ask(lambda queries: queries.signal_stats(equal, from_ns, to_ns))
 
     def signal_summary(self, equal: Mapping[str, Any], now_ns: int) -> list[Plain]:
         """Return each instrument's signals in short."""
         return self._ask(lambda queries: queries.signal_summary(equal, now_ns))
 
-    def trade_stats(self, equal: Mapping[str, Any], from_ns: int = 0) -> Plain:
+    def trade_stats(self, equal: Mapping[str, Any], from_ns: int = 0, to_ns: int | None = None) -> Plain:
         """Return how many trades there were, won, and what they earned."""
-        return self._ask(lambda queries: queries.trade_stats(equal, from_ns))
+        return self._ask(lambda queries: queries.trade_stats(equal, from_ns, to_ns))
 
     def explain(self, setup_id: str, session_id: str | None = None) -> Any:
         """Return how a trade came about."""

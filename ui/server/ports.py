@@ -78,13 +78,13 @@ class Journal(Protocol):
     ) -> list[Plain]:
         """Return rows of a table, newest first."""
 
-    def signal_stats(self, equal: Mapping[str, Any], from_ns: int = 0) -> Plain:
+    def signal_stats(self, equal: Mapping[str, Any], from_ns: int = 0, to_ns: int | None = None) -> Plain:
         """Return how many signals there were, were taken, and why not."""
 
     def signal_summary(self, equal: Mapping[str, Any], now_ns: int) -> list[Plain]:
         """Return each instrument's signals in short."""
 
-    def trade_stats(self, equal: Mapping[str, Any], from_ns: int = 0) -> Plain:
+    def trade_stats(self, equal: Mapping[str, Any], from_ns: int = 0, to_ns: int | None = None) -> Plain:
         """Return how many trades there were, won, and what they earned."""
 
     def explain(self, setup_id: str, session_id: str | None = None) -> Any:

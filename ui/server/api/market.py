@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 
 from ui.server.access import origin, person
 from ui.server.answers import answer, json_body
+from ui.server.played import as_of_ms, end_ns
 from ui.server.ports import Data, Plain, QuestionError, Unavailable
 from ui.server.questions import LAST_NS, Question
 from ui.server.services import services
@@ -34,14 +35,14 @@ def pairs() -> Response:
 def candles() -> Response:
     """Return closed candles of an instrument by column, the newest ones."""
     asked = Question(request.args, ("instrument", "timeframe", "from", "to", "limit"))
-    end_ns = asked.moment_ns("to", LAST_NS)
+    until_ns = end_ns(as_of_ms(), asked.moment_ns("to", LAST_NS))
     found = ask(
         "candles",
         place("catalog"),
         asked.instrument("instrument"),
         asked.choice("timeframe", TIMEFRAMES, "1h"),
         asked.moment_ns("from", 0),
-        None if end_ns == LAST_NS else end_ns,
+        None if until_ns == LAST_NS else until_ns,
         asked.integer("limit", 1_000, 1, MAX_ROWS),
     )
     return answer(found)

@@ -1,4 +1,7 @@
-"""What happened, from the journal; and what stands now, from the node."""
+"""What happened, from the journal; and what stands now, from the node.
+
+In a replay neither tells anything of later than the moment that it shows.
+"""
 
 import time
 from typing import Any, Final
@@ -8,6 +11,7 @@ from flask import Blueprint, Response, request
 
 from ui.server.answers import answer
 from ui.server.api.health import link_of
+from ui.server.played import as_of_ms, end_ns
 from ui.server.ports import Journal, Plain, QuestionError, Unavailable
 from ui.server.questions import LAST_NS, Question
 from ui.server.services import services
@@ -37,8 +41,9 @@ def trades() -> Response:
 def trade_stats() -> Response:
     """Return how many trades there were, won, and what they earned."""
     asked = Question(request.args, (*SHARED, "from"))
-    equal = figures_of(asked)
-    return answer({**journal().trade_stats(equal, asked.moment_ns("from", 0)), "of": told(equal)})
+    equal, as_of = figures_of(asked), as_of_ms()
+    found = journal().trade_stats(equal, asked.moment_ns("from", 0), end_ns(as_of))
+    return answer({**found, "of": told(equal, as_of)})
 
 
 @api.get("/trades/<setup>/explain")
@@ -48,7 +53,12 @@ def explain(setup: str) -> Response:
     session = asked.text("session", "")
     if len(setup) > 100 or not setup.isprintable():
         raise QuestionError("setup", "expected the id of a setup")
-    return answer(msgspec.to_builtins(journal().explain(setup, session or None), enc_hook=str))
+    story = msgspec.to_builtins(journal().explain(setup, session or None), enc_hook=str)
+    if (as_of := as_of_ms()) is not None:
+        if story["trade"]["exit_ts_ns"] >= end_ns(as_of):
+            raise Unavailable("that trade was not closed yet at the moment that the replay shows")
+        story["steps"] = [one for one in story["steps"] if one["ts_ns"] < end_ns(as_of)]
+    return answer(story)
 
 
 @api.get("/signals")
@@ -61,16 +71,18 @@ def signals() -> Response:
 def signal_stats() -> Response:
     """Return how many signals there were, were taken, and why the others were not."""
     asked = Question(request.args, (*SHARED, "from"))
-    equal = figures_of(asked)
-    return answer({**journal().signal_stats(equal, asked.moment_ns("from", 0)), "of": told(equal)})
+    equal, as_of = figures_of(asked), as_of_ms()
+    found = journal().signal_stats(equal, asked.moment_ns("from", 0), end_ns(as_of))
+    return answer({**found, "of": told(equal, as_of)})
 
 
 @api.get("/signals/summary")
 def signal_summary() -> Response:
     """Return each instrument's signals in short."""
     asked = Question(request.args, tuple(SHARED))
-    equal = figures_of(asked)
-    return answer({"instruments": journal().signal_summary(equal, _end_ns()), "of": told(equal)})
+    equal, as_of = figures_of(asked), as_of_ms()
+    found = journal().signal_summary(equal, end_ns(as_of, time.time_ns()))
+    return answer({"instruments": found, "of": told(equal, as_of)})
 
 
 @api.get("/orders")
@@ -118,7 +130,7 @@ def sessions() -> Response:
 def events() -> Response:
     """Return decisions, the journal's account of what happened, of before a time."""
     asked = Question(request.args, (*SHARED, "before", "limit"))
-    before_ns = asked.moment_ns("before", LAST_NS)
+    before_ns = end_ns(as_of_ms(), asked.moment_ns("before", LAST_NS))
     rows = journal().rows(
         "decisions", filters(asked), 0, before_ns, None, asked.integer("limit", 100, 1, MAX_ROWS)
     )
@@ -131,13 +143,6 @@ def journal() -> Journal:
     if found is None:
         raise Unavailable("this terminal has no journal")
     return found
-
-
-def _end_ns() -> int:
-    """Return the moment up to which the last day is counted: now, or the end of what is played."""
-    node = services().hub.node()
-    played = None if node is None else node.replay
-    return time.time_ns() if played is None else played.to * 1_000_000
 
 
 def served() -> Plain:
@@ -157,9 +162,9 @@ def figures_of(asked: Question) -> Plain:
     return equal if is_said else {**equal, **served()}
 
 
-def told(equal: Plain) -> Plain:
-    """Return of which mode and session figures or rows are; null is all of them."""
-    return {"mode": equal.get("mode"), "session": equal.get("session_id")}
+def told(equal: Plain, as_of: int | None) -> Plain:
+    """Return of which mode and session figures or rows are, and up to when; null is all of them."""
+    return {"mode": equal.get("mode"), "session": equal.get("session_id"), "as_of": as_of}
 
 
 def filters(asked: Question, more: dict[str, str] | None = None, leave_out: tuple[str, ...] = ()) -> Plain:
@@ -191,16 +196,18 @@ def _list(
     asked = Question(request.args, (*names, *PAGED, *extra))
     limit = asked.integer("limit", DEFAULT_ROWS, 1, MAX_ROWS)
     equal = filters(asked, more, leave_out)
+    # Sessions are a registry: a run that is played was begun long after what it shows.
+    as_of = None if name == "sessions" else as_of_ms()
     rows = journal().rows(
         name,
         equal,
         asked.moment_ns("from", 0),
-        asked.moment_ns("to", LAST_NS),
+        end_ns(as_of, asked.moment_ns("to", LAST_NS)),
         _cursor(asked.text("cursor", "")),
         limit,
     )
     following = rows[-1].get("cursor") if len(rows) == limit else None
-    return answer({name: rows, "next": following, "of": told(equal)})
+    return answer({name: rows, "next": following, "of": told(equal, as_of)})
 
 
 def _cursor(text: str) -> tuple[int, str, int] | None:

@@ -5,12 +5,13 @@ import { decimal, duration, fixed, percent, signed, symbolOf, words } from '../l
 import { skipWords } from '../lib/reasons.ts';
 import { VirtualTable, type ColumnSpec } from '../views/table.ts';
 import { failure, type Page } from './page.ts';
-import { facts, textOf, tiles } from './parts.ts';
+import { asOfWords, facts, textOf, tiles, type Scope } from './parts.ts';
 
 type Row = Record<string, unknown> & { ts_ns?: number };
 interface Answer {
   next: string | null;
-  [table: string]: Row[] | string | null;
+  of: Scope;
+  [table: string]: Row[] | Scope | string | null;
 }
 interface Story {
   trade: Row;
@@ -56,7 +57,8 @@ export function open(app: App): Page {
       rows = isMore ? [...rows, ...found] : found;
       next = answer.next;
       more.hidden = next === null;
-      replace(words_, `${rows.length} rows${next ? ', there are more' : ''}; Enter, a double click or a second tap opens a trade's story`);
+      const asOf = asOfWords(answer.of, app.clock());
+      replace(words_, `${rows.length} rows${asOf && ` ${asOf}`}${next ? ', there are more' : ''}; Enter, a double click or a second tap opens a trade's story`);
       table.refresh();
     } catch (error) {
       replace(words_, failure(error));

@@ -48,8 +48,8 @@ export function open(app: App): Page {
   const cancelled = h('div');
   const stop = every(REFRESH_MS, () => {
     drawLoaded(app, loaded);
-    void fill(kept, judged(app), ({ bins, of, setups }) => [scopeTag(of), ...keptParts(bins, setups)]);
-    void fill(cancelled, app.api.get<{ cancels: CancelRow[]; of: Scope }>('/api/v1/cancels', ROWS), ({ cancels, of }) => [scopeTag(of), ...ledgerParts(cancels)]);
+    void fill(kept, judged(app), ({ bins, of, setups }) => [scopeTag(of, app.clock()), ...keptParts(bins, setups)]);
+    void fill(cancelled, app.api.get<{ cancels: CancelRow[]; of: Scope }>('/api/v1/cancels', ROWS), ({ cancels, of }) => [scopeTag(of, app.clock()), ...ledgerParts(cancels)]);
   });
   void fill(passports, app.api.get<{ models: ModelInfo[] }>('/api/v1/models'), ({ models }) => (models.length ? models.map(passportCard) : [h('p.muted', {}, 'no model in the folder of models')]));
   const element = h(

@@ -55,7 +55,7 @@ export function open(app: App): Page {
   const symbols = symbolsTable(app);
   const stop = every(REFRESH_MS, () => {
     void symbols.load();
-    void fill(figures, stats(app), ({ now, past, of }) => [h('div.tiles', {}, ...tiles(now)), scopeTag(of), h('div.tiles', {}, ...tiles(past))]);
+    void fill(figures, stats(app), ({ now, past, of }) => [h('div.tiles', {}, ...tiles(now)), scopeTag(of, app.clock()), h('div.tiles', {}, ...tiles(past))]);
     void fill(skips, app.api.get<SignalStats>('/api/v1/signals/stats'), ({ skip_reasons, skipped }) =>
       skipped ? [shareBars(skip_reasons.map(({ reason, signals }): [string, number] => [skipWords(reason) || 'no reason given', signals]))] : [h('p.muted', {}, 'no signal was skipped')],
     );
@@ -63,7 +63,8 @@ export function open(app: App): Page {
   const element = h(
     'main.page', {}, h('h1', {}, 'Overview'), figures,
     h('div.columns', {}, section('Symbols', h('div.table-frame.fitted', {}, symbols.table.element)), section('Why signals were skipped', skips)),
-    scanSection(app),
+    // A scan ranks the newest klines of the catalog, which a replay does not know of yet.
+    app.api.session?.mode === 'replay' ? null : scanSection(app),
   );
   return { element, leave: stop };
 }

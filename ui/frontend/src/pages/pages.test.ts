@@ -10,7 +10,7 @@ import { open as openBacktests } from './backtests.ts';
 import { open as openJournal } from './journal.ts';
 import { open as openModels } from './models.ts';
 import { open as openOverview } from './overview.ts';
-import { scopeWords } from './parts.ts';
+import { scopeWords, type Scope } from './parts.ts';
 
 const STRATEGIES: Strategy[] = [
   { name: 'breakout', version: '1', summary: 'a breakout', parameters: [] },
@@ -25,7 +25,7 @@ const STRATEGIES: Strategy[] = [
   },
 ];
 const TRADE = { setup_id: 'S1', session_id: 'T', instrument_id: 'XRPUSDT.BINANCE', side: 'long', ts_ns: 1.7e18, entry_ts_ns: 1.7e18, r_multiple: 1.5, pnl: '12.50', exit_reason: 'target' };
-const OF = { mode: 'paper', session: null };
+const OF: Scope = { mode: 'paper', session: null, as_of: null };
 const ANSWERS: Record<string, unknown> = {
   '/api/v1/signals/stats': { signals: 10, taken: 4, skipped: 6, average_confidence: 0.7, of: OF, skip_reasons: [{ reason: 'in_position', signals: 6 }] },
   '/api/v1/trades/stats': { trades: 4, wins: 3, average_r: 0.5, total_r: 2, of: OF },
@@ -122,9 +122,26 @@ describe('pages', () => {
   });
 
   it.each([
-    [{ mode: 'live', session: null }, 'of all LIVE sessions'], [{ mode: null, session: 'S1' }, 'of the session S1'],
-    [{ mode: null, session: null }, 'of all modes: live, paper and backtests'],
+    [{ mode: 'live', session: null, as_of: null }, 'of all LIVE sessions'], [{ mode: null, session: 'S1', as_of: null }, 'of the session S1'],
+    [{ mode: null, session: null, as_of: null }, 'of all modes: live, paper and backtests'],
   ])('figures of %j are called so', (scope, said) => expect(scopeWords(scope)).toBe(said));
+
+  it('pages of a replay say as of when they are, and scan nothing of later', async () => {
+    OF.as_of = Date.UTC(2026, 2, 24, 13, 5, 20);
+    try {
+      const replay = app();
+      replay.api.session!.mode = 'replay';
+      const overview = openOverview(replay);
+      const said = "as of the replay's time, 24 Mar 13:05:20.000";
+      await vi.waitFor(() => expect(overview.element.querySelector('.scope')!.textContent).toBe(`of all paper sessions, ${said}`));
+      expect(text(overview.element)).not.toContain('Scan');
+      overview.leave();
+      const journal = openJournal(replay);
+      await vi.waitFor(() => expect(text(journal.element)).toContain(`1 rows ${said}`));
+    } finally {
+      OF.as_of = null;
+    }
+  });
 
   it('journal lists trades and tells the story of one', async () => {
     const page = openJournal(app());

@@ -1,6 +1,7 @@
 /** Pieces of pages: figures in tiles, bars of shares, small curves, definition lists. */
 import { h } from '../lib/dom.ts';
 import { fixed } from '../lib/format.ts';
+import type { Clock } from '../lib/time.ts';
 
 /** Label, value, and a number whose sign colours it. */
 export type Tile = [label: string, value: string, sign?: number | null];
@@ -27,10 +28,11 @@ export function shareBars(counts: [string, number][]): HTMLElement {
   return list;
 }
 
-/** Of which mode and session rows and figures are; null is all of them. */
+/** Of which mode and session rows and figures are; null is all of them. `as_of`: nothing of later, in a replay. */
 export interface Scope {
   mode: string | null;
   session: string | null;
+  as_of: number | null;
 }
 
 /** What figures are of, in words. */
@@ -39,8 +41,13 @@ export function scopeWords({ mode, session }: Scope): string {
   return mode ? `of all ${mode === 'live' ? 'LIVE' : mode} sessions` : 'of all modes: live, paper and backtests';
 }
 
-export function scopeTag(scope: Scope): HTMLElement {
-  return h('p.muted.small.scope', {}, scopeWords(scope));
+/** Up to when, in words; nothing where it is up to now. */
+export function asOfWords({ as_of }: Pick<Scope, 'as_of'>, clock: Clock): string {
+  return as_of === null ? '' : `as of the replay's time, ${clock.stamp(as_of)}`;
+}
+
+export function scopeTag(scope: Scope, clock: Clock): HTMLElement {
+  return h('p.muted.small.scope', {}, [scopeWords(scope), asOfWords(scope, clock)].filter(Boolean).join(', '));
 }
 
 const SVG = 'http://www.w3.org/2000/svg';
