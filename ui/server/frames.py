@@ -5,13 +5,14 @@ of each thing only the last state stands; one that fell out of the ring, or asks
 acknowledges nothing for `STUCK_SECS` is to be thrown out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from ui.protocol import CHART_KINDS, SNAP
 from ui.server.feed import Event, Feed
+from ui.server.shortened import shortened
 
 FRAME_HZ: Final = 25.0
 BEAT_SECS: Final = 0.5
@@ -155,10 +156,7 @@ class FrameMaker:
         """Return all there is to know, for a browser that looks at an instrument."""
         feed = self.feed
         chosen = self.chosen(ins)
-        made = self._made.get((SNAP, chosen))
-        if made is None:
-            made = msgspec.Raw(_JSON.encode(feed.state.snapshot(chosen, with_buckets=False)))
-            self._made[SNAP, chosen] = made
+        made = self._encoded((SNAP, chosen), role, lambda: feed.state.snapshot(chosen, with_buckets=False))
         first, last = feed.state.span(chosen or "") or (None, None)
         body = {
             **self._head("snap", role),
@@ -173,11 +171,11 @@ class FrameMaker:
         """Return what came after a message, for a browser that looks at an instrument."""
         feed = self.feed
         chosen = self.chosen(ins)
-        made = self._made.get((seq, chosen))
-        if made is None:
-            events = self._events(feed.epoch, seq) or []
-            made = msgspec.Raw(_JSON.encode([event[:3] for event in conflate(events, chosen)]))
-            self._made[seq, chosen] = made
+        made = self._encoded(
+            (seq, chosen),
+            role,
+            lambda: [event[:3] for event in conflate(self._events(feed.epoch, seq) or [], chosen)],
+        )
         return Frame({**self._head("d", role), "from": seq, "e": made}, feed.epoch, feed.seq)
 
     def chosen(self, ins: str | None) -> str | None:
@@ -198,6 +196,18 @@ class FrameMaker:
             "ts": feed.ts_ns // 1_000_000,
             "age_ms": None if self._age_ms is None else round(self._age_ms, 1),
         }
+
+    def _encoded(self, key: tuple[Any, ...], role: str, tell: Callable[[], Any]) -> msgspec.Raw:
+        """Return what is told as JSON, made once for all who get the same; to viewers without paths."""
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = msgspec.Raw(_JSON.encode(tell()))
+        if role == OPERATOR:
+            return made
+        fewer = self._made.get((*key, role))
+        if fewer is None:
+            fewer = self._made[*key, role] = msgspec.Raw(shortened(bytes(made)))
+        return fewer
 
     def _events(self, epoch: str, seq: int) -> list[Event] | None:
         key = ("events", epoch, seq)

@@ -4,7 +4,7 @@ import math
 import re
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,7 +13,7 @@ from flask import Blueprint, Response, request, send_file
 from msgspec import Meta
 
 from ui.server.access import origin, person
-from ui.server.answers import answer, json_body
+from ui.server.answers import answer, json_body, sees_paths
 from ui.server.api.market import ask, place
 from ui.server.errors import ApiError
 from ui.server.frames import OPERATOR, told_to
@@ -21,6 +21,7 @@ from ui.server.jobs import Job, Jobs, QueueFull
 from ui.server.ports import Plain, QuestionError, Unavailable
 from ui.server.questions import INSTRUMENT, Question, moment_ns
 from ui.server.services import services
+from ui.server.shortened import shortened
 
 KIND: Final = "backtest"
 SECONDS: Final = {"1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1_800, "1h": 3_600, "2h": 7_200,
@@ -148,9 +149,11 @@ def download(name: str, file: str) -> Any:
     if file not in FILES or path is None or not (path / file).is_file():
         raise ApiError(404, "absent", f"no such file; there are {', '.join(FILES)} once it is done")
     # Never shown as a page of ours: a tearsheet has scripts, which this site's policy allows nobody.
-    return send_file(
-        (path / file).absolute(), FILES[file], as_attachment=True, download_name=f"{name}-{file}"
-    )
+    given_name = f"{name}-{file}"
+    if sees_paths():
+        return send_file((path / file).absolute(), FILES[file], as_attachment=True, download_name=given_name)
+    headers = {"Content-Disposition": f"attachment; filename={given_name}"}
+    return Response(_without_paths(path / file), headers=headers, mimetype=FILES[file])
 
 
 def command_of(wanted: Wanted, strategies: list[Plain], config: str | None, catalog: str) -> list[str]:
@@ -313,6 +316,12 @@ def _run_folder(result: Any) -> Path | None:
         return None
     path, root = Path(result["run_dir"]).resolve(), Path(place("runs")).resolve()
     return path if root in path.parents else None
+
+
+def _without_paths(file: Path) -> Iterator[bytes]:
+    """Walk a file as viewers may have it, a line at a time: events of a year are hundreds of megabytes."""
+    with file.open("rb") as lines:
+        yield from map(shortened, lines)
 
 
 def _job(name: str) -> Job:
