@@ -224,7 +224,7 @@ def test_only_kill_is_left_when_the_node_is_silent(
     expect(page.locator(".banner")).to_contain_text("only Kill")
 
 
-@pytest.mark.parametrize("width", [390, 820, 1200, 1280, 1440, 1920])
+@pytest.mark.parametrize("width", [390, 820, 1200, 1280, 1440, 1600, 1700, 1920])
 def test_every_figure_is_whole_at_any_width(enter: Callable[..., tuple[Page, Said]], width: int) -> None:
     """Of a live session, also with long numbers; only a phone leaves those of the machine out."""
     page, _ = enter(viewport={"width": width, "height": 844})
@@ -249,6 +249,14 @@ def test_every_figure_is_whole_at_any_width(enter: Callable[..., tuple[Page, Sai
             height: bar.height,
         };
     }"""
+    with_more_buttons = """(texts) => {
+        for (const [name, text] of [['resume', 'Resume 2 symbols'], ['rearm', 'Rearm']]) {
+            const button = document.querySelector(`[data-action=${name}]`);
+            button.textContent = text;
+            button.hidden = false;
+        }
+        return (%s)(texts);
+    }"""
     machine = [] if width == 390 else ["Feed ms", "Decision µs", "Ack ms"]
     expected = ["Equity", "Day PnL", "Day equity", "Drawdown", "Model", *machine]
     usual = page.evaluate(measure, {})
@@ -266,10 +274,16 @@ def test_every_figure_is_whole_at_any_width(enter: Callable[..., tuple[Page, Sai
             "Ack ms": "180 / 1,460",
         },
     )
-    assert usual["shown"] == mixed["shown"] == long["shown"] == expected
-    assert max(usual["right"], long["right"]) <= width
+    two = {"Equity": "101,234.56", "Day PnL": "▼ −12,345.67 USDT, −0.0123 BTC, −11.27 R (143)"}
+    double = page.evaluate(measure, two)
+    crowded = page.evaluate(with_more_buttons % measure, two)
+    told = (usual, mixed, long, double, crowded)
+    assert [one["shown"] for one in told] == [expected] * len(told)
+    assert max(one["right"] for one in told) <= width
     if width > 1260:
-        assert usual["height"] == long["height"], "the chart jumps with the numbers"
+        assert usual["height"] == long["height"] == double["height"], "the chart jumps with the numbers"
+    if 1260 < width <= 1800:
+        assert crowded["height"] - usual["height"] < 8, "more buttons take the room of the figures"
 
 
 def test_the_phone_shows_position_and_actions(enter: Callable[..., tuple[Page, Said]]) -> None:
