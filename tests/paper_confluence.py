@@ -98,6 +98,8 @@ class PaperRun:
         Of the strategy, besides `EASY`.
     speed
         Of the tape.
+    words
+        Further ones of the node's command line.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class PaperRun:
         instruments: Sequence[str],
         parameters: dict[str, Any],
         speed: int = 1,
+        words: Sequence[str] = (),
     ) -> None:
         self.venue, self.folder, self.speed = venue, folder, speed
         self.measured: dict[str, Any] = {"instruments": len(instruments), "speed": speed}
@@ -133,6 +136,7 @@ class PaperRun:
             ],
         }
         self._file = write_settings(settings, folder / "config.yaml")
+        self._words = words
         self._node: subprocess.Popen[bytes] | None = None
         self._began = 0.0
 
@@ -142,7 +146,15 @@ class PaperRun:
         self._began = time.monotonic()
         with (self.folder / "node.txt").open("wb") as stream:
             self._node = subprocess.Popen(
-                [sys.executable, "live_node.py", "--mode", "paper", "--config", str(self._file)],
+                [
+                    sys.executable,
+                    "live_node.py",
+                    "--mode",
+                    "paper",
+                    "--config",
+                    str(self._file),
+                    *self._words,
+                ],
                 cwd=ROOT,
                 env=environment,
                 stdout=subprocess.DEVNULL,

@@ -26,6 +26,7 @@ from indicators.snapshot import SNAPSHOT_DTYPE
 from strategies.trade_manager.client_ids import setup_and_leg
 from ui.protocol import CancelEntry, Fill, Heartbeat, LogLine
 from ui.telemetry import views
+from ui.telemetry.coin_bars import CoinBars
 from ui.telemetry.living import living_events
 from ui.telemetry.looks import Looks
 from ui.telemetry.models import last_inference_us
@@ -94,6 +95,7 @@ class TelemetryActor(Actor):
         self._sources, self._sink, self._answer, self._close = sources, sink, answer, close
         self._is_watched = is_watched
         self._charts: dict[str, _Chart] = {}
+        self._coin_bars = CoinBars(sink)
         self._cancels: dict[str, CancelEntry] = {}
         self._signal_sources: set[str] = set()
         self._failures = 0
@@ -159,8 +161,12 @@ class TelemetryActor(Actor):
         return guarded
 
     def adopt(self) -> None:
-        """Watch the buckets of strategies that are there by now; those that are watched stay so."""
+        """Watch buckets and klines of strategies that are there by now; those that are watched stay so."""
         for strategy in self._sources.strategies():
+            if (
+                self._sources.call_soon is not None
+            ):  # bars of a backtest are known beforehand, or come by events
+                self._coin_bars.watch(strategy)
             observe, config = getattr(strategy, "observe", None), getattr(strategy, "config", None)
             scope = _SCOPES.get(getattr(config, "structure", ""))
             if observe is None or config is None or scope is None:
@@ -339,7 +345,7 @@ class TelemetryActor(Actor):
             self._show_forming(list(self._charts), now_ns)
         looks = self._looks
         looks.trades()
-        looks.bars(now_ns)
+        self._coin_bars.tell(now_ns)
         if now_ns - self._beat_ns >= BEAT_NS:
             self._beat_ns = now_ns
             looks.positions(now_ns)

@@ -119,7 +119,20 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignalMark(msgspec.Struct, frozen=True, kw_only=True):
-    """``sig``: a possible trade, taken, or skipped for a reason; `ts` UNIX milliseconds."""
+    """``sig``: a possible trade, taken, or skipped for a reason; `ts` UNIX milliseconds.
+
+    Parameters
+    ----------
+    confidence, factors
+        0 to 1, and the points that make it up.
+    skip, figure, limit, said
+        Reason of a skip, what was compared with what (None where nothing was), more words where there are.
+    p, thr, model
+        What a model of signals said: its probability, what was asked for, and its answer as a word. None
+        without a model; `p` alone where it could not score.
+    why
+        The reasons with their numbers, in words.
+    """
 
     id: str
     ins: str
@@ -135,6 +148,13 @@ class SignalMark(msgspec.Struct, frozen=True, kw_only=True):
     factors: dict[str, float] = {}
     zone: str | None = None
     skip: str | None = None
+    figure: float | None = None
+    limit: float | None = None
+    said: str = ""
+    p: float | None = None
+    thr: float | None = None
+    model: str | None = None
+    why: str = ""
 
 
 class ModelDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -316,13 +336,17 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
-    """An instrument of the node: tick and lot as decimal text; `kind` says which chart it has."""
+    """An instrument of the node: tick and lot as decimal text; `kind` says which chart it has.
+
+    `min_score` is the confluence score, 0 to 100, from which a signal may be taken; None where none is made.
+    """
 
     id: str
     tick: str
     lot: str
     bucket_usd: float | None = None
     kind: Literal["buckets", "bars"] = "buckets"
+    min_score: float | None = None
 
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -353,7 +377,10 @@ class Replaying(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):
-    """``st``: what the node is and whether it may trade."""
+    """``st``: what the node is and whether it may trade.
+
+    `factors` are those of confluence scores, and the most points of each.
+    """
 
     mode: Mode
     session: str
@@ -368,6 +395,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     instruments: list[InstrumentView] = []
     models: list[ModelView] = []
     drift: str | None = None
+    factors: dict[str, float] = {}
     replay: Replaying | None = None
 
 

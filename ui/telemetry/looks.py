@@ -1,4 +1,4 @@
-"""What a terminal is told without an event: account, positions, state, latencies, bars.
+"""What a terminal is told without an event: account, positions, state, latencies.
 
 Read from the node's objects in its own thread, and told where it has changed.
 """
@@ -62,7 +62,6 @@ class Looks:
         self.held: set[str] = set()
         """Instruments whose setup was last told to hold something: not dust that fees leave on spot."""
         self._told: dict[str, Any] = {}
-        self._bars: dict[str, int] = {}
         self._ticks: dict[str, int] = {}
         self._feed_ms: deque[float] = deque(maxlen=FEED_SAMPLES)
 
@@ -74,20 +73,6 @@ class Looks:
             if tick is not None and self._ticks.get(name) != tick.ts_init:
                 self._ticks[name] = tick.ts_init
                 self._feed_ms.append((tick.ts_init - tick.ts_event) / MS)
-
-    def bars(self, now_ns: int) -> None:
-        """Tell closed bars of strategies on bars, with their scores."""
-        for strategy in self._sources.strategies():
-            coins = getattr(strategy, "coins", None)
-            if not isinstance(coins, dict):
-                continue
-            for name, coin in coins.items():
-                last = getattr(coin, "last", None)
-                if last is None or self._bars.get(name) == last.close_ns:
-                    continue
-                self._bars[name] = last.close_ns
-                bar = views.bar_view(name, strategy.config.ltf_secs, last, coin.score)
-                self._sink.publish("bar", bar, now_ns)
 
     def positions(self, now_ns: int, only: str = "") -> None:
         """Tell positions, of one instrument alone where it is named."""
@@ -204,22 +189,33 @@ class Looks:
             killed=bool(killed),
             kill_reason=killed or None,
             instruments=[
-                self._instrument(desk.instrument_id, one)
-                for one in strategies
-                for desk in getattr(one, "desks", ())
+                self._instrument(desk, one) for one in strategies for desk in getattr(one, "desks", ())
             ],
             models=model_views(strategies, self.thresholds),
             drift=worst_drift(strategies),
+            factors=next((views.most_points(one.score) for one in desks if hasattr(one, "score")), {}),
         )
         self._tell("st", state, now_ns)
 
     def tick_age_ms(self, now_ns: int) -> float | None:
-        """Return how old the newest trade of all instruments is, None before the first."""
+        """Return how old the newest trade of all instruments is, None before the first.
+
+        Not of coins that are traded on klines: trades come of those that are entered alone, and while nothing
+        is held their silence says nothing.
+        """
         newest = 0
-        for desk in self._desks():
+        for strategy in self._sources.strategies():
+            if isinstance(getattr(strategy, "coins", None), dict):
+                continue
+            newest = max(newest, self._newest_trade(strategy))
+        return (now_ns - newest) / MS if newest else None
+
+    def _newest_trade(self, strategy: Any) -> int:
+        newest = 0
+        for desk in getattr(strategy, "desks", ()):
             tick = self._cache.trade_tick(desk.instrument_id)
             newest = newest if tick is None else max(newest, tick.ts_init)
-        return (now_ns - newest) / MS if newest else None
+        return newest
 
     def _desks(self) -> Iterator[Any]:
         return (desk for one in self._sources.strategies() for desk in getattr(one, "desks", ()))
@@ -236,7 +232,8 @@ class Looks:
                 )
         return told
 
-    def _instrument(self, instrument_id: Any, strategy: Any) -> InstrumentView:
+    def _instrument(self, desk: Any, strategy: Any) -> InstrumentView:
+        instrument_id = desk.instrument_id
         instrument = self._cache.instrument(instrument_id)
         bucket_usd = getattr(strategy.config, "bucket_usd", None)  # a decimal, which would be sent as text
         return InstrumentView(
@@ -245,6 +242,7 @@ class Looks:
             lot="" if instrument is None else str(instrument.size_increment),
             bucket_usd=None if bucket_usd is None else float(bucket_usd),
             kind="buckets" if self._has_chart(instrument_id.value) else "bars",
+            min_score=getattr(getattr(desk, "rules", None), "min_confidence", None),
         )
 
     def _tell(self, kind: str, payload: Any, now_ns: int, key: str = "") -> None:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
 
 from indicators.confluence.config import ConfluenceConfig
-from indicators.confluence.explain import explain
+from indicators.confluence.explain import FACTORS, explain
 from packet_builder.packet import PACKET_DTYPE
 from strategies.trade_manager.client_ids import setup_and_leg
 from strategies.trade_manager.record import CancelShadow, ClosedTrade, Decision
@@ -105,6 +106,12 @@ def bar_view(ins: str, interval_secs: int, bar: Any, scoring: ConfluenceConfig) 
     )
 
 
+def most_points(scoring: ConfluenceConfig) -> dict[str, float]:
+    """Return the most that each factor can add to a score."""
+    weights = asdict(scoring.weights)
+    return {name: weights.get(name, scoring.weights.htf_aligned) for name in FACTORS}
+
+
 def market_bar_view(bar: Any, interval_secs: int) -> Bar:
     """Return a closed kline that nothing has scored, from a bar of Nautilus' of so many seconds."""
     prices = {"o": bar.open, "h": bar.high, "l": bar.low, "c": bar.close, "v": bar.volume}
@@ -155,6 +162,14 @@ def signal_of(decision: Decision) -> SignalMark | None:
         zone=str(decision.zone_id) if decision.zone_id >= 0 else None,
         taken=is_taken,
         skip=None if is_taken else decision.reason,
+        # Where nothing was compared both are zero.
+        figure=figures.get("figure") if figures.get("limit") or figures.get("figure") else None,
+        limit=figures.get("limit") or None,
+        said=str(decision.detail.get("text", "")),
+        p=decision.probability,
+        thr=decision.threshold,
+        model=str(decision.detail["model"]) if "model" in decision.detail else None,
+        why=str(decision.detail.get("why", "")),
     )
 
 
@@ -399,6 +414,7 @@ __all__ = [
     "external_view",
     "market_bar_view",
     "model_decision",
+    "most_points",
     "order_view",
     "position_view",
     "signal_of",
