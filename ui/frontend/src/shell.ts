@@ -94,12 +94,14 @@ function applyTheme(settings: SettingsStore): void {
 }
 
 function show(app: App, terminal: TerminalPage, ins: string, ms?: number, object?: string): void {
-  if (ins !== app.store.market.ins) {
+  const isOther = ins !== app.store.market.ins;
+  if (isOther) {
     app.settings.remember({ ins });
     if (ms !== undefined) terminal.chart.revealOf(ins, ms);
     app.feed.view(ins);
   } else if (ms !== undefined) terminal.chart.reveal(ms);
-  if (object) terminal.pick(object);
+  // What is told of one instrument says nothing about the next.
+  if (object || isOther) terminal.pick(object ?? null);
   location.hash = '#/terminal';
 }
 

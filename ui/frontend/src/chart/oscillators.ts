@@ -183,10 +183,13 @@ export class ModelPainter extends Painter {
   }
 }
 
-/** Scores for long and short of the confluence strategy. */
+/** Scores for long and short of the confluence strategy, and the score that a signal needs. */
 export class ScorePainter extends Painter {
+  least = NaN;
+
   protected paint(view: View): void {
     const { palette, columns } = this.scene();
+    if (!Number.isNaN(this.least)) dashed(view, this.least, palette.warn);
     polyline(view, columns.column('score_long'), palette.up);
     polyline(view, columns.column('score_short'), palette.down);
   }

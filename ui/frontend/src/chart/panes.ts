@@ -15,6 +15,7 @@ export interface Painters {
   marks: MarkPainter;
   model: ModelPainter;
   vpin: VpinPainter;
+  score: ScorePainter;
 }
 
 export interface ViewPanes {
@@ -40,6 +41,7 @@ export function makePanes(scene: () => Scene, settings: Settings, hasModel = tru
     marks: new MarkPainter(scene, 'top'),
     model: new ModelPainter(scene),
     vpin: new VpinPainter(scene),
+    score: new ScorePainter(scene),
   };
   const { paneHeights } = settings;
   const specs: PaneSpec[] = [{
@@ -50,7 +52,7 @@ export function makePanes(scene: () => Scene, settings: Settings, hasModel = tru
     imbalance: { range: [-1, 1], places: 2, painters: [new HistogramPainter(scene, 'imb')] },
     vpin: { range: vpinRange, places: 2, painters: [painters.vpin] },
     model: { range: [0, 1], places: 2, painters: [painters.model] },
-    score: { range: [0, 100], places: 0, painters: [new ScorePainter(scene)] },
+    score: { range: [0, 100], places: 0, painters: [painters.score] },
     volume: { range: volumeRange, places: 0, painters: [new HistogramPainter(scene, 'v')] },
   };
   for (const name of PANES_OF[settings.view]) {

@@ -79,6 +79,15 @@ export interface Signal {
   zone: string | null;
   taken: boolean;
   skip: string | null;
+  /** What was compared with what, where something was. */
+  figure?: number | null;
+  limit?: number | null;
+  said?: string;
+  /** Of a model of signals; no `thr` without one, no `p` where it could not score. */
+  p?: number | null;
+  thr?: number | null;
+  model?: string | null;
+  why?: string;
 }
 
 export interface Decision {
@@ -201,6 +210,8 @@ export interface InstrumentInfo {
   lot: Decimal;
   bucket_usd: number | null;
   kind: 'buckets' | 'bars';
+  /** Score from which a signal may be taken, 0 to 100; null where nothing is scored. */
+  min_score?: number | null;
 }
 
 export interface ReplayState {
@@ -227,6 +238,8 @@ export interface Status {
   instruments: InstrumentInfo[];
   models: { ins: string; verdict: string; threshold: number | null; digest: string }[];
   drift: string | null;
+  /** The factors of confluence scores, and the most points of each. */
+  factors?: Record<string, number>;
   replay?: ReplayState | null;
 }
 

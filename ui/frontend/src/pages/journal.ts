@@ -5,7 +5,9 @@ import { decimal, duration, fixed, percent, signed, symbolOf, words } from '../l
 import { skipWords } from '../lib/reasons.ts';
 import { VirtualTable, type ColumnSpec } from '../views/table.ts';
 import { failure, type Page } from './page.ts';
-import { asOfWords, facts, textOf, tiles, type Scope } from './parts.ts';
+import { asOfWords, facts, textOf, tiles, type Scope, type Tile } from './parts.ts';
+import { factorTable } from '../views/signal-card.ts';
+import { factorText } from '../lib/factors.ts';
 
 type Row = Record<string, unknown> & { ts_ns?: number };
 interface Answer {
@@ -23,6 +25,8 @@ interface Story {
 
 const NS_PER_MS = 1e6;
 const PAGE_ROWS = 500;
+/** How long after a signal its entry leaves, at the most. */
+const ENTERED_MS = 60_000;
 const MONEY = new Set(['pnl', 'fees', 'money', 'commission']);
 
 /** Columns of each table: name, title, width; a minus before the name of numbers. */
@@ -58,7 +62,8 @@ export function open(app: App): Page {
       next = answer.next;
       more.hidden = next === null;
       const asOf = asOfWords(answer.of, app.clock());
-      replace(words_, `${rows.length} rows${asOf && ` ${asOf}`}${next ? ', there are more' : ''}; Enter, a double click or a second tap opens a trade's story`);
+      const story = name === 'signals' ? 'a signal' : 'a trade';
+      replace(words_, `${rows.length} rows${asOf && ` ${asOf}`}${next ? ', there are more' : ''}; Enter, a double click or a second tap opens the story of ${story}`);
       table.refresh();
     } catch (error) {
       replace(words_, failure(error));
@@ -70,7 +75,10 @@ export function open(app: App): Page {
     for (const button of tabs.children) button.setAttribute('aria-pressed', String(button.textContent === words(chosen)));
     table = new VirtualTable<Row>({
       name: chosen, columns: columns(app, TABLES[chosen]!), rows: () => rows, empty: 'nothing in the journal',
-      open: (row) => (row['setup_id'] && name !== 'sessions' ? void tell(app, story, row) : undefined),
+      open: (row) => {
+        if (name === 'signals') return tellSignal(app, story, row);
+        if (row['setup_id'] && name !== 'sessions') void tell(app, story, row);
+      },
     });
     replace(frame, table.element);
     void load(false);
@@ -124,6 +132,7 @@ function cellText(field: string, value: unknown): string {
   if (value === null || value === undefined) return '';
   if (field === 'instrument_id') return symbolOf(String(value));
   if (field === 'is_taken') return value ? '● taken' : '○ skipped';
+  if (field === 'factors') return factorText(numbersOf(value)) || 'none';
   if (field === 'skip_reason') return skipWords(String(value));
   if (field === 'held_secs') return duration(Number(value) * 1000);
   if (field === 'r_multiple' || field === 'net_r') return signed(Number(value), 2);
@@ -150,6 +159,76 @@ async function tell(app: App, target: HTMLElement, row: Row): Promise<void> {
   }
 }
 
+/** Why a signal was taken or left: its factors and reasons with numbers; where a trade came of it, that one's story follows. */
+function tellSignal(app: App, target: HTMLElement, row: Row): void {
+  target.hidden = false;
+  const detail = recordOf(row['detail']);
+  const ins = String(row['instrument_id']);
+  const said = cellText('is_taken', row['is_taken']);
+  const figures = tiles([
+    ['Signal', said], ['Confidence', percent(Number(row['confidence'] ?? NaN), 0)],
+    ...(row['skip_reason'] ? [['Skipped for', skipWords(String(row['skip_reason']))] as Tile] : []),
+  ]);
+  void modelOf(app, row).then((said) => figures.length && target.contains(figures[0]!) && figures[0]!.after(...tiles([['Model', said]])));
+  const show = h('button.btn.tiny', { type: 'button', onclick: () => app.show(ins, momentOf(row)) }, 'Show on the chart');
+  const story = row['is_taken'] ? h('button.btn.tiny', { type: 'button', onclick: () => void tellTrade(app, target, row) }, 'Story of the trade') : null;
+  const { price, stop, target: aim, qty } = row;
+  replace(
+    target, h('div.form-line', {}, h('h2', {}, `${symbolOf(ins)} ${String(row['side'])}`), show, story), h('div.tiles', {}, ...figures),
+    factorTable(numbersOf(row['factors'])), ...reasonParts(detail), facts({ price, stop, target: aim, qty }), allFigures(detail),
+  );
+}
+
+/** The decision of a kind that a signal was, or led to, within some time. */
+async function decisionOf(app: App, row: Row, kind: string, withinMs: number): Promise<Row | undefined> {
+  const ms = momentOf(row);
+  const query = { instrument: String(row['instrument_id']), session: row['session_id'] as string | undefined, kind, from: String(ms), to: String(ms + withinMs) };
+  const { decisions } = await app.api.get<{ decisions: Row[] }>('/api/v1/decisions', query).catch(() => ({ decisions: [] }));
+  return decisions.find((one) => one['zone_id'] === row['signal_id']);
+}
+
+/** What a model of signals said is with the decision that a signal was. */
+async function modelOf(app: App, row: Row): Promise<string> {
+  return asked(await decisionOf(app, row, row['is_taken'] ? 'signal_taken' : 'signal_skipped', 1));
+}
+
+/** A signal is on record before its entry has an id: that stands with the entry. */
+async function tellTrade(app: App, target: HTMLElement, row: Row): Promise<void> {
+  const entry = row['setup_id'] ? row : await decisionOf(app, row, 'entry_submitted', ENTERED_MS);
+  if (entry) return tell(app, target, entry);
+  replace(target, h('p.muted', {}, 'no entry of this signal is in the journal'));
+}
+
+/** Probability and threshold of what asked a model; "not asked" where none was. */
+function asked(facts_: Record<string, unknown> | undefined): string {
+  const [p, threshold] = [facts_?.['probability'], facts_?.['threshold']];
+  return typeof threshold === 'number' ? `${percent(typeof p === 'number' ? p : null)} / ${percent(threshold)}` : 'not asked';
+}
+
+const recordOf = (value: unknown): Record<string, unknown> => (typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {});
+const numbersOf = (value: unknown): Record<string, number> => Object.fromEntries(Object.entries(recordOf(value)).filter(([, one]) => typeof one === 'number')) as Record<string, number>;
+
+/** What a detail says in words: why a score is what it is, and why it did not do. */
+function reasonParts(detail: Record<string, unknown>): HTMLElement[] {
+  return ['why', 'text'].filter((name) => detail[name]).map((name) => h('p.why', {}, String(detail[name])));
+}
+
+/** What a model could see and the like: there for who asks. */
+function allFigures(detail: Record<string, unknown>): HTMLElement | null {
+  const { why, text, ...rest } = detail;
+  return Object.keys(rest).length ? h('details.small', {}, h('summary.muted', {}, `all ${Object.keys(rest).length} figures`), facts(rest)) : null;
+}
+
+const FACTOR = 'factor_';
+
+/** What a step of a story says; the detail of a signal is a score, reasons, and many figures. */
+function stepParts(facts_: Record<string, unknown>): (HTMLElement | null)[] {
+  const detail = recordOf(facts_['detail']);
+  const points = Object.entries(detail).filter(([name, value]) => name.startsWith(FACTOR) && typeof value === 'number');
+  if (!detail['why'] && !points.length) return [facts(told(facts_))];
+  return [facts(told({ ...facts_, detail: null })), factorTable(Object.fromEntries(points.map(([name, value]) => [name.slice(FACTOR.length), value as number]))), ...reasonParts(detail), allFigures(detail)];
+}
+
 /** Codes of reasons in words. */
 function told(facts_: Record<string, unknown>): Record<string, unknown> {
   const { skip_reason, reason } = facts_;
@@ -159,12 +238,13 @@ function told(facts_: Record<string, unknown>): Record<string, unknown> {
 function storyParts(app: App, { trade, probability, threshold, steps }: Story): HTMLElement[] {
   const list = h('ol.steps');
   for (const step of steps) {
-    list.append(h('li', {}, h('div.step-head', {}, h('b', {}, words(step.what)), h('span.tag.muted', {}, step.table), h('span.spring'), h('span.num.muted', {}, app.clock().stamp(step.ts_ns / NS_PER_MS))), facts(told(step.facts))));
+    list.append(h('li', {}, h('div.step-head', {}, h('b', {}, words(step.what)), h('span.tag.muted', {}, step.table), h('span.spring'), h('span.num.muted', {}, app.clock().stamp(step.ts_ns / NS_PER_MS))), ...stepParts(step.facts)));
   }
   const r = Number(trade['r_multiple'] ?? NaN);
   const figures = tiles([
     ['R', signed(r, 2), r], ['PnL', signed(Number(trade['pnl'] ?? NaN), 2), Number(trade['pnl'])], ['Exit', words(String(trade['exit_reason'] ?? ''))],
-    ['Model', probability === null ? 'not asked' : `${percent(probability)} / ${percent(threshold)}`],
+    // A model of signals was asked before there was an entry: its answer is with the signal.
+    ['Model', asked(probability === null ? steps.find((step) => step.what.startsWith('signal_'))?.facts : { probability, threshold })],
   ]);
   const show = h('button.btn.tiny', { type: 'button', onclick: () => app.show(String(trade['instrument_id']), Number(trade['entry_ts_ns']) / NS_PER_MS) }, 'Show on the chart');
   return [h('div.form-line', {}, h('h2', {}, `${symbolOf(String(trade['instrument_id']))} ${String(trade['side'])}`), show), h('div.tiles', {}, ...figures), list];

@@ -9,6 +9,7 @@ import { scopeTag, shareBars, tiles, type Scope, type Tile } from './parts.ts';
 
 const REFRESH_MS = 15_000;
 const NS_PER_MS = 1e6;
+const NO_KLINES = 'the catalog has no klines to rank: the scan reads history on the disk of the server, which `python download_data.py` brings there';
 
 interface SignalSummary {
   instrument_id: string;
@@ -53,6 +54,8 @@ export function open(app: App): Page {
   const figures = h('div');
   const skips = h('div');
   const symbols = symbolsTable(app);
+  const wanted = h<HTMLInputElement>('input.field.filter', { type: 'search', placeholder: 'Filter', 'aria-label': 'filter the symbols' });
+  wanted.addEventListener('input', () => symbols.table.setFilter(wanted.value));
   const stop = every(REFRESH_MS, () => {
     void symbols.load();
     void fill(figures, stats(app), ({ now, past, of }) => [h('div.tiles', {}, ...tiles(now)), scopeTag(of, app.clock()), h('div.tiles', {}, ...tiles(past))]);
@@ -62,7 +65,7 @@ export function open(app: App): Page {
   });
   const element = h(
     'main.page', {}, h('h1', {}, 'Overview'), figures,
-    h('div.columns', {}, section('Symbols', h('div.table-frame.fitted', {}, symbols.table.element)), section('Why signals were skipped', skips)),
+    h('div.columns', {}, section('Symbols', wanted, h('div.table-frame.fitted', {}, symbols.table.element)), section('Why signals were skipped', skips)),
     // A scan ranks the newest klines of the catalog, which a replay does not know of yet.
     app.api.session?.mode === 'replay' ? null : scanSection(app),
   );
@@ -144,7 +147,7 @@ function scanSection(app: App): HTMLElement {
     replace(result, h('p.muted', {}, 'scanning …'));
     try {
       const scan = await app.api.get<Scan>('/api/v1/scan/volatility', { timeframe: timeframe.value, by: by.value, top: 200 });
-      replace(result, scan.timeframes.length ? scanTable(app, scan) : h('p.muted', {}, 'the catalog has no klines to rank'));
+      replace(result, scan.timeframes.length ? scanTable(app, scan) : h('p.muted', {}, NO_KLINES));
     } catch (error) {
       replace(result, failure(error));
     }

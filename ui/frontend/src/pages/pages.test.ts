@@ -74,6 +74,17 @@ describe('pages', () => {
     page.leave();
   });
 
+  it('overview finds a symbol among many', async () => {
+    const page = openOverview(app());
+    document.body.append(page.element);
+    await vi.waitFor(() => expect(page.element.querySelector('.t-body .t-row')).not.toBeNull());
+    const filter = page.element.querySelector<HTMLInputElement>('[aria-label="filter the symbols"]')!;
+    filter.value = 'DOGE';
+    filter.dispatchEvent(new Event('input'));
+    await vi.waitFor(() => expect(page.element.querySelector('.t-empty')!.textContent).toBe('nothing matches the filter'));
+    page.leave();
+  });
+
   it('overview says in words of its own that there are no klines to scan', async () => {
     ANSWERS['/api/v1/scan/volatility'] = { by: 'atr_pct', bars: 100, timeframes: [] };
     const page = openOverview(app());
@@ -152,6 +163,29 @@ describe('pages', () => {
     grid.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowDown', bubbles: true }));
     grid.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true }));
     await vi.waitFor(() => expect(page.element.querySelector('.steps')!.textContent).toContain('impulse'));
+  });
+
+  it('journal tells why a signal was skipped, with factors, reasons and what a model said', async () => {
+    const signal = {
+      ts_ns: 1.7e18, session_id: 'T', instrument_id: 'XRPUSDT.BINANCE', side: 'short', is_taken: false, skip_reason: 'model', signal_id: 7, confidence: 0.35, setup_id: '',
+      factors: { htf: 25, rsi: 10, fvg: 0 }, detail: { why: '4h bias is bearish', feature_rsi: 71 },
+    };
+    ANSWERS['/api/v1/signals'] = { signals: [signal], next: null, of: OF };
+    const decided = ANSWERS['/api/v1/decisions'];
+    ANSWERS['/api/v1/decisions'] = { decisions: [{ kind: 'signal_skipped', zone_id: 6, probability: 0.9, threshold: 0.5 }, { kind: 'signal_skipped', zone_id: 7, probability: 0.48, threshold: 0.55 }], next: null, of: OF };
+    const page = openJournal(app());
+    document.body.append(page.element);
+    [...page.element.querySelectorAll('button')].find((one) => one.textContent === 'signals')!.click();
+    const grid = page.element.querySelector<HTMLElement>('[role=grid]')!;
+    Object.defineProperty(grid, 'clientHeight', { value: 240 });
+    await vi.waitFor(() => expect(grid.querySelector('.t-body .t-row')).not.toBeNull());
+    expect(text(grid)).toContain('Higher timeframe +25, RSI +10');
+    grid.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowDown', bubbles: true }));
+    grid.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true }));
+    await vi.waitFor(() => expect(text(page.element)).toContain('Model48.0% / 55.0%'));
+    expect(text(page.element)).toContain('4h bias is bearish');
+    expect(page.element.querySelectorAll('.story .factor')).toHaveLength(2);
+    ANSWERS['/api/v1/decisions'] = decided;
   });
 
   it('backtests shows the runs and a result', async () => {

@@ -107,6 +107,18 @@ export class Market {
     this.ins = ins;
   }
 
+  /** Last price: of the last bucket, or of the last kline where there are none. */
+  get last(): number {
+    const bars = this.bars.values().next().value?.columns;
+    const columns = this.buckets.columns.length || !bars ? this.buckets.columns : bars;
+    return columns.at('c', columns.length - 1);
+  }
+
+  /** Bars of a timeframe; else of the first that has any. */
+  shownBars(timeframe: string): BarSeries | undefined {
+    return this.bars.get(timeframe) ?? this.bars.values().next().value;
+  }
+
   barSeries(timeframe: string): BarSeries {
     let series = this.bars.get(timeframe);
     if (!series) this.bars.set(timeframe, (series = new BarSeries(timeframe)));

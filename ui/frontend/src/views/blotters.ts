@@ -1,11 +1,13 @@
 /** The tables at the foot of the terminal: what each shows. */
-import { priceText, pricePlaces, takesCommands, type App } from '../app.ts';
+import { instrumentInfo, priceText, pricePlaces, takesCommands, type App } from '../app.ts';
 import { perform } from '../actions/control.ts';
 import type { Sent } from '../actions/commands.ts';
 import { arrowed, decimal, duration, fixed, micros, percent, signed, symbolOf, words } from '../lib/format.ts';
+import { factorText } from '../lib/factors.ts';
 import { skipWords } from '../lib/reasons.ts';
 import type { Cancel, Decision, Fill, LogLine, Order, Position, Signal, Trade, Zone } from '../net/protocol.ts';
 import { decisionKey, isExternal, isWorking, type Topic } from '../store/store.ts';
+import { comparison, noModel } from './signal-card.ts';
 import type { ColumnSpec, TableSpec } from './table.ts';
 
 /** A table, and what makes it change. */
@@ -158,20 +160,20 @@ function signals(app: App): Blotter {
       { name: 'Conf.', width: 7, numeric: true, text: (row) => percent(row.confidence, 0), value: (row) => row.confidence ?? 0 },
       { name: 'Taken', width: 8, text: (row) => (row.taken ? '● taken' : '○ skipped'), tone: (row) => (row.taken ? 'accent' : 'muted') },
       { name: 'Skipped for', width: 22, text: (row) => skipWords(row.skip) },
-      { name: 'Factors', width: 30, text: (row) => factorText(row.factors), tone: () => 'muted' },
+      { name: 'Figure, limit', width: 13, numeric: true, text: comparison, value: (row) => row.figure ?? -Infinity, tone: () => 'muted' },
+      { name: 'Factors', width: 34, text: (row) => factorText(row.factors), tone: () => 'muted' },
+      { name: 'p', width: 6, numeric: true, text: (row) => fixed(row.p, 3), value: (row) => row.p ?? -1 },
+      { name: 'Threshold', width: 10, numeric: true, text: (row) => fixed(row.thr, 3), value: (row) => row.thr ?? -1 },
     ],
   });
-}
-
-function factorText(factors: Record<string, number>): string {
-  const entries = Object.entries(factors).filter(([, value]) => value).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
-  return entries.slice(0, 4).map(([name, value]) => `${words(name)} ${signed(value, 1)}`).join(', ');
 }
 
 function decisions(app: App): Blotter {
   return blotter<Decision>('Decisions', ['decisions'], {
     name: 'decisions',
-    empty: 'the model was not asked yet',
+    get empty(): string {
+      return instrumentInfo(app)?.kind === 'bars' ? `what is decided on klines is in the table Signals; ${noModel(app)}` : 'the model was not asked yet';
+    },
     rows: () => newest(app.store.decisions.values()),
     open: (row) => app.show(row.ins, row.ts, `mdl:${decisionKey(row)}`),
     columns: [
@@ -209,7 +211,9 @@ function zones(app: App): Blotter {
   const rows = (): Zone[] => [...app.store.zones.values()].sort((a, b) => b.t0 - a.t0);
   return blotter<Zone>('Zones', ['zones'], {
     name: 'zones',
-    empty: 'no zones of this instrument',
+    get empty(): string {
+      return instrumentInfo(app)?.kind === 'bars' ? 'zones are drawn on buckets alone: point at a kline to see which ones its score is made of' : 'no zones of this instrument';
+    },
     rows,
     open: (row) => app.show(row.ins, row.t0, `zone:${row.id}`),
     columns: [

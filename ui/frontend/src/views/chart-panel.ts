@@ -9,13 +9,15 @@ import { readPalette } from '../chart/palette.ts';
 import { h, replace } from '../lib/dom.ts';
 import { Columns } from '../store/columns.ts';
 import type { BarSeries } from '../store/market.ts';
-import { explain, factorBars } from './explain.ts';
+import { explain } from './explain.ts';
 import { Legend } from './legend.ts';
+import { barCard } from './signal-card.ts';
 import { WantedMoment } from './wanted-moment.ts';
 
 const TOXIC_SHARE = 0.9;
 const PAGE_MARGIN_ROWS = 300;
-const NO_BARS = 'no klines of this instrument: its strategy works on buckets (V shows them)';
+/** What has a number was known at a close: that of its kline, at whose moment the next one opens. */
+const CLOSE_MS = 1;
 const EMPTY = new Columns<string>([]);
 
 export class ChartPanel {
@@ -54,7 +56,7 @@ export class ChartPanel {
     store.on(['orders', 'positions'], () => this.drawLines());
     for (const moved of ['pointerdown', 'wheel'] as const) this.element.addEventListener(moved, () => this.wanted.forget(), { passive: true });
     window.addEventListener('pagehide', () => this.keepHeights());
-    new ResizeObserver(() => this.legend.place(this.host)).observe(this.canvas);
+    new ResizeObserver(() => this.placeLegend()).observe(this.canvas);
   }
 
   onFollow(listener: (following: boolean) => void): void {
@@ -82,10 +84,8 @@ export class ChartPanel {
     return this.panes.painters;
   }
 
-  /** Bars of the chosen timeframe; else of the first that has any. */
   private barSeries(): BarSeries | undefined {
-    const { bars } = this.app.store.market;
-    return bars.get(this.app.settings.current.timeframe) ?? bars.values().next().value;
+    return this.app.store.market.shownBars(this.app.settings.current.timeframe);
   }
 
   private build(): void {
@@ -141,6 +141,12 @@ export class ChartPanel {
     this.reload();
   }
 
+  /** The chart follows its size in frames of its own: a line that is placed before lies over another pane. */
+  private placeLegend(): void {
+    this.legend.place(this.host);
+    requestAnimationFrame(() => requestAnimationFrame(() => this.legend.place(this.host)));
+  }
+
   private keepHeights(): void {
     const { settings } = this.app;
     settings.remember({ paneHeights: { ...settings.current.paneHeights, ...this.host.paneHeights() } });
@@ -153,7 +159,8 @@ export class ChartPanel {
     const columns: Columns = isBars ? (this.barSeries()?.columns ?? EMPTY) : store.market.buckets.columns;
     const isOther = columns !== this.scene.columns;
     this.scene.columns = columns;
-    this.empty.textContent = isBars ? NO_BARS : 'waiting for buckets';
+    this.empty.textContent = emptyText(this.app);
+    this.painters.score.least = instrumentInfo(this.app)?.min_score ?? NaN;
     this.showEmpty(columns.length === 0);
     if (columns === EMPTY) return;
     if (!isBars) this.refreshLevel();
@@ -228,7 +235,7 @@ export class ChartPanel {
     const isBars = this.app.settings.current.view === 'bars';
     const bars = this.barSeries();
     return {
-      row: (seq, ms) => (isBars ? (bars?.rowAt(ms) ?? -1) : seq === null ? buckets.rowAt(ms) : buckets.rowOf(seq)),
+      row: (seq, ms) => (isBars ? (bars?.rowAt(seq === null ? ms : ms - CLOSE_MS) ?? -1) : seq === null ? buckets.rowAt(ms) : buckets.rowOf(seq)),
       close: (row) => columns.at('c', row),
       end: () => columns.length,
     };
@@ -263,9 +270,10 @@ export class ChartPanel {
 
   private describe(id: string): HTMLElement | null {
     if (!id.startsWith('bar:')) return explain(this.app, id);
-    const time = Number(id.slice(4));
-    const factors = factorBars(this.barSeries()?.factors.get(time) ?? {});
-    return factors && h('div.card-body', {}, h('div.card-head', {}, h('strong', {}, 'Confluence factors'), h('span.muted', {}, this.app.clock().date(time))), factors);
+    const [t, bars] = [Number(id.slice(4)), this.barSeries()!];
+    const row = bars.rowAt(t);
+    const [long, short] = (['score_long', 'score_short'] as const).map((side) => bars.columns.at(side, row)) as [number, number];
+    return barCard(this.app, { ins: this.app.store.market.ins, t, long, short, factors: bars.factors.get(t) ?? {} });
   }
 
   private placeCard(point: { x: number; y: number }): void {
@@ -282,4 +290,15 @@ export class ChartPanel {
     this.painters.zones.repaint();
     if (object) this.element.dispatchEvent(new CustomEvent('pick', { detail: object, bubbles: true }));
   }
+}
+
+/** Why there is nothing to see yet, or never will be. */
+export function emptyText(app: App): string {
+  const { store, settings } = app;
+  const kind = instrumentInfo(app)?.kind;
+  if (settings.current.view === 'buckets') return kind === 'bars' ? 'no buckets of this instrument: its strategy works on klines (V shows them)' : 'waiting for buckets';
+  if (kind === 'buckets') return 'no klines of this instrument: its strategy works on buckets (V shows them)';
+  const { ins } = store.market;
+  const hold = store.status?.holds.find((one) => !one.ins || one.ins === ins);
+  return hold ? `waiting for klines: ${hold.reason}` : 'waiting for the next kline to close';
 }

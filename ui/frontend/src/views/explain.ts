@@ -1,11 +1,11 @@
 /** Why: the card that tells what a zone, a decision, a cancel, a signal or a bar is, and what led to it. */
 import { pricePlaces, type App } from '../app.ts';
-import { arrowed, decimal, duration, fixed, micros, percent, signed, words } from '../lib/format.ts';
-import { skipWords } from '../lib/reasons.ts';
+import { arrowed, decimal, duration, fixed, micros, signed, words } from '../lib/format.ts';
 import { h } from '../lib/dom.ts';
-import type { Cancel, Decision, Fill, Signal, Zone } from '../net/protocol.ts';
+import type { Cancel, Decision, Fill, Zone } from '../net/protocol.ts';
+import { card, gauge, type Row } from './pieces.ts';
+import { signalCard } from './signal-card.ts';
 
-type Row = [label: string, value: string];
 const TOP = 5;
 const ZONE_NAMES: Record<Zone['type'], string> = {
   ote: 'Optimal trade entry', ob: 'Order block', fvg: 'Fair value gap', liquidity: 'Liquidity', range: 'Dealing range',
@@ -43,12 +43,6 @@ export function explain(app: App, id: string): HTMLElement | null {
   }
 }
 
-function card(title: string, tag: string, tone: string, rows: Row[], ...rest: (HTMLElement | null)[]): HTMLElement {
-  const list = h('dl.pairs');
-  for (const [label, value] of rows) list.append(h('dt', {}, label), h('dd', {}, value));
-  return h('div.card-body', {}, h('div.card-head', {}, h('strong', {}, title), h(`span.tag.${tone}`, {}, tag)), list, ...rest);
-}
-
 export function zoneCard(app: App, zone: Zone): HTMLElement {
   const places = pricePlaces(app, zone.ins);
   const price = (value: number | null): string => fixed(value, places);
@@ -75,20 +69,6 @@ export function decisionCard(app: App, decision: Decision): HTMLElement {
   return card(
     keep ? '● Model keeps the entry' : '✕ Model cancels the entry', decision.verdict, keep ? 'up' : 'down', rows,
     gauge(decision.p, decision.thr), contributions(decision.why),
-  );
-}
-
-/** Probability on a line with its threshold. */
-function gauge(p: number, threshold: number): HTMLElement {
-  const bar = h('div.gauge-fill');
-  bar.style.width = `${p * 100}%`;
-  const mark = h('div.gauge-mark');
-  mark.style.left = `${threshold * 100}%`;
-  const tone = p >= threshold ? 'up' : 'down';
-  return h(
-    `div.gauge.${tone}`, { role: 'img', 'aria-label': `probability ${percent(p)}, threshold ${percent(threshold)}` },
-    h('div.gauge-label', {}, h('span.num', {}, `p ${fixed(p, 3)}`), h('span.muted.num', {}, `threshold ${fixed(threshold, 3)}`)),
-    h('div.gauge-track', {}, bar, mark),
   );
 }
 
@@ -125,24 +105,6 @@ function whyCancelled(app: App, cancel: Cancel): HTMLElement | null {
     if (decision.setup === cancel.setup && decision.verdict === 'cancel') last = decision;
   }
   return last ? h('div', {}, gauge(last.p, last.thr), contributions(last.why)) : null;
-}
-
-function signalCard(app: App, signal: Signal): HTMLElement {
-  const places = pricePlaces(app, signal.ins);
-  const rows: Row[] = [
-    ['Time', app.clock().stamp(signal.ts)], ['Price', fixed(signal.px, places)], ['Stop', fixed(signal.stop, places)],
-    ['Target', fixed(signal.target, places)],
-  ];
-  if (signal.confidence !== null) rows.push(['Confidence', percent(signal.confidence, 0)]);
-  if (signal.skip) rows.push(['Skipped for', skipWords(signal.skip)]);
-  const factors = factorBars(signal.factors);
-  const tone = signal.taken ? (signal.side > 0 ? 'up' : 'down') : 'warn';
-  return card(`${signal.side > 0 ? '▲' : '▼'} ${words(signal.kind)}`, signal.taken ? 'taken' : 'skipped', tone, rows, factors);
-}
-
-export function factorBars(factors: Record<string, number>): HTMLElement | null {
-  const entries = Object.entries(factors).filter(([, value]) => value !== 0).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
-  return entries.length ? contributions(entries) : null;
 }
 
 function fillCard(app: App, fill: Fill): HTMLElement {

@@ -1,5 +1,5 @@
 /** Second line: the instrument and its price, the figures of the account, the actions. */
-import { pricePlaces, type App } from '../app.ts';
+import { instrumentInfo, pricePlaces, type App } from '../app.ts';
 import { LABELS, pauseOf, type Action } from '../actions/commands.ts';
 import type { ClosedTrades } from '../net/protocol.ts';
 import { closeCurrent, perform, resume } from '../actions/control.ts';
@@ -139,6 +139,8 @@ export class InstrumentBar {
     const { figures } = this;
     const isPlayed = status?.mode === 'replay' || status?.mode === 'backtest';
     for (const one of this.machine) one.element.hidden = isPlayed;
+    // Measured from a trade on, of which strategies on klines know nothing.
+    figures.decision.element.hidden ||= instrumentInfo(this.app)?.kind === 'bars';
     this.element.classList.toggle('is-played', isPlayed);
     figures.latency.set(quantiles(latency?.feed_ms));
     figures.decision.set(quantiles(latency?.decision_us));

@@ -1,5 +1,5 @@
 /** One line of numbers per pane for the row under the cursor, else for the last one. */
-import { pricePlaces, type App } from '../app.ts';
+import { instrumentInfo, pricePlaces, type App } from '../app.ts';
 import type { ChartHost, PaneSpec } from '../chart/host.ts';
 import { PANE_TITLES } from '../chart/panes.ts';
 import type { Scene } from '../chart/painter.ts';
@@ -61,10 +61,15 @@ export class Legend {
       case 'model':
         return [title, ['', fixed(read('p'), 3), 'model']];
       case 'score':
-        return [title, ['long', fixed(read('score_long'), 1), 'up'], ['short', fixed(read('score_short'), 1), 'down']];
+        return [title, ['long', fixed(read('score_long'), 0), 'up'], ['short', fixed(read('score_short'), 0), 'down'], ...this.leastCells()];
       case 'volume':
         return [title, ['', compact(read('v'))]];
     }
+  }
+
+  private leastCells(): Cell[] {
+    const least = instrumentInfo(this.app)?.min_score;
+    return typeof least === 'number' ? [['signal from', fixed(least, 0), 'warn']] : [];
   }
 
   private priceCells(read: Read, row: number): Cell[] {
@@ -74,7 +79,7 @@ export class Legend {
     const cells: Cell[] = (['o', 'h', 'l', 'c'] as const).map((field) => [field.toUpperCase(), fixed(read(field), places)]);
     cells.push(['', `${signed(change, 2)}%`, toneOf(change)]);
     const bucket = read('bv');
-    if (Number.isNaN(bucket)) return cells;
+    if (Number.isNaN(bucket)) return [['', app.store.market.shownBars(app.settings.current.timeframe)?.timeframe ?? '', 'title'], ...cells];
     cells.unshift(['', `#${read('i')}`, 'title']);
     cells.push(['vol', compact(read('v'))], ['trades', fixed(read('n'), 0)], ['', durationOf(read)]);
     const { fill, columns } = app.store.market.buckets;

@@ -1,6 +1,6 @@
 /** Small things that several views show alike. */
 import { h, setClass, setText } from '../lib/dom.ts';
-import { fixed, MISSING } from '../lib/format.ts';
+import { fixed, MISSING, percent } from '../lib/format.ts';
 
 /** Age with one place at most: it is read at a glance and changes all the time. */
 export function ageText(ms: number): string {
@@ -38,4 +38,27 @@ export function quantiles(pair: readonly (number | null)[] | null | undefined, p
 export function panelCard(title: string, ...body: (Node | null)[]): { element: HTMLElement; body: HTMLElement } {
   const content = h('div.panel-body', {}, ...body);
   return { element: h('section.panel', { 'aria-label': title }, h('h3', {}, title), content), body: content };
+}
+
+export type Row = [label: string, value: string];
+
+/** What something on the chart is: a title with a tag, facts, and what explains them. */
+export function card(title: string, tag: string, tone: string, rows: Row[], ...rest: (HTMLElement | null)[]): HTMLElement {
+  const list = h('dl.pairs');
+  for (const [label, value] of rows) list.append(h('dt', {}, label), h('dd', {}, value));
+  return h('div.card-body', {}, h('div.card-head', {}, h('strong', {}, title), h(`span.tag.${tone}`, {}, tag)), list, ...rest);
+}
+
+/** Probability on a line with its threshold. */
+export function gauge(p: number, threshold: number): HTMLElement {
+  const bar = h('div.gauge-fill');
+  bar.style.width = `${p * 100}%`;
+  const mark = h('div.gauge-mark');
+  mark.style.left = `${threshold * 100}%`;
+  const tone = p >= threshold ? 'up' : 'down';
+  return h(
+    `div.gauge.${tone}`, { role: 'img', 'aria-label': `probability ${percent(p)}, threshold ${percent(threshold)}` },
+    h('div.gauge-label', {}, h('span.num', {}, `p ${fixed(p, 3)}`), h('span.muted.num', {}, `threshold ${fixed(threshold, 3)}`)),
+    h('div.gauge-track', {}, bar, mark),
+  );
 }

@@ -1,13 +1,14 @@
 /** Beside the chart: position, working orders, the last decision and why, limits. */
-import { priceText, takesCommands, type App } from '../app.ts';
+import { instrumentInfo, priceText, takesCommands, type App } from '../app.ts';
 import { perform } from '../actions/control.ts';
 import { h, replace } from '../lib/dom.ts';
 import { arrowed, decimal, duration, fixed, signed, symbolOf } from '../lib/format.ts';
 import { zoneOf } from '../chart/annotations.ts';
-import type { Decision, Position, Zone } from '../net/protocol.ts';
+import type { Decision, Position, Signal, Zone } from '../net/protocol.ts';
 import { isExternal } from '../store/store.ts';
 import { decisionCard, explain, zoneCard } from './explain.ts';
 import { panelCard } from './pieces.ts';
+import { noModel, signalCard } from './signal-card.ts';
 
 const REFRESH_MS = 250;
 const MAX_ORDERS = 6;
@@ -28,7 +29,7 @@ export class SidePanel {
     this.app = app;
     const cards = [this.position, this.orders, this.decision, this.limits];
     this.element = h('aside.side', { 'aria-label': 'position and decision' }, ...cards.map((card) => card.element));
-    app.store.on(['positions', 'orders', 'decisions', 'cancels', 'signals', 'risk', 'status', 'history', 'link', 'zones'], () => this.later());
+    app.store.on(['positions', 'orders', 'decisions', 'cancels', 'signals', 'risk', 'status', 'history', 'bars', 'link', 'zones'], () => this.later());
     this.draw();
   }
 
@@ -93,8 +94,7 @@ export class SidePanel {
 
   /** A level with its distance from the last price. */
   private level(position: Position, level: string): string {
-    const { columns } = this.app.store.market.buckets;
-    const last = columns.at('c', columns.length - 1);
+    const last = this.app.store.market.last;
     const distance = position.ins === this.app.store.market.ins ? (Number(level) / last - 1) * 100 : NaN;
     const text = priceText(this.app, position.ins, level);
     return Number.isFinite(distance) ? `${text}  ${signed(distance, 2)}%` : text;
@@ -117,12 +117,23 @@ export class SidePanel {
     const last = this.lastDecision();
     const back = card ? h('button.btn.tiny', { type: 'button', onclick: () => this.pick(null) }, 'Show the last decision') : null;
     if (card) return replace(this.decision.body, card, back);
+    if (!last && instrumentInfo(this.app)?.kind === 'bars') return this.drawSignal();
     const zone = this.tradedZone();
     replace(
       this.decision.body,
       last ? decisionCard(this.app, last) : h('p.muted', {}, this.app.store.status?.models.length ? 'the model was not asked yet' : 'no model: every entry rests until its zone ends'),
       zone && h('div.traded-zone', {}, zoneCard(this.app, zone)),
     );
+  }
+
+  /** Of a strategy on klines the last signal is its last decision: whether to enter, and why. */
+  private drawSignal(): void {
+    const { store } = this.app;
+    const last: Signal | undefined = store.signals.findLast((one) => one.ins === store.market.ins);
+    if (last) return replace(this.decision.body, signalCard(this.app, last));
+    const least = instrumentInfo(this.app)?.min_score;
+    const needs = typeof least === 'number' ? `: one is taken from a score of ${fixed(least, 0)} on` : '';
+    replace(this.decision.body, h('p.muted', {}, `no signal of this symbol yet${needs}`), h('p.muted.small', {}, noModel(this.app)));
   }
 
   /** The zone of the resting entry; else the one that was entered last. */

@@ -2,15 +2,16 @@
 import type { App } from '../app.ts';
 import { modal } from '../actions/dialog.ts';
 import { h } from '../lib/dom.ts';
-import { signed, symbolOf } from '../lib/format.ts';
+import { percent, signed, symbolOf } from '../lib/format.ts';
+import { skipWords } from '../lib/reasons.ts';
 import type { InstrumentInfo } from '../net/protocol.ts';
 
-const MAX_SHOWN = 60;
 
 export function openSymbols(app: App): void {
   const input = h<HTMLInputElement>('input.field', { type: 'search', placeholder: 'Symbol', 'aria-label': 'search symbols', autocomplete: 'off', spellcheck: 'false', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'symbol-list' });
   const list = h('ul.symbol-list', { id: 'symbol-list', role: 'listbox', 'aria-label': 'symbols' });
-  const dialog = modal(h('div', {}, h('h2.hidden', {}, 'Switch symbol'), input, list), 'dialog.symbols');
+  const count = h('p.muted.small.symbol-count', { 'aria-live': 'polite' });
+  const dialog = modal(h('div', {}, h('h2.hidden', {}, 'Switch symbol'), input, list, count), 'dialog.symbols');
   let found: InstrumentInfo[] = [];
   let chosen = 0;
 
@@ -21,10 +22,11 @@ export function openSymbols(app: App): void {
     app.show(info.id);
   };
   const draw = (): void => {
-    found = search(app, input.value).slice(0, MAX_SHOWN);
+    found = search(app, input.value);
     chosen = Math.min(Math.max(0, chosen), found.length - 1);
     list.replaceChildren(...found.map((info, index) => line(app, info, index === chosen, () => choose(index))));
     if (!found.length) list.append(h('li.muted', {}, 'no symbol matches'));
+    count.textContent = `${found.length} of ${app.store.status?.instruments.length ?? 0} symbols: ↑ ↓ and Enter choose`;
     list.children[chosen]?.scrollIntoView({ block: 'nearest' });
   };
   input.addEventListener('input', () => {
@@ -61,9 +63,17 @@ function line(app: App, info: InstrumentInfo, isChosen: boolean, run: () => void
   const orders = app.store.workingOrders(info.id).length;
   const held = position
     ? h(`span.tag.${position.side === 'long' ? 'up' : 'down'}`, {}, `${position.side === 'long' ? '▲' : '▼'} ${position.r === null ? position.side : `${signed(position.r, 1)} R`}`)
-    : orders ? h('span.tag.accent', {}, `${orders} working`) : null;
+    : orders ? h('span.tag.accent', {}, `${orders} working`) : lastSignal(app, info.id);
   return h(
     'li', { role: 'option', 'aria-selected': String(isChosen), onclick: run },
     h('b', {}, symbolOf(info.id)), h('span.muted.small', {}, info.id.slice(symbolOf(info.id).length + 1)), h('div.spring'), held,
   );
+}
+
+/** What a coin was last signalled at: of a hundred, those where something happens. */
+function lastSignal(app: App, ins: string): HTMLElement | null {
+  const last = app.store.signals.findLast((one) => one.ins === ins && one.confidence !== null);
+  if (!last) return null;
+  const said = `${last.side > 0 ? '▲' : '▼'} ${percent(last.confidence, 0)} at ${app.clock().stamp(last.ts).slice(-12, -4)}`;
+  return h('span.muted.small.num', { title: last.skip ? `skipped: ${skipWords(last.skip)}` : 'taken' }, said);
 }

@@ -38,8 +38,8 @@ export class TerminalPage {
     this.size();
   }
 
-  /** Say in the side panel what an object of the chart is. */
-  pick(object: string): void {
+  /** Say in the side panel what an object of the chart is; null shows the last decision again. */
+  pick(object: string | null): void {
     this.side.pick(object);
   }
 

@@ -59,7 +59,11 @@ export class Toolbar {
   private show(): void {
     const { view, overlays, candles, timeframe } = this.app.settings.current;
     for (const [name, button] of this.views) button.setAttribute('aria-pressed', String(name === view));
-    for (const [name, button] of this.overlays) button.setAttribute('aria-pressed', String(overlays[name]));
+    for (const [name, button] of this.overlays) {
+      button.setAttribute('aria-pressed', String(overlays[name]));
+      // Zones are of buckets: on klines a switch for them would do nothing.
+      button.hidden = view === 'bars' && name !== 'markers';
+    }
     this.colouring.hidden = view === 'bars';
     this.colouring.textContent = `Colour: ${candles}`;
     this.colouring.title = candles === 'imbalance' ? 'candles by signed imbalance' : 'candles by direction';
