@@ -4,7 +4,10 @@
     python -m tests.browser.pictures http://127.0.0.1:8791 TOKEN --out docs/images
 
 The moment is the middle of the first trade of the run; the cancel that is explained is, of those before the
-middle of the last trade, the newest whose outcome is known.
+middle of the last trade, the newest whose outcome is known. The picture of many coins is of a node that runs
+(`tests.paper_confluence`, with ``python -m ui serve`` beside it): a position, and a kline before it.
+
+    python -m tests.browser.pictures http://127.0.0.1:8790 TOKEN --coins
 """
 
 import argparse
@@ -100,6 +103,26 @@ class Camera:
         return page.evaluate("(path) => fetch(path).then((answer) => answer.json())", f"/api/v1/{path}")
 
 
+def take_coins(browser: Browser, address: str, token: str, file: Path) -> None:
+    """Write a picture of a session on klines: a position, its signal, and the factors of a kline."""
+    page = browser.new_page(viewport={"width": DESK[0], "height": DESK[1]})
+    page.goto(f"{address}/login")
+    page.locator("input[name=password]").fill(token)
+    page.locator("button").click()
+    page.wait_for_selector(".badge[data-freshness=live]")
+    page.locator("[data-tab=signals]").click()
+    page.locator(".price").click()
+    page.keyboard.press("/")  # those with a position come first
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(SETTLE_MS)
+    chart = page.locator(".chart-canvas").bounding_box()
+    assert chart is not None
+    page.mouse.move(chart["x"] + 0.7 * chart["width"], chart["y"] + 0.2 * chart["height"])
+    page.wait_for_timeout(SETTLE_MS)
+    page.screenshot(path=file)
+    sys.stderr.write(f"{file}: {file.stat().st_size / 1e3:.0f} kB\n")
+
+
 def main() -> int:
     """Take all of them."""
     parser = argparse.ArgumentParser(
@@ -108,8 +131,12 @@ def main() -> int:
     parser.add_argument("address")
     parser.add_argument("token")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--coins", action="store_true", help="of a confluence session that goes on")
     wanted = parser.parse_args()
     with chromium() as browser:
+        if wanted.coins:
+            take_coins(browser, wanted.address, wanted.token, wanted.out / "terminal-confluence.png")
+            return 0
         camera = Camera(browser, wanted.address, wanted.token, wanted.out)
         sys.stderr.write(f"at {datetime.fromtimestamp(camera.moment_ms / 1e3, UTC):%Y-%m-%d %H:%M:%S}\n")
         with camera.page(DESK) as page:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -102,8 +103,16 @@ def bar_view(ins: str, interval_secs: int, bar: Any, scoring: ConfluenceConfig) 
         v=bar.volume,
         score_long=None if row is None else _finite(row["score_long"]),
         score_short=None if row is None else _finite(row["score_short"]),
-        factors={} if row is None else {one.factor: one.points for one in explain(row, scoring)},
+        factors={}
+        if row is None
+        else _points(tuple((one.factor, one.points) for one in explain(row, scoring))),
     )
+
+
+@lru_cache(maxsize=1_024)
+def _points(points: tuple[tuple[str, float], ...]) -> dict[str, float]:
+    """Return points by factor: few sums are possible, and two hundred thousand klines are kept."""
+    return dict(points)
 
 
 def most_points(scoring: ConfluenceConfig) -> dict[str, float]:

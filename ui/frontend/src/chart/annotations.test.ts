@@ -3,7 +3,7 @@ import { Fixture } from '../../dev/fixture.ts';
 import type { Position, Zone } from '../net/protocol.ts';
 import { DEFAULTS } from '../store/settings.ts';
 import { Store } from '../store/store.ts';
-import { levelLines, marks, modelDots, thresholdOf, zoneBoxes, type Locator } from './annotations.ts';
+import { levelLines, marks, modelDots, signalDots, thresholdOf, zoneBoxes, type Locator } from './annotations.ts';
 import type { Palette } from './palette.ts';
 
 const INS = 'XRPUSDT-PERP.BINANCE';
@@ -37,6 +37,19 @@ describe('zones on the chart', () => {
     const ids = (overlays: typeof DEFAULTS.overlays): string[] => zoneBoxes(own, INS, overlays, AT).map((box) => box.zone.id);
     expect(ids({ ...DEFAULTS.overlays, structure: false })).toEqual(['z1']);
     expect(ids({ ...DEFAULTS.overlays, fvg: false })).toEqual(['z2']);
+  });
+});
+
+describe('the model on klines', () => {
+  it('has a dot for each signal it was asked about, kept from its threshold on', () => {
+    const own = store();
+    const signal = { id: '1', ins: INS, ts: 0, i: 4, kind: 'signal_skipped', side: 1 as const, px: 2, stop: null, target: null, confidence: 0.9, factors: {}, zone: null, taken: false, skip: 'model' };
+    own.apply('sig', { ...signal, p: 0.4, thr: 0.5 });
+    own.apply('sig', { ...signal, id: '2', i: 6, taken: true, skip: null, p: 0.5, thr: 0.5 });
+    own.apply('sig', { ...signal, id: '3', p: null, thr: 0.5 });
+    own.apply('sig', { ...signal, id: '4' });
+    own.apply('sig', { ...signal, id: '5', ins: 'OTHER', p: 0.4, thr: 0.5 });
+    expect(signalDots(own, INS, AT).map(({ id, row, keep }) => [id, row, keep])).toEqual([['sig:1', 4, false], ['sig:2', 6, true]]);
   });
 });
 

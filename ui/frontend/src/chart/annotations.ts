@@ -92,6 +92,16 @@ export function modelDots(store: Store, ins: string, at: Locator): ModelDot[] {
   return dots;
 }
 
+/** What a model of signals said of each: it was asked before there was an entry. */
+export function signalDots(store: Store, ins: string, at: Locator): ModelDot[] {
+  const dots: ModelDot[] = [];
+  for (const { id, ins: own, i, ts, p, thr } of store.signals) {
+    if (own !== ins || typeof p !== 'number' || typeof thr !== 'number') continue;
+    dots.push({ id: `sig:${id}`, row: at.row(i, ts), p, threshold: thr, keep: p >= thr });
+  }
+  return dots.filter((dot) => dot.row >= 0);
+}
+
 /** The threshold of an instrument's model, or of the last decision. */
 export function thresholdOf(store: Store, ins: string): number {
   const models = store.status?.models ?? [];

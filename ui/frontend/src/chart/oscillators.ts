@@ -142,7 +142,8 @@ export class ModelPainter extends Painter {
 
   protected paint(view: View): void {
     const { palette, columns } = this.scene();
-    polyline(view, columns.column('p'), palette.model);
+    // Klines have none of their own: a model is asked about signals alone.
+    if (columns.fields.includes('p')) polyline(view, columns.column('p'), palette.model);
     if (!Number.isNaN(this.threshold)) dashed(view, this.threshold, palette.warn);
     for (const dot of this.dots) {
       if (dot.row < view.from || dot.row > view.to) continue;

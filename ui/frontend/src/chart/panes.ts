@@ -29,7 +29,7 @@ export const PANE_TITLES: Record<PaneName, string> = {
 };
 export const PANES_OF: Record<Settings['view'], PaneName[]> = {
   buckets: ['imbalance', 'vpin', 'model'],
-  bars: ['score', 'volume'],
+  bars: ['score', 'volume', 'model'],
 };
 const PRICE_STRETCH = 560;
 const PANE_STRETCH = 120;

@@ -195,8 +195,11 @@ async function modelOf(app: App, row: Row): Promise<string> {
 /** A signal is on record before its entry has an id: that stands with the entry. */
 async function tellTrade(app: App, target: HTMLElement, row: Row): Promise<void> {
   const entry = row['setup_id'] ? row : await decisionOf(app, row, 'entry_submitted', ENTERED_MS);
-  if (entry) return tell(app, target, entry);
-  replace(target, h('p.muted', {}, 'no entry of this signal is in the journal'));
+  if (!entry) return replace(target, h('p.muted', {}, 'no entry of this signal is in the journal'));
+  // A story is told of what has ended.
+  const { trades } = await app.api.get<{ trades: Row[] }>('/api/v1/trades', { setup: String(entry['setup_id']), session: entry['session_id'] as string | undefined }).catch(() => ({ trades: [] }));
+  if (trades.length) return tell(app, target, entry);
+  replace(target, h('p.muted', {}, 'the trade of this signal is not closed yet: its story is told then'));
 }
 
 /** Probability and threshold of what asked a model; "not asked" where none was. */

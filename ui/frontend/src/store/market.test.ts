@@ -61,4 +61,14 @@ describe('bars', () => {
     expect(own.columns.at('t0', 9)).toBe(bars[9]!.t);
     expect(own.factors.get(bars[9]!.t)).toEqual(bars[9]!.factors);
   });
+
+  it('keep a signal on the bar at whose close it was given, and a fill on the one that was open', () => {
+    const bars = makeBars('X', 3, 0);
+    const own = new BarSeries('5m');
+    const closed = bars[1]!.t;
+    own.update(bars[0]!);
+    const before = own.rowOf(0, closed);
+    for (const bar of bars) own.update(bar);
+    expect([before, own.rowOf(0, closed), own.rowOf(null, closed + 800)]).toEqual([0, 0, 1]);
+  });
 });

@@ -93,8 +93,14 @@ export class BarSeries {
     this.factors.set(bar.t, bar.factors);
   }
 
+  /** Row of the bar that was open at a time. */
   rowAt(ms: number): number {
     return this.columns.lowerBound('t0', ms + 1) - 1;
+  }
+
+  /** Row of what happened at a time; what has a number was known at the close of its bar, when the next one opens. */
+  rowOf(seq: number | null, ms: number): number {
+    return this.rowAt(seq === null ? ms : ms - 1);
   }
 }
 

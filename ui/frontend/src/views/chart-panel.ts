@@ -1,6 +1,6 @@
 /** The chart with its legend, its cards and what the store tells it. */
 import { instrumentInfo, pricePlaces, type App } from '../app.ts';
-import { levelLines, marks, modelDots, thresholdOf, zoneBoxes, type Locator } from '../chart/annotations.ts';
+import { levelLines, marks, modelDots, signalDots, thresholdOf, zoneBoxes, type Locator } from '../chart/annotations.ts';
 import { ChartHost, type Pointer } from '../chart/host.ts';
 import { quantile } from '../chart/oscillators.ts';
 import { makePanes, type Painters, type ViewPanes } from '../chart/panes.ts';
@@ -16,8 +16,6 @@ import { WantedMoment } from './wanted-moment.ts';
 
 const TOXIC_SHARE = 0.9;
 const PAGE_MARGIN_ROWS = 300;
-/** What has a number was known at a close: that of its kline, at whose moment the next one opens. */
-const CLOSE_MS = 1;
 const EMPTY = new Columns<string>([]);
 
 export class ChartPanel {
@@ -52,6 +50,7 @@ export class ChartPanel {
     store.on(['buckets'], () => this.advance());
     store.on(['zones'], () => this.drawZones());
     store.on(['signals', 'cancels', 'fills'], () => this.drawMarks());
+    store.on(['signals'], () => this.drawModel());
     store.on(['decisions'], () => (this.shapeOf() === this.shape ? this.drawModel() : this.rebuild()));
     store.on(['orders', 'positions'], () => this.drawLines());
     for (const moved of ['pointerdown', 'wheel'] as const) this.element.addEventListener(moved, () => this.wanted.forget(), { passive: true });
@@ -219,8 +218,10 @@ export class ChartPanel {
 
   private drawModel(): void {
     const { store } = this.app;
-    this.painters.model.dots = modelDots(store, store.market.ins, this.locator());
-    this.painters.model.threshold = thresholdOf(store, store.market.ins);
+    const isBars = this.app.settings.current.view === 'bars';
+    const dots = (isBars ? signalDots : modelDots)(store, store.market.ins, this.locator());
+    this.painters.model.dots = dots;
+    this.painters.model.threshold = isBars ? (dots.at(-1)?.threshold ?? NaN) : thresholdOf(store, store.market.ins);
     this.painters.model.repaint();
   }
 
@@ -235,7 +236,7 @@ export class ChartPanel {
     const isBars = this.app.settings.current.view === 'bars';
     const bars = this.barSeries();
     return {
-      row: (seq, ms) => (isBars ? (bars?.rowAt(seq === null ? ms : ms - CLOSE_MS) ?? -1) : seq === null ? buckets.rowAt(ms) : buckets.rowOf(seq)),
+      row: (seq, ms) => (isBars ? (bars?.rowOf(seq, ms) ?? -1) : seq === null ? buckets.rowAt(ms) : buckets.rowOf(seq)),
       close: (row) => columns.at('c', row),
       end: () => columns.length,
     };

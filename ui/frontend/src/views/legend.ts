@@ -59,12 +59,19 @@ export class Legend {
       case 'vpin':
         return [title, ['', fixed(read('vpin'), 3), 'accent'], ['vol', percent(read('vol'), 3)]];
       case 'model':
-        return [title, ['', fixed(read('p'), 3), 'model']];
+        return [title, this.scene().columns.fields.includes('p') ? ['', fixed(read('p'), 3), 'model'] : this.signalCell()];
       case 'score':
         return [title, ['long', fixed(read('score_long'), 0), 'up'], ['short', fixed(read('score_short'), 0), 'down'], ...this.leastCells()];
       case 'volume':
         return [title, ['', compact(read('v'))]];
     }
+  }
+
+  /** Of klines the last signal that the model was asked about. */
+  private signalCell(): Cell {
+    const { signals, market } = this.app.store;
+    const last = signals.findLast((one) => one.ins === market.ins && typeof one.thr === 'number');
+    return last ? ['last signal', `${fixed(last.p, 3)} / ${fixed(last.thr, 3)}`, 'model'] : ['', 'asked about each signal; none yet'];
   }
 
   private leastCells(): Cell[] {
