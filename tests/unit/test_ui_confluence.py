@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from indicators.confluence.config import ConfluenceConfig, ConfluenceWeights
+from indicators.confluence.explain import FACTORS, explain
 from indicators.confluence.row import CONFLUENCE_DTYPE
 from indicators.structure_config import StructureConfig
 from strategies.close_bars import Levels, scored_bar
@@ -131,6 +132,20 @@ def test_the_turn_of_a_look_is_short() -> None:
             desk.take_levels(levels(NOW_NS - back * STEP_NS))
     bars.tell(NOW_NS)
     assert len(told.bars) == AT_ONCE
+
+
+def test_a_klines_points_are_those_of_its_explanation() -> None:
+    """Of the side that is ahead, in the same order; the sentences are left out because they cost the node."""
+    dice = np.random.default_rng(3)
+    rows = np.zeros(400, CONFLUENCE_DTYPE)
+    for side in ("long", "short"):
+        rows[f"score_{side}"] = dice.choice([0.0, 25.0, 60.0], 400)
+        rows[f"{side}_htf"] = dice.integers(0, 3, 400)
+        for name in FACTORS[1:]:
+            rows[f"{side}_{name}"] = dice.integers(0, 2, 400)
+    for row in rows:
+        told = views.bar_view("X", SECS, scored_bar(levels(NOW_NS), row), SCORING)
+        assert list(told.factors.items()) == [(one.factor, one.points) for one in explain(row, SCORING)]
 
 
 def decision(kind: str, **fields: Any) -> Decision:

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from indicators.confluence.config import ConfluenceConfig
-from indicators.confluence.explain import FACTORS, explain
+from indicators.confluence.config import ConfluenceConfig, ConfluenceWeights
+from indicators.confluence.explain import FACTORS
 from packet_builder.packet import PACKET_DTYPE
 from strategies.trade_manager.client_ids import setup_and_leg
 from strategies.trade_manager.record import CancelShadow, ClosedTrade, Decision
@@ -103,14 +103,24 @@ def bar_view(ins: str, interval_secs: int, bar: Any, scoring: ConfluenceConfig) 
         v=bar.volume,
         score_long=None if row is None else _finite(row["score_long"]),
         score_short=None if row is None else _finite(row["score_short"]),
-        factors={}
-        if row is None
-        else _points(tuple((one.factor, one.points) for one in explain(row, scoring))),
+        factors={} if row is None else _points(row, scoring.weights),
     )
 
 
+def _points(row: Any, weights: ConfluenceWeights) -> dict[str, float]:
+    """Return what `indicators.confluence.explain` says of the side that is ahead, without its sentences.
+
+    A node tells thirty thousand klines when it has warmed up: nine tenths of it would be words for nobody.
+    """
+    side = "long" if row["score_long"] >= row["score_short"] else "short"
+    bias = (0.0, weights.htf_neutral, weights.htf_aligned)[int(row[f"{side}_htf"])]
+    points = [("htf", bias)]
+    points += [(name, getattr(weights, name) if row[f"{side}_{name}"] else 0.0) for name in FACTORS[1:]]
+    return _shared(tuple(sorted(points, key=lambda one: one[1] == 0.0)))
+
+
 @lru_cache(maxsize=1_024)
-def _points(points: tuple[tuple[str, float], ...]) -> dict[str, float]:
+def _shared(points: tuple[tuple[str, float], ...]) -> dict[str, float]:
     """Return points by factor: few sums are possible, and two hundred thousand klines are kept."""
     return dict(points)
 
