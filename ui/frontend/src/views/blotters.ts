@@ -161,9 +161,8 @@ function signals(app: App): Blotter {
       { name: 'Taken', width: 8, text: (row) => (row.taken ? '● taken' : '○ skipped'), tone: (row) => (row.taken ? 'accent' : 'muted') },
       { name: 'Skipped for', width: 22, text: (row) => skipWords(row.skip) },
       { name: 'Figure, limit', width: 13, numeric: true, text: comparison, value: (row) => row.figure ?? -Infinity, tone: () => 'muted' },
+      { name: 'p / threshold', width: 13, numeric: true, text: (row) => (typeof row.thr === 'number' ? `${fixed(row.p, 3)} / ${fixed(row.thr, 3)}` : '–'), value: (row) => row.p ?? -1 },
       { name: 'Factors', width: 34, text: (row) => factorText(row.factors), tone: () => 'muted' },
-      { name: 'p', width: 6, numeric: true, text: (row) => fixed(row.p, 3), value: (row) => row.p ?? -1 },
-      { name: 'Threshold', width: 10, numeric: true, text: (row) => fixed(row.thr, 3), value: (row) => row.thr ?? -1 },
     ],
   });
 }

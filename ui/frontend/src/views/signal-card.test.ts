@@ -60,6 +60,16 @@ describe('the card of a signal', () => {
   });
 });
 
+describe('the table of signals', () => {
+  it('has what was compared, what the model said, and the factors by name', () => {
+    const { columns } = blotters(app()).find((one) => one.title === 'Signals')!.table as unknown as TableSpec<Signal>;
+    const said = (row: Signal): Record<string, string> => Object.fromEntries(columns.map((column) => [column.name, column.text(row)]));
+    const asked = said({ ...SIGNAL, p: 0.48, thr: 0.55 });
+    expect([asked['Skipped for'], asked['Figure, limit'], asked['p / threshold'], asked['Factors']]).toEqual(['below the threshold', '0.350, 0.400', '0.480 / 0.550', 'Higher timeframe +25, RSI +10']);
+    expect(said(SIGNAL)['p / threshold']).toBe('–');
+  });
+});
+
 describe('the card of a kline', () => {
   it('says which side is ahead and what a signal needs', () => {
     const bar = { ins: 'X', t: 0, long: 10, short: 35, factors: { htf: 25, rsi: 10 } };
