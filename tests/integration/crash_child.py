@@ -18,11 +18,12 @@ from nautilus_trader.live.node import TradingNode
 from runtime.live.binance_spot import SpotExecClientFactory
 from runtime.live.binance_usdm import UsdmExecClientFactory
 from runtime.live.node import cache_config
-from runtime.live.protection_settings import ProtectionSettings
 from runtime.live.recovery import make_recovery
+from runtime.live.rest import PublicRest
 from runtime.live.settings import LiveSettings
 from runtime.live.unknown_orders import make_unknown_orders
 from runtime.live.watchdog import make_watchdog
+from runtime.settings import parse_settings
 from strategies.deadline_watch import live_call_soon
 from strategies.entry_halt import HoldBook
 from strategies.setup_strategy import SetupStrategy
@@ -110,6 +111,9 @@ def run(place: str, folder: Path, *, is_spot: bool, is_entering: bool) -> None:
     strategy.is_entering = is_entering
     node.trader.add_strategy(strategy)
     node.build()
+    hosts = f"{{http: 'http://{place}', ws: 'ws://{place}'}}"
+    market = "spot" if is_spot else "usdm"
+    settings = parse_settings(f"live: {{venues: [{{venue: binance, market: {market}, hosts: {hosts}}}]}}")
     context: Any = SimpleNamespace(
         mode="live",
         node=node,
@@ -118,7 +122,8 @@ def run(place: str, folder: Path, *, is_spot: bool, is_entering: bool) -> None:
         loop=loop,
         call_soon=loop.call_soon_threadsafe,
         journal=SimpleNamespace(append=lambda _record: None),
-        settings=SimpleNamespace(live=SimpleNamespace(protection=ProtectionSettings())),
+        settings=settings,
+        rest=PublicRest(settings),
     )
     HoldBook(node.kernel.msgbus)
     for make in (make_recovery, make_unknown_orders, make_watchdog):
