@@ -15,6 +15,7 @@ from ui import protocol as p
 from ui.attached.node import NodeSocket
 from ui.protocol import VERSION
 from ui.server import frames
+from ui.server.commands import CommandResult
 from ui.server.hub import Hub
 from ui.server.subscriber import Subscriber
 
@@ -309,6 +310,20 @@ class TestCommands:
         assert (answer["outcome"], answer["field"]) == ("refused", "role")
         assert node.executed == []
         tab.close()
+
+    def test_a_viewer_is_answered_without_paths(
+        self, server: Server, tab: Tab, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a command found may name places: the folder of a halt, words of a person."""
+        viewer = Tab(server, VIEWER_TOKEN).connect()
+        result = CommandResult(
+            id="c1", outcome="done", why="see /srv/anna/halt.txt", detail={"in": "/srv/anna/bot"}
+        )
+        monkeypatch.setattr(server.made.services.desk, "run", lambda *_: result)
+        assert tab.call("cmd", command("status"))["why"] == "see /srv/anna/halt.txt"
+        answer = viewer.call("cmd", command("status"))
+        assert (answer["why"], answer["detail"]) == ("see halt.txt", {"in": "bot"})
+        viewer.close()
 
     @pytest.mark.parametrize("asked", [None, [], "kill", {"id": 1}, {**command("kill"), "word": ""}])
     def test_nonsense_and_unconfirmed_ones_are_refused(self, node: FakeNode, tab: Tab, asked: Any) -> None:

@@ -112,6 +112,18 @@ def test_of_a_warm_up_the_newest_bars_are_told_once_it_is_over() -> None:
     assert times[-1] == (NOW_NS - STEP_NS) // 10**6
 
 
+def test_what_a_warm_up_left_behind_is_no_neighbour_of_what_comes() -> None:
+    """The catalog ends a month ago and the venue did not answer: the first live kline begins the chart."""
+    desk = Desk(is_held=True)
+    bars, told = watched(X=desk)
+    for back in range(10, 0, -1):
+        desk.take_levels(levels(NOW_NS - (8_000 + back) * STEP_NS))
+    desk.holds = ()
+    desk.take_levels(levels(NOW_NS))
+    bars.tell(NOW_NS)
+    assert len(told.bars) == 1
+
+
 def test_a_coin_that_waits_does_not_keep_others_back() -> None:
     """One that could not be warmed up goes on to be held; a coin whose bars ended is shown as it is."""
     behind, ended, alive = Desk(is_held=True), Desk(), Desk()

@@ -123,6 +123,7 @@ def test_backtests_tell_viewers_no_paths() -> None:
 # Somewhere below the root, as a person types it into a form, and as our own programs write it.
 PLACE = "/srv/anna/bot"
 TEXT = f"{PLACE}/models/m1 'file://{PLACE}/a' (catalog={PLACE}/b): sqlite:///{PLACE}/journal.sqlite"
+TEXT += f"\n{PLACE}/x\t{PLACE}/y \u201c{PLACE}/z\u201d ipc://{PLACE}/s.sock /{PLACE}/t?{PLACE}/u \n{PLACE}\n"
 ROW = {"ts_ns": 1, "kind": "klines", "detail": {"config": {"catalog": f"{PLACE}/catalog"}}, "reason": TEXT}
 # Of each variable of an address; the questions of those that need one.
 NAMES = {"name": DONE, "setup": "L1"}

@@ -131,7 +131,7 @@ class Replayer:
         self._next = next(self._upcoming, None)
         snapshot = state.snapshot()
         self._node = snapshot.st or self._unknown
-        snapshot.st = self._said()
+        snapshot.st = self._said(self.at_ns)
         self._reasons.fill(snapshot)
         self._send([Message(self._epoch, 0, self.at_ns, SNAP, snapshot)])
 
@@ -151,7 +151,7 @@ class Replayer:
             message = decode(self._next[1])
             if message.kind == "st":
                 self._node = message.payload
-                message = message._replace(payload=self._said())
+                message = message._replace(payload=self._said(self._next[0]))
             elif message.kind == "mdl":
                 message = message._replace(payload=self._reasons.of(message.payload))
             self._seq += 1
@@ -163,14 +163,14 @@ class Replayer:
     def _tell(self) -> None:
         self._told_s = time.monotonic()
         self._seq += 1
-        self._send([Message(self._epoch, self._seq, self.at_ns, "st", self._said())])
+        self._send([Message(self._epoch, self._seq, self.at_ns, "st", self._said(self.at_ns))])
 
-    def _said(self) -> NodeState:
+    def _said(self, at_ns: int) -> NodeState:
         recording = self._recording
         where = Replaying(
             from_=recording.first_ns // MILLIS,
             to=recording.last_ns // MILLIS,
-            at=self.at_ns // MILLIS,
+            at=at_ns // MILLIS,
             speed=self._speed,
             paused=self._paused,
             protocol=recording.meta["protocol"],

@@ -22,11 +22,13 @@ def _roots() -> bytes:
     return b"|".join(re.escape(name.encode()) for name in names)
 
 
-# A slash that begins a word, or ends `sqlite:////`, and a folder of the root. It stands first in the
-# expression, because what begins with a plain character is found quickly in megabytes of numbers.
+# A slash that begins a word, also one behind an escape of JSON, an address without a host or a second slash,
+# and a folder of the root. It stands first in the expression, because what begins with a plain character is
+# found quickly in megabytes of numbers.
 _PATH: Final = re.compile(
-    rb"/(?:(?<=\A/)|(?<=[\s\"'`(\[{=:;,>|@]/)|(?<=////)|(?<=file:///))"
-    rb"(?:" + _roots() + rb")(?:(?:/[^\s\"'`<>()\[\]{}|;,&\\/]*)+|(?=[\s\"'`<>)\]};,&]|\Z))"
+    rb"/(?:(?<=\A/)|(?<=[^\w/.~%<\\-]/)|(?<=\\[bfnrt]/)"
+    rb"|(?<=:///)(?<!ite:///)|(?<=////)|(?<=[^\w:/]//)|(?<=localhost/))"
+    rb"(?:" + _roots() + rb")(?:(?:/[^\s\"'`<>()\[\]{}|;,&\\/]*)+|(?=[\s\"'`<>)\]};,&\\]|\Z))"
 )
 
 

@@ -17,10 +17,11 @@ from werkzeug.wrappers import Request
 
 from ui.protocol import VERSION
 from ui.server.addresses import counted_as
-from ui.server.frames import GREETING_SECS, Frame, Window
+from ui.server.frames import GREETING_SECS, OPERATOR, Frame, Window
 from ui.server.guard import ROLE, Environ, address_of
 from ui.server.services import Services
 from ui.server.sessions import Login
+from ui.server.shortened import shortened
 
 log = logging.getLogger("smcbot.terminal")
 
@@ -181,7 +182,8 @@ class Sockets:
         if login is None or not self._known.sessions.holds(login):
             self.dismiss(_client(), "the session ended")
             return {"id": "", "outcome": "refused", "why": "log in again", "ms": 0}
-        return msgspec.to_builtins(self._known.desk.run(plain, login.person, self._origin(_client())))
+        result = msgspec.json.encode(self._known.desk.run(plain, login.person, self._origin(_client())))
+        return msgspec.json.decode(result if login.person.role == OPERATOR else shortened(result))
 
     def _steer(self, wanted: Any = None) -> dict[str, Any]:
         if self._replay is None or not isinstance(wanted, dict):

@@ -62,13 +62,17 @@ class _Coin:
     def take(self, take_levels: Any, levels: Any) -> Any:
         """Let the coin take a bar, and keep what came of it."""
         bar = take_levels(levels)
+        if self.waiting and self._is_long(bar.close_ns - self.waiting[-1].close_ns):
+            self.waiting.clear()  # a warm-up that ended early: they would look like neighbours
         self.waiting.append(bar)
         return bar
 
     def is_behind(self, now_ns: int) -> bool:
         """Tell whether newer bars are about to come: its entries are held, its last bar is of long ago."""
-        is_old = now_ns - self.waiting[-1].close_ns > PAST_BARS * self._secs * NANOS
-        return is_old and bool(getattr(self._desk, "holds", ()))
+        return self._is_long(now_ns - self.waiting[-1].close_ns) and bool(getattr(self._desk, "holds", ()))
+
+    def _is_long(self, ns: int) -> bool:
+        return ns > PAST_BARS * self._secs * NANOS
 
     def next(self) -> Bar:
         """Return the oldest, which waits no more."""

@@ -163,6 +163,8 @@ def signal_of(decision: Decision) -> SignalMark | None:
     is_taken = decision.kind in ("signal_taken", "entry_submitted")
     figures = _figures(decision.detail)
     confidence = figures.pop("confidence", figures.get("score"))
+    # Where nothing was compared both are zero.
+    is_compared = bool(figures.get("figure") or figures.get("limit"))
     return SignalMark(
         id=f"{decision.strategy_id}:{decision.instrument_id}:{decision.zone_id}:{decision.ts_ns}",
         ins=decision.instrument_id,
@@ -181,9 +183,8 @@ def signal_of(decision: Decision) -> SignalMark | None:
         zone=str(decision.zone_id) if decision.zone_id >= 0 else None,
         taken=is_taken,
         skip=None if is_taken else decision.reason,
-        # Where nothing was compared both are zero.
-        figure=figures.get("figure") if figures.get("limit") or figures.get("figure") else None,
-        limit=figures.get("limit") or None,
+        figure=figures.get("figure") if is_compared else None,
+        limit=figures.get("limit") if is_compared else None,
         said=str(decision.detail.get("text", "")),
         p=decision.probability,
         thr=decision.threshold,

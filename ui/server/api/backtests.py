@@ -144,12 +144,12 @@ def cancel(name: str) -> Response:
 @api.get("/<name>/files/<file>")
 def download(name: str, file: str) -> Any:
     """Return a file of a finished backtest."""
-    _job(name)
-    path = _run_folder(jobs().output(name))
+    job = _job(name)
+    path = _run_folder(jobs().output(job.id))
     if file not in FILES or path is None or not (path / file).is_file():
         raise ApiError(404, "absent", f"no such file; there are {', '.join(FILES)} once it is done")
     # Never shown as a page of ours: a tearsheet has scripts, which this site's policy allows nobody.
-    given_name = f"{name}-{file}"
+    given_name = f"{job.id}-{file}"
     if sees_paths():
         return send_file((path / file).absolute(), FILES[file], as_attachment=True, download_name=given_name)
     headers = {"Content-Disposition": f"attachment; filename={given_name}"}
