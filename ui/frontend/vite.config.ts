@@ -12,11 +12,9 @@ export default defineConfig(({ mode }) => ({
     target: 'es2022',
     license: { fileName: 'licenses.md' }, // of what is bundled: theirs ask for it
     assetsInlineLimit: 0, // the CSP allows no data: scripts or styles
-    modulePreload: { polyfill: false },
+    modulePreload: false, // there is one file to load later, and nothing that it waits for
     rolldownOptions: {
       input: mode === 'dev' ? ['dev/index.html'] : ['index.html'],
-      // Alone each is too small to be compressed well; together they come with the first that is opened.
-      output: { advancedChunks: { includeDependenciesRecursively: false, groups: [{ name: 'pages', test: /src[\\/]pages[\\/](?!page\.ts)/ }] } },
     },
   },
   test: { include: ['src/**/*.test.ts'], environment: 'node' },

@@ -23,13 +23,6 @@ import { PAGES, TopBar, type PageName } from './views/topbar.ts';
 /** Staleness shows without messages: that is when none come. */
 const TICK_MS = 250;
 
-const LOADERS: Record<Exclude<PageName, 'terminal'>, () => Promise<{ open(app: App): Page }>> = {
-  overview: () => import('./pages/overview.ts'),
-  backtests: () => import('./pages/backtests.ts'),
-  models: () => import('./pages/models.ts'),
-  journal: () => import('./pages/journal.ts'),
-};
-
 export interface Shell {
   app: App;
   element: HTMLElement;
@@ -145,9 +138,9 @@ class Pages {
     this.page = null;
     this.terminal.element.hidden = name !== 'terminal';
     if (name === 'terminal') return;
-    const { open } = await LOADERS[name]();
+    const pages = await import('./pages/pages.ts');
     if (this.current !== name) return;
-    this.page = open(this.app);
+    this.page = pages[name](this.app);
     this.element.append(this.page.element);
   }
 }
