@@ -1,5 +1,5 @@
 /** How frames come and requests go; the fixture of `dev/` is another implementation of the same. */
-import { io, type Socket } from 'socket.io-client';
+import { Manager, type Socket } from 'socket.io-client';
 import { PROTOCOL, type Frame } from './protocol.ts';
 
 /** What was asked never left this page: every other failure leaves open what became of it. */
@@ -29,10 +29,8 @@ export class SocketTransport implements Transport {
   }
 
   open(events: TransportEvents): void {
-    const socket = io({
-      transports: ['websocket'],
-      reconnectionDelay: 250,
-      reconnectionDelayMax: 3000,
+    const manager = new Manager(location.origin, { transports: ['websocket'], reconnectionDelay: 250, reconnectionDelayMax: 3000 });
+    const socket = manager.socket('/', {
       // Where the session cannot be read the socket is tried again, not refused: the server may be starting.
       auth: (send) => void this.auth().then((auth) => send({ ...auth, proto: PROTOCOL }), () => again(1000)),
     });
