@@ -22,7 +22,7 @@ const SETTLE_MS = 700;
 export function ask(question: Question): Promise<boolean> {
   return new Promise((resolve) => {
     const confirm = h<HTMLButtonElement>(`button.btn.${question.danger ? 'danger' : 'primary'}`, { type: 'submit' }, question.confirm);
-    const back = h<HTMLButtonElement>('button.btn', { type: 'button', onclick: () => done(false) }, 'Back');
+    const back = h<HTMLButtonElement>('button.btn', { onclick: () => done(false) }, 'Back');
     const input = h<HTMLInputElement>('input.field', { 'aria-label': `type ${question.word} to confirm`, autocomplete: 'off', spellcheck: 'false' });
     input.value = question.typed ?? '';
     const typed = question.word

@@ -3,11 +3,12 @@
 type Child = Node | string | null | undefined | false;
 type Attributes = Record<string, string | number | boolean | null | undefined | ((event: never) => void)>;
 
-/** Make an element: `h('button.danger', {onclick, 'aria-label': 'Kill'}, 'Kill')`. */
+/** Make an element: `h('button.danger', {onclick, 'aria-label': 'Kill'}, 'Kill')`. Buttons submit a form only where their type says so. */
 export function h<T extends HTMLElement = HTMLElement>(tag: string, attributes: Attributes = {}, ...children: Child[]): T {
   const [name, ...classes] = tag.split('.');
   const element = document.createElement(name || 'div') as T;
   if (classes.length) element.className = classes.join(' ');
+  if (name === 'button') element.setAttribute('type', name);
   for (const [key, value] of Object.entries(attributes)) {
     if (typeof value === 'function') element.addEventListener(key.slice(2), value as EventListener);
     else if (value === true) element.setAttribute(key, '');
@@ -41,18 +42,16 @@ export function setData(element: HTMLElement, key: string, value: string): void 
   if (element.dataset[key] !== value) element.dataset[key] = value;
 }
 
-const SVG = 'http://www.w3.org/2000/svg';
+export function svg(name: string, attributes: Record<string, string | number>, ...children: SVGElement[]): SVGElement {
+  const element = document.createElementNS('http://www.w3.org/2000/svg', name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
+  element.append(...children);
+  return element;
+}
 
 /** A 16x16 line icon from a path. */
 export function icon(path: string): SVGElement {
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', '0 0 16 16');
-  svg.setAttribute('class', 'icon');
-  svg.setAttribute('aria-hidden', 'true');
-  const line = document.createElementNS(SVG, 'path');
-  line.setAttribute('d', path);
-  svg.append(line);
-  return svg;
+  return svg('svg', { viewBox: '0 0 16 16', class: 'icon', 'aria-hidden': 'true' }, svg('path', { d: path }));
 }
 
 /** Offer text as a file. */

@@ -93,5 +93,8 @@ export function words(text: string): string {
   return text.replaceAll('_', ' ');
 }
 
+/** Class of a number by its sign. */
+export const signTone = (value: number | null | undefined): 'up' | 'down' | '' => (value ? (value > 0 ? 'up' : 'down') : '');
+
 /** Only a model that has shown skill is good news; one that expired or was never judged is not. */
 export const verdictTone = (verdict: string): 'up' | 'warn' => (verdict === 'skill' ? 'up' : 'warn');

@@ -83,11 +83,11 @@ export function open(app: App): Page {
     const bar = h('div.progress-fill');
     bar.style.width = `${job.progress * 100}%`;
     const isOpen = job.state === 'running' || job.state === 'queued';
-    const cancel = isOpen ? h('button.btn.tiny', { type: 'button', onclick: () => void app.api.remove(`/api/v1/backtests/${job.id}`).then(poll) }, 'Cancel') : null;
+    const cancel = isOpen ? h('button.btn.tiny', { onclick: () => void app.api.remove(`/api/v1/backtests/${job.id}`).then(poll) }, 'Cancel') : null;
     const what = [job.asked.strategy, (job.asked.symbols ?? [job.asked.symbol]).filter(Boolean).join(' ') || 'whole catalog'].join(' · ');
     return h(
       `div.job.is-${job.state}`, { role: 'listitem' }, box,
-      h('button.job-name', { type: 'button', onclick: () => void show(job.id) }, h('b', {}, what), h('span.muted.small', {}, `${app.clock().date(job.created)} by ${job.by}`)),
+      h('button.job-name', { onclick: () => void show(job.id) }, h('b', {}, what), h('span.muted.small', {}, `${app.clock().date(job.created)} by ${job.by}`)),
       isOpen ? h('div.progress', { role: 'progressbar', 'aria-valuenow': Math.round(job.progress * 100) }, bar) : h(`span.tag.${job.state === 'done' ? 'up' : job.state === 'failed' ? 'down' : 'muted'}`, {}, job.state),
       cancel,
     );

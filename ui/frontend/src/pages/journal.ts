@@ -1,7 +1,7 @@
 /** Journal: what happened, filtered, page by page; and the story of a trade. */
 import type { App } from '../app.ts';
 import { h, replace } from '../lib/dom.ts';
-import { decimal, duration, fixed, percent, signed, symbolOf, words } from '../lib/format.ts';
+import { decimal, duration, fixed, percent, signed, signTone, symbolOf, words } from '../lib/format.ts';
 import { skipWords } from '../lib/reasons.ts';
 import { VirtualTable, type ColumnSpec } from '../views/table.ts';
 import { failure, type Page } from './page.ts';
@@ -47,7 +47,7 @@ export function open(app: App): Page {
   let table: VirtualTable<Row>;
   const frame = h('div.table-frame.tall');
   const words_ = h('p.muted.small', { role: 'status' });
-  const more = h<HTMLButtonElement>('button.btn', { type: 'button', hidden: true, onclick: () => void load(true) }, 'Older rows');
+  const more = h<HTMLButtonElement>('button.btn', { hidden: true, onclick: () => void load(true) }, 'Older rows');
   const story = h('section.block.story', { hidden: true, 'aria-label': 'story of the trade' });
   const fields = filters();
   const tabs = h('div.segment', { role: 'group', 'aria-label': 'tables' });
@@ -83,12 +83,12 @@ export function open(app: App): Page {
     replace(frame, table.element);
     void load(false);
   };
-  for (const one of Object.keys(TABLES)) tabs.append(h('button', { type: 'button', onclick: () => choose(one) }, words(one)));
+  for (const one of Object.keys(TABLES)) tabs.append(h('button', { onclick: () => choose(one) }, words(one)));
   fields.element.addEventListener('submit', (event) => {
     event.preventDefault();
     void load(false);
   });
-  const csv = h('button.btn', { type: 'button', onclick: () => table.csv() }, 'CSV');
+  const csv = h('button.btn', { onclick: () => table.csv() }, 'CSV');
   const element = h('main.page', {}, h('h1', {}, 'Journal'), h('div.form-line', {}, tabs, fields.element, csv), words_, h('div.columns.story-columns', {}, h('div', {}, frame, more), story));
   choose(name);
   return { element, leave: () => undefined };
@@ -143,7 +143,7 @@ function cellText(field: string, value: unknown): string {
 
 function cellTone(field: string, value: unknown): string {
   if (field === 'side') return /^(long|buy)/i.test(String(value)) ? 'up' : 'down';
-  if (['pnl', 'r_multiple', 'net_r', 'money'].includes(field)) return Number(value) > 0 ? 'up' : Number(value) < 0 ? 'down' : '';
+  if (['pnl', 'r_multiple', 'net_r', 'money'].includes(field)) return signTone(Number(value));
   return field.endsWith('_id') && field !== 'instrument_id' ? 'muted' : '';
 }
 
@@ -170,8 +170,8 @@ function tellSignal(app: App, target: HTMLElement, row: Row): void {
     ...(row['skip_reason'] ? [['Skipped for', skipWords(String(row['skip_reason']))] as Tile] : []),
   ]);
   void modelOf(app, row).then((said) => figures.length && target.contains(figures[0]!) && figures[0]!.after(...tiles([['Model', said]])));
-  const show = h('button.btn.tiny', { type: 'button', onclick: () => app.show(ins, momentOf(row)) }, 'Show on the chart');
-  const story = row['is_taken'] ? h('button.btn.tiny', { type: 'button', onclick: () => void tellTrade(app, target, row) }, 'Story of the trade') : null;
+  const show = h('button.btn.tiny', { onclick: () => app.show(ins, momentOf(row)) }, 'Show on the chart');
+  const story = row['is_taken'] ? h('button.btn.tiny', { onclick: () => void tellTrade(app, target, row) }, 'Story of the trade') : null;
   const { price, stop, target: aim, qty } = row;
   replace(
     target, h('div.form-line', {}, h('h2', {}, `${symbolOf(ins)} ${String(row['side'])}`), show, story), h('div.tiles', {}, ...figures),
@@ -249,6 +249,6 @@ function storyParts(app: App, { trade, probability, threshold, steps }: Story): 
     // A model of signals was asked before there was an entry: its answer is with the signal.
     ['Model', asked(probability === null ? steps.find((step) => step.what.startsWith('signal_'))?.facts : { probability, threshold })],
   ]);
-  const show = h('button.btn.tiny', { type: 'button', onclick: () => app.show(String(trade['instrument_id']), Number(trade['entry_ts_ns']) / NS_PER_MS) }, 'Show on the chart');
+  const show = h('button.btn.tiny', { onclick: () => app.show(String(trade['instrument_id']), Number(trade['entry_ts_ns']) / NS_PER_MS) }, 'Show on the chart');
   return [h('div.form-line', {}, h('h2', {}, `${symbolOf(String(trade['instrument_id']))} ${String(trade['side'])}`), show), h('div.tiles', {}, ...figures), list];
 }

@@ -152,7 +152,7 @@ function scanSection(app: App): HTMLElement {
       replace(result, failure(error));
     }
   };
-  const button = h('button.btn', { type: 'button', onclick: () => void run() }, 'Scan');
+  const button = h('button.btn', { onclick: () => void run() }, 'Scan');
   return section('Volatility scan', h('div.form-line', {}, timeframe, by, button), result);
 }
 

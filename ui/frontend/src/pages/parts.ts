@@ -1,6 +1,6 @@
 /** Pieces of pages: figures in tiles, bars of shares, small curves, definition lists. */
-import { h } from '../lib/dom.ts';
-import { fixed } from '../lib/format.ts';
+import { h, svg } from '../lib/dom.ts';
+import { fixed, signTone, words } from '../lib/format.ts';
 import type { Clock } from '../lib/time.ts';
 
 /** Label, value, and a number whose sign colours it. */
@@ -8,8 +8,7 @@ export type Tile = [label: string, value: string, sign?: number | null];
 
 export function tiles(list: Tile[]): HTMLElement[] {
   return list.map(([label, value, sign]) => {
-    const tone = sign ? (sign > 0 ? '.up' : '.down') : '';
-    return h('div.tile', {}, h('span.tile-label', {}, label), h(`span.tile-value.num${tone}`, {}, value));
+    return h('div.tile', {}, h('span.tile-label', {}, label), h(`span.tile-value.num.${signTone(sign)}`, {}, value));
   });
 }
 
@@ -50,14 +49,7 @@ export function scopeTag(scope: Scope, clock: Clock): HTMLElement {
   return h('p.muted.small.scope', {}, [scopeWords(scope), asOfWords(scope, clock)].filter(Boolean).join(', '));
 }
 
-const SVG = 'http://www.w3.org/2000/svg';
 const [WIDTH, HEIGHT] = [640, 160];
-
-function svg(name: string, attributes: Record<string, string | number>): SVGElement {
-  const element = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
-  return element;
-}
 
 /** Curves over a common scale; each has a class that colours it. */
 export function curves(label: string, lines: { name: string; tone: string; values: number[] }[]): HTMLElement {
@@ -95,7 +87,7 @@ export function facts(values: Record<string, unknown>): HTMLElement {
   const list = h('dl.pairs.facts');
   for (const [name, value] of Object.entries(values)) {
     if (value === null || value === undefined || value === '') continue;
-    list.append(h('dt', {}, name.replaceAll('_', ' ')), h('dd', {}, textOf(value)));
+    list.append(h('dt', {}, words(name)), h('dd', {}, textOf(value)));
   }
   return list;
 }

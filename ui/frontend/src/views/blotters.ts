@@ -2,7 +2,7 @@
 import { instrumentInfo, priceText, pricePlaces, takesCommands, type App } from '../app.ts';
 import { perform } from '../actions/control.ts';
 import type { Sent } from '../actions/commands.ts';
-import { arrowed, decimal, duration, fixed, micros, percent, signed, symbolOf, words } from '../lib/format.ts';
+import { arrowed, decimal, duration, fixed, micros, percent, signed, signTone, symbolOf, words } from '../lib/format.ts';
 import { factorText } from '../lib/factors.ts';
 import { skipWords } from '../lib/reasons.ts';
 import type { Cancel, Decision, Fill, LogLine, Order, Position, Signal, Trade, Zone } from '../net/protocol.ts';
@@ -17,7 +17,6 @@ export interface Blotter {
   table: TableSpec<never>;
 }
 
-const bySign = (value: number | null | undefined): string => (value ? (value > 0 ? 'up' : 'down') : '');
 const bySide = (side: string): string => (side === 'buy' || side === 'long' ? 'up' : side === 'flat' ? 'muted' : 'down');
 const newest = <Row extends { ts: number }>(rows: Iterable<Row>): Row[] => [...rows].sort((a, b) => b.ts - a.ts);
 
@@ -72,9 +71,9 @@ function positions(app: App): Blotter {
     { name: 'Entry', width: 20, numeric: true, text: (row) => priceText(app, row.ins, row.avg) + (isExternal(row) ? ' avg of all' : ''), value: (row) => Number(row.avg) },
     { name: 'Stop', width: 12, numeric: true, text: (row) => priceText(app, row.ins, row.stop), tone: (row) => (row.stop ? '' : 'warn') },
     { name: 'Targets', width: 16, numeric: true, text: (row) => row.targets.map((one) => priceText(app, row.ins, one)).join(' ') },
-    { name: 'Open PnL', width: 12, numeric: true, text: (row) => arrowed(Number(row.upnl ?? NaN), 2), tone: (row) => bySign(Number(row.upnl)), value: (row) => Number(row.upnl) },
-    { name: 'R', width: 8, numeric: true, text: (row) => signed(row.r, 2), tone: (row) => bySign(row.r), value: (row) => row.r ?? 0 },
-    { name: 'Realized', width: 12, numeric: true, text: (row) => signed(Number(row.rpnl), 2), tone: (row) => bySign(Number(row.rpnl)), value: (row) => Number(row.rpnl) },
+    { name: 'Open PnL', width: 12, numeric: true, text: (row) => arrowed(Number(row.upnl ?? NaN), 2), tone: (row) => signTone(Number(row.upnl)), value: (row) => Number(row.upnl) },
+    { name: 'R', width: 8, numeric: true, text: (row) => signed(row.r, 2), tone: (row) => signTone(row.r), value: (row) => row.r ?? 0 },
+    { name: 'Realized', width: 12, numeric: true, text: (row) => signed(Number(row.rpnl), 2), tone: (row) => signTone(Number(row.rpnl)), value: (row) => Number(row.rpnl) },
     { name: 'Longest unprotected', width: 17, numeric: true, text: (row) => duration(row.unprotected_ms), tone: (row) => (isExternal(row) ? 'warn' : ''), value: (row) => row.unprotected_ms },
     { name: 'Since', width: 21, text: (row) => app.clock().stamp(row.since), tone: () => 'muted', value: (row) => row.since },
     {
@@ -109,8 +108,8 @@ function trades(app: App): Blotter {
     columns: [
       { ...time<Trade>(app), name: 'Closed' }, symbol(),
       { name: 'Side', width: 7, text: (row) => row.side, tone: (row) => bySide(row.side) },
-      { name: 'R', width: 8, numeric: true, text: (row) => signed(row.r, 2), tone: (row) => bySign(row.r), value: (row) => row.r ?? 0 },
-      { name: 'PnL', width: 16, numeric: true, text: (row) => `${arrowed(Number(row.pnl), 2)} ${row.ccy}`.trim(), tone: (row) => bySign(Number(row.pnl)), value: (row) => Number(row.pnl) },
+      { name: 'R', width: 8, numeric: true, text: (row) => signed(row.r, 2), tone: (row) => signTone(row.r), value: (row) => row.r ?? 0 },
+      { name: 'PnL', width: 16, numeric: true, text: (row) => `${arrowed(Number(row.pnl), 2)} ${row.ccy}`.trim(), tone: (row) => signTone(Number(row.pnl)), value: (row) => Number(row.pnl) },
       { name: 'Reason', width: 17, text: (row) => words(row.reason) + (row.tainted ? ' (tainted)' : '') },
       { name: 'Qty', width: 12, numeric: true, text: (row) => decimal(row.qty), value: (row) => Number(row.qty) },
       { name: 'Entry', width: 12, numeric: true, text: (row) => priceText(app, row.ins, row.entry), value: (row) => Number(row.entry) },
@@ -200,7 +199,7 @@ function cancels(app: App): Blotter {
       { name: 'p', width: 7, numeric: true, text: (row) => fixed(row.p, 3), value: (row) => row.p ?? 0 },
       { name: 'Threshold', width: 10, numeric: true, text: (row) => fixed(row.thr, 3), value: (row) => row.thr ?? 0 },
       { name: 'Outcome', width: 18, text: (row) => words(row.outcome ?? 'open') },
-      { name: 'Would have made', width: 16, numeric: true, text: (row) => (row.would_r === null ? '–' : `${signed(row.would_r, 2)} R`), tone: (row) => bySign(row.would_r), value: (row) => row.would_r ?? 0 },
+      { name: 'Would have made', width: 16, numeric: true, text: (row) => (row.would_r === null ? '–' : `${signed(row.would_r, 2)} R`), tone: (row) => signTone(row.would_r), value: (row) => row.would_r ?? 0 },
       { name: 'Setup', width: 18, text: (row) => row.setup, tone: () => 'muted' },
     ],
   });

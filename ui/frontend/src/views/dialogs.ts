@@ -32,9 +32,9 @@ export function openSettings(app: App, logOut: () => void): void {
     check('Sound on fills, rejections and stale data', settings.current.sound, (sound) => settings.set({ sound })),
     ...panes,
     h(
-      'div.dialog-buttons', {}, h('button.btn', { type: 'button', onclick: logOut }, 'Log out'), h('div.spring'),
-      h('button.btn', { type: 'button', onclick: () => (settings.reset(), close()) }, 'Reset layout'),
-      h('button.btn.primary', { type: 'button', onclick: close }, 'Done'),
+      'div.dialog-buttons', {}, h('button.btn', { onclick: logOut }, 'Log out'), h('div.spring'),
+      h('button.btn', { onclick: () => (settings.reset(), close()) }, 'Reset layout'),
+      h('button.btn.primary', { onclick: close }, 'Done'),
     ),
   );
   const dialog = modal(body);
@@ -46,6 +46,6 @@ export function openHelp(): void {
   const dialog = modal(h(
     'div', {}, h('h2', {}, 'Keys'), list,
     h('p.muted.small', {}, 'Keys do nothing in fields and dialogs and when held down. In a dialog, Escape is Back.'),
-    h('div.dialog-buttons', {}, h('button.btn.primary', { type: 'button', onclick: () => dialog.close() }, 'Done')),
+    h('div.dialog-buttons', {}, h('button.btn.primary', { onclick: () => dialog.close() }, 'Done')),
   ));
 }

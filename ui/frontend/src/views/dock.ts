@@ -21,7 +21,7 @@ export class Dock {
   constructor(app: App) {
     this.app = app;
     this.list = blotters(app);
-    const csv = h('button.btn.tiny', { type: 'button', title: 'download these rows', onclick: () => this.table().csv() }, 'CSV');
+    const csv = h('button.btn.tiny', { title: 'download these rows', onclick: () => this.table().csv() }, 'CSV');
     for (const { title, table } of this.list) {
       this.tabs.append(h(
         'button.tab', { role: 'tab', type: 'button', 'data-tab': table.name, 'aria-controls': 'dock-panel', onclick: () => this.show(table.name) },

@@ -4,7 +4,7 @@ import { LABELS, pauseOf, type Action } from '../actions/commands.ts';
 import type { ClosedTrades } from '../net/protocol.ts';
 import { closeCurrent, perform, resume } from '../actions/control.ts';
 import { h, setClass, setText } from '../lib/dom.ts';
-import { arrowed, duration, fixed, MISSING, signed, symbolOf, verdictTone, words } from '../lib/format.ts';
+import { arrowed, duration, fixed, MISSING, signed, signTone, symbolOf, verdictTone, words } from '../lib/format.ts';
 import { Figure, quantiles } from './pieces.ts';
 
 const DAY_MS = 86_400_000;
@@ -60,7 +60,7 @@ export class InstrumentBar {
     for (const one of this.machine) one.element.classList.add('machine');
     this.element = h(
       'div.instrument-bar', {},
-      h('button.symbol', { type: 'button', title: 'switch symbol (/)', 'aria-haspopup': 'dialog', onclick: openSymbols }, this.symbol, h('span.caret', {}, '▾')),
+      h('button.symbol', { title: 'switch symbol (/)', 'aria-haspopup': 'dialog', onclick: openSymbols }, this.symbol, h('span.caret', {}, '▾')),
       h('div.quote', { 'aria-live': 'off' }, this.price, this.change),
       h('div.figures', {}, ...Object.values(figures).map((figure) => figure.element)),
       h('div.spring'), this.actions(),
@@ -73,7 +73,7 @@ export class InstrumentBar {
   private actions(): HTMLElement {
     const { app } = this;
     const button = (action: Action, tone: string, key: string, run: () => void): HTMLButtonElement => {
-      const element = h<HTMLButtonElement>(`button.btn.${tone}`, { type: 'button', 'data-action': action, 'data-key': key, onclick: run }, LABELS[action]);
+      const element = h<HTMLButtonElement>(`button.btn.${tone}`, { 'data-action': action, 'data-key': key, onclick: run }, LABELS[action]);
       this.buttons.set(action, element);
       return element;
     };
@@ -122,7 +122,7 @@ export class InstrumentBar {
     const close = columns.at('c', columns.length - 1);
     if (close !== this.last) {
       setText(this.price, fixed(close, pricePlaces(this.app)));
-      setClass(this.price, `price num ${close > this.last ? 'up' : close < this.last ? 'down' : ''}`);
+      setClass(this.price, `price num ${signTone(close - this.last)}`);
       this.last = close;
     }
     // Of a day, or of the shorter time that is loaded: never more because somebody scrolled back.
@@ -131,7 +131,7 @@ export class InstrumentBar {
     const change = (close / columns.at('o', row) - 1) * 100;
     const span = row > 0 ? '24 h' : duration(end - columns.at('t0', row));
     setText(this.change, Number.isFinite(change) ? `${arrowed(change, 2)}% in ${span}` : '');
-    setClass(this.change, `change num ${change > 0 ? 'up' : change < 0 ? 'down' : ''}`);
+    setClass(this.change, `change num ${signTone(change)}`);
   }
 
   private showFigures(): void {
@@ -149,7 +149,7 @@ export class InstrumentBar {
     const isOfToday = account !== null && dayOf(account.ts) === dayOf(status?.replay?.at ?? account.ts);
     const day = isOfToday ? Number(account.day_pnl) : NaN;
     figures.equity.set(account ? fixed(Number(account.equity), 2) : MISSING);
-    figures.day.set(isOfToday ? arrowed(day, 2) : MISSING, day > 0 ? 'up' : day < 0 ? 'down' : '');
+    figures.day.set(isOfToday ? arrowed(day, 2) : MISSING, signTone(day));
     figures.closed.set(...realised(isOfToday ? account.closed : null));
     figures.drawdown.set(account ? `${fixed(account.dd_pct, 2)}%` : MISSING, account && account.dd_pct > MAX_DD_WARN ? 'warn' : '');
     const models = status?.models ?? [];

@@ -3,15 +3,13 @@ import { instrumentInfo, pricePlaces, type App } from '../app.ts';
 import type { ChartHost, PaneSpec } from '../chart/host.ts';
 import { PANE_TITLES } from '../chart/panes.ts';
 import type { Scene } from '../chart/painter.ts';
-import { compact, fixed, percent, signed } from '../lib/format.ts';
+import { compact, fixed, percent, signed, signTone } from '../lib/format.ts';
 import { h, setText } from '../lib/dom.ts';
 import type { PaneName } from '../store/settings.ts';
 
 /** A value with its label, and its tone: up, down, model ... */
 type Cell = [label: string, value: string, tone?: string];
 type Read = (field: string) => number;
-
-const toneOf = (value: number): string => (value > 0 ? 'up' : value < 0 ? 'down' : '');
 
 export class Legend {
   private readonly rows = new Map<string, HTMLElement>();
@@ -55,7 +53,7 @@ export class Legend {
     const title: Cell = ['', PANE_TITLES[name as PaneName], 'title'];
     switch (name as PaneName) {
       case 'imbalance':
-        return [title, ['', signed(read('imb'), 3), toneOf(read('imb'))], ['delta', compact(read('bv') - read('sv')), toneOf(read('bv') - read('sv'))]];
+        return [title, ['', signed(read('imb'), 3), signTone(read('imb'))], ['delta', compact(read('bv') - read('sv')), signTone(read('bv') - read('sv'))]];
       case 'vpin':
         return [title, ['', fixed(read('vpin'), 3), 'accent'], ['vol', percent(read('vol'), 3)]];
       case 'model':
@@ -84,7 +82,7 @@ export class Legend {
     const places = pricePlaces(app);
     const change = (read('c') / read('o') - 1) * 100;
     const cells: Cell[] = (['o', 'h', 'l', 'c'] as const).map((field) => [field.toUpperCase(), fixed(read(field), places)]);
-    cells.push(['', `${signed(change, 2)}%`, toneOf(change)]);
+    cells.push(['', `${signed(change, 2)}%`, signTone(change)]);
     const bucket = read('bv');
     if (Number.isNaN(bucket)) return [['', app.store.market.shownBars(app.settings.current.timeframe)?.timeframe ?? '', 'title'], ...cells];
     cells.unshift(['', `#${read('i')}`, 'title']);

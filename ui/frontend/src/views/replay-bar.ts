@@ -9,7 +9,7 @@ const STEPS = 10_000;
 export class ReplayBar {
   readonly element: HTMLElement;
   private readonly app: App;
-  private readonly play = h<HTMLButtonElement>('button.btn', { type: 'button', onclick: () => this.toggle() });
+  private readonly play = h<HTMLButtonElement>('button.btn', { onclick: () => this.toggle() });
   private readonly speed = h<HTMLSelectElement>('select.field', { 'aria-label': 'speed' }, ...SPEEDS.map(speedOption));
   private readonly slider = h<HTMLInputElement>('input.scrub', { type: 'range', min: 0, max: STEPS, 'aria-label': 'moment of the recording' });
   private readonly at = h('span.num');

@@ -2,7 +2,7 @@
 import { instrumentInfo, priceText, takesCommands, type App } from '../app.ts';
 import { perform } from '../actions/control.ts';
 import { h, replace } from '../lib/dom.ts';
-import { arrowed, decimal, duration, fixed, signed, symbolOf } from '../lib/format.ts';
+import { arrowed, decimal, duration, fixed, signed, signTone, symbolOf, words } from '../lib/format.ts';
 import { zoneOf } from '../chart/annotations.ts';
 import type { Decision, Position, Signal, Zone } from '../net/protocol.ts';
 import { isExternal } from '../store/store.ts';
@@ -68,10 +68,10 @@ export class SidePanel {
 
   private positionBlock(position: Position): HTMLElement {
     const pnl = Number(position.upnl ?? NaN);
-    const tone = pnl > 0 ? 'up' : pnl < 0 ? 'down' : '';
+    const tone = signTone(pnl) || 'flat';
     const obstacle = this.app.commands.obstacle('close');
     const close = takesCommands(this.app)
-      ? h('button.btn.tiny', { type: 'button', disabled: obstacle !== null, title: obstacle ?? 'close at market (C)', 'aria-label': `close ${symbolOf(position.ins)}`, onclick: () => void perform(this.app, 'close', position.ins) }, 'Close')
+      ? h('button.btn.tiny', { disabled: obstacle !== null, title: obstacle ?? 'close at market (C)', 'aria-label': `close ${symbolOf(position.ins)}`, onclick: () => void perform(this.app, 'close', position.ins) }, 'Close')
       : null;
     const isOthers = isExternal(position);
     const isPlan = !this.app.store.hasStop(position);
@@ -87,7 +87,7 @@ export class SidePanel {
     return h(
       'div.position', {},
       h('div.position-head', {}, h(`span.tag.${position.side === 'long' ? 'up' : 'down'}`, {}, position.side === 'long' ? '▲ LONG' : '▼ SHORT'), h('span.num', {}, decimal(position.qty)), h('div.spring'), close),
-      h('div.position-pnl', {}, h(`span.big.num.${tone || 'flat'}`, {}, arrowed(pnl, 2)), h(`span.num.${tone || 'flat'}`, {}, position.r === null ? '' : `${signed(position.r, 2)} R`)),
+      h('div.position-pnl', {}, h(`span.big.num.${tone}`, {}, arrowed(pnl, 2)), h(`span.num.${tone}`, {}, position.r === null ? '' : `${signed(position.r, 2)} R`)),
       list,
     );
   }
@@ -115,7 +115,7 @@ export class SidePanel {
   private drawDecision(): void {
     const card = this.picked ? explain(this.app, this.picked) : null;
     const last = this.lastDecision();
-    const back = card ? h('button.btn.tiny', { type: 'button', onclick: () => this.pick(null) }, 'Show the last decision') : null;
+    const back = card ? h('button.btn.tiny', { onclick: () => this.pick(null) }, 'Show the last decision') : null;
     if (card) return replace(this.decision.body, card, back);
     if (!last && instrumentInfo(this.app)?.kind === 'bars') return this.drawSignal();
     const zone = this.tradedZone();
@@ -166,7 +166,7 @@ export class SidePanel {
       fill.style.width = `${share * 100}%`;
       return h(
         'div.meter', { role: 'meter', 'aria-label': name, 'aria-valuenow': used, 'aria-valuemin': 0, 'aria-valuemax': limit },
-        h('span', {}, name.replaceAll('_', ' ')), h('span.num', {}, `${fixed(used, 2)} / ${fixed(limit, 2)}`), h('div.meter-track', {}, fill),
+        h('span', {}, words(name)), h('span.num', {}, `${fixed(used, 2)} / ${fixed(limit, 2)}`), h('div.meter-track', {}, fill),
       );
     });
     const trading = risk.trading === 'ACTIVE' ? null : h('p.warn', {}, `risk engine: ${risk.trading.toLowerCase()}`);

@@ -215,7 +215,7 @@ export class VirtualTable<Row> {
     const press = (): void => {
       pressed = current();
     };
-    return h('div.t-cell', { role: 'gridcell' }, h('button.btn.tiny', { type: 'button', onpointerdown: press, onclick: run }));
+    return h('div.t-cell', { role: 'gridcell' }, h('button.btn.tiny', { onpointerdown: press, onclick: run }));
   }
 
   private write(line: HTMLElement, row: Row, index: number): void {

@@ -40,7 +40,7 @@ export class Toasts {
       for (const oldest of [...this.open.keys()].slice(0, -MAX_TOASTS)) this.drop(oldest);
     }
     toast.className = `toast ${tone}`;
-    const close = h('button.toast-close', { type: 'button', 'aria-label': 'dismiss', onclick: () => this.drop(id) }, '×');
+    const close = h('button.toast-close', { 'aria-label': 'dismiss', onclick: () => this.drop(id) }, '×');
     replace(toast, h('strong', {}, title), h('span', {}, text), close);
     if (ms) setTimeout(() => this.drop(id), ms);
   }

@@ -23,18 +23,18 @@ export class Toolbar {
     const { settings } = app;
     const seg = h('div.segment', { role: 'group', 'aria-label': 'chart' });
     for (const [view, label] of [['buckets', 'Buckets'], ['bars', 'Klines']] as const) {
-      const button = h<HTMLButtonElement>('button', { type: 'button', title: `${label} (V)`, onclick: () => settings.set({ view }) }, label);
+      const button = h<HTMLButtonElement>('button', { title: `${label} (V)`, onclick: () => settings.set({ view }) }, label);
       this.views.set(view, button);
       seg.append(button);
     }
     const toggles = h('div.toggles', { role: 'group', 'aria-label': 'overlays' });
     for (const [name, label, title] of OVERLAYS) {
-      const button = h<HTMLButtonElement>(`button.toggle.is-${name}`, { type: 'button', title, onclick: () => this.toggle(name) }, h('i.swatch'), label);
+      const button = h<HTMLButtonElement>(`button.toggle.is-${name}`, { title, onclick: () => this.toggle(name) }, h('i.swatch'), label);
       this.overlays.set(name, button);
       toggles.append(button);
     }
-    this.colouring = h<HTMLButtonElement>('button.toggle', { type: 'button', onclick: () => this.recolour() });
-    const follow = h<HTMLButtonElement>('button.btn.tiny.follow', { type: 'button', title: 'follow the newest (End)', hidden: true, onclick: () => chart.host.follow() }, 'Newest ⇥');
+    this.colouring = h<HTMLButtonElement>('button.toggle', { onclick: () => this.recolour() });
+    const follow = h<HTMLButtonElement>('button.btn.tiny.follow', { title: 'follow the newest (End)', hidden: true, onclick: () => chart.host.follow() }, 'Newest ⇥');
     chart.onFollow((following) => (follow.hidden = following));
     this.timeframe.addEventListener('change', () => {
       settings.set({ timeframe: this.timeframe.value });

@@ -32,8 +32,8 @@ export class TopBar {
       'header.topbar', {},
       h('a.brand', { href: '#/terminal', 'aria-label': 'smcbot terminal' }, icon(LOGO), h('span', {}, 'smcbot')),
       nav, h('div.spring'), this.session, this.badge, this.mode,
-      h('button.btn.ghost', { type: 'button', title: 'keys (?)', 'aria-label': 'keyboard help', onclick: openHelp }, icon(HELP)),
-      h('button.btn.ghost', { type: 'button', title: 'settings', 'aria-label': 'settings', onclick: openSettings }, icon(GEAR)),
+      h('button.btn.ghost', { title: 'keys (?)', 'aria-label': 'keyboard help', onclick: openHelp }, icon(HELP)),
+      h('button.btn.ghost', { title: 'settings', 'aria-label': 'settings', onclick: openSettings }, icon(GEAR)),
     );
     app.store.on(['status'], () => this.showStatus());
   }
