@@ -1,23 +1,29 @@
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 
-const TRANSPORTS = '/engine.io-client/build/esm/transports/index.js';
+/** Modules of others in whose place a smaller one does, by the end of their id. */
+const REPLACED: Record<string, string> = {
+  // The server takes websockets alone: no ways by HTTP requests.
+  '/engine.io-client/build/esm/transports/index.js': "import { WS } from './websocket.js';\nexport const transports = { websocket: WS };",
+  // What is loaded later has no styles of its own (`cssCodeSplit`) and no imports that could be fetched ahead.
+  'vite/preload-helper.js': 'export const __vitePreload = (load) => load();',
+};
 
-/** The client of the sockets without its ways by HTTP requests: the server takes websockets alone. */
-function websocketsAlone(): Plugin {
-  let isFound = false;
+/** Put them there; a build in which one of them is found no more fails. */
+function smaller(mode: string): Plugin {
+  const missing = new Set(mode === 'dev' ? [] : Object.keys(REPLACED));
   return {
-    name: 'websockets-alone',
+    name: 'smaller-modules',
     apply: 'build',
+    enforce: 'pre',
     load(id) {
-      if (!id.endsWith(TRANSPORTS)) return null;
-      isFound = true;
-      return "import { WS } from './websocket.js';\nexport const transports = { websocket: WS };";
+      const end = Object.keys(REPLACED).find((one) => id.endsWith(one));
+      if (end === undefined) return null;
+      missing.delete(end);
+      return REPLACED[end];
     },
-    generateBundle(_options, bundle) {
-      const modules = Object.values(bundle).flatMap((one) => (one.type === 'chunk' ? one.moduleIds : []));
-      const isUsed = modules.some((id) => id.includes('/engine.io-client/'));
-      if (isUsed && !isFound) this.error(`${TRANSPORTS} was not bundled: its place in the library is another one`);
+    generateBundle() {
+      if (missing.size) this.error(`no such module any more: ${[...missing].join(', ')}`);
     },
   };
 }
@@ -28,14 +34,15 @@ function websocketsAlone(): Plugin {
  */
 export default defineConfig(({ mode }) => ({
   base: mode === 'dev' ? './' : '/',
-  plugins: [websocketsAlone()],
+  plugins: [smaller(mode)],
   build: {
     outDir: mode === 'dev' ? 'dev/dist' : '../static',
     emptyOutDir: true,
     target: 'es2022',
     license: { fileName: 'licenses.md' }, // of what is bundled: theirs ask for it
     assetsInlineLimit: 0, // the CSP allows no data: scripts or styles
-    modulePreload: false, // there is one file to load later, and nothing that it waits for
+    modulePreload: false,
+    cssCodeSplit: false,
     rolldownOptions: {
       input: mode === 'dev' ? ['dev/index.html'] : ['index.html'],
       // The libraries do not say so, but of a module whose exports nobody uses nothing is needed.
