@@ -16,6 +16,11 @@ describe('question', () => {
     expect(document.querySelector('dialog')).toBeNull();
   });
 
+  it('is sent by the button that confirms alone', () => {
+    void ask({ title: 'Pause', effects: [], confirm: 'Pause', danger: false });
+    expect(['Pause', 'Back'].map((text) => button(text).type)).toEqual(['submit', 'button']);
+  });
+
   it('is answered no when the dialog is closed in any way', async () => {
     const answer = ask({ title: 'Close', effects: [], confirm: 'Close', danger: false });
     document.querySelector('dialog')!.close();
