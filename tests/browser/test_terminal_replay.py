@@ -152,3 +152,14 @@ def test_scrubbing_shows_nothing_of_later(page: Page, replayer: Replayer) -> Non
     expect(signals).to_have_count(1 + here // SIGNAL_EVERY)
     numbers = page.evaluate(HISTORY, XRP)
     assert (numbers[0], numbers[-1]) == (0, here)
+
+
+def test_a_lost_connection_shows_and_comes_back_by_itself(browser: Browser, server: Server) -> None:
+    """The socket's library tries again, with what the session says then."""
+    with logged_in(browser, server.address) as (page, _):
+        page.context.set_offline(True)
+        expect(page.locator(".badge b")).to_have_text("OFFLINE", timeout=PATIENCE_MS)
+        page.context.set_offline(False)
+        expect(page.locator(".badge b")).to_have_text("CONNECTED", timeout=PATIENCE_MS)
+        before = shown(page)
+        until(lambda: shown(page) > before)
