@@ -28,6 +28,11 @@ export function fixed(value: number | null | undefined, places: number): string 
   return numberFormat(places).format(value).replace('-', THIN_MINUS);
 }
 
+/** Points of a score, never rounded up to a limit that they do not reach. */
+export function score(value: number): string {
+  return fixed(Math.trunc(value * 10) / 10, Number.isInteger(value) ? 0 : 1);
+}
+
 /** With a sign even when positive: +12.30, −4.00, 0.00. */
 export function signed(value: number | null | undefined, places: number): string {
   const text = fixed(value, places);

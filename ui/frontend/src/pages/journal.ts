@@ -169,7 +169,7 @@ function tellSignal(app: App, target: HTMLElement, row: Row): void {
     ['Signal', said], ['Confidence', percent(Number(row['confidence'] ?? NaN), 0)],
     ...(row['skip_reason'] ? [['Skipped for', skipWords(String(row['skip_reason']))] as Tile] : []),
   ]);
-  void modelOf(app, row).then((said) => figures.length && target.contains(figures[0]!) && figures[0]!.after(...tiles([['Model', said]])));
+  void modelOf(app, row).then((said) => said && target.contains(figures[0]!) && figures[0]!.after(...tiles([['Model', said]])));
   const show = h('button.btn.tiny', { onclick: () => app.show(ins, momentOf(row)) }, 'Show on the chart');
   const story = row['is_taken'] ? h('button.btn.tiny', { onclick: () => void tellTrade(app, target, row) }, 'Story of the trade') : null;
   const { price, stop, target: aim, qty } = row;
@@ -181,25 +181,34 @@ function tellSignal(app: App, target: HTMLElement, row: Row): void {
 
 /** The decision of a kind that a signal was, or led to, within some time. */
 async function decisionOf(app: App, row: Row, kind: string, withinMs: number): Promise<Row | undefined> {
-  const ms = momentOf(row);
+  const ms = Math.floor(momentOf(row));
   const query = { instrument: String(row['instrument_id']), session: row['session_id'] as string | undefined, kind, from: String(ms), to: String(ms + withinMs) };
-  const { decisions } = await app.api.get<{ decisions: Row[] }>('/api/v1/decisions', query).catch(() => ({ decisions: [] }));
+  const { decisions } = await app.api.get<{ decisions: Row[] }>('/api/v1/decisions', query);
   return decisions.find((one) => one['zone_id'] === row['signal_id']);
 }
 
-/** What a model of signals said is with the decision that a signal was. */
+/** What a model of signals said is with the decision that a signal was; nothing of a zone, which is asked about later. */
 async function modelOf(app: App, row: Row): Promise<string> {
-  return asked(await decisionOf(app, row, row['is_taken'] ? 'signal_taken' : 'signal_skipped', 1));
+  try {
+    const decision = await decisionOf(app, row, row['is_taken'] ? 'signal_taken' : 'signal_skipped', 2);
+    return decision ? asked(decision) : '';
+  } catch {
+    return 'cannot be read now';
+  }
 }
 
 /** A signal is on record before its entry has an id: that stands with the entry. */
 async function tellTrade(app: App, target: HTMLElement, row: Row): Promise<void> {
-  const entry = row['setup_id'] ? row : await decisionOf(app, row, 'entry_submitted', ENTERED_MS);
-  if (!entry) return replace(target, h('p.muted', {}, 'no entry of this signal is in the journal'));
-  // A story is told of what has ended.
-  const { trades } = await app.api.get<{ trades: Row[] }>('/api/v1/trades', { setup: String(entry['setup_id']), session: entry['session_id'] as string | undefined }).catch(() => ({ trades: [] }));
-  if (trades.length) return tell(app, target, entry);
-  replace(target, h('p.muted', {}, 'the trade of this signal is not closed yet: its story is told then'));
+  try {
+    const entry = row['setup_id'] ? row : await decisionOf(app, row, 'entry_submitted', ENTERED_MS);
+    if (!entry) return replace(target, h('p.muted', {}, 'no entry of this signal is in the journal'));
+    // A story is told of what has ended.
+    const { trades } = await app.api.get<{ trades: Row[] }>('/api/v1/trades', { setup: String(entry['setup_id']), session: entry['session_id'] as string | undefined });
+    if (trades.length) return await tell(app, target, entry);
+    replace(target, h('p.muted', {}, 'the trade of this signal is not closed yet: its story is told then'));
+  } catch (error) {
+    replace(target, failure(error));
+  }
 }
 
 /** Probability and threshold of what asked a model; "not asked" where none was. */

@@ -3,7 +3,7 @@ import { instrumentInfo, pricePlaces, type App } from '../app.ts';
 import type { ChartHost, PaneSpec } from '../chart/host.ts';
 import { PANE_TITLES } from '../chart/panes.ts';
 import type { Scene } from '../chart/painter.ts';
-import { compact, fixed, percent, signed, signTone } from '../lib/format.ts';
+import { compact, fixed, percent, score, signed, signTone } from '../lib/format.ts';
 import { h, setText } from '../lib/dom.ts';
 import type { PaneName } from '../store/settings.ts';
 
@@ -59,7 +59,7 @@ export class Legend {
       case 'model':
         return [title, this.scene().columns.fields.includes('p') ? ['', fixed(read('p'), 3), 'model'] : this.signalCell()];
       case 'score':
-        return [title, ['long', fixed(read('score_long'), 0), 'up'], ['short', fixed(read('score_short'), 0), 'down'], ...this.leastCells()];
+        return [title, ['long', score(read('score_long')), 'up'], ['short', score(read('score_short')), 'down'], ...this.leastCells()];
       case 'volume':
         return [title, ['', compact(read('v'))]];
     }
@@ -74,7 +74,7 @@ export class Legend {
 
   private leastCells(): Cell[] {
     const least = instrumentInfo(this.app)?.min_score;
-    return typeof least === 'number' ? [['signal from', fixed(least, 0), 'warn']] : [];
+    return typeof least === 'number' ? [['signal from', score(least), 'warn']] : [];
   }
 
   private priceCells(read: Read, row: number): Cell[] {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { App } from '../app.ts';
 import { factorLines, factorMeaning } from '../lib/factors.ts';
+import { score } from '../lib/format.ts';
 import { Clock } from '../lib/time.ts';
 import type { Signal, Status } from '../net/protocol.ts';
 import { Store } from '../store/store.ts';
@@ -25,6 +26,10 @@ function app(status: Partial<Status> = {}): App {
 
 const text = (element: Element | null): string => (element?.textContent ?? '').replace(/\s+/g, ' ');
 
+it('never rounds points up to a limit that they do not reach', () => {
+  expect([score(39.96), score(40), score(12.5)]).toEqual(['39.9', '40', '12.5']);
+});
+
 describe('factors of a score', () => {
   it('are all told, with points, the most they give, and a meaning; those that hold first', () => {
     const table = factorTable({ htf: 10, structure: 10 }, MOST)!;
@@ -45,7 +50,7 @@ describe('the card of a signal', () => {
   it('says why it was skipped, with what was compared, and its reasons with numbers', () => {
     const said = text(signalCard(app(), SIGNAL));
     expect(said).toContain('below the threshold');
-    expect(said).toContain('0.350, 0.400');
+    expect(said).toContain('0.350 / 0.400');
     expect(said).toContain('4h bias is bearish');
     expect(said).toContain('no model: signals are chosen by their score alone');
     expect(comparison({ ...SIGNAL, figure: null, limit: null })).toBe('');
@@ -65,7 +70,7 @@ describe('the table of signals', () => {
     const { columns } = blotters(app()).find((one) => one.title === 'Signals')!.table as unknown as TableSpec<Signal>;
     const said = (row: Signal): Record<string, string> => Object.fromEntries(columns.map((column) => [column.name, column.text(row)]));
     const asked = said({ ...SIGNAL, p: 0.48, thr: 0.55 });
-    expect([asked['Skipped for'], asked['Figure, limit'], asked['p / threshold'], asked['Factors']]).toEqual(['below the threshold', '0.350, 0.400', '0.480 / 0.550', 'Higher timeframe +25, RSI +10']);
+    expect([asked['Skipped for'], asked['Figure, limit'], asked['p / threshold'], asked['Factors']]).toEqual(['below the threshold', '0.350 / 0.400', '0.480 / 0.550', 'Higher timeframe +25, RSI +10']);
     expect(said(SIGNAL)['p / threshold']).toBe('–');
   });
 });

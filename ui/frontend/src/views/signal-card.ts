@@ -1,7 +1,7 @@
 /** Why a signal: its score by factors, what its model said, and why it was left; the same of a kline that is none. */
 import { instrumentInfo, pricePlaces, type App } from '../app.ts';
 import { factorLines, factorMeaning, factorName } from '../lib/factors.ts';
-import { fixed, percent, signed, words } from '../lib/format.ts';
+import { fixed, percent, score, signed, words } from '../lib/format.ts';
 import { skipWords } from '../lib/reasons.ts';
 import { h } from '../lib/dom.ts';
 import type { Signal } from '../net/protocol.ts';
@@ -26,7 +26,7 @@ export function signalCard(app: App, signal: Signal): HTMLElement {
 export function comparison({ figure, limit }: Signal): string {
   if (figure === null || figure === undefined) return '';
   const places = Math.max(Math.abs(figure), Math.abs(limit ?? 0)) < 10 ? 3 : 2;
-  return limit === null || limit === undefined ? fixed(figure, places) : `${fixed(figure, places)}, ${fixed(limit, places)}`;
+  return limit === null || limit === undefined ? fixed(figure, places) : `${fixed(figure, places)} / ${fixed(limit, places)}`;
 }
 
 /** What the model of signals said of this one; of a strategy that has none, that. */
@@ -58,7 +58,7 @@ export function factorTable(points: Record<string, number>, most: Record<string,
     const [fill, room] = [h('div.factor-fill'), h('div.factor-room')];
     fill.style.width = `${(Math.abs(one) / scale) * 100}%`;
     room.style.width = `${((top || 0) / scale) * 100}%`;
-    const value = Number.isNaN(top) ? signed(one, 0) : `${fixed(one, 0)} of ${fixed(top, 0)}`;
+    const value = Number.isNaN(top) ? signed(one, 1) : `${score(one)} of ${score(top)}`;
     table.append(h(
       `div.factor${one ? '' : '.is-off'}`, { role: 'listitem', 'data-factor': factor },
       h('span.factor-name', {}, factorName(factor)), h('div.factor-track', {}, room, fill), h('span.num', {}, value),
@@ -82,11 +82,11 @@ export function barCard(app: App, bar: ScoredBar): HTMLElement | null {
   const factors = factorTable(bar.factors, app.store.status?.factors);
   if (!factors) return null;
   const isLong = bar.long >= bar.short;
-  const [score, other] = isLong ? [bar.long, bar.short] : [bar.short, bar.long];
+  const [ahead, other] = isLong ? [bar.long, bar.short] : [bar.short, bar.long];
   const least = instrumentInfo(app, bar.ins)?.min_score;
-  const head = `${isLong ? '▲ long' : '▼ short'} ${fixed(score, 0)} of 100`;
-  const rest = [`${isLong ? 'short' : 'long'} ${fixed(other, 0)}`];
-  if (typeof least === 'number') rest.push(score >= least ? `a signal needs ${fixed(least, 0)} and a kline of its colour` : `a signal needs ${fixed(least, 0)}`);
+  const head = `${isLong ? '▲ long' : '▼ short'} ${score(ahead)} of 100`;
+  const rest = [`${isLong ? 'short' : 'long'} ${score(other)}`];
+  if (typeof least === 'number') rest.push(`a signal needs ${score(least)}${ahead >= least ? ' and a kline of its colour' : ''}`);
   return h(
     'div.card-body', {},
     h('div.card-head', {}, h('strong', {}, head), h('span.muted', {}, app.clock().date(bar.t))), h('p.muted.small', {}, rest.join('; ')), factors,

@@ -1,11 +1,10 @@
 /** Switch between many instruments: type a part of the name, arrows, Enter. */
 import type { App } from '../app.ts';
 import { modal } from '../actions/dialog.ts';
-import { h } from '../lib/dom.ts';
+import { h, setText } from '../lib/dom.ts';
 import { percent, signed, symbolOf } from '../lib/format.ts';
 import { skipWords } from '../lib/reasons.ts';
 import type { InstrumentInfo } from '../net/protocol.ts';
-
 
 export function openSymbols(app: App): void {
   const input = h<HTMLInputElement>('input.field', { type: 'search', placeholder: 'Symbol', 'aria-label': 'search symbols', autocomplete: 'off', spellcheck: 'false', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'symbol-list' });
@@ -26,7 +25,7 @@ export function openSymbols(app: App): void {
     chosen = Math.min(Math.max(0, chosen), found.length - 1);
     list.replaceChildren(...found.map((info, index) => line(app, info, index === chosen, () => choose(index))));
     if (!found.length) list.append(h('li.muted', {}, 'no symbol matches'));
-    count.textContent = `${found.length} of ${app.store.status?.instruments.length ?? 0} symbols: ↑ ↓ and Enter choose`;
+    setText(count, `${found.length} of ${app.store.status?.instruments.length ?? 0} symbols: ↑ ↓ and Enter choose`);
     list.children[chosen]?.scrollIntoView({ block: 'nearest' });
   };
   input.addEventListener('input', () => {
@@ -74,6 +73,6 @@ function line(app: App, info: InstrumentInfo, isChosen: boolean, run: () => void
 function lastSignal(app: App, ins: string): HTMLElement | null {
   const last = app.store.signals.findLast((one) => one.ins === ins && one.confidence !== null);
   if (!last) return null;
-  const said = `${last.side > 0 ? '▲' : '▼'} ${percent(last.confidence, 0)} at ${app.clock().stamp(last.ts).slice(-12, -4)}`;
+  const said = `${last.side > 0 ? '▲' : '▼'} ${percent(last.confidence, 0)} at ${app.clock().date(last.ts)}`;
   return h('span.muted.small.num', { title: last.skip ? `skipped: ${skipWords(last.skip)}` : 'taken' }, said);
 }
