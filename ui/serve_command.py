@@ -199,7 +199,7 @@ def serve(
     from ui.server.app import create_app
     from ui.server.hub import FrameThread, Hub
     from ui.server.listening import Listener
-    from ui.server.memory import limit_arenas
+    from ui.server.memory import Trimmer, limit_arenas
 
     limit_arenas()
     accounts, certificate, proxies = _accounts(), _certificate(arguments), _proxies(arguments)
@@ -236,7 +236,8 @@ def serve(
         feed(hub, parts)
         listener.start(made.app)
         _greet(server, accounts, arguments.folder)
-        _wait_for_signal(getattr(arguments, "with_parent", None), audit.look_again)
+        trimmer = Trimmer()
+        _wait_for_signal(getattr(arguments, "with_parent", None), audit.look_again, trimmer.tick)
         say(f"stopped {datetime.now(UTC):%H:%M:%S}")
     return EXIT_DONE
 
@@ -375,8 +376,8 @@ def _greet(server: ServerSettings, accounts: Accounts, folder: Path) -> None:
     say(f"nobody is configured; log in with what {path} holds, good until the end")
 
 
-def _wait_for_signal(parent_pid: int | None, meanwhile: Callable[[], None]) -> None:
-    """Wait for a signal, or until the parent is gone where one is named; do something twice a second."""
+def _wait_for_signal(parent_pid: int | None, *meanwhile: Callable[[], object]) -> None:
+    """Wait for a signal, or until the parent is gone where one is named; do some things twice a second."""
     ended, said = threading.Event(), ""
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: ended.set())
@@ -384,7 +385,8 @@ def _wait_for_signal(parent_pid: int | None, meanwhile: Callable[[], None]) -> N
         if parent_pid is not None and os.getppid() != parent_pid:
             return
         try:
-            meanwhile()
+            for one in meanwhile:
+                one()
         except Exception as error:  # a disk that refuses must not end what stops a node
             if str(error) != said:
                 log.exception("what is done twice a second failed")

@@ -217,6 +217,27 @@ libc.fclose(ctypes.c_void_p(file))
     assert arenas["limited"] <= 2 < arenas["usual"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries are left alone")
+def test_holes_between_what_stays_are_given_back() -> None:
+    """Blocks of 20 kB, every other one of which is gone: the system has them after the next turn."""
+    code = """
+from pathlib import Path
+from ui.server import memory
+memory.limit_arenas()
+trimmer = memory.Trimmer()
+kept = [bytearray(20_000) for _ in range(4_000)]
+del kept[::2]
+def pages(): return int(Path("/proc/self/statm").read_text().split()[1])
+before = pages()
+assert not trimmer.tick() and pages() == before
+trimmer._next_s = 0.0
+assert trimmer.tick()
+print((before - pages()) * 4096)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert int(done.stdout) > 20_000_000, done.stderr
+
+
 def test_the_audit_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
     """As records of the journal, with who, from where, what and its outcome."""
     audit = JournalAudit(tmp_path, "terminal-1", "paper")

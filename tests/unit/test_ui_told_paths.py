@@ -270,7 +270,7 @@ def _plain(raw: Any) -> Any:
     {
         "at /srv/bot/": "at bot",
         "catalog: /data\n": "catalog: data\n",
-        "/home/anna/my models/x": "my models/x",
+        "/opt/anna/my models/x": "my models/x",
         "file:///srv/a/b": "file://b",
         "sqlite:////srv/a/b": "sqlite:///b",
         "sqlite:///var/journal.sqlite": "sqlite:///var/journal.sqlite",
