@@ -33,19 +33,6 @@ is closed at market. The target counts as an exit that covers, *without stop* is
 where that is longer.
 """
 
-# Why a row fails, or fails at times, where its own words do not say it.
-NOTES: Final = {
-    ("F01", "bybit_linear"): "3 of 9 runs of 5 s fail like this, the others pass: where the stop fills and "
-    "the node ends while the private stream still waits for its next try to connect, the fill is found by "
-    "REST and booked, and the balance is not asked for, so the node's is the one before the trade until the "
-    "next message of the wallet; orders, fills, trade and protection are right in all runs",
-    ("F26 60 min at 20x", "binance_usdm"): "after the cut the venue's list of positions was asked for before "
-    "our market exit filled and arrived after it: Nautilus invented a fill to match it, the position that "
-    "was none got a reduce-only stop, and the next comparison, 6.8 s later, invented the way back; a trade "
-    "of somebody else (-127.50) stands in the journal, the exchange saw nothing of it; everything else of "
-    "the hour is right, and the hours measured with the versions before did not meet it",
-}
-
 
 def page_of(content: dict[str, Any]) -> str:
     """Return the page."""
@@ -63,8 +50,6 @@ def page_of(content: dict[str, Any]) -> str:
 
 def _line(row: dict[str, Any], title: str) -> str:
     result = row["result"] if row["result"] == "pass" else f"**no**: {row.get('reason', '')}"
-    note = NOTES.get((row["row"], row["venue"]))
-    result += f"; {note}" if note else ""
     name = f"{row['row'][:3]} {title}{row['row'][3:]}"
     cells = (name, row["venue"], row["done"], _measured(row["measured"]), f"{result} ({row['seconds']:g} s)")
     return f"| {' | '.join(' '.join(str(one).replace('|', '/').split()) for one in cells)} |"
