@@ -4,9 +4,9 @@ import argparse
 import fcntl
 import logging
 import os
+import queue
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -376,12 +376,20 @@ def _greet(server: ServerSettings, accounts: Accounts, folder: Path) -> None:
     say(f"nobody is configured; log in with what {path} holds, good until the end")
 
 
+def _has_come(ended: queue.SimpleQueue[None], secs: float) -> bool:
+    with suppress(queue.Empty):
+        ended.get(timeout=secs)
+        return True
+    return False
+
+
 def _wait_for_signal(parent_pid: int | None, *meanwhile: Callable[[], object]) -> None:
     """Wait for a signal, or until the parent is gone where one is named; do some things twice a second."""
-    ended, said = threading.Event(), ""
+    # Not an event: a signal that comes while this thread holds the lock within one waits for it for ever.
+    ended, said = queue.SimpleQueue[None](), ""
     for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: ended.set())
-    while not ended.wait(0.5):  # a wait without end would not be woken by a signal everywhere
+        signal.signal(number, lambda *_: ended.put(None))
+    while not _has_come(ended, 0.5):  # a wait without end would not be woken by a signal everywhere
         if parent_pid is not None and os.getppid() != parent_pid:
             return
         try:

@@ -4,6 +4,8 @@ import errno
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,8 @@ from ui.server.feed import Feed
 from ui.server.frames import FrameMaker, told_to
 from ui.server.ports import Reply
 from ui.server.settings import ServerSettings
+
+ROOT = Path(__file__).resolve().parents[2]
 
 COMMANDS = "/api/v1/commands"
 LESSENING = ("pause", "close", "cancel-all", "flatten", "kill")
@@ -159,3 +163,22 @@ def test_what_is_done_meanwhile_may_fail(monkeypatch: pytest.MonkeyPatch) -> Non
     ender.start()
     _wait_for_signal(None, fails)
     ender.join()
+
+
+def test_a_signal_in_the_middle_of_a_wait_ends_it() -> None:
+    """Its handler runs in the thread that waits, between two lines of the wait: no lock may be held there."""
+    code = """
+import os, signal, sys, threading
+from ui.serve_command import _wait_for_signal
+def within(frame, event, arg):
+    if event == "call" and frame.f_code.co_qualname == "Condition.wait":
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGTERM)
+later = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGTERM))
+later.daemon = True
+later.start()
+sys.setprofile(within)
+_wait_for_signal(None)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=15, check=False)
+    assert done.returncode == 0
