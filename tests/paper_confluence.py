@@ -66,7 +66,7 @@ DECIDED: Final = ("kind", "reason", "qty")
 # account may decide otherwise.
 FOR_HOLDINGS: Final = {"in_position", "max_positions", "correlated"}
 # The share of signals that must meet equal accounts, or the comparison says too little.
-COMPARABLE: Final = 0.5
+COMPARABLE: Final = 0.75
 
 
 class Decision(NamedTuple):
